@@ -1,0 +1,150 @@
+# xsproxy - GNU make. `make help` lists the targets.
+#
+#   SAN=1      build with ASan and UBSan, into build/san
+#   WERROR=    do not fail on warnings
+#   CC=clang   both compilers are supported
+
+ifeq ($(origin CC),default)
+CC := gcc
+endif
+BUILD ?= build$(if $(SAN),/san)
+PREFIX ?= /usr
+WERROR ?= -Werror
+PKG_CONFIG ?= pkg-config
+PYTEST ?= /usr/bin/python3 -m pytest
+
+CFLAGS ?= -O2 -g
+STD := -std=gnu17 -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes $(WERROR)
+DEFS := -D_GNU_SOURCE -I.
+ALL_CFLAGS = $(STD) $(DEFS) $(CFLAGS) -MMD -MP
+
+# The preloaded libraries run inside Debian's daemons, which have no sanitizer runtime.
+ifneq ($(SAN),)
+SAN_FLAGS := -fsanitize=address,undefined -fno-omit-frame-pointer -fno-sanitize-recover=undefined
+SAN_LINK := $(SAN_FLAGS) $(if $(findstring clang,$(CC)),,-static-libasan)
+endif
+
+PKGS_DAEMON := libevent_core xenevtchn xengnttab libsystemd
+PKGS_CTL := xenstore jansson
+
+pkg_cflags = $(shell $(PKG_CONFIG) --cflags $(1))
+pkg_libs = $(shell $(PKG_CONFIG) --libs $(1))
+
+# `make V=1` shows the commands
+Q := $(if $(V),,@)
+say = $(if $(V),,@printf '  %-5s %s\n' $(1) $(2))
+
+# --- what is built from what
+BRIDGE_SRC := $(wildcard bridge/*.c)
+LINK_SRC := bridge/arena.c bridge/link.c
+DAEMON_SRC := $(wildcard proxy/*.c ring/*.c config/*.c) $(LINK_SRC)
+MIGRATION_SRC := $(wildcard migration/*.c)
+CTL_SRC := $(wildcard ctl/*.c)
+SIM_COMMON := $(wildcard tests/sim/common/*.c)
+SIM_LIB_SRC := $(wildcard tests/sim/lib/*.c) $(SIM_COMMON)
+UNIT_SRC := $(wildcard tests/unit/test_*.c)
+
+objs = $(patsubst %.c,$(BUILD)/obj/%.o,$(1))
+pic = $(patsubst %.c,$(BUILD)/pic/%.o,$(1))
+
+PROGRAMS := $(BUILD)/xsproxyd $(BUILD)/libxsproxy-bridge.so $(BUILD)/xenstored-wrapper
+PROGRAMS += $(if $(CTL_SRC),$(BUILD)/xsproxyctl)
+SIM := $(BUILD)/libxensim.so $(BUILD)/xensim $(BUILD)/xsguest $(BUILD)/libxsguest.so
+UNIT := $(patsubst tests/unit/%.c,$(BUILD)/unit/%,$(UNIT_SRC))
+
+.PHONY: all demo check e2e unit fuzz bench lint install clean deps help
+.DELETE_ON_ERROR:
+.SECONDARY:
+
+all: $(PROGRAMS) $(SIM)
+
+help:
+	@echo "all       build everything into $(BUILD)/"
+	@echo "demo      install what is missing, build, and show the main job on real daemons"
+	@echo "check     install what is missing, build, run every test (also under sanitizers)"
+	@echo "unit e2e  the unit tests, the end-to-end tests"
+	@echo "fuzz      run every fuzzer for 60 s"
+	@echo "bench     measure direct and proxied side by side"
+	@echo "lint      clang-format, cppcheck"
+	@echo "install   DESTDIR= PREFIX=$(PREFIX)"
+	@echo "clean     remove build/"
+
+# --- objects: plain for programs, position independent and unsanitized for preloaded libraries
+$(BUILD)/obj/%.o: %.c Makefile
+	@mkdir -p $(@D)
+	$(call say,CC,$@)
+	$(Q)$(CC) $(ALL_CFLAGS) $(SAN_FLAGS) -c -o $@ $<
+
+$(BUILD)/pic/%.o: %.c Makefile
+	@mkdir -p $(@D)
+	$(call say,CC,$@)
+	$(Q)$(CC) $(ALL_CFLAGS) -Wno-missing-prototypes -fPIC -fvisibility=hidden -c -o $@ $<
+
+$(BUILD)/xsproxyd: $(call objs,$(DAEMON_SRC))
+	$(call say,LD,$@)
+	$(Q)$(CC) $(SAN_LINK) -o $@ $^ $(call pkg_libs,$(PKGS_DAEMON)) -linih $(LDFLAGS)
+
+$(BUILD)/libxsproxy-bridge.so: $(call pic,$(BRIDGE_SRC))
+	$(call say,LD,$@)
+	$(Q)$(CC) -shared -Wl,-z,defs -o $@ $^ $(LDFLAGS)
+
+$(BUILD)/xenstored-wrapper: systemd/xenstored-wrapper
+	@mkdir -p $(@D)
+	@install -m 0755 $< $@
+
+$(BUILD)/xsproxyctl: $(call objs,$(CTL_SRC) $(MIGRATION_SRC))
+	$(call say,LD,$@)
+	$(Q)$(CC) $(SAN_LINK) -o $@ $^ $(call pkg_libs,$(PKGS_CTL)) $(LDFLAGS)
+
+$(BUILD)/libxensim.so: $(call pic,$(SIM_LIB_SRC))
+	$(call say,LD,$@)
+	$(Q)$(CC) -shared -o $@ $^ $(LDFLAGS)
+
+$(BUILD)/libxsguest.so: $(call pic,tests/sim/guest.c $(SIM_COMMON))
+	$(call say,LD,$@)
+	$(Q)$(CC) -shared -o $@ $^ $(LDFLAGS)
+
+$(BUILD)/xensim: $(call objs,tests/sim/xensim.c $(SIM_COMMON))
+	$(call say,LD,$@)
+	$(Q)$(CC) $(SAN_LINK) -o $@ $^ $(LDFLAGS)
+
+$(BUILD)/xsguest: $(call objs,tests/sim/xsguest.c tests/sim/guest.c $(SIM_COMMON))
+	$(call say,LD,$@)
+	$(Q)$(CC) $(SAN_LINK) -o $@ $^ $(LDFLAGS)
+
+# --- unit tests: one program a file, linked with everything but main
+UNIT_LIB := $(call objs,$(filter-out proxy/main.c,$(DAEMON_SRC)) $(MIGRATION_SRC))
+
+$(BUILD)/libunit.a: $(UNIT_LIB)
+	@rm -f $@
+	$(AR) rcs $@ $^
+
+$(BUILD)/unit/%: $(BUILD)/obj/tests/unit/%.o $(BUILD)/libunit.a
+	@mkdir -p $(@D)
+	$(call say,LD,$@)
+	$(Q)$(CC) $(SAN_LINK) -o $@ $^ $(call pkg_libs,$(PKGS_DAEMON) $(PKGS_CTL) cmocka) -linih $(LDFLAGS)
+
+.PHONY: unit-programs
+unit-programs: $(UNIT)
+
+unit: $(UNIT)
+	tests/run-unit $(UNIT)
+
+e2e: all
+	XSPROXY_BUILD=$(abspath $(BUILD)) $(PYTEST) -q tests/sim tests/e2e
+
+# --- the two commands of README.md: each prepares the machine by itself
+deps:
+	@tests/install-deps
+
+check: deps
+	@tests/check
+
+demo: deps
+	@$(MAKE) --no-print-directory -s all
+	@XSPROXY_BUILD=$(abspath $(BUILD)) tests/demo/demo
+
+clean:
+	rm -rf build
+
+-include $(shell find $(BUILD) -name '*.d' 2>/dev/null)

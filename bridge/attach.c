@@ -1,0 +1,174 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * attach - map, bind, unbind and unmap of a domain. See attach.h.
+ *
+ * Called by the interposers. A back ring's page stays accessible for ever (only its memory is given
+ * back), because a daemon that touches it once too often must not crash.
+ */
+#include "bridge/attach.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <xen/io/xs_wire.h>
+
+#include "bridge/bridge.h"
+#include "bridge/doorbell.h"
+#include "bridge/link.h"
+#include "bridge/owner.h"
+
+_Static_assert(sizeof(struct xenstore_domain_interface) <= ARENA_PAGE, "a ring is a page");
+
+static struct xenstore_domain_interface *attach_ring(const struct bridge *b, uint32_t domid)
+{
+	return (struct xenstore_domain_interface *)(b->arena.base + arena_ring_off(domid));
+}
+
+bool attach_is_mapped(const struct bridge *b, uint32_t domid)
+{
+	return domid < ARENA_DOMID_MAX &&
+	       (atomic_load(&arena_header(&b->arena)->mapped[domid / 64]) >> (domid % 64) & 1);
+}
+
+bool attach_is_bound(const struct bridge *b, uint32_t domid)
+{
+	/* Mapped comes first: nobody reserved the ledger of a domain that was never mapped. */
+	return attach_is_mapped(b, domid) &&
+	       (atomic_load(&arena_attach(&b->arena, domid)->bind_gen) & 1);
+}
+
+int attach_domid_at(const struct bridge *b, const void *addr)
+{
+	uintptr_t off = (uintptr_t)addr - (uintptr_t)b->arena.base;
+
+	if (b->state != BRIDGE_AWAKE || off >= (uintptr_t)ARENA_DOMID_MAX * ARENA_PAGE)
+		return -1;
+	return (int)(off / ARENA_PAGE);
+}
+
+int attach_bystander(const struct bridge *b)
+{
+	uint32_t domid;
+
+	for (domid = 0; domid < ARENA_DOMID_MAX; domid++)
+		if (attach_is_bound(b, domid))
+			return (int)(ARENA_PORT_BASE + domid);
+	return -1;
+}
+
+static void attach_set_fresh(struct bridge *b, uint32_t domid, bool fresh)
+{
+	uint64_t bit = 1ULL << (domid % 64);
+
+	if (fresh)
+		b->fresh[domid / 64] |= bit;
+	else
+		b->fresh[domid / 64] &= ~bit;
+}
+
+static bool attach_is_fresh(const struct bridge *b, uint32_t domid)
+{
+	return b->fresh[domid / 64] >> (domid % 64) & 1;
+}
+
+/* The words of struct arena_attach have one writer, this process; so a bump needs no exchange. */
+static void attach_bump(_Atomic uint32_t *gen)
+{
+	atomic_store(gen, atomic_load(gen) + 1);
+}
+
+static void attach_forget_map(struct bridge *b, uint32_t domid)
+{
+	atomic_fetch_and(&arena_header(&b->arena)->mapped[domid / 64], ~(1ULL << (domid % 64)));
+	attach_bump(&arena_attach(&b->arena, domid)->map_gen);
+	attach_set_fresh(b, domid, false);
+}
+
+int attach_map(struct bridge *b, uint32_t domid, uint64_t gfn, void **page)
+{
+	struct arena_attach *at = arena_attach(&b->arena, domid);
+	int rc;
+
+	/* The OCaml daemon leaks a mapping when the bind that follows it fails. */
+	attach_unmap(b, domid);
+
+	rc = arena_reserve(&b->arena, arena_ring_off(domid));
+	if (rc == 0)
+		rc = arena_reserve(&b->arena, arena_ledger_off(domid));
+	if (rc < 0)
+		return rc;
+	memset(attach_ring(b, domid), 0, ARENA_PAGE);
+
+	atomic_store(&at->gfn, gfn);
+	attach_bump(&at->map_gen);
+	atomic_fetch_or(&arena_header(&b->arena)->mapped[domid / 64], 1ULL << (domid % 64));
+	attach_set_fresh(b, domid, true);
+
+	rc = owner_call(b, LINK_MAP, domid, 0);
+	if (rc < 0) {
+		attach_forget_map(b, domid);
+		return rc;
+	}
+	*page = attach_ring(b, domid);
+	return 0;
+}
+
+/*
+ * At every INTRODUCE the C daemon zeroes the four indexes after map and bind; when it then finds
+ * `connection` 1 it stores 0 and notifies, which is how xsproxyd learns that the indexes are its
+ * own from now on. Dom0's start-up bind comes without an INTRODUCE, so nothing would store the 0.
+ */
+static void attach_preset(struct bridge *b, uint32_t domid)
+{
+	if (b->flavour == ARENA_FLAVOUR_C && (domid != 0 || b->dom0_bound))
+		__atomic_store_n(&attach_ring(b, domid)->connection, 1, __ATOMIC_SEQ_CST);
+}
+
+int attach_bind(struct bridge *b, uint32_t domid, uint32_t remote_port)
+{
+	struct arena_attach *at = arena_attach(&b->arena, domid);
+	int rc;
+
+	attach_unbind(b, domid);
+	attach_preset(b, domid);
+	atomic_store(&at->remote_port, remote_port);
+	attach_bump(&at->bind_gen);
+
+	rc = owner_call(b, LINK_BIND, domid, (int32_t)remote_port);
+	if (rc < 0) {
+		attach_bump(&at->bind_gen);
+		/*
+		 * INTRODUCE fails. The OCaml daemon forgets the domain without munmap(), and its
+		 * page would stay mapped until the domain id comes again; the C daemon unmaps by
+		 * itself. A rebind that fails leaves the domain introduced.
+		 */
+		if (b->flavour == ARENA_FLAVOUR_OCAML && attach_is_fresh(b, domid))
+			attach_unmap(b, domid);
+		return rc;
+	}
+	attach_set_fresh(b, domid, false);
+	if (domid == 0)
+		b->dom0_bound = true;
+	/* As with a real event channel, a port is pending when it has just been bound. */
+	doorbell_ring_stored(b, domid);
+	return 0;
+}
+
+void attach_unbind(struct bridge *b, uint32_t domid)
+{
+	if (!attach_is_bound(b, domid))
+		return;
+	attach_bump(&arena_attach(&b->arena, domid)->bind_gen);
+	owner_call(b, LINK_UNBIND, domid, 0);
+}
+
+void attach_unmap(struct bridge *b, uint32_t domid)
+{
+	if (!attach_is_mapped(b, domid))
+		return;
+	/* The OCaml daemon's RELEASE unmaps without having unbound. */
+	attach_unbind(b, domid);
+	attach_forget_map(b, domid);
+	owner_call(b, LINK_UNMAP, domid, 0);
+	arena_discard(&b->arena, arena_ring_off(domid));
+}

@@ -1,0 +1,43 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * config - what the administrator can choose: xsproxy.conf, read with inih.
+ *
+ * One table (config.c) holds section, key, kind, range and default of every option. An unknown
+ * section or key, a bad value or a bad unit is refused with file, line and what is allowed.
+ */
+#ifndef XSPROXY_CONFIG_CONFIG_H
+#define XSPROXY_CONFIG_CONFIG_H
+
+#include <stdint.h>
+
+#define CONFIG_PATH_MAX 96 /* so that a socket's name still fits struct sockaddr_un */
+#define CONFIG_FILE "/etc/xsproxy/xsproxy.conf"
+
+struct config {
+	char run_dir[CONFIG_PATH_MAX]; /* [xsproxy] run-dir */
+	char socket[CONFIG_PATH_MAX];  /* [xsproxy] socket */
+	uint32_t quiesce_timeout_ms;   /* [quiesce] timeout */
+	uint32_t log_level;	       /* [log] level, LOG_ERR ... LOG_DEBUG */
+};
+
+/** config_defaults() - what holds without a file. */
+void config_defaults(struct config *config);
+
+/**
+ * config_set() - set one option from text.
+ * @why: filled in on error: what is wrong and what is allowed; @size octets
+ *
+ * Return: 0; -ENOENT for an unknown section or key; -EINVAL for a bad value.
+ */
+int config_set(struct config *config, const char *section, const char *key, const char *value,
+	       char *why, int size);
+
+/**
+ * config_read() - read a file over what @config holds.
+ * @why: filled in on error: file, line, what is wrong and what is allowed; @size octets
+ *
+ * Return: 0; -ENOENT when there is no such file; -EINVAL; or another negative errno.
+ */
+int config_read(struct config *config, const char *path, char *why, int size);
+
+#endif

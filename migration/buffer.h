@@ -1,0 +1,25 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * buffer - memory that is used again and again and grows to the largest need so far.
+ *
+ * What a stream's reader and writer, and the import policy, keep between two records. Called by
+ * migration/ only. Must never shrink or promise to keep its content.
+ */
+#ifndef XSPROXY_MIGRATION_BUFFER_H
+#define XSPROXY_MIGRATION_BUFFER_H
+
+#include <stddef.h>
+
+/* All zero is an empty buffer; whoever embeds it frees @data. */
+struct buffer {
+	void *data;
+	size_t size; /* octets at @data */
+};
+
+/*
+ * Make room for @size octets; the content is undefined afterwards, and @data may have moved.
+ * Returns 0, or -ENOMEM with the buffer as it was.
+ */
+int buffer_reserve(struct buffer *buffer, size_t size);
+
+#endif

@@ -1,0 +1,323 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * confine - see confine.h. Maps and roots come from a command line and are few, so they are lists.
+ */
+#include "migration/confine.h"
+
+#include "migration/buffer.h"
+
+#include <errno.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <utlist.h>
+
+#define HOMES	  "/local/domain/"
+#define HOMES_LEN (sizeof(HOMES) - 1)
+#define HOME_MAX  32 /* octets of any domain's home and NUL */
+#define SHOWN_MAX 96 /* octets of a path in a reason */
+
+struct map_entry {
+	struct confine_map map;
+	struct map_entry *next;
+};
+
+struct root {
+	struct root *next;
+	size_t len;
+	char path[];
+};
+
+struct confine {
+	uint16_t domid;
+	struct map_entry *maps;
+	struct root *roots;
+	char path[RULES_PATH_MAX]; /* of the record that was rewritten last */
+	struct buffer perms;	   /* likewise */
+};
+
+/* --- domids */
+
+/*
+ * A domid at the start of @text in the one spelling that Xenstore paths use: "07" or "+7" is no
+ * domain's name. Returns the octets it has, 0 if there is none.
+ */
+static size_t parse_domid(const char *text, size_t len, uint16_t *domid)
+{
+	unsigned int value = 0;
+	size_t i;
+
+	for (i = 0; i < len && text[i] >= '0' && text[i] <= '9'; i++) {
+		if (i && text[0] == '0')
+			return 0;
+		value = value * 10 + (unsigned int)(text[i] - '0');
+		if (value > CONFINE_DOMID_MAX)
+			return 0;
+	}
+	*domid = (uint16_t)value;
+	return i;
+}
+
+int confine_map_parse(struct confine_map *map, const char *text)
+{
+	size_t len = strlen(text);
+	size_t from = parse_domid(text, len, &map->from);
+	size_t to;
+
+	if (!from || text[from] != '=')
+		return -EINVAL;
+	text += from + 1;
+	len -= from + 1;
+	to = parse_domid(text, len, &map->to);
+	return to && to == len ? 0 : -EINVAL;
+}
+
+static const struct confine_map *map_from(const struct confine *confine, uint16_t domid)
+{
+	const struct map_entry *entry;
+
+	LL_FOREACH(confine->maps, entry)
+	if (entry->map.from == domid)
+		return &entry->map;
+	return NULL;
+}
+
+static const struct confine_map *map_to(const struct confine *confine, uint16_t domid)
+{
+	const struct map_entry *entry;
+
+	LL_FOREACH(confine->maps, entry)
+	if (entry->map.to == domid)
+		return &entry->map;
+	return NULL;
+}
+
+/* What @domid of the stream's host is here; false if its number belongs to another one by now. */
+static bool map_domid(const struct confine *confine, uint16_t *domid)
+{
+	const struct confine_map *map = map_from(confine, *domid);
+
+	if (map) {
+		*domid = map->to;
+		return true;
+	}
+	return !map_to(confine, *domid);
+}
+
+static bool map_perm_domid(const struct confine *confine, uint16_t *domid)
+{
+	if (map_from(confine, *domid))
+		return map_domid(confine, domid);
+	if (*domid == 0)
+		return true;
+	return *domid == confine->domid && map_domid(confine, domid);
+}
+
+/* --- paths */
+
+/* If @path is in a domain's home, how many octets of it name the home; otherwise 0. */
+static size_t path_home(const char *path, size_t len, uint16_t *domid)
+{
+	size_t digits, home;
+
+	if (len <= HOMES_LEN || memcmp(path, HOMES, HOMES_LEN))
+		return 0;
+	digits = parse_domid(path + HOMES_LEN, len - HOMES_LEN, domid);
+	home = HOMES_LEN + digits;
+	if (!digits || (home < len && path[home] != '/'))
+		return 0;
+	return home;
+}
+
+int confine_map_path(const struct confine *confine, const char *path, size_t len,
+		     char out[RULES_PATH_MAX], size_t *out_len)
+{
+	char home[HOME_MAX] = "";
+	size_t home_len = 0;
+	uint16_t domid;
+	size_t cut = path_home(path, len, &domid);
+
+	if (cut) {
+		if (!map_domid(confine, &domid))
+			return -EPERM;
+		home_len = (size_t)snprintf(home, sizeof(home), HOMES "%u", domid);
+	}
+	*out_len = home_len + (len - cut);
+	if (*out_len > RULES_PATH_MAX)
+		return -ENAMETOOLONG;
+	memcpy(out, home, home_len);
+	memcpy(out + home_len, path + cut, len - cut);
+	return 0;
+}
+
+static bool path_is_below(const char *path, size_t len, const char *root, size_t root_len)
+{
+	if (root_len == 1) /* "/" */
+		return true;
+	if (len < root_len || memcmp(path, root, root_len))
+		return false;
+	return len == root_len || path[root_len] == '/';
+}
+
+static bool path_is_allowed(const struct confine *confine, const char *path, size_t len)
+{
+	const struct root *root;
+	uint16_t domid;
+
+	if (path_home(path, len, &domid) && domid == confine->domid)
+		return true;
+	LL_FOREACH(confine->roots, root)
+	if (path_is_below(path, len, root->path, root->len))
+		return true;
+	return false;
+}
+
+/* --- records */
+
+static int refuse_path(const char *path, size_t len, const char *why, struct record_fault *fault)
+{
+	return record_refuse(fault, 0, "%.*s%s %s", (int)(len < SHOWN_MAX ? len : SHOWN_MAX), path,
+			     len > SHOWN_MAX ? "..." : "", why);
+}
+
+static int confine_node_path(struct confine *confine, struct record_node *node,
+			     struct record_fault *fault)
+{
+	size_t len;
+	int r = confine_map_path(confine, node->path, node->path_len, confine->path, &len);
+
+	if (r == -EPERM)
+		return refuse_path(node->path, node->path_len,
+				   "is the home of a domain that is not mapped", fault);
+	if (r)
+		return refuse_path(node->path, node->path_len, "is too long once it is mapped",
+				   fault);
+	if (!path_is_allowed(confine, confine->path, len))
+		return refuse_path(confine->path, len, "is outside the domain's home and the roots",
+				   fault);
+	node->path = confine->path;
+	node->path_len = len;
+	return 0;
+}
+
+static int confine_perms(struct confine *confine, struct record_node *node,
+			 struct record_fault *fault)
+{
+	struct record_perm *perms;
+	int r = buffer_reserve(&confine->perms, node->nr_perms * sizeof(*perms));
+
+	if (r)
+		return r;
+	perms = confine->perms.data;
+	for (size_t i = 0; i < node->nr_perms; i++) {
+		uint16_t domid = record_perm_domid(&node->perms[i]);
+
+		if (!map_perm_domid(confine, &domid))
+			return record_refuse(
+				fault, 0, "a permission for domain %u, which is not mapped", domid);
+		perms[i] = record_perm_make((char)node->perms[i].letter, domid);
+	}
+	node->perms = perms;
+	return 0;
+}
+
+static int confine_watch(struct confine *confine, struct record_watch *watch,
+			 struct record_fault *fault)
+{
+	size_t len;
+	int r;
+
+	if (watch->path[0] != '/')
+		return 0;
+	r = confine_map_path(confine, watch->path, watch->path_len, confine->path, &len);
+	if (r == -EPERM) /* somebody else's home, and not even mapped: as any other path */
+		return 0;
+	if (r)
+		return refuse_path(watch->path, watch->path_len, "is too long once it is mapped",
+				   fault);
+	watch->path = confine->path;
+	watch->path_len = len;
+	return 0;
+}
+
+int confine_record(struct confine *confine, const struct record *in, struct record *out,
+		   struct record_fault *fault)
+{
+	int r;
+
+	*out = *in;
+	switch (in->kind) {
+	case RECORD_NODE:
+		r = confine_node_path(confine, &out->node, fault);
+		return r ? r : confine_perms(confine, &out->node, fault);
+	case RECORD_WATCH:
+		return confine_watch(confine, &out->watch, fault);
+	case RECORD_TRANSACTION:
+		break;
+	}
+	return 0;
+}
+
+/* --- the policy */
+
+int confine_add_map(struct confine *confine, const struct confine_map *map)
+{
+	struct map_entry *entry;
+
+	if (map->from > CONFINE_DOMID_MAX || map->to > CONFINE_DOMID_MAX)
+		return -EINVAL;
+	if (map_from(confine, map->from) || map_to(confine, map->to))
+		return -EEXIST;
+	entry = calloc(1, sizeof(*entry));
+	if (!entry)
+		return -ENOMEM;
+	entry->map = *map;
+	LL_PREPEND(confine->maps, entry);
+	return 0;
+}
+
+int confine_add_root(struct confine *confine, const char *path)
+{
+	size_t len = strlen(path);
+	struct root *root;
+
+	if (rules_node_path(path, len, 0, NULL))
+		return -EINVAL;
+	root = calloc(1, sizeof(*root) + len);
+	if (!root)
+		return -ENOMEM;
+	root->len = len;
+	memcpy(root->path, path, len);
+	LL_PREPEND(confine->roots, root);
+	return 0;
+}
+
+void confine_free(struct confine *confine)
+{
+	struct map_entry *entry, *next_entry;
+	struct root *root, *next_root;
+
+	if (!confine)
+		return;
+	LL_FOREACH_SAFE(confine->maps, entry, next_entry)
+	free(entry);
+	LL_FOREACH_SAFE(confine->roots, root, next_root)
+	free(root);
+	free(confine->perms.data);
+	free(confine);
+}
+
+int confine_new(struct confine **out, uint16_t domid)
+{
+	struct confine *confine;
+
+	if (!domid || domid > CONFINE_DOMID_MAX)
+		return -EINVAL;
+	confine = calloc(1, sizeof(*confine));
+	if (!confine)
+		return -ENOMEM;
+	confine->domid = domid;
+	*out = confine;
+	return 0;
+}

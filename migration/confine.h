@@ -1,0 +1,91 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * confine - what an import may write (protocol.md, end of "Migration stream").
+ *
+ * Import writes with dom0's rights, so it trusts no stream. A node may lie only in the home of the
+ * domain that is imported, /local/domain/<domid>, or in a root from the command line; permissions
+ * may name only that domain, domain 0 and domains that the command line maps.
+ *
+ * A map OLD=NEW says that domain OLD of the stream's host is domain NEW here. It rewrites
+ * /local/domain/OLD at the start of node paths and of absolute watch paths, and the domids in
+ * permissions; it never touches values, or numbers anywhere else in a path. NEW alone then means
+ * nothing: a stream that names it without a map means some other domain of its host, so nodes
+ * there and permissions for it are refused (0 stays 0). Watches carry no right to read what they
+ * name, and are not confined.
+ *
+ * Called by import for every record, first to check all, then to apply. Must never touch a store.
+ */
+#ifndef XSPROXY_MIGRATION_CONFINE_H
+#define XSPROXY_MIGRATION_CONFINE_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "migration/record.h"
+#include "migration/rules.h"
+
+#define CONFINE_DOMID_MAX 0x7fef /* what follows is reserved by Xen */
+
+struct confine;
+
+struct confine_map {
+	uint16_t from; /* on the stream's host */
+	uint16_t to;   /* here */
+};
+
+/*
+ * Parse "OLD=NEW": two plain decimal numbers up to CONFINE_DOMID_MAX, without signs, spaces or
+ * leading zeroes. Returns 0, or -EINVAL with @map undefined.
+ */
+int confine_map_parse(struct confine_map *map, const char *text);
+
+/*
+ * A policy without maps and roots.
+ *
+ * @out: gets the policy; confine_free() it
+ * @domid: the domain here, 1 to CONFINE_DOMID_MAX
+ *
+ * Returns 0, -EINVAL for @domid, or -ENOMEM.
+ */
+int confine_new(struct confine **out, uint16_t domid);
+
+/* Frees @confine, which may be NULL. */
+void confine_free(struct confine *confine);
+
+/*
+ * Add a map; a copy is kept. Returns 0; -EINVAL for a domid above CONFINE_DOMID_MAX; -EEXIST if
+ * another map has the same @from or @to, since two domains must not become one; or -ENOMEM.
+ */
+int confine_add_map(struct confine *confine, const struct confine_map *map);
+
+/*
+ * Allow nodes at and below @path, as it is named here; a copy is kept. Returns 0; -EINVAL for a
+ * path that no node can have; or -ENOMEM.
+ */
+int confine_add_root(struct confine *confine, const char *path);
+
+/*
+ * Rewrite the absolute path @path of @len octets if it is in the home of a domain that is mapped.
+ *
+ * @out: gets the path, also an unchanged one; not NUL-terminated
+ * @out_len: gets its octets
+ *
+ * Returns 0; -EPERM if it is in the home of a NEW that is no OLD; or -ENAMETOOLONG if it grows
+ * beyond RULES_PATH_MAX.
+ */
+int confine_map_path(const struct confine *confine, const char *path, size_t len,
+		     char out[RULES_PATH_MAX], size_t *out_len);
+
+/*
+ * Check and rewrite one record.
+ *
+ * @in: as a reader gave it, so it obeys rules.h
+ * @out: what to import; points into @in's memory and into @confine's, until the next call
+ * @fault: may be NULL; for -EBADMSG gets the reason (and offset 0: see stream_reader_locate())
+ *
+ * Returns 0; -EBADMSG if the policy forbids it; or -ENOMEM.
+ */
+int confine_record(struct confine *confine, const struct record *in, struct record *out,
+		   struct record_fault *fault);
+
+#endif

@@ -1,0 +1,45 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * rules - what the values in a migration record have to look like.
+ *
+ * protocol.md, "Migration stream", lists what a reader refuses; xenstore.txt says which paths are
+ * valid. Each rule stands alone, over plain memory, so the encoder, the decoder and the import
+ * policy share it. Called by migration/record and migration/confine. Must never allocate, or read
+ * beyond the length given: values are not NUL-terminated.
+ */
+#ifndef XSPROXY_MIGRATION_RULES_H
+#define XSPROXY_MIGRATION_RULES_H
+
+#include <stddef.h>
+
+#include "migration/record.h"
+
+#define RULES_PATH_MAX 3072 /* octets of any path */
+
+/*
+ * The form of every rule.
+ *
+ * @value: @len items: octets of a path or token, permissions, or one uint32_t
+ * @at: added to the offset of a fault: where the value begins
+ * @fault: may be NULL; gets the first offending octet and the reason
+ *
+ * Returns 0, or -EBADMSG.
+ */
+typedef int (*rules_fn)(const void *value, size_t len, size_t at, struct record_fault *fault);
+
+/* Absolute, of [A-Za-z0-9-/_@], no "//", no '/' at the end except of "/", <= RULES_PATH_MAX. */
+int rules_node_path(const void *value, size_t len, size_t at, struct record_fault *fault);
+
+/* As a node's path, or relative, or '@' and anything but NUL. */
+int rules_watch_path(const void *value, size_t len, size_t at, struct record_fault *fault);
+
+/* Anything but NUL, also nothing at all. */
+int rules_token(const void *value, size_t len, size_t at, struct record_fault *fault);
+
+/* At least one struct record_perm, each with a letter of "wrbn" and a pad octet of 0. */
+int rules_perms(const void *value, size_t len, size_t at, struct record_fault *fault);
+
+/* One uint32_t in host order that is not 0. */
+int rules_tx_id(const void *value, size_t len, size_t at, struct record_fault *fault);
+
+#endif

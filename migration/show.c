@@ -1,0 +1,303 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * show - see show.h. A format is a pair of functions; show_stream() runs them over the records.
+ */
+#include "migration/show.h"
+
+#include "migration/buffer.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <jansson.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define ESCAPED_MAX 4 /* octets of "\xHH" */
+#define PERM_MAX    8 /* octets of "n65535" and NUL */
+
+struct totals {
+	uint64_t nodes;
+	uint64_t watches;
+	uint64_t transactions;
+	uint64_t skipped;
+	uint64_t octets;
+};
+
+struct show {
+	FILE *out;
+	struct buffer escaped; /* of one string; JSON only */
+};
+
+/* Each returns 0 or negative errno; what writing itself fails with may wait for the flush. */
+struct format {
+	int (*record)(struct show *show, const struct record *rec);
+	int (*summary)(struct show *show, const struct totals *totals);
+};
+
+static void format_perm(char text[PERM_MAX], const struct record_perm *perm)
+{
+	snprintf(text, PERM_MAX, "%c%u", perm->letter, record_perm_domid(perm));
+}
+
+/* --- text */
+
+/* @also: characters to be escaped besides those that are not printable */
+static void text_octets(FILE *out, const char *octets, size_t len, const char *also)
+{
+	for (size_t i = 0; i < len; i++) {
+		unsigned char c = octets[i];
+
+		if (c < 0x20 || c > 0x7e || strchr(also, c))
+			fprintf(out, "\\x%02x", c);
+		else
+			fputc(c, out);
+	}
+}
+
+static void text_path(FILE *out, const char *kind, const char *path, size_t len)
+{
+	fprintf(out, "%s ", kind);
+	text_octets(out, path, len, "\\ ");
+	fputc(' ', out);
+}
+
+static void text_quoted(FILE *out, const char *octets, size_t len)
+{
+	fputc('"', out);
+	text_octets(out, octets, len, "\\\"");
+	fputs("\"\n", out);
+}
+
+static void text_node(FILE *out, const struct record_node *node)
+{
+	text_path(out, "node", node->path, node->path_len);
+	for (size_t i = 0; i < node->nr_perms; i++) {
+		char perm[PERM_MAX];
+
+		format_perm(perm, &node->perms[i]);
+		fprintf(out, "%s%s", i ? "," : "", perm);
+	}
+	fputc(' ', out);
+	text_quoted(out, node->value, node->value_len);
+}
+
+static int text_record(struct show *show, const struct record *rec)
+{
+	switch (rec->kind) {
+	case RECORD_NODE:
+		text_node(show->out, &rec->node);
+		break;
+	case RECORD_WATCH:
+		text_path(show->out, "watch", rec->watch.path, rec->watch.path_len);
+		text_quoted(show->out, rec->watch.token, rec->watch.token_len);
+		break;
+	case RECORD_TRANSACTION:
+		fprintf(show->out, "transaction %" PRIu32 "\n", rec->transaction.tx_id);
+		break;
+	}
+	return 0;
+}
+
+static int text_summary(struct show *show, const struct totals *totals)
+{
+	fprintf(show->out,
+		"nodes: %" PRIu64 ", watches: %" PRIu64 ", transactions: %" PRIu64
+		", skipped: %" PRIu64 ", octets: %" PRIu64 "\n",
+		totals->nodes, totals->watches, totals->transactions, totals->skipped,
+		totals->octets);
+	return 0;
+}
+
+static const struct format text_format = { text_record, text_summary };
+
+/* --- JSON */
+
+/* The octets of the UTF-8 character at @s, as RFC 3629 has it, or 0. */
+static size_t utf8_char(const unsigned char *s, size_t len)
+{
+	unsigned char low = 0x80, high = 0xbf; /* bounds of the second octet */
+	size_t size;
+
+	if (s[0] < 0x80)
+		return 1;
+	if (s[0] < 0xc2 || s[0] > 0xf4)
+		return 0;
+	size = s[0] < 0xe0 ? 2 : s[0] < 0xf0 ? 3 : 4;
+	if (s[0] == 0xe0)
+		low = 0xa0; /* overlong */
+	else if (s[0] == 0xed)
+		high = 0x9f; /* surrogates */
+	else if (s[0] == 0xf0)
+		low = 0x90; /* overlong */
+	else if (s[0] == 0xf4)
+		high = 0x8f; /* above U+10FFFF */
+	if (len < size || s[1] < low || s[1] > high)
+		return 0;
+	for (size_t i = 2; i < size; i++)
+		if (s[i] < 0x80 || s[i] > 0xbf)
+			return 0;
+	return size;
+}
+
+/* A new string, or NULL when memory ran out. */
+static json_t *json_octets(struct show *show, const char *octets, size_t len)
+{
+	const unsigned char *in = (const unsigned char *)octets;
+	char *out;
+
+	if (len > SIZE_MAX / ESCAPED_MAX - 1)
+		return NULL;
+	if (buffer_reserve(&show->escaped, len * ESCAPED_MAX + 1)) /* 1: for snprintf()'s NUL */
+		return NULL;
+	out = show->escaped.data;
+	for (size_t i = 0, size; i < len; i += size) {
+		size = utf8_char(in + i, len - i);
+		if (!size || in[i] == '\\') {
+			size = 1;
+			out += snprintf(out, ESCAPED_MAX + 1, "\\x%02x", in[i]);
+		} else {
+			memcpy(out, in + i, size);
+			out += size;
+		}
+	}
+	return json_stringn(show->escaped.data, out - (char *)show->escaped.data);
+}
+
+static json_t *json_perms(const struct record_node *node)
+{
+	json_t *perms = json_array();
+
+	for (size_t i = 0; perms && i < node->nr_perms; i++) {
+		char text[PERM_MAX];
+
+		format_perm(text, &node->perms[i]);
+		if (json_array_append_new(perms, json_string(text))) {
+			json_decref(perms);
+			perms = NULL;
+		}
+	}
+	return perms;
+}
+
+/* Takes over @line, which is NULL when memory ran out. */
+static int json_line(struct show *show, json_t *line)
+{
+	int r;
+
+	if (!line)
+		return -ENOMEM;
+	r = json_dumpf(line, show->out, JSON_COMPACT | JSON_ENSURE_ASCII);
+	json_decref(line);
+	fputc('\n', show->out);
+	return r && !ferror(show->out) ? -ENOMEM : 0;
+}
+
+static json_t *json_node(struct show *show, const struct record_node *node)
+{
+	return json_pack("{s:{s:o,s:o,s:o}}", "node", "path",
+			 json_octets(show, node->path, node->path_len), "permissions",
+			 json_perms(node), "value",
+			 json_octets(show, node->value, node->value_len));
+}
+
+static json_t *json_watch(struct show *show, const struct record_watch *watch)
+{
+	return json_pack("{s:{s:o,s:o}}", "watch", "path",
+			 json_octets(show, watch->path, watch->path_len), "token",
+			 json_octets(show, watch->token, watch->token_len));
+}
+
+static int json_record(struct show *show, const struct record *rec)
+{
+	switch (rec->kind) {
+	case RECORD_NODE:
+		return json_line(show, json_node(show, &rec->node));
+	case RECORD_WATCH:
+		return json_line(show, json_watch(show, &rec->watch));
+	case RECORD_TRANSACTION:
+		return json_line(show, json_pack("{s:{s:I}}", "transaction", "id",
+						 (json_int_t)rec->transaction.tx_id));
+	}
+	return 0;
+}
+
+static int json_summary(struct show *show, const struct totals *totals)
+{
+	return json_line(
+		show, json_pack("{s:{s:I,s:I,s:I,s:I,s:I}}", "summary", "nodes",
+				(json_int_t)totals->nodes, "watches", (json_int_t)totals->watches,
+				"transactions", (json_int_t)totals->transactions, "skipped",
+				(json_int_t)totals->skipped, "octets", (json_int_t)totals->octets));
+}
+
+static const struct format json_format = { json_record, json_summary };
+
+/* --- all of it */
+
+static void totals_count(struct totals *totals, const struct record *rec)
+{
+	switch (rec->kind) {
+	case RECORD_NODE:
+		totals->nodes++;
+		break;
+	case RECORD_WATCH:
+		totals->watches++;
+		break;
+	case RECORD_TRANSACTION:
+		totals->transactions++;
+		break;
+	}
+}
+
+/* What only the reader's position at END can tell. */
+static void totals_close(struct totals *totals, const struct stream_reader *reader)
+{
+	struct record_fault end;
+
+	stream_reader_locate(reader, &end);
+	totals->skipped = end.record - 1 - totals->nodes - totals->watches - totals->transactions;
+	totals->octets = end.offset + 8; /* END is the last thing in a stream */
+}
+
+/* What writing failed with; the flag on the file may be older than errno. */
+static int output_error(void)
+{
+	return errno ? -errno : -EIO;
+}
+
+static int show_records(struct stream_reader *reader, struct show *show,
+			const struct format *format)
+{
+	struct totals totals = { 0 };
+	struct record rec;
+	int r = stream_reader_rewind(reader);
+
+	if (r)
+		return r;
+	while ((r = stream_reader_next(reader, &rec)) > 0) {
+		totals_count(&totals, &rec);
+		r = format->record(show, &rec);
+		if (!r && ferror(show->out))
+			r = output_error();
+		if (r)
+			return r;
+	}
+	if (r)
+		return r;
+	totals_close(&totals, reader);
+	return format->summary(show, &totals);
+}
+
+int show_stream(struct stream_reader *reader, FILE *out, bool json)
+{
+	struct show show = { .out = out };
+	int r;
+
+	errno = 0;
+	r = show_records(reader, &show, json ? &json_format : &text_format);
+
+	free(show.escaped.data);
+	if (!r && (fflush(out) || ferror(out)))
+		r = output_error();
+	return r;
+}

@@ -1,0 +1,103 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * stream - a libxl migration stream of DOMAIN_XENSTORE_DATA records, as a whole.
+ *
+ *	header   ident "LibxlFmt" u64, version 2 u32, options 0 u32: big-endian
+ *	record   type u32, length u32: little-endian; body; zeroes up to a multiple of 8
+ *	...
+ *	END      type 0, length 0; nothing follows
+ *
+ * (libxl-migration-stream.pandoc; protocol.md, "Migration stream".) A writer appends records one by
+ * one. A reader takes its input from anything that can be read, also a pipe: it spools it to an
+ * unnamed file, checks all of it, and only then lets the caller have records, as often as it likes.
+ * So whoever applies a stream knows before the first record that the last one is good. At most one
+ * record is in memory at a time, besides migration/seen.
+ *
+ * Called by export (writer), import and show (reader). Must never touch a store, and never change
+ * or guess at what it reads.
+ */
+#ifndef XSPROXY_MIGRATION_STREAM_H
+#define XSPROXY_MIGRATION_STREAM_H
+
+#include <stdint.h>
+#include <stdio.h>
+
+#include "migration/record.h"
+
+#define STREAM_MAX_DEFAULT ((uint64_t)64 << 20) /* octets; "max-stream" in protocol.md */
+
+struct stream_writer;
+struct stream_reader;
+
+/*
+ * Start a stream: writes the header.
+ *
+ * @out: gets the writer; stream_writer_free() it
+ * @file: where to write; stays the caller's, who closes it after the writer is gone
+ *
+ * Returns 0, -ENOMEM, or what writing failed with.
+ */
+int stream_writer_new(struct stream_writer **out, FILE *file);
+
+/*
+ * Append one record. Duplicates are the caller's to avoid.
+ *
+ * @fault: may be NULL; for -EBADMSG gets the number of the record, the offset in the stream and
+ *         the rule that it breaks
+ *
+ * Errors are sticky: after one every append and the finish fail with it, and as END is missing then
+ * no reader takes the torso. Returns 0; -EBADMSG and -EMSGSIZE as record_encode(); -ENOMEM; or what
+ * writing failed with.
+ */
+int stream_writer_append(struct stream_writer *writer, const struct record *rec,
+			 struct record_fault *fault);
+
+/*
+ * Write END and flush the file. To be called once, last. Returns 0, the sticky error, or what
+ * writing failed with.
+ */
+int stream_writer_finish(struct stream_writer *writer);
+
+/* Frees @writer, which may be NULL; writes nothing, and leaves the file open. */
+void stream_writer_free(struct stream_writer *writer);
+
+/*
+ * Read @fd up to its end and check the whole stream (protocol.md lists what is refused).
+ *
+ * @out: gets the reader, before the first record; stream_reader_free() it
+ * @fd: anything readable and blocking; stays the caller's and is not needed afterwards
+ * @max_stream: the most octets that are taken, less than 32 GiB
+ * @fault: may be NULL; for -EBADMSG gets the first thing that is wrong. For records the offset is
+ *         that of the offending field or octet, for a record as such (unknown, duplicate) where
+ *         it begins, for a stream that stops early where it stops
+ *
+ * Returns 0; -EBADMSG if the stream is refused; -EINVAL for @max_stream; -ENOMEM; or what reading
+ * @fd or spooling failed with.
+ */
+int stream_reader_open(struct stream_reader **out, int fd, uint64_t max_stream,
+		       struct record_fault *fault);
+
+/* Frees @reader, which may be NULL. */
+void stream_reader_free(struct stream_reader *reader);
+
+/* Go back to before the first record. Returns 0, or what seeking failed with. */
+int stream_reader_rewind(struct stream_reader *reader);
+
+/*
+ * The next DOMAIN_XENSTORE_DATA record; optional records are skipped.
+ *
+ * @rec: points into the reader's buffer until the next call on @reader
+ *
+ * Returns 1; 0 at END; or negative errno when the spool cannot be read (-ENOMEM, -EIO, ...).
+ */
+int stream_reader_next(struct stream_reader *reader, struct record *rec);
+
+/*
+ * Where the record is that stream_reader_next() gave last, for a fault found by the caller; at END
+ * that of END, so its number tells how many records there are.
+ *
+ * @fault: gets record and offset (where the record begins); its reason is left alone
+ */
+void stream_reader_locate(const struct stream_reader *reader, struct record_fault *fault);
+
+#endif

@@ -1,0 +1,42 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * stream_format - how a libxl migration stream is framed (libxl-migration-stream.pandoc, revision
+ * 2), for stream_writer.c and stream_reader.c alone. The stream's header is big-endian; records are
+ * little-endian, as the header's options say.
+ */
+#ifndef XSPROXY_MIGRATION_STREAM_FORMAT_H
+#define XSPROXY_MIGRATION_STREAM_FORMAT_H
+
+#include <stdint.h>
+
+#define STREAM_IDENT		 0x4c6962786c466d74ULL /* "LibxlFmt" */
+#define STREAM_VERSION		 2
+#define STREAM_OPTION_BIG_ENDIAN 0x1
+
+#define STREAM_END		 0x00000000
+#define STREAM_XENSTORE_DATA	 0x00000007
+#define STREAM_OPTIONAL		 0x80000000 /* and above: to be skipped by who does not know it */
+#define STREAM_ALIGNMENT	 8
+
+struct stream_header {
+	uint64_t ident;
+	uint32_t version;
+	uint32_t options;
+};
+
+/* Before the body; zeroes follow it up to a multiple of STREAM_ALIGNMENT. */
+struct stream_record_header {
+	uint32_t type;
+	uint32_t length; /* octets of the body, without the zeroes */
+};
+
+_Static_assert(sizeof(struct stream_header) == 16, "the header has no holes");
+_Static_assert(sizeof(struct stream_record_header) == 8, "a record's header has no holes");
+
+/* The octets that @length octets of a body take with their padding. */
+static inline uint64_t stream_padded(uint64_t length)
+{
+	return (length + STREAM_ALIGNMENT - 1) / STREAM_ALIGNMENT * STREAM_ALIGNMENT;
+}
+
+#endif

@@ -1,0 +1,304 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * stream_reader - the reading half of stream.h: the framing, one record, the check of the whole.
+ * The check and the caller's passes run the same code; only the check looks for duplicates.
+ */
+#include "migration/stream.h"
+
+#include "migration/buffer.h"
+#include "migration/seen.h"
+#include "migration/spool.h"
+#include "migration/stream_format.h"
+
+#include <endian.h>
+#include <errno.h>
+#include <inttypes.h>
+#include <stdbool.h>
+#include <stdlib.h>
+
+struct stream_reader {
+	struct spool *spool;
+	uint64_t max;
+	uint64_t record; /* number of the current record */
+	uint64_t start;	 /* where it begins */
+	bool ended;
+	struct buffer body;
+	struct record_fault fault;
+};
+
+/* --- reader: framing. A refusal's offset counts from the start of the stream. */
+
+#define refuse(reader, ...) record_refuse(&(reader)->fault, __VA_ARGS__)
+
+/* The stream ends too early: by itself, or because no more of it was taken. */
+static int refuse_end(struct stream_reader *reader, const char *where)
+{
+	uint64_t end = spool_pos(reader->spool) + spool_left(reader->spool);
+
+	if (spool_cut(reader->spool))
+		return refuse(reader, end, "the stream is longer than %" PRIu64 " octets",
+			      reader->max);
+	return refuse(reader, end, "the stream ends %s", where);
+}
+
+static int reader_get_header(struct stream_reader *reader)
+{
+	struct stream_header header;
+	uint32_t options;
+	int r;
+
+	if (spool_left(reader->spool) < sizeof(header))
+		return refuse_end(reader, "inside the header");
+	r = spool_get(reader->spool, &header, sizeof(header));
+	if (r)
+		return r;
+	options = be32toh(header.options);
+	if (be64toh(header.ident) != STREAM_IDENT)
+		return refuse(reader, 0, "not a libxl stream: ident 0x%016" PRIx64,
+			      be64toh(header.ident));
+	if (be32toh(header.version) != STREAM_VERSION)
+		return refuse(reader, offsetof(struct stream_header, version),
+			      "version %" PRIu32 ", not %d", be32toh(header.version),
+			      STREAM_VERSION);
+	if (options & STREAM_OPTION_BIG_ENDIAN)
+		return refuse(reader, offsetof(struct stream_header, options),
+			      "the stream is big-endian");
+	if (options)
+		return refuse(reader, offsetof(struct stream_header, options),
+			      "unknown options 0x%08" PRIx32, options);
+	return 0;
+}
+
+/* The start of the next record. */
+static int reader_get_record_header(struct stream_reader *reader,
+				    struct stream_record_header *header)
+{
+	int r;
+
+	reader->start = spool_pos(reader->spool);
+	reader->record++;
+	if (!spool_left(reader->spool))
+		return refuse_end(reader, "without END");
+	if (spool_left(reader->spool) < sizeof(*header))
+		return refuse_end(reader, "inside a record's header");
+	r = spool_get(reader->spool, header, sizeof(*header));
+	if (r)
+		return r;
+	header->type = le32toh(header->type);
+	header->length = le32toh(header->length);
+	return 0;
+}
+
+/* Before anything is allocated for a body, or skipped: is it there, with its padding? */
+static int check_room(struct stream_reader *reader, const struct stream_record_header *header)
+{
+	uint64_t left = spool_left(reader->spool);
+
+	if (header->length > left)
+		return refuse_end(reader, "inside a record's body");
+	if (stream_padded(header->length) > left)
+		return refuse_end(reader, "inside a record's padding");
+	return 0;
+}
+
+static int check_padding(struct stream_reader *reader, const uint8_t *pad, size_t len)
+{
+	for (size_t i = 0; i < len; i++)
+		if (pad[i])
+			return refuse(reader, spool_pos(reader->spool) - len + i,
+				      "non-zero padding after a record");
+	return 0;
+}
+
+static int reader_end(struct stream_reader *reader, const struct stream_record_header *header)
+{
+	if (header->length)
+		return refuse(reader, reader->start + offsetof(struct stream_record_header, length),
+			      "END with a length of %" PRIu32, header->length);
+	if (spool_left(reader->spool) || spool_cut(reader->spool))
+		return refuse(reader, spool_pos(reader->spool), "octets follow END");
+	return 0;
+}
+
+static int reader_skip(struct stream_reader *reader, const struct stream_record_header *header)
+{
+	uint8_t pad[STREAM_ALIGNMENT];
+	size_t pad_len = stream_padded(header->length) - header->length;
+	int r = check_room(reader, header);
+
+	if (!r)
+		r = spool_skip(reader->spool, header->length);
+	if (!r)
+		r = spool_get(reader->spool, pad, pad_len);
+	if (r)
+		return r;
+	return check_padding(reader, pad, pad_len);
+}
+
+static int refuse_type(struct stream_reader *reader, uint32_t type)
+{
+	static const char *const libxl[] = {
+		[1] = "LIBXC_CONTEXT",	[2] = "EMULATOR_XENSTORE_DATA", [3] = "EMULATOR_CONTEXT",
+		[4] = "CHECKPOINT_END", [5] = "CHECKPOINT_STATE",
+	};
+
+	if (type < sizeof(libxl) / sizeof(*libxl))
+		return refuse(reader, reader->start,
+			      "record type %" PRIu32 " (%s) is not for Xenstore streams", type,
+			      libxl[type]);
+	return refuse(reader, reader->start, "unknown record type 0x%08" PRIx32, type);
+}
+
+/* --- reader: records */
+
+static int reader_get_body(struct stream_reader *reader, const struct stream_record_header *header,
+			   struct record *rec)
+{
+	uint64_t body = spool_pos(reader->spool);
+	size_t size = stream_padded(header->length);
+	int r = check_room(reader, header);
+
+	if (!r)
+		r = buffer_reserve(&reader->body, size);
+	if (!r)
+		r = spool_get(reader->spool, reader->body.data, size);
+	if (r)
+		return r;
+	r = record_decode(rec, reader->body.data, header->length, &reader->fault);
+	if (r) {
+		reader->fault.offset += body;
+		return r;
+	}
+	return check_padding(reader, (const uint8_t *)reader->body.data + header->length,
+			     size - header->length);
+}
+
+/* stream_reader_next(), with refusals in reader->fault. */
+static int reader_next(struct stream_reader *reader, struct record *rec)
+{
+	for (;;) {
+		struct stream_record_header header;
+		int r = reader_get_record_header(reader, &header);
+
+		if (r)
+			return r;
+		if (header.type == STREAM_END)
+			return reader_end(reader, &header);
+		if (header.type == STREAM_XENSTORE_DATA) {
+			r = reader_get_body(reader, &header, rec);
+			return r ? r : 1;
+		}
+		if (!(header.type & STREAM_OPTIONAL))
+			return refuse_type(reader, header.type);
+		r = reader_skip(reader, &header);
+		if (r)
+			return r;
+	}
+}
+
+static int refuse_duplicate(struct stream_reader *reader, enum record_kind kind, uint64_t earlier)
+{
+	static const char *const what[] = {
+		[RECORD_NODE] = "this node",
+		[RECORD_WATCH] = "this watch",
+		[RECORD_TRANSACTION] = "this transaction",
+	};
+
+	return refuse(reader, reader->start, "%s was given before, at octet %" PRIu64, what[kind],
+		      earlier - sizeof(struct stream_record_header));
+}
+
+static void seen_freep(struct seen **seen)
+{
+	seen_free(*seen);
+}
+
+/* The first pass. */
+static int reader_check(struct stream_reader *reader)
+{
+	__attribute__((cleanup(seen_freep))) struct seen *seen = NULL;
+	struct record rec;
+	int r = seen_new(&seen, spool_fd(reader->spool));
+
+	if (!r)
+		r = stream_reader_rewind(reader);
+	if (r)
+		return r;
+	while ((r = reader_next(reader, &rec)) > 0) {
+		uint64_t body = reader->start + sizeof(struct stream_record_header);
+		uint64_t earlier;
+
+		r = seen_add(seen, reader->body.data, record_key_size(&rec), body, &earlier);
+		if (r)
+			return r;
+		if (earlier)
+			return refuse_duplicate(reader, rec.kind, earlier);
+	}
+	return r;
+}
+
+int stream_reader_rewind(struct stream_reader *reader)
+{
+	int r = spool_rewind(reader->spool);
+
+	reader->record = 0;
+	reader->start = 0;
+	reader->ended = false;
+	return r ? r : reader_get_header(reader);
+}
+
+int stream_reader_next(struct stream_reader *reader, struct record *rec)
+{
+	int r = reader->ended ? 0 : reader_next(reader, rec);
+
+	reader->ended = !r;
+	return r;
+}
+
+void stream_reader_locate(const struct stream_reader *reader, struct record_fault *fault)
+{
+	fault->record = reader->record;
+	fault->offset = reader->start;
+}
+
+void stream_reader_free(struct stream_reader *reader)
+{
+	if (!reader)
+		return;
+	spool_free(reader->spool);
+	free(reader->body.data);
+	free(reader);
+}
+
+static void stream_reader_freep(struct stream_reader **reader)
+{
+	stream_reader_free(*reader);
+}
+
+int stream_reader_open(struct stream_reader **out, int fd, uint64_t max_stream,
+		       struct record_fault *fault)
+{
+	__attribute__((cleanup(stream_reader_freep))) struct stream_reader *reader = NULL;
+	int r;
+
+	if (max_stream > SEEN_OFFSET_MAX)
+		return -EINVAL;
+	reader = calloc(1, sizeof(*reader));
+	if (!reader)
+		return -ENOMEM;
+	reader->max = max_stream;
+	r = spool_new(&reader->spool, fd, max_stream);
+	if (!r)
+		r = reader_check(reader);
+	if (r == -EBADMSG && fault) {
+		*fault = reader->fault;
+		fault->record = reader->record;
+	}
+	if (!r)
+		r = stream_reader_rewind(reader);
+	if (r)
+		return r;
+	*out = reader;
+	reader = NULL;
+	return 0;
+}

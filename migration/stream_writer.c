@@ -1,0 +1,118 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * stream_writer - the writing half of stream.h.
+ */
+#include "migration/stream.h"
+
+#include "migration/buffer.h"
+#include "migration/stream_format.h"
+
+#include <endian.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+struct stream_writer {
+	FILE *file;
+	int error; /* the first one, for ever */
+	uint64_t records;
+	uint64_t offset;
+	struct buffer body;
+};
+
+static int writer_put(struct stream_writer *writer, const void *data, size_t len)
+{
+	if (fwrite(data, 1, len, writer->file) != len)
+		return -errno;
+	writer->offset += len;
+	return 0;
+}
+
+static int writer_put_header(struct stream_writer *writer)
+{
+	struct stream_header header = { .ident = htobe64(STREAM_IDENT),
+					.version = htobe32(STREAM_VERSION) };
+
+	return writer_put(writer, &header, sizeof(header));
+}
+
+static int writer_put_record_header(struct stream_writer *writer, uint32_t type, uint32_t length)
+{
+	struct stream_record_header header = { .type = htole32(type), .length = htole32(length) };
+
+	return writer_put(writer, &header, sizeof(header));
+}
+
+static int writer_put_record(struct stream_writer *writer, const struct record *rec,
+			     struct record_fault *fault)
+{
+	size_t size = record_size(rec);
+	int r;
+
+	if (size == SIZE_MAX)
+		return -EMSGSIZE;
+	r = buffer_reserve(&writer->body, stream_padded(size));
+	if (r)
+		return r;
+	r = record_encode(rec, writer->body.data, size, fault);
+	if (r == -EBADMSG && fault) {
+		fault->record = writer->records + 1;
+		fault->offset += writer->offset + sizeof(struct stream_record_header);
+	}
+	if (r)
+		return r;
+	memset((uint8_t *)writer->body.data + size, 0, stream_padded(size) - size);
+	r = writer_put_record_header(writer, STREAM_XENSTORE_DATA, size);
+	if (!r)
+		r = writer_put(writer, writer->body.data, stream_padded(size));
+	if (!r)
+		writer->records++;
+	return r;
+}
+
+int stream_writer_append(struct stream_writer *writer, const struct record *rec,
+			 struct record_fault *fault)
+{
+	if (!writer->error)
+		writer->error = writer_put_record(writer, rec, fault);
+	return writer->error;
+}
+
+int stream_writer_finish(struct stream_writer *writer)
+{
+	if (!writer->error)
+		writer->error = writer_put_record_header(writer, STREAM_END, 0);
+	if (!writer->error && fflush(writer->file))
+		writer->error = -errno;
+	return writer->error;
+}
+
+void stream_writer_free(struct stream_writer *writer)
+{
+	if (!writer)
+		return;
+	free(writer->body.data);
+	free(writer);
+}
+
+static void stream_writer_freep(struct stream_writer **writer)
+{
+	stream_writer_free(*writer);
+}
+
+int stream_writer_new(struct stream_writer **out, FILE *file)
+{
+	__attribute__((cleanup(stream_writer_freep))) struct stream_writer *writer = NULL;
+	int r;
+
+	writer = calloc(1, sizeof(*writer));
+	if (!writer)
+		return -ENOMEM;
+	writer->file = file;
+	r = writer_put_header(writer);
+	if (r)
+		return r;
+	*out = writer;
+	writer = NULL;
+	return 0;
+}

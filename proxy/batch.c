@@ -1,0 +1,260 @@
+// SPDX-License-Identifier: MIT
+/*
+ * batch - ADD_DOMAIN_WATCHES: WATCH requests on a domain's behalf, all of them or none.
+ *
+ * First the domain's own requests run out, then the ledger notes the batch, which stops the
+ * domain's requests and events; then the watches are injected. On an error those that came with
+ * this batch are taken back, and so are their events, which nobody has seen yet. A restarted daemon
+ * finds the note in the ledger and takes back what is there.
+ */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "proxy/daemon.h"
+#include "proxy/log.h"
+#include "proxy/op.h"
+#include "proxy/pending.h"
+#include "proxy/session.h"
+#include "proxy/toolstack.h"
+
+enum batch_phase {
+	BATCH_DRAIN, /* until the domain's own requests are answered */
+	BATCH_ADD,
+	BATCH_UNDO,
+};
+
+struct batch {
+	enum batch_phase phase;
+	uint32_t id;
+	uint32_t outstanding; /* injected and not answered */
+	int err;	      /* the first error */
+	uint32_t len, next;
+	char watches[]; /* path, NUL, token, NUL, ... */
+};
+
+static struct batch *batch_alloc(uint32_t len)
+{
+	return calloc(1, sizeof(struct batch) + len);
+}
+
+int batch_begin(struct session *asker, int slot, struct session *target, const char *watches,
+		uint32_t len)
+{
+	struct batch *batch = batch_alloc(len);
+	struct op *op;
+	int err;
+
+	if (!batch)
+		return -ENOMEM;
+	memcpy(batch->watches, watches, len);
+	batch->len = len;
+	err = op_new(&op, target->daemon, OP_BATCH, asker, slot, target, true);
+	if (err) {
+		free(batch);
+		return err;
+	}
+	op->batch = batch;
+	target->drain.quiesce++;
+	session_ready(target);
+	return 0;
+}
+
+int batch_recover(struct session *target)
+{
+	struct batch *batch;
+	struct op *op;
+	int err;
+
+	if (!word_get(&target->ledger->batch))
+		return 0;
+	batch = batch_alloc(0);
+	if (!batch)
+		return -ENOMEM;
+	err = op_new(&op, target->daemon, OP_BATCH, NULL, -1, target, false);
+	if (err) {
+		free(batch);
+		return err;
+	}
+	batch->id = word_get(&target->ledger->batch);
+	batch->phase = BATCH_UNDO;
+	batch->err = EIO;
+	op->batch = batch;
+	target->injectors++;
+	session_ready(target);
+	return 0;
+}
+
+void batch_free(struct op *op)
+{
+	struct batch *batch = op->batch;
+
+	if (!batch)
+		return;
+	if (op->target && batch->phase == BATCH_DRAIN)
+		op->target->drain.quiesce--;
+	else if (op->target)
+		op->target->injectors--;
+	free(batch);
+	op->batch = NULL;
+}
+
+/* The domain's own requests are answered: from here on it stands still. */
+static void start_adding(struct op *op)
+{
+	struct ledger *ledger = op->target->ledger;
+	struct commit commit;
+
+	op->batch->id = word_get(&ledger->batch_last) + 1;
+	commit_begin(&commit, &op->target->place);
+	commit_set(&commit, &ledger->batch, op->batch->id);
+	commit_set(&commit, &ledger->batch_last, op->batch->id);
+	commit_end(&commit);
+	op->batch->phase = BATCH_ADD;
+	op->target->drain.quiesce--;
+	op->target->injectors++;
+	session_ready(op->target);
+}
+
+static bool explained(void *arg, const struct message *msg)
+{
+	struct session *target = arg;
+	const char *vec[2];
+
+	if (msg->hdr.type != XS_WATCH_EVENT ||
+	    message_strings(msg->payload, msg->hdr.len, vec, 2) != 2)
+		return true;
+	return watches_explain(&target->watches, vec[0], vec[1], 0);
+}
+
+/* Everything is answered: drop the note, and with a failed batch its events. */
+static void end_batch(struct op *op)
+{
+	struct session *target = op->target;
+	struct commit commit;
+
+	if (op->batch->err && fifo_filter(&target->fifo, &target->place, explained, target))
+		log_line(LOG_WARNING,
+			 "d%u: no memory to drop the events of a failed ADD_DOMAIN_WATCHES; the "
+			 "guest may see some",
+			 target->domid);
+	if (session_state(target) == LEDGER_QUIET)
+		fifo_note_events(&target->fifo);
+	commit_begin(&commit, &target->place);
+	commit_set(&commit, &target->ledger->batch, 0);
+	commit_end(&commit);
+	op_finish(op, op->batch->err);
+}
+
+/* A watch of this batch that exists still, or NULL. */
+static const struct watch *to_undo(struct op *op)
+{
+	const struct watch *watch = watches_from(&op->target->watches, 0);
+
+	while (watch && watch_batch(&op->target->watches, watch) != op->batch->id)
+		watch = watch_next(watch);
+	return watch;
+}
+
+static bool answers_missing(const struct op *op)
+{
+	return op->batch->outstanding || pending_upstream(op->target->ledger) ||
+	       word_get(&op->target->ledger->fifo_fill);
+}
+
+void batch_turn(struct op *op)
+{
+	struct batch *batch = op->batch;
+	struct session *target = op->target;
+
+	switch (batch->phase) {
+	case BATCH_DRAIN:
+		if (session_state(target) == LEDGER_ENDED)
+			op_finish(op, EBUSY);
+		else if (!pending_upstream(target->ledger) && !word_get(&target->ledger->up_fill) &&
+			 !word_get(&target->ledger->batch) &&
+			 session_state(target) != LEDGER_RESET)
+			start_adding(op);
+		break;
+	case BATCH_ADD:
+		if (batch->err && !answers_missing(op))
+			batch->phase = BATCH_UNDO;
+		else if (batch->next == batch->len && !answers_missing(op))
+			end_batch(op);
+		else
+			break;
+		session_ready(target);
+		break;
+	case BATCH_UNDO:
+		if (!answers_missing(op) && !to_undo(op))
+			end_batch(op);
+		break;
+	}
+}
+
+static bool inject_watch(struct op *op)
+{
+	struct batch *batch = op->batch;
+	struct message msg = { .hdr.type = XS_WATCH };
+	const char *path = batch->watches + batch->next;
+	uint32_t len = (uint32_t)strlen(path) + 1;
+	int err;
+
+	len += (uint32_t)strlen(path + len) + 1;
+	message_set_text(&msg, path, len);
+	err = up_inject(op->target, &msg, op, batch->id, 0);
+	if (err == -EAGAIN)
+		return false;
+	batch->next += len;
+	if (err)
+		batch->err = -err;
+	else
+		batch->outstanding++;
+	return true;
+}
+
+static bool inject_unwatch(struct op *op)
+{
+	struct message msg = { .hdr.type = XS_UNWATCH };
+	const struct watch *watch;
+	const char *text;
+	uint32_t len;
+
+	/* One at a time, so that each look finds what is left. */
+	if (answers_missing(op))
+		return false;
+	watch = to_undo(op);
+	if (!watch)
+		return false;
+	text = watch_text(&op->target->watches, watch, &len);
+	message_set_text(&msg, text, len);
+	if (up_inject(op->target, &msg, op, 0, 0))
+		return false;
+	op->batch->outstanding++;
+	return true;
+}
+
+bool batch_inject(struct op *op)
+{
+	struct batch *batch = op->batch;
+
+	if (batch->phase == BATCH_UNDO)
+		return inject_unwatch(op);
+	if (batch->phase == BATCH_ADD && !batch->err && batch->next < batch->len)
+		return inject_watch(op);
+	return false;
+}
+
+void batch_reply(struct op *op, int err)
+{
+	op->batch->outstanding--;
+	if (err && op->batch->phase == BATCH_ADD && !op->batch->err)
+		op->batch->err = err;
+}
+
+void batch_abandon(struct op *op, int err)
+{
+	/* Once it has begun it runs to its end: upstream answers at once. */
+	if (op->batch->phase == BATCH_DRAIN)
+		op_finish(op, err);
+}

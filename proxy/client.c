@@ -1,0 +1,390 @@
+// SPDX-License-Identifier: MIT
+#include "proxy/client.h"
+
+#include <errno.h>
+#include <event2/event.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <systemd/sd-daemon.h>
+#include <unistd.h>
+
+#include "bridge/link.h"
+#include "proxy/daemon.h"
+#include "proxy/loop.h"
+#include "proxy/pending.h"
+#include "proxy/session.h"
+#include "proxy/sock.h"
+#include "proxy/toolstack.h"
+#include "proxy/upstream.h"
+
+/* Clients are many and short-lived; xenstored accepts them one by one, with a backlog of 1. */
+#define LISTEN_BACKLOG 128
+#define CONNECT_RETRY_MS 5
+#define ACCEPT_BACKOFF_MS 100
+
+/* Pages that one client's waiting replies, watches and transactions may take. */
+#define CLIENT_PAGES 1024
+
+struct client {
+	TAILQ_ENTRY(client) list;
+	struct clients *clients;
+	int fd; /* until upstream is connected; then front's */
+	struct sock front, back;
+	struct ledger *ledger;
+	struct pool *pool;
+	struct session *session; /* NULL while upstream is not connected */
+	bool ending;
+};
+
+TAILQ_HEAD(client_list, client);
+
+struct clients {
+	struct daemon *daemon;
+	int fd;
+	bool inherited; /* from systemd, which keeps the path */
+	struct event *accept_event, *backoff, *retry;
+	struct client_list waiting; /* for upstream */
+	struct client_list up;
+};
+
+static struct timeval ms(int n)
+{
+	return (struct timeval){ .tv_sec = n / 1000, .tv_usec = n % 1000 * 1000 };
+}
+
+static void client_free(struct client *client)
+{
+	struct clients *clients = client->clients;
+
+	if (client->session) {
+		toolstack_session_gone(client->session);
+		session_free(client->session, true);
+		TAILQ_REMOVE(&clients->up, client, list);
+	} else {
+		TAILQ_REMOVE(&clients->waiting, client, list);
+		close(client->fd);
+	}
+	sock_close(&client->front);
+	sock_close(&client->back);
+	pool_free(client->pool);
+	free(client->ledger);
+	free(client);
+}
+
+static void client_end(void *arg)
+{
+	client_free(arg);
+}
+
+/* After this turn, when nobody holds a pointer any more. */
+static void end_later(struct client *client)
+{
+	if (client->ending || loop_defer(client->clients->daemon->loop, client_end, client))
+		return;
+	client->ending = true;
+	client->session->dead = true;
+}
+
+/*
+ * The client has gone when all that it sent has been forwarded and answered; the other way round,
+ * what upstream said before it ended is passed on first.
+ */
+static void on_turn(struct session *s)
+{
+	struct client *client = s->owner;
+
+	toolstack_turn(s);
+	if (s->queued || client->ending)
+		return;
+	if (client->back.eof) {
+		end_later(client);
+		return;
+	}
+	if (client->front.eof && !pending_upstream(s->ledger) && !word_get(&s->ledger->up_sent) &&
+	    !s->settle && sock_flushed(&client->back) &&
+	    (client->front.broken || (sock_flushed(&client->front) && !fifo_used(&s->fifo))))
+		end_later(client);
+}
+
+static void on_moved(void *owner)
+{
+	struct client *client = owner;
+
+	/* A client that has gone waits for nothing (QUIESCE, protocol.md). */
+	if (client->front.eof && !client->session->drain.closing) {
+		client->session->drain.closing = true;
+		toolstack_asker_gone(client->session);
+	}
+	session_ready(client->session);
+}
+
+/* --- the upstream side */
+
+static int connect_upstream(const struct clients *clients)
+{
+	struct sockaddr_un addr = { .sun_family = AF_UNIX };
+	int fd, n;
+
+	n = snprintf(addr.sun_path, sizeof(addr.sun_path), "%s/%s", clients->daemon->config.run_dir,
+		     LINK_UPSTREAM);
+	if (n >= (int)sizeof(addr.sun_path))
+		return -ENAMETOOLONG;
+	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+	if (fd < 0)
+		return -errno;
+	if (connect(fd, (struct sockaddr *)&addr, sizeof(addr))) {
+		n = -errno;
+		close(fd);
+		return n;
+	}
+	return fd;
+}
+
+static int client_start(struct client *client, int upstream_fd)
+{
+	struct daemon *daemon = client->clients->daemon;
+	struct session_params params = {
+		.daemon = daemon,
+		.socket = true,
+		.front = sock_endpoint(&client->front),
+		.back = sock_endpoint(&client->back),
+		.on_turn = on_turn,
+		.owner = client,
+	};
+	int err;
+
+	client->ledger = calloc(1, sizeof(*client->ledger));
+	if (!client->ledger)
+		return -ENOMEM;
+	ledger_format(client->ledger, 1, 1);
+	err = pool_new_private(&client->pool, CLIENT_PAGES);
+	if (err)
+		return err;
+	params.place.ledger = client->ledger;
+	params.pool = client->pool;
+	err = sock_open(&client->back, daemon->base, upstream_fd, on_moved, client);
+	if (err)
+		return err;
+	err = sock_open(&client->front, daemon->base, client->fd, on_moved, client);
+	if (!err)
+		err = session_new(&client->session, &params, false);
+	if (err) {
+		/* The caller still owns both descriptors. */
+		client->front.fd = client->back.fd = -1;
+		return err;
+	}
+	return 0;
+}
+
+/* Return: false when there is no point in trying the next one now. */
+static bool client_connect(struct client *client)
+{
+	struct clients *clients = client->clients;
+	int fd = connect_upstream(clients), err;
+
+	if (fd < 0)
+		return false;
+	err = client_start(client, fd);
+	if (err) {
+		log_line(LOG_ERR, "no memory for a toolstack client; it is turned away");
+		close(fd);
+		client_free(client);
+		return true;
+	}
+	TAILQ_REMOVE(&clients->waiting, client, list);
+	TAILQ_INSERT_TAIL(&clients->up, client, list);
+	return true;
+}
+
+static void connect_waiting(struct clients *clients)
+{
+	struct timeval delay = ms(CONNECT_RETRY_MS);
+	struct client *client;
+
+	while ((client = TAILQ_FIRST(&clients->waiting)))
+		if (!client_connect(client))
+			break;
+	/* A full backlog gives no event when it empties; without a daemon its HELLO wakes us. */
+	if (client && upstream_arena(clients->daemon->upstream))
+		evtimer_add(clients->retry, &delay);
+}
+
+static void retry_cb(evutil_socket_t fd, short what, void *arg)
+{
+	(void)fd;
+	(void)what;
+	connect_waiting(arg);
+}
+
+void clients_upstream_up(struct clients *clients)
+{
+	connect_waiting(clients);
+}
+
+void clients_ready_all(struct clients *clients)
+{
+	struct client *client;
+
+	TAILQ_FOREACH(client, &clients->up, list)
+		session_ready(client->session);
+}
+
+/* --- the public side */
+
+/* Who can connect is dom0, so nobody but root (or the user we run as) may. */
+static bool peer_allowed(int fd)
+{
+	struct ucred cred;
+	socklen_t len = sizeof(cred);
+
+	if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &cred, &len))
+		return false;
+	return cred.uid == 0 || cred.uid == geteuid();
+}
+
+static void accept_one(struct clients *clients, int fd)
+{
+	struct client *client;
+
+	if (!peer_allowed(fd)) {
+		log_line(LOG_WARNING, "refused a client of another user on the Xenstore socket");
+		close(fd);
+		return;
+	}
+	client = calloc(1, sizeof(*client));
+	if (!client) {
+		close(fd);
+		return;
+	}
+	client->clients = clients;
+	client->fd = fd;
+	client->front.fd = client->back.fd = -1;
+	TAILQ_INSERT_TAIL(&clients->waiting, client, list);
+	connect_waiting(clients);
+}
+
+static void accept_cb(evutil_socket_t listen_fd, short what, void *arg)
+{
+	struct timeval delay = ms(ACCEPT_BACKOFF_MS);
+	struct clients *clients = arg;
+	int fd = accept4(listen_fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+
+	(void)what;
+	if (fd >= 0) {
+		accept_one(clients, fd);
+		return;
+	}
+	if (errno != EMFILE && errno != ENFILE && errno != ENOBUFS && errno != ENOMEM)
+		return;
+	log_line(LOG_ERR, "cannot accept toolstack clients: %s; raise LimitNOFILE",
+		 strerror(errno));
+	event_del(clients->accept_event);
+	evtimer_add(clients->backoff, &delay);
+}
+
+static void backoff_cb(evutil_socket_t fd, short what, void *arg)
+{
+	struct clients *clients = arg;
+
+	(void)fd;
+	(void)what;
+	event_add(clients->accept_event, NULL);
+}
+
+static int listen_path(const char *path)
+{
+	struct sockaddr_un addr = { .sun_family = AF_UNIX };
+	int fd, err;
+	mode_t mask;
+
+	if (strlen(path) >= sizeof(addr.sun_path))
+		return -ENAMETOOLONG;
+	strcpy(addr.sun_path, path);
+	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+	if (fd < 0)
+		return -errno;
+	/* We hold the run directory's lock, so whatever lies there is nobody's. 0600 from birth. */
+	unlink(path);
+	mask = umask(0177);
+	err = bind(fd, (struct sockaddr *)&addr, sizeof(addr)) ? -errno : 0;
+	umask(mask);
+	if (!err && listen(fd, LISTEN_BACKLOG))
+		err = -errno;
+	if (err) {
+		close(fd);
+		return err;
+	}
+	return fd;
+}
+
+/* systemd holds the socket, so that it never disappears, or we make it. */
+static int listen_public(struct clients *clients)
+{
+	const char *path = clients->daemon->config.socket;
+
+	if (sd_listen_fds(0) == 1) {
+		clients->inherited = true;
+		clients->fd = SD_LISTEN_FDS_START;
+		return 0;
+	}
+	clients->fd = listen_path(path);
+	if (clients->fd >= 0)
+		return 0;
+	log_line(LOG_ERR, "cannot listen on %s: %s", path, strerror(-clients->fd));
+	return clients->fd;
+}
+
+int clients_new(struct clients **out, struct daemon *daemon)
+{
+	struct clients *clients = calloc(1, sizeof(*clients));
+	int err;
+
+	if (!clients)
+		return -ENOMEM;
+	clients->daemon = daemon;
+	TAILQ_INIT(&clients->waiting);
+	TAILQ_INIT(&clients->up);
+	err = listen_public(clients);
+	if (err) {
+		free(clients);
+		return err;
+	}
+	clients->accept_event =
+		event_new(daemon->base, clients->fd, EV_READ | EV_PERSIST, accept_cb, clients);
+	clients->backoff = evtimer_new(daemon->base, backoff_cb, clients);
+	clients->retry = evtimer_new(daemon->base, retry_cb, clients);
+	if (!clients->accept_event || !clients->backoff || !clients->retry ||
+	    event_add(clients->accept_event, NULL)) {
+		clients_free(clients);
+		return -ENOMEM;
+	}
+	*out = clients;
+	return 0;
+}
+
+struct clients *clients_free(struct clients *clients)
+{
+	struct client *client;
+
+	if (!clients)
+		return NULL;
+	while ((client = TAILQ_FIRST(&clients->waiting)))
+		client_free(client);
+	while ((client = TAILQ_FIRST(&clients->up)))
+		client_free(client);
+	if (clients->accept_event)
+		event_free(clients->accept_event);
+	if (clients->backoff)
+		event_free(clients->backoff);
+	if (clients->retry)
+		event_free(clients->retry);
+	if (!clients->inherited)
+		unlink(clients->daemon->config.socket);
+	close(clients->fd);
+	free(clients);
+	return NULL;
+}

@@ -1,0 +1,31 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * client - toolstack clients: accepts on xenstored's public socket, and gives each client a
+ * connection of its own to xenstored and a session between the two.
+ *
+ * The session sees two queues of octets; this module moves them from and to the kernel. A client
+ * that goes away takes its upstream connection with it, once upstream has answered what it was sent.
+ */
+#ifndef XSPROXY_PROXY_CLIENT_H
+#define XSPROXY_PROXY_CLIENT_H
+
+struct clients;
+struct daemon;
+
+/**
+ * clients_new() - listen on @daemon's socket path, or on the descriptor that systemd passed.
+ *
+ * Return: 0, or a negative errno; the reason has been logged.
+ */
+int clients_new(struct clients **out, struct daemon *daemon);
+
+/** clients_free() - close all. NULL is fine; returns NULL. */
+struct clients *clients_free(struct clients *clients);
+
+/** clients_upstream_up() - xenstored is there: connect those that wait. */
+void clients_upstream_up(struct clients *clients);
+
+/** clients_ready_all() - run every client's session once. */
+void clients_ready_all(struct clients *clients);
+
+#endif

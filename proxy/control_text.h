@@ -1,0 +1,36 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * control_text - our requests as `xenstore-control` sends and prints them (protocol.md).
+ *
+ * Translates CONTROL's strings into the payload of the wire request, and the wire reply's payload
+ * into lines of printable text. Knows nothing of sessions.
+ */
+#ifndef XSPROXY_PROXY_CONTROL_TEXT_H
+#define XSPROXY_PROXY_CONTROL_TEXT_H
+
+#include "proxy/message.h"
+
+/**
+ * control_text_type() - the request that a CONTROL message names.
+ *
+ * Return: enum message_type; XS_CONTROL for live-update, which is refused while proxied; or 0 when
+ * the command is upstream's.
+ */
+uint32_t control_text_type(const struct message *msg);
+
+/**
+ * control_text_request() - make the wire request out of a CONTROL message.
+ * @out: its payload is filled in; arguments that the tool leaves out get their default
+ */
+void control_text_request(const struct message *msg, struct message *out);
+
+/**
+ * control_text_reply() - turn the payload of the wire reply to a request of @type into text: an item
+ * a line, cut at an item so that it fits.
+ */
+void control_text_reply(uint32_t type, struct message *msg);
+
+/** control_text_help() - append our commands to upstream's reply to `help`. */
+void control_text_help(struct message *msg);
+
+#endif

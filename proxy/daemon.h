@@ -1,0 +1,38 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * daemon - the one context that is handed down.
+ *
+ * Built by main.c; modules take from it what they need and keep their own state in their own
+ * structs.
+ */
+#ifndef XSPROXY_PROXY_DAEMON_H
+#define XSPROXY_PROXY_DAEMON_H
+
+#include <stdint.h>
+#include <sys/queue.h>
+
+#include "bridge/arena.h"
+#include "config/config.h"
+#include "ring/xen.h"
+
+struct clients;
+struct domains;
+struct event_base;
+struct loop;
+struct op;
+struct upstream;
+
+struct daemon {
+	struct config config;
+	struct event_base *base;
+	struct loop *loop;
+	struct xen *xen;	 /* NULL until the first attach */
+	struct upstream *upstream; /* the bridge, or the wait for it */
+	struct domains *domains;
+	struct clients *clients;
+	TAILQ_HEAD(op_list, op) ops; /* toolstack requests that wait for something (op.h) */
+	uint32_t next_session;
+	uint32_t next_op;
+};
+
+#endif

@@ -1,0 +1,402 @@
+// SPDX-License-Identifier: MIT
+#include "proxy/domain.h"
+
+#include <errno.h>
+#include <event2/event.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <uthash.h>
+
+#include "proxy/daemon.h"
+#include "proxy/loop.h"
+#include "proxy/session.h"
+#include "proxy/toolstack.h"
+#include "proxy/upstream.h"
+
+struct domain {
+	UT_hash_handle hh;	/* by domid */
+	UT_hash_handle hh_port; /* by local port; only while bound */
+	uint32_t domid;
+	int port; /* local, -1 while unbound */
+	struct xenstore_domain_interface *page;
+	uint32_t map_gen;
+	uint32_t bind_gen;
+	struct session *session;
+	struct domains *domains;
+};
+
+struct domains {
+	struct daemon *daemon;
+	struct domain *by_domid;
+	struct domain *by_port;
+	struct event *event; /* of the event channel device */
+};
+
+int domains_new(struct domains **out, struct daemon *daemon)
+{
+	struct domains *domains = calloc(1, sizeof(*domains));
+
+	if (!domains)
+		return -ENOMEM;
+	domains->daemon = daemon;
+	*out = domains;
+	return 0;
+}
+
+struct domains *domains_free(struct domains *domains)
+{
+	if (!domains)
+		return NULL;
+	domains_detach_all(domains, false);
+	if (domains->event)
+		event_free(domains->event);
+	free(domains);
+	return NULL;
+}
+
+static struct domain *find(struct domains *domains, uint32_t domid)
+{
+	struct domain *domain;
+
+	HASH_FIND_INT(domains->by_domid, &domid, domain);
+	return domain;
+}
+
+struct session *domains_session(struct domains *domains, uint32_t domid)
+{
+	struct domain *domain = find(domains, domid);
+
+	return domain ? domain->session : NULL;
+}
+
+/* --- real Xen */
+
+static void xen_cb(evutil_socket_t fd, short what, void *arg)
+{
+	struct domains *domains = arg;
+	struct domain *domain;
+	int port = xen_pending(domains->daemon->xen);
+
+	(void)fd;
+	(void)what;
+	if (port < 0) {
+		log_line(LOG_ERR, "cannot read an event from the event channel device: %s",
+			 strerror(-port));
+		return;
+	}
+	HASH_FIND(hh_port, domains->by_port, &port, sizeof(port), domain);
+	if (domain && domain->session)
+		session_ready(domain->session);
+}
+
+/* /dev/xen appears after us at boot, so it is opened when it is needed first. */
+static int xen_ready(struct domains *domains)
+{
+	struct daemon *daemon = domains->daemon;
+	int err;
+
+	if (daemon->xen)
+		return 0;
+	err = xen_open(&daemon->xen);
+	if (err) {
+		log_line(LOG_ERR, "cannot open /dev/xen/gntdev and /dev/xen/evtchn: %s",
+			 strerror(-err));
+		return err;
+	}
+	domains->event = event_new(daemon->base, xen_fd(daemon->xen), EV_READ | EV_PERSIST, xen_cb,
+				   domains);
+	if (!domains->event || event_add(domains->event, NULL))
+		return -ENOMEM;
+	return 0;
+}
+
+static void kick_front(void *owner)
+{
+	struct domain *domain = owner;
+
+	if (domain->port >= 0)
+		xen_notify(domain->domains->daemon->xen, (uint32_t)domain->port);
+}
+
+static void kick_back(void *owner)
+{
+	struct domain *domain = owner;
+
+	upstream_ring(domain->domains->daemon->upstream, domain->domid);
+}
+
+/* --- sessions */
+
+static ledger_word *page_word(uint32_t *word)
+{
+	return (ledger_word *)word;
+}
+
+static struct endpoint front_of(struct domain *domain)
+{
+	struct xenstore_domain_interface *page = domain->page;
+
+	return (struct endpoint){
+		/* The guest writes req[], req_prod and rsp_cons; we write rsp[], req_cons, rsp_prod. */
+		.in = { .data = (uint8_t *)page->req,
+			.size = XENSTORE_RING_SIZE,
+			.prod = page_word(&page->req_prod),
+			.cons = page_word(&page->req_cons) },
+		.out = { .data = (uint8_t *)page->rsp,
+			 .size = XENSTORE_RING_SIZE,
+			 .prod = page_word(&page->rsp_prod),
+			 .cons = page_word(&page->rsp_cons) },
+		.kick = kick_front,
+		.owner = domain,
+	};
+}
+
+static struct endpoint back_of(struct domain *domain, struct xenstore_domain_interface *page)
+{
+	return (struct endpoint){
+		/* The other way round: here we are what the guest is to xenstored. */
+		.in = { .data = (uint8_t *)page->rsp,
+			.size = XENSTORE_RING_SIZE,
+			.prod = page_word(&page->rsp_prod),
+			.cons = page_word(&page->rsp_cons) },
+		.out = { .data = (uint8_t *)page->req,
+			 .size = XENSTORE_RING_SIZE,
+			 .prod = page_word(&page->req_prod),
+			 .cons = page_word(&page->req_cons) },
+		.kick = kick_back,
+		.owner = domain,
+	};
+}
+
+/* Whether the ledger belongs to this very mapping of the domain's page. */
+static bool ledger_current(const struct ledger *ledger, uint32_t map_gen)
+{
+	return ledger->version && ledger->map_gen == map_gen;
+}
+
+static int session_attach(struct domain *domain)
+{
+	struct daemon *daemon = domain->domains->daemon;
+	const struct arena *arena = upstream_arena(daemon->upstream);
+	struct ledger *ledger = (struct ledger *)(arena->base + arena_ledger_off(domain->domid));
+	struct xenstore_domain_interface *back =
+		(struct xenstore_domain_interface *)(arena->base + arena_ring_off(domain->domid));
+	bool c_daemon = upstream_flavour(daemon->upstream) == ARENA_FLAVOUR_C;
+	bool recovered = ledger_current(ledger, domain->map_gen), rebound;
+	struct session_params params = {
+		.daemon = daemon,
+		.domid = domain->domid,
+		.front = front_of(domain),
+		.back = back_of(domain, back),
+		.place = { .ledger = ledger, .arena = arena, .front_page = domain->page },
+		.back_page = back,
+		.pool = upstream_pool(daemon->upstream),
+		.on_turn = toolstack_turn,
+		.owner = domain,
+	};
+	int err;
+
+	if (!recovered)
+		ledger_format(ledger, domain->map_gen, domain->bind_gen);
+	rebound = ledger->bind_gen != domain->bind_gen;
+	err = session_new(&domain->session, &params, recovered);
+	if (err) {
+		log_line(LOG_ERR, "d%u: cannot take up its Xenstore connection: %s", domain->domid,
+			 strerror(-err));
+		return err;
+	}
+	/* The C daemon forgets everything at a bind that we have missed. */
+	if (rebound && c_daemon)
+		session_upstream_reset(domain->session);
+	ledger->bind_gen = domain->bind_gen;
+	domain->session->await_back = c_daemon;
+	if (!recovered && word_get(&ledger->hold))
+		session_quiet(domain->session);
+	toolstack_recover(domain->session);
+	return 0;
+}
+
+static void session_detach(struct domain *domain, bool forget)
+{
+	if (!domain->session)
+		return;
+	toolstack_session_gone(domain->session);
+	session_free(domain->session, forget);
+	domain->session = NULL;
+}
+
+/* --- what xenstored does */
+
+static void unbind(struct domain *domain)
+{
+	if (domain->port < 0)
+		return;
+	HASH_DELETE(hh_port, domain->domains->by_port, domain);
+	xen_unbind(domain->domains->daemon->xen, (uint32_t)domain->port);
+	domain->port = -1;
+	if (domain->session)
+		domain->session->unbound = true;
+}
+
+static void drop(struct domain *domain, bool forget)
+{
+	struct domains *domains = domain->domains;
+
+	session_detach(domain, forget);
+	unbind(domain);
+	xen_unmap(domains->daemon->xen, domain->domid, domain->page);
+	HASH_DELETE(hh, domains->by_domid, domain);
+	free(domain);
+}
+
+static int map(struct domains *domains, uint32_t domid, uint32_t map_gen)
+{
+	struct domain *domain = find(domains, domid);
+	int err = xen_ready(domains);
+
+	if (err)
+		return err;
+	if (domain && domain->map_gen == map_gen)
+		return 0;
+	if (domain)
+		drop(domain, true);
+
+	domain = calloc(1, sizeof(*domain));
+	if (!domain)
+		return -ENOMEM;
+	domain->domid = domid;
+	domain->port = -1;
+	domain->map_gen = map_gen;
+	domain->domains = domains;
+	err = xen_map(domains->daemon->xen, domid, &domain->page);
+	if (err) {
+		log_line(LOG_WARNING, "d%u: cannot map its Xenstore page: %s", domid,
+			 strerror(-err));
+		free(domain);
+		return err;
+	}
+	HASH_ADD_INT(domains->by_domid, domid, domain);
+	return 0;
+}
+
+static int bind_port(struct domain *domain, uint32_t remote_port, uint32_t bind_gen)
+{
+	struct domains *domains = domain->domains;
+	bool c_daemon = upstream_flavour(domains->daemon->upstream) == ARENA_FLAVOUR_C;
+	int port, err = 0;
+
+	if (domain->port >= 0 && domain->bind_gen == bind_gen)
+		return 0;
+	unbind(domain);
+	port = xen_bind(domains->daemon->xen, domain->domid, remote_port);
+	if (port < 0) {
+		log_line(LOG_WARNING, "d%u: cannot bind its event channel %u: %s", domain->domid,
+			 remote_port, strerror(-port));
+		return port;
+	}
+	domain->port = port;
+	domain->bind_gen = bind_gen;
+	HASH_ADD(hh_port, domains->by_port, port, sizeof(domain->port), domain);
+
+	if (!domain->session) {
+		err = session_attach(domain);
+	} else {
+		if (c_daemon)
+			session_upstream_reset(domain->session);
+		domain->session->ledger->bind_gen = bind_gen;
+		domain->session->unbound = false;
+	}
+	if (err) {
+		unbind(domain);
+		return err;
+	}
+	session_ready(domain->session);
+	/* Whatever it missed while nobody held its port; dom0's kernel starts only with an event. */
+	kick_front(domain);
+	return 0;
+}
+
+int domains_change(struct domains *domains, const struct link_msg *msg)
+{
+	const struct arena *arena = upstream_arena(domains->daemon->upstream);
+	struct domain *domain;
+	struct arena_attach *attach;
+
+	if (!arena || msg->domid >= ARENA_DOMID_MAX)
+		return -EINVAL;
+	attach = arena_attach(arena, msg->domid);
+	domain = find(domains, msg->domid);
+	switch (msg->type) {
+	case LINK_MAP:
+		return map(domains, msg->domid, atomic_load(&attach->map_gen));
+	case LINK_BIND:
+		if (!domain)
+			return -ESRCH;
+		return bind_port(domain, (uint32_t)msg->value, atomic_load(&attach->bind_gen));
+	case LINK_UNBIND:
+		if (domain)
+			unbind(domain);
+		return 0;
+	case LINK_UNMAP:
+		if (domain) {
+			if (domain->session)
+				atomic_store(&domain->session->ledger->hold, 0);
+			drop(domain, true);
+		}
+		return 0;
+	default:
+		return -EINVAL;
+	}
+}
+
+static void attach_one(struct domains *domains, const struct arena *arena, uint32_t domid)
+{
+	struct arena_attach *attach = arena_attach(arena, domid);
+	uint32_t map_gen = atomic_load(&attach->map_gen), bind_gen = atomic_load(&attach->bind_gen);
+
+	if (!(map_gen & 1) || map(domains, domid, map_gen) || !(bind_gen & 1))
+		return;
+	bind_port(find(domains, domid), atomic_load(&attach->remote_port), bind_gen);
+}
+
+void domains_attach_all(struct domains *domains)
+{
+	const struct arena *arena = upstream_arena(domains->daemon->upstream);
+
+	for (uint32_t i = 0; i < ARENA_DOMIDS / 64; i++) {
+		uint64_t leaf = atomic_load(&arena_header(arena)->mapped[i]);
+
+		for (; leaf; leaf &= leaf - 1)
+			attach_one(domains, arena, i * 64 + (uint32_t)__builtin_ctzll(leaf));
+	}
+}
+
+void domains_detach_all(struct domains *domains, bool forget)
+{
+	struct domain *domain, *tmp;
+
+	HASH_ITER(hh, domains->by_domid, domain, tmp)
+		drop(domain, forget);
+}
+
+void domains_bell(struct domains *domains, uint32_t domid)
+{
+	struct session *s = domains_session(domains, domid);
+
+	if (s)
+		session_ready(s);
+}
+
+void domains_ready_all(struct domains *domains)
+{
+	struct domain *domain, *tmp;
+
+	HASH_ITER(hh, domains->by_domid, domain, tmp) {
+		if (!domain->session)
+			continue;
+		session_ready(domain->session);
+		kick_front(domain);
+		upstream_ring(domains->daemon->upstream, domain->domid);
+	}
+}

@@ -1,0 +1,52 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * domain - the domains that xenstored knows: their pages, event channels and sessions.
+ *
+ * A domain appears when xenstored maps its page and ends when xenstored unmaps it (design.md, rule
+ * 4); what is on the wire plays no part. Called by upstream.c with the bridge's news, and by the
+ * event channel device. Once a domain is gone its page is unmapped before anybody is answered.
+ */
+#ifndef XSPROXY_PROXY_DOMAIN_H
+#define XSPROXY_PROXY_DOMAIN_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "bridge/link.h"
+
+struct daemon;
+struct domains;
+struct session;
+
+/** domains_new() - Return: 0 or -ENOMEM. */
+int domains_new(struct domains **out, struct daemon *daemon);
+
+/** domains_free() - detaches all, keeping their ledgers. NULL is fine; returns NULL. */
+struct domains *domains_free(struct domains *domains);
+
+/**
+ * domains_change() - carry out what xenstored did to a domain.
+ *
+ * Return: 0, or a negative errno for xenstored (LINK_MAP and LINK_BIND only).
+ */
+int domains_change(struct domains *domains, const struct link_msg *msg);
+
+/** domains_attach_all() - take up every domain that the arena says is mapped. */
+void domains_attach_all(struct domains *domains);
+
+/**
+ * domains_detach_all() - unmap and unbind everything; the pages stay as they are.
+ * @forget: whether the sessions' ledgers are void (xenstored has gone)
+ */
+void domains_detach_all(struct domains *domains, bool forget);
+
+/** domains_bell() - xenstored rang for a domain. */
+void domains_bell(struct domains *domains, uint32_t domid);
+
+/** domains_ready_all() - run every session once, and wake every guest. */
+void domains_ready_all(struct domains *domains);
+
+/** domains_session() - the session of an attached domain, or NULL. */
+struct session *domains_session(struct domains *domains, uint32_t domid);
+
+#endif

@@ -1,0 +1,425 @@
+// SPDX-License-Identifier: MIT
+/*
+ * down - from upstream to the front: replies find their request and get its ids back, events pass.
+ *
+ * Upstream is always drained, into the fifo when the front has no room: an undrained back stalls
+ * other domains (semantics.md, section 7). A reply that changes what is known of the connection
+ * (WATCH, UNWATCH, TRANSACTION_*, RESET_WATCHES) does so in the commit that passes it on.
+ */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "proxy/loop.h"
+#include "proxy/pending.h"
+#include "proxy/session.h"
+#include "proxy/toolstack.h"
+#include "proxy/daemon.h"
+
+/* A reply may be replaced by a short one of ours; room for that is always reserved. */
+#define SHORT_MAX 64u
+
+/* struct ledger_pending.ref of a TRANSACTION_END whose id the connection does not have */
+#define NO_TRANSACTION UINT32_MAX
+
+static uint32_t min_u32(uint32_t a, uint32_t b)
+{
+	return a < b ? a : b;
+}
+
+static uint32_t max_u32(uint32_t a, uint32_t b)
+{
+	return a > b ? a : b;
+}
+
+/* Whether messages may go straight into the front's queue. */
+static bool front_takes(const struct session *s)
+{
+	return s->front_open && session_state(s) == LEDGER_RUN && !word_get(&s->ledger->batch);
+}
+
+static bool fits_front(const struct session *s, uint32_t size)
+{
+	return front_takes(s) && !fifo_used(&s->fifo) && !word_get(&s->ledger->fifo_fill) &&
+	       !word_get(&s->ledger->fifo_left) &&
+	       ring_room(&s->front.out, &s->front.out_view) >= size;
+}
+
+bool down_reserve(struct session *s, uint32_t size)
+{
+	int err;
+
+	size = max_u32(size, SHORT_MAX);
+	if (fits_front(s, size))
+		return true;
+	err = fifo_reserve(&s->fifo, 0, size);
+	if (err == -ENOMEM)
+		loop_retry(s->daemon->loop, s);
+	return !err;
+}
+
+void down_deliver(struct session *s, struct commit *commit, const struct message *msg)
+{
+	uint32_t size = message_size(&msg->hdr);
+
+	if (!fits_front(s, max_u32(size, SHORT_MAX))) {
+		fifo_append(&s->fifo, commit, msg);
+		return;
+	}
+	ring_write(&s->front.out, s->front.out_view.prod, msg, size);
+	endpoint_produce(&s->front, commit, size);
+}
+
+void down_answer(struct session *s, int slot, struct message *msg)
+{
+	const struct ledger_pending *pending = &s->ledger->pending[slot];
+	struct commit commit;
+
+	msg->hdr.req_id = pending->req_id;
+	msg->hdr.tx_id = pending->tx_id;
+	commit_begin(&commit, &s->place);
+	down_deliver(s, &commit, msg);
+	pending_drop(s->ledger, &commit, slot);
+	commit_end(&commit);
+}
+
+/*
+ * Move what waits into the front's queue, as far as there is room: a guest tells us that it has
+ * read only if it found the queue full, so it must be filled to the brim.
+ */
+static bool flush(struct session *s)
+{
+	struct ledger *ledger = s->ledger;
+	uint8_t octets[XENSTORE_RING_SIZE];
+	bool moved = false;
+
+	if (!front_takes(s))
+		return false;
+	while (fifo_used(&s->fifo)) {
+		uint32_t left = word_get(&ledger->fifo_left), head = word_get(&ledger->fifo_head);
+		struct commit commit;
+		uint32_t n;
+
+		if (!left) {
+			struct xsd_sockmsg hdr;
+
+			fifo_read(&s->fifo, 0, &hdr, sizeof(hdr));
+			left = message_size(&hdr);
+		}
+		n = min_u32(left, ring_room(&s->front.out, &s->front.out_view));
+		n = min_u32(min_u32(n, sizeof(octets)), fifo_used(&s->fifo));
+		if (!n) {
+			s->front.starved = true;
+			break;
+		}
+		fifo_read(&s->fifo, 0, octets, n);
+		ring_write(&s->front.out, s->front.out_view.prod, octets, n);
+		commit_begin(&commit, &s->place);
+		endpoint_produce(&s->front, &commit, n);
+		commit_set(&commit, &ledger->fifo_head, head + n);
+		commit_set(&commit, &ledger->fifo_left, left - n);
+		commit_end(&commit);
+		if (!fifo_used(&s->fifo) || head / POOL_PAGE != (head + n) / POOL_PAGE)
+			fifo_trim(&s->fifo);
+		moved = true;
+	}
+	return moved;
+}
+
+/* --- what replies change */
+
+static void track_watch(struct session *s, struct commit *commit,
+			const struct ledger_pending *pending, bool ok)
+{
+	if (!pending->ref)
+		return;
+	if (!ok)
+		watch_refused(&s->watches, commit, pending->ref);
+	else if (pending->type == XS_WATCH)
+		watch_added(&s->watches, commit, pending->ref);
+	else
+		watch_removed(&s->watches, commit, pending->ref);
+}
+
+/* The guest gets upstream's id, unless it uses that one already. */
+static void track_start(struct session *s, struct commit *commit,
+			const struct ledger_pending *pending, struct message *msg)
+{
+	uint32_t upstream = 0, guest, flags = 0;
+	char text[16];
+
+	if (msg->hdr.type == XS_ERROR)
+		return;
+	for (uint32_t i = 0; i < msg->hdr.len && msg->payload[i]; i++)
+		upstream = upstream * 10 + (uint32_t)(msg->payload[i] - '0');
+	if (pending->kind == PENDING_SWALLOW) {
+		guest = pending->req_id;
+		flags = TRANSACTION_CONFLICT;
+	} else {
+		guest = transaction_guest_id(&s->transactions, upstream);
+	}
+	transaction_open(&s->transactions, commit, (int)pending->ref, guest, upstream, flags);
+	if (guest != upstream) {
+		int n = snprintf(text, sizeof(text), "%u", guest);
+
+		message_set_text(msg, text, (uint32_t)n + 1);
+	}
+}
+
+/* Every answer but EINVAL and EQUOTA has ended the transaction (semantics.md, section 2). */
+static void track_end(struct session *s, struct commit *commit,
+		      const struct ledger_pending *pending, struct message *msg)
+{
+	if (msg->hdr.type == XS_ERROR) {
+		int err = message_error_parse(msg->payload, msg->hdr.len);
+
+		if (err == EINVAL || err == EDQUOT)
+			return;
+	}
+	if (pending->ref != NO_TRANSACTION && transaction_live(&s->transactions, (int)pending->ref))
+		transaction_end(&s->transactions, commit, (int)pending->ref);
+	if (msg->hdr.type != XS_ERROR && (pending->flags & PENDING_CONFLICT))
+		message_set_error(msg, EAGAIN);
+}
+
+/* Watches and transactions are gone at once: one word, the epoch, does it. */
+static void track_reset(struct session *s, struct commit *commit, bool ok)
+{
+	struct ledger *ledger = s->ledger;
+
+	if (!ok)
+		return;
+	commit_set(commit, &ledger->epoch, word_get(&ledger->epoch) + 1);
+	commit_set(commit, &ledger->watch_gen, word_get(&ledger->watch_gen) + 1);
+	watches_forget(&s->watches);
+}
+
+static void track_reply(struct session *s, struct commit *commit,
+			const struct ledger_pending *pending, struct message *msg)
+{
+	bool ok = msg->hdr.type != XS_ERROR;
+
+	switch (pending->type) {
+	case XS_WATCH:
+	case XS_UNWATCH:
+		track_watch(s, commit, pending, ok);
+		break;
+	case XS_TRANSACTION_START:
+		track_start(s, commit, pending, msg);
+		break;
+	case XS_TRANSACTION_END:
+		track_end(s, commit, pending, msg);
+		break;
+	case XS_RESET_WATCHES:
+		track_reset(s, commit, ok);
+		break;
+	}
+}
+
+/* --- the guest's reconnection */
+
+static ledger_word *page_word(uint32_t *word)
+{
+	return (ledger_word *)word;
+}
+
+/* Upstream has forgotten the old connection: hand the guest an empty ring, `connection` last. */
+static void reconnect_end(struct session *s, struct commit *commit)
+{
+	struct xenstore_domain_interface *page = s->place.front_page;
+
+	commit_set(commit, page_word(&page->req_cons), 0);
+	commit_set(commit, page_word(&page->req_prod), 0);
+	commit_set(commit, page_word(&page->rsp_cons), 0);
+	commit_set(commit, page_word(&page->rsp_prod), 0);
+	commit_set(commit, &s->ledger->state, LEDGER_RUN);
+	commit_set(commit, page_word(&page->connection), XENSTORE_CONNECTED);
+	s->reset_sent = false;
+}
+
+/* --- one message from upstream */
+
+static void event(struct session *s, struct commit *commit, const struct message *msg)
+{
+	enum ledger_state state = session_state(s);
+
+	if (state == LEDGER_RESET || state == LEDGER_ENDED)
+		return;
+	if (state == LEDGER_QUIET && fifo_has_event(&s->fifo, msg))
+		return;
+	down_deliver(s, commit, msg);
+}
+
+/* The reply to the request in @slot; frees the slot. */
+static void reply(struct session *s, struct commit *commit, int slot, struct message *msg)
+{
+	struct ledger_pending pending = s->ledger->pending[slot];
+	enum ledger_state state = session_state(s);
+	struct op *op = s->ops[slot];
+
+	msg->hdr.req_id = pending.req_id;
+	msg->hdr.tx_id = pending.tx_id;
+	track_reply(s, commit, &pending, msg);
+	pending_drop(s->ledger, commit, slot);
+	s->ops[slot] = NULL;
+
+	if (pending.kind == PENDING_FORWARD && state != LEDGER_RESET && state != LEDGER_ENDED)
+		down_deliver(s, commit, msg);
+	if (pending.kind == PENDING_SWALLOW && pending.type == XS_RESET_WATCHES &&
+	    state == LEDGER_RESET)
+		reconnect_end(s, commit);
+	commit_end(commit);
+
+	if (state == LEDGER_RESET && session_state(s) == LEDGER_RUN) {
+		s->front.kick(s->front.owner);
+		session_ready(s);
+	}
+	if (pending.type == XS_INTRODUCE || pending.type == XS_RELEASE)
+		toolstack_gate_done(s, pending.ref);
+	if (op)
+		toolstack_reply(s, op, &pending, msg);
+}
+
+/* @msg is whole; @commit already takes its last octets from the back. */
+static void message(struct session *s, struct commit *commit, struct message *msg)
+{
+	int slot;
+
+	if (msg->hdr.type == XS_WATCH_EVENT) {
+		event(s, commit, msg);
+		commit_end(commit);
+		return;
+	}
+	slot = pending_find(s->ledger, msg->hdr.req_id);
+	if (slot >= 0) {
+		reply(s, commit, slot, msg);
+		return;
+	}
+	commit_end(commit);
+	/* oxenstored says so of an event that it cannot send (semantics.md, section 3). */
+	if (!msg->hdr.req_id && msg->hdr.type == XS_ERROR)
+		log_limited(&s->limit, LOG_WARNING, "d%u: xenstored lost an event for it",
+			    s->domid);
+	else
+		log_limited(&s->limit, LOG_ERR, "d%u: dropped a %s nobody asked for", s->domid,
+			    message_name(msg->hdr.type));
+}
+
+static bool whole_message(struct session *s, struct message *msg, uint32_t size)
+{
+	struct commit commit;
+
+	if (!down_reserve(s, size))
+		return false;
+	ring_read(&s->back.in, s->back.in_view.cons + MESSAGE_HEADER, msg->payload, msg->hdr.len);
+	commit_begin(&commit, &s->place);
+	endpoint_consume(&s->back, &commit, size);
+	message(s, &commit, msg);
+	return true;
+}
+
+/* The next piece of a message that is larger than the queue it comes through. */
+static bool take_piece(struct session *s, struct message *msg)
+{
+	struct ledger *ledger = s->ledger;
+	uint32_t fill = word_get(&ledger->fifo_fill), size = message_size(&msg->hdr);
+	uint32_t n = min_u32(ring_used(&s->back.in_view), size - fill);
+	uint8_t octets[XENSTORE_RING_SIZE];
+	struct commit commit;
+
+	n = min_u32(n, sizeof(octets));
+	if (!n || fifo_reserve(&s->fifo, 0, size))
+		return false;
+	if (!fill)
+		ledger->fifo_hdr = msg->hdr;
+	ring_read(&s->back.in, s->back.in_view.cons, octets, n);
+	fifo_write(&s->fifo, fill, octets, n);
+	commit_begin(&commit, &s->place);
+	endpoint_consume(&s->back, &commit, n);
+	if (fill + n < size) {
+		commit_set(&commit, &ledger->fifo_fill, fill + n);
+		commit_end(&commit);
+		return true;
+	}
+
+	/* It is whole now, right behind the tail, where delivering it will write it once more. */
+	fifo_read(&s->fifo, fifo_used(&s->fifo) + MESSAGE_HEADER, msg->payload, msg->hdr.len);
+	commit_set(&commit, &ledger->fifo_fill, 0);
+	message(s, &commit, msg);
+	fifo_trim(&s->fifo);
+	return true;
+}
+
+/*
+ * A socket's reply beyond the protocol's limit (oxenstored sends such): passed on as it comes.
+ * Only sockets, whose ledger nobody recovers, so what is left of it need not be in the ledger.
+ */
+static bool giant_piece(struct session *s, struct message *msg)
+{
+	uint32_t n = min_u32(ring_used(&s->back.in_view), s->giant_left);
+	uint8_t octets[XENSTORE_RING_SIZE];
+	struct commit commit;
+	int slot;
+
+	commit_begin(&commit, &s->place);
+	if (msg) {
+		slot = pending_find(s->ledger, msg->hdr.req_id);
+		n = MESSAGE_HEADER;
+		if (fifo_reserve(&s->fifo, 0, n))
+			return false;
+		s->giant_left = msg->hdr.len;
+		if (slot >= 0) {
+			msg->hdr.req_id = s->ledger->pending[slot].req_id;
+			msg->hdr.tx_id = s->ledger->pending[slot].tx_id;
+			pending_drop(s->ledger, &commit, slot);
+		}
+		memcpy(octets, &msg->hdr, n);
+	} else {
+		n = min_u32(n, sizeof(octets));
+		if (!n || fifo_reserve(&s->fifo, 0, n))
+			return false;
+		ring_read(&s->back.in, s->back.in_view.cons, octets, n);
+		s->giant_left -= n;
+	}
+	fifo_write(&s->fifo, 0, octets, n);
+	endpoint_consume(&s->back, &commit, n);
+	commit_set(&commit, &s->ledger->fifo_tail, word_get(&s->ledger->fifo_tail) + n);
+	commit_end(&commit);
+	return true;
+}
+
+static bool take(struct session *s)
+{
+	uint32_t used = ring_used(&s->back.in_view), size;
+	struct message msg;
+
+	if (s->giant_left)
+		return giant_piece(s, NULL);
+	if (word_get(&s->ledger->fifo_fill)) {
+		msg.hdr = s->ledger->fifo_hdr;
+		return take_piece(s, &msg);
+	}
+	if (used < MESSAGE_HEADER)
+		return false;
+	ring_read(&s->back.in, s->back.in_view.cons, &msg.hdr, MESSAGE_HEADER);
+	if (msg.hdr.len > XENSTORE_PAYLOAD_MAX) {
+		if (s->socket)
+			return giant_piece(s, &msg);
+		session_fail(s, XENSTORE_ERROR_COMM, "xenstored sent a message beyond 4096 octets");
+		return false;
+	}
+	size = message_size(&msg.hdr);
+	if (size > s->back.in.size)
+		return take_piece(s, &msg);
+	if (used < size)
+		return false;
+	return whole_message(s, &msg, size);
+}
+
+bool down_step(struct session *s)
+{
+	bool moved = flush(s);
+
+	return take(s) || moved;
+}

@@ -1,0 +1,47 @@
+// SPDX-License-Identifier: MIT
+#include "proxy/endpoint.h"
+
+int endpoint_begin(struct endpoint *end)
+{
+	int err = ring_load(&end->in, &end->in_view);
+
+	if (!err)
+		err = ring_load(&end->out, &end->out_view);
+	end->in_start = end->in_view.cons;
+	end->produced = false;
+	end->starved = false;
+	return err;
+}
+
+/*
+ * When must the other side be woken? Always when it was sent something. When octets were taken from
+ * it, only if it may have found its queue full: Linux and both daemons wait for room only then, and
+ * they may have filled the queue after we loaded its index, so it is read again.
+ */
+bool endpoint_end(struct endpoint *end)
+{
+	uint32_t prod = atomic_load_explicit(end->in.prod, memory_order_acquire);
+	uint32_t cons = atomic_load_explicit(end->out.cons, memory_order_acquire);
+	bool consumed = end->in_view.cons != end->in_start;
+
+	if (end->produced || (consumed && prod - end->in_start >= end->in.size))
+		end->kick(end->owner);
+	return prod != end->in_view.prod || (end->starved && cons != end->out_view.cons);
+}
+
+void endpoint_consume(struct endpoint *end, struct commit *commit, uint32_t len)
+{
+	uint32_t cons = end->in_view.cons;
+
+	commit_move(commit, end->in.cons, cons, cons + len);
+	end->in_view.cons = cons + len;
+}
+
+void endpoint_produce(struct endpoint *end, struct commit *commit, uint32_t len)
+{
+	uint32_t prod = end->out_view.prod;
+
+	commit_move(commit, end->out.prod, prod, prod + len);
+	end->out_view.prod = prod + len;
+	end->produced = true;
+}

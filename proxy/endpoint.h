@@ -1,0 +1,50 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * endpoint - one side of a session: a queue of octets from that side, one towards it, and a way to
+ * wake it.
+ *
+ * The front of a guest is its shared page, its back is a page of the arena; a toolstack client's
+ * two sides are socket buffers. The session sees no difference. Indexes are loaded at the start of
+ * a turn and never kept beyond it (a guest may reset its ring at any time).
+ */
+#ifndef XSPROXY_PROXY_ENDPOINT_H
+#define XSPROXY_PROXY_ENDPOINT_H
+
+#include <stdbool.h>
+
+#include "proxy/ledger.h"
+#include "ring/ring.h"
+
+struct endpoint {
+	struct ring in;	 /* we consume */
+	struct ring out; /* we produce */
+	void (*kick)(void *owner);
+	void *owner;
+
+	/* this turn's indexes, moved along by the steps */
+	struct ring_view in_view;
+	struct ring_view out_view;
+	uint32_t in_start;
+	bool produced;
+	bool starved; /* had something to say and no room for all of it */
+};
+
+/** endpoint_begin() - load the indexes. Return: 0, or -EIO when they cannot be. */
+int endpoint_begin(struct endpoint *end);
+
+/**
+ * endpoint_end() - wake the other side if it may be waiting for what this turn did.
+ *
+ * A full barrier must lie between the turn's last store and this call.
+ *
+ * Return: whether there is something new to do already: octets came in, or room that was missing.
+ */
+bool endpoint_end(struct endpoint *end);
+
+/** endpoint_consume() - have @commit take @len octets from the queue that comes in. */
+void endpoint_consume(struct endpoint *end, struct commit *commit, uint32_t len);
+
+/** endpoint_produce() - have @commit publish @len octets, written at out_view.prod. */
+void endpoint_produce(struct endpoint *end, struct commit *commit, uint32_t len);
+
+#endif

@@ -1,0 +1,177 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * ledger - what a session needs to go on, in one page, and the only way to change it.
+ *
+ * A ring session's ledger lies in the arena beside its back ring and outlives xsproxyd; a socket
+ * session's is private memory, so that one code serves both. Heap structures of the other modules
+ * are caches that can be rebuilt from it.
+ *
+ * A step of a session never depends on the order of two stores. Its module
+ *
+ *	1. copies octets to where nobody looks yet: beyond the producer index of a ring, beyond the
+ *	   tail of the fifo or the watch log, into a free pending or transaction slot;
+ *	2. names every word that must change, with its old and its new value, in a struct commit;
+ *	3. ends it with commit_end(): the words go into the ledger's record, which is marked valid,
+ *	   then they are stored where they belong, then the mark is cleared.
+ *
+ * ledger_recover() completes a valid record: each word that has its old value gets the new one. So
+ * the process may die between any two instructions (docs/architecture.md, "Why the ledger is
+ * correct").
+ *
+ * Used by proxy/ modules of a session. Nothing here waits, allocates or logs.
+ */
+#ifndef XSPROXY_PROXY_LEDGER_H
+#define XSPROXY_PROXY_LEDGER_H
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <xen/io/xs_wire.h>
+
+#include "bridge/arena.h"
+
+#define LEDGER_VERSION 1
+#define LEDGER_PENDING 32     /* requests under way at once; one bit each in pending_mask */
+#define LEDGER_TX 16	      /* transactions that need no extent */
+#define LEDGER_TX_PAGES 16    /* extents for further ones */
+#define LEDGER_FIFO_PAGES 64  /* 256 KiB of replies and events for a guest that does not read */
+#define LEDGER_COMMIT_WORDS 24
+
+/* A word that a commit may change; written by xsproxyd only. */
+typedef _Atomic uint32_t ledger_word;
+
+static inline uint32_t word_get(const ledger_word *word)
+{
+	return atomic_load_explicit(word, memory_order_relaxed);
+}
+
+enum ledger_state {
+	LEDGER_RUN = 0,
+	LEDGER_QUIET, /* quiesced or held: the guest's page is not touched */
+	LEDGER_RESET, /* the guest reconnects; upstream has not answered our RESET_WATCHES yet */
+	LEDGER_ENDED, /* the guest broke the protocol; it is ignored until xenstored unmaps it */
+};
+
+/* A request that upstream has not answered. Valid while its bit in pending_mask is set. */
+struct ledger_pending {
+	uint32_t id;	 /* the request id that upstream sees */
+	uint32_t req_id; /* the requester's own ids, to be restored */
+	uint32_t tx_id;
+	uint32_t type;
+	uint32_t kind;	 /* enum pending_kind */
+	uint32_t ref;	 /* WATCH, UNWATCH: record in the log; START, END: slot; INTRODUCE, RELEASE: domid */
+	uint32_t flags;
+	uint32_t up_tx;	 /* the transaction id that upstream sees */
+};
+
+/* An open transaction. Exists while `live` equals the ledger's epoch. */
+struct ledger_tx {
+	uint32_t guest;
+	uint32_t upstream;
+	ledger_word live;
+	uint32_t flags;
+};
+
+struct ledger_record {
+	_Atomic uint32_t count; /* words that follow; 0: nothing is under way */
+	struct {
+		uint32_t target; /* see ledger.c */
+		uint32_t before;
+		uint32_t after;
+	} word[LEDGER_COMMIT_WORDS];
+};
+
+/* The log's first octets lie in the ledger page itself, so that most guests need no extent. */
+#define LEDGER_LOG_INLINE 1536
+
+struct ledger {
+	struct arena_attach attach; /* written by the bridge */
+
+	uint32_t version;
+	uint32_t map_gen;  /* the attachment that all below belongs to */
+	uint32_t bind_gen;
+	ledger_word state; /* enum ledger_state */
+	ledger_word hold;  /* 1: become LEDGER_QUIET at the next attach; outlives sessions */
+	ledger_word pending_mask;
+	ledger_word epoch;	/* of watches and transactions; never 0 while attached */
+	ledger_word watch_gen;	/* counts changes of the watch list */
+	ledger_word batch;	/* id of the ADD_DOMAIN_WATCHES under way, or 0 */
+	ledger_word batch_last; /* the last id used */
+
+	/* The request under way from the front, when it cannot be forwarded in one step */
+	ledger_word up_fill; /* octets taken (header included); 0: none */
+	ledger_word up_sent; /* octets that upstream has got; its pending slot is up_slot */
+	ledger_word up_slot;
+	ledger_word up_page; /* extent for the payload, or 0 */
+	struct xsd_sockmsg up_hdr;
+
+	/* The fifo of replies and events towards the front; indexes run freely */
+	ledger_word fifo_head;
+	ledger_word fifo_tail;
+	ledger_word fifo_fill; /* octets beyond the tail of a message under way from upstream */
+	ledger_word fifo_left; /* octets that the front has yet to get of the message at the head */
+	struct xsd_sockmsg fifo_hdr; /* upstream's header of the message that fifo_fill counts */
+	uint32_t fifo_page[LEDGER_FIFO_PAGES];
+
+	/* The watch log (watchlog.h) */
+	ledger_word log_first; /* segment */
+	ledger_word log_tail;  /* position */
+
+	uint32_t tx_page[LEDGER_TX_PAGES];
+	struct ledger_tx tx[LEDGER_TX];
+	struct ledger_pending pending[LEDGER_PENDING];
+	struct ledger_record record;
+
+	_Alignas(16) uint8_t log[LEDGER_LOG_INLINE];
+};
+
+_Static_assert(sizeof(struct ledger) <= ARENA_PAGE, "a ledger is one page");
+
+/* Where the words of one session's commits lie, so that a record can name them. */
+struct ledger_place {
+	struct ledger *ledger;
+	const struct arena *arena;		     /* NULL: private memory, nothing is recorded */
+	struct xenstore_domain_interface *front_page; /* the guest's page, or NULL */
+};
+
+struct commit {
+	const struct ledger_place *place;
+	uint32_t n;
+	struct {
+		ledger_word *word;
+		uint32_t before;
+		uint32_t after;
+	} change[LEDGER_COMMIT_WORDS];
+};
+
+/** ledger_format() - make a ledger fresh, but for `attach` and `hold`, which stay. */
+void ledger_format(struct ledger *ledger, uint32_t map_gen, uint32_t bind_gen);
+
+/** commit_begin() - start an empty commit. */
+void commit_begin(struct commit *commit, const struct ledger_place *place);
+
+/** commit_set() - have @word become @after; several changes of one word are merged. */
+void commit_set(struct commit *commit, ledger_word *word, uint32_t after);
+
+/**
+ * commit_move() - like commit_set(), for an index that the other side might overwrite.
+ * @before: the value that this step is based on
+ */
+void commit_move(struct commit *commit, ledger_word *word, uint32_t before, uint32_t after);
+
+/** commit_peek() - a word's value as of the end of the commit. */
+uint32_t commit_peek(const struct commit *commit, const ledger_word *word);
+
+/** commit_end() - carry it out. The commit may be begun anew afterwards. */
+void commit_end(struct commit *commit);
+
+/**
+ * ledger_recover() - complete the commit that a killed process left, if any.
+ * @place: as the session will use it; front_page may be NULL only when the page is gone
+ *
+ * Return: 0; -EPROTONOSUPPORT for a ledger of another version; -ESTALE when a word has neither its
+ * old nor its new value: the other side has reset its ring, the session must be reconnected.
+ */
+int ledger_recover(const struct ledger_place *place);
+
+#endif

@@ -1,0 +1,157 @@
+// SPDX-License-Identifier: MIT
+#include "proxy/loop.h"
+
+#include <errno.h>
+#include <event2/event.h>
+#include <stdlib.h>
+
+#include "proxy/client.h"
+#include "proxy/daemon.h"
+#include "proxy/session.h"
+#include "proxy/upstream.h"
+
+#define RETRY_MS 50
+
+TAILQ_HEAD(session_list, session);
+
+struct deferred {
+	STAILQ_ENTRY(deferred) next;
+	void (*fn)(void *arg);
+	void *arg;
+};
+
+struct loop {
+	struct daemon *daemon;
+	struct session_list ready;
+	STAILQ_HEAD(, deferred) deferred;
+	struct event *retry;
+	bool retry_all;
+	bool stop;
+};
+
+static void retry_cb(evutil_socket_t fd, short what, void *arg)
+{
+	struct loop *loop = arg;
+
+	(void)fd;
+	(void)what;
+	loop->retry_all = false;
+	upstream_ready_all(loop->daemon->upstream);
+	clients_ready_all(loop->daemon->clients);
+}
+
+int loop_new(struct loop **out, struct daemon *daemon)
+{
+	struct loop *loop = calloc(1, sizeof(*loop));
+
+	if (!loop)
+		return -ENOMEM;
+	loop->daemon = daemon;
+	TAILQ_INIT(&loop->ready);
+	STAILQ_INIT(&loop->deferred);
+	loop->retry = evtimer_new(daemon->base, retry_cb, loop);
+	if (!loop->retry) {
+		free(loop);
+		return -ENOMEM;
+	}
+	*out = loop;
+	return 0;
+}
+
+static void run_deferred(struct loop *loop)
+{
+	struct deferred *deferred;
+
+	while ((deferred = STAILQ_FIRST(&loop->deferred))) {
+		STAILQ_REMOVE_HEAD(&loop->deferred, next);
+		deferred->fn(deferred->arg);
+		free(deferred);
+	}
+}
+
+struct loop *loop_free(struct loop *loop)
+{
+	if (!loop)
+		return NULL;
+	run_deferred(loop);
+	event_free(loop->retry);
+	free(loop);
+	return NULL;
+}
+
+int loop_defer(struct loop *loop, void (*fn)(void *arg), void *arg)
+{
+	struct deferred *deferred = malloc(sizeof(*deferred));
+
+	if (!deferred)
+		return -ENOMEM;
+	deferred->fn = fn;
+	deferred->arg = arg;
+	STAILQ_INSERT_TAIL(&loop->deferred, deferred, next);
+	return 0;
+}
+
+void loop_ready(struct loop *loop, struct session *s)
+{
+	if (s->queued || s->dead)
+		return;
+	s->queued = true;
+	TAILQ_INSERT_TAIL(&loop->ready, s, ready);
+}
+
+void loop_retry(struct loop *loop, struct session *s)
+{
+	static const struct timeval delay = { .tv_usec = RETRY_MS * 1000 };
+
+	(void)s;
+	/* Which sessions are short of memory is not worth a list: all of them run once. */
+	if (!loop->retry_all && !evtimer_add(loop->retry, &delay))
+		loop->retry_all = true;
+}
+
+void loop_forget(struct loop *loop, struct session *s)
+{
+	if (s->queued)
+		TAILQ_REMOVE(&loop->ready, s, ready);
+	s->queued = false;
+}
+
+static void run_round(struct loop *loop)
+{
+	struct session *last = TAILQ_LAST(&loop->ready, session_list), *s;
+
+	while (last && (s = TAILQ_FIRST(&loop->ready))) {
+		bool end = s == last;
+
+		loop_forget(loop, s);
+		session_run(s);
+		if (end)
+			break;
+	}
+	run_deferred(loop);
+}
+
+void loop_run(struct loop *loop)
+{
+	struct upstream *upstream = loop->daemon->upstream;
+
+	while (!loop->stop) {
+		int flags = EVLOOP_ONCE;
+
+		upstream_take_bells(upstream);
+		run_round(loop);
+		/* Asleep only if nobody rang while this round ran. */
+		if (!TAILQ_EMPTY(&loop->ready) || !upstream_sleep(upstream))
+			flags |= EVLOOP_NONBLOCK;
+		if (loop->stop || event_base_loop(loop->daemon->base, flags) < 0)
+			break;
+		upstream_wake(upstream);
+	}
+	run_deferred(loop);
+}
+
+void loop_stop(struct loop *loop)
+{
+	loop->stop = true;
+	event_base_loopbreak(loop->daemon->base);
+}

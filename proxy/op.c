@@ -1,0 +1,273 @@
+// SPDX-License-Identifier: MIT
+#include "proxy/op.h"
+
+#include <errno.h>
+#include <event2/event.h>
+#include <stdlib.h>
+
+#include "proxy/daemon.h"
+#include "proxy/log.h"
+#include "proxy/pending.h"
+#include "proxy/session.h"
+#include "proxy/toolstack.h"
+
+static void deadline_cb(evutil_socket_t fd, short what, void *arg)
+{
+	struct op *op = arg;
+
+	(void)fd;
+	(void)what;
+	switch (op->kind) {
+	case OP_SETTLE:
+		/* Better an unanswered request of that guest than a toolstack that hangs. */
+		log_line(LOG_WARNING,
+			 "d%u: did not settle in time; its INTRODUCE or RELEASE goes on, requests "
+			 "under way may be lost",
+			 op->target ? op->target->domid : 0);
+		op->passed = true;
+		if (op->asker)
+			session_ready(op->asker);
+		break;
+	case OP_BATCH:
+		batch_abandon(op, EBUSY);
+		break;
+	case OP_QUIESCE:
+	case OP_START:
+		op_finish(op, EBUSY);
+		break;
+	}
+}
+
+int op_new(struct op **out, struct daemon *daemon, enum op_kind kind, struct session *asker,
+	   int slot, struct session *target, bool deadline)
+{
+	uint32_t timeout = daemon->config.quiesce_timeout_ms;
+	struct timeval tv = { .tv_sec = timeout / 1000, .tv_usec = timeout % 1000 * 1000 };
+	struct op *op = calloc(1, sizeof(*op));
+
+	if (!op)
+		return -ENOMEM;
+	if (deadline) {
+		op->timer = evtimer_new(daemon->base, deadline_cb, op);
+		if (!op->timer || evtimer_add(op->timer, &tv)) {
+			if (op->timer)
+				event_free(op->timer);
+			free(op);
+			return -ENOMEM;
+		}
+	}
+	op->daemon = daemon;
+	op->kind = kind;
+	op->number = ++daemon->next_op ? daemon->next_op : ++daemon->next_op;
+	op->asker = asker;
+	op->slot = slot;
+	op->target = target;
+	if (target && kind == OP_SETTLE)
+		target->drain.settle++;
+	if (target && kind == OP_QUIESCE)
+		target->drain.quiesce++;
+	if (target && kind == OP_START)
+		target->injectors++;
+	TAILQ_INSERT_TAIL(&daemon->ops, op, link);
+	if (target)
+		session_ready(target);
+	*out = op;
+	return 0;
+}
+
+/* What the op has stopped at its target goes on. */
+static void let_go(struct op *op)
+{
+	struct session *target = op->target;
+
+	if (!target)
+		return;
+	if (op->kind == OP_SETTLE)
+		target->drain.settle--;
+	if (op->kind == OP_QUIESCE)
+		target->drain.quiesce--;
+	if (op->kind == OP_START)
+		target->injectors--;
+	for (uint32_t i = 0; i < LEDGER_PENDING; i++)
+		if (target->ops[i] == op)
+			target->ops[i] = NULL;
+	session_ready(target);
+	op->target = NULL;
+}
+
+void op_free(struct op *op)
+{
+	if (op->kind == OP_BATCH)
+		batch_free(op);
+	let_go(op);
+	if (op->asker && op->asker->settle == op)
+		op->asker->settle = NULL;
+	if (op->timer)
+		event_free(op->timer);
+	TAILQ_REMOVE(&op->daemon->ops, op, link);
+	free(op);
+}
+
+void op_answer(struct session *asker, int slot, int err)
+{
+	struct message msg;
+
+	msg.hdr.type = asker->ledger->pending[slot].type;
+	if (err)
+		message_set_error(&msg, err);
+	else
+		message_set_text(&msg, "OK", 3);
+	down_answer(asker, slot, &msg);
+	session_ready(asker);
+}
+
+void op_finish(struct op *op, int err)
+{
+	if (!op->asker) {
+		op_free(op);
+		return;
+	}
+	if (!down_reserve(op->asker, 0)) {
+		/* toolstack_turn() of the asker comes back to it. */
+		op->done = true;
+		op->err = err;
+		if (op->timer)
+			evtimer_del(op->timer);
+		if (op->kind == OP_BATCH)
+			batch_free(op);
+		let_go(op);
+		return;
+	}
+	op_answer(op->asker, op->slot, err);
+	op_free(op);
+}
+
+/* --- what sessions tell (toolstack.h) */
+
+static struct op *op_next(struct op *op)
+{
+	return TAILQ_NEXT(op, link);
+}
+
+static void quiesce_turn(struct op *op)
+{
+	struct session *target = op->target;
+
+	if (session_state(target) == LEDGER_ENDED) {
+		op_finish(op, EBUSY);
+		return;
+	}
+	if (session_state(target) != LEDGER_QUIET) {
+		if (!session_drained(target))
+			return;
+		session_quiet(target);
+	}
+	op_finish(op, 0);
+}
+
+static void target_turn(struct op *op)
+{
+	switch (op->kind) {
+	case OP_SETTLE:
+		if (!op->passed && !op->under_way && session_settled(op->target)) {
+			op->passed = true;
+			session_ready(op->asker);
+		}
+		break;
+	case OP_QUIESCE:
+		quiesce_turn(op);
+		break;
+	case OP_START:
+		break;
+	case OP_BATCH:
+		batch_turn(op);
+		break;
+	}
+}
+
+void toolstack_turn(struct session *s)
+{
+	struct op *op, *next;
+
+	for (op = TAILQ_FIRST(&s->daemon->ops); op; op = next) {
+		next = op_next(op);
+		if (op->asker == s && op->done)
+			op_finish(op, op->err);
+		else if (op->target == s)
+			target_turn(op);
+	}
+}
+
+void toolstack_asker_gone(struct session *s)
+{
+	struct op *op, *next;
+
+	for (op = TAILQ_FIRST(&s->daemon->ops); op; op = next) {
+		next = op_next(op);
+		/* A held back or forwarded INTRODUCE or RELEASE runs its course. */
+		if (op->asker != s || op->kind == OP_SETTLE)
+			continue;
+		op->asker = NULL;
+		if (op->kind == OP_BATCH && op->batch)
+			batch_abandon(op, EIO);
+		else if (op->kind != OP_START || !op->under_way)
+			op_free(op);
+	}
+}
+
+void toolstack_session_gone(struct session *s)
+{
+	struct op *op, *next;
+
+	toolstack_asker_gone(s);
+	for (op = TAILQ_FIRST(&s->daemon->ops); op; op = next) {
+		next = op_next(op);
+		if (op->asker == s) {
+			op_free(op);
+			continue;
+		}
+		if (op->target != s)
+			continue;
+		op->target = NULL;
+		if (op->kind != OP_SETTLE) {
+			op_finish(op, ENOENT);
+			continue;
+		}
+		op->passed = true;
+		if (op->asker && !op->under_way)
+			session_ready(op->asker);
+	}
+}
+
+/* --- the gate */
+
+static struct op *op_find(struct daemon *daemon, uint32_t number)
+{
+	struct op *op;
+
+	TAILQ_FOREACH(op, &daemon->ops, link)
+		if (op->number == number)
+			return op;
+	return NULL;
+}
+
+uint32_t toolstack_gate_pass(struct session *s)
+{
+	struct op *op = s->settle;
+
+	if (!op)
+		return 0;
+	op->under_way = true;
+	s->settle = NULL;
+	if (op->timer)
+		evtimer_del(op->timer);
+	return op->number;
+}
+
+void toolstack_gate_done(struct session *s, uint32_t ref)
+{
+	struct op *op = ref ? op_find(s->daemon, ref) : NULL;
+
+	if (op)
+		op_free(op);
+}

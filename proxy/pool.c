@@ -1,0 +1,151 @@
+// SPDX-License-Identifier: MIT
+#include "proxy/pool.h"
+
+#include <errno.h>
+#include <stdbool.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* Free extents that keep their memory, so that a long request now and then costs no system call. */
+#define POOL_WARM 256
+
+struct pool {
+	const struct arena *arena; /* NULL: private */
+	uint8_t **private;	   /* a page each; NULL while unused */
+	uint32_t max;		   /* numbers go from 1 to max - 1 */
+	uint32_t hint;		   /* where the search for a free page starts */
+	uint32_t warm;		   /* free pages whose memory is kept */
+	uint8_t *state;		   /* enum page_state, one a page */
+};
+
+enum page_state {
+	PAGE_COLD = 0, /* free, no memory behind it */
+	PAGE_WARM,     /* free, memory kept */
+	PAGE_USED,
+};
+
+static int pool_new(struct pool **out, uint32_t max)
+{
+	struct pool *pool = calloc(1, sizeof(*pool));
+
+	if (!pool)
+		return -ENOMEM;
+	pool->max = max;
+	pool->hint = 1;
+	pool->state = calloc(max, 1);
+	if (!pool->state) {
+		free(pool);
+		return -ENOMEM;
+	}
+	*out = pool;
+	return 0;
+}
+
+int pool_new_shared(struct pool **out, const struct arena *arena)
+{
+	int err = pool_new(out, ARENA_EXTENTS);
+
+	if (!err)
+		(*out)->arena = arena;
+	return err;
+}
+
+int pool_new_private(struct pool **out, uint32_t max)
+{
+	struct pool *pool;
+	int err = pool_new(&pool, max + 1);
+
+	if (err)
+		return err;
+	pool->private = calloc(max + 1, sizeof(*pool->private));
+	if (!pool->private) {
+		pool_free(pool);
+		return -ENOMEM;
+	}
+	*out = pool;
+	return 0;
+}
+
+struct pool *pool_free(struct pool *pool)
+{
+	if (!pool)
+		return NULL;
+	if (pool->private)
+		for (uint32_t i = 1; i < pool->max; i++)
+			free(pool->private[i]);
+	free(pool->private);
+	free(pool->state);
+	free(pool);
+	return NULL;
+}
+
+/* Give a cold page its memory. */
+static int page_warm_up(struct pool *pool, uint32_t page)
+{
+	if (pool->arena)
+		return arena_reserve(pool->arena, arena_extent_off(page));
+	pool->private[page] = malloc(POOL_PAGE);
+	return pool->private[page] ? 0 : -ENOMEM;
+}
+
+static uint32_t find_free(const struct pool *pool, enum page_state wanted)
+{
+	for (uint32_t i = pool->hint; i < pool->max; i++)
+		if (pool->state[i] == wanted)
+			return i;
+	for (uint32_t i = 1; i < pool->hint; i++)
+		if (pool->state[i] == wanted)
+			return i;
+	return 0;
+}
+
+uint32_t pool_alloc(struct pool *pool)
+{
+	uint32_t page = pool->warm ? find_free(pool, PAGE_WARM) : 0;
+
+	if (page) {
+		pool->warm--;
+	} else {
+		page = find_free(pool, PAGE_COLD);
+		if (!page || page_warm_up(pool, page))
+			return 0;
+	}
+	pool->state[page] = PAGE_USED;
+	pool->hint = page;
+	return page;
+}
+
+void pool_release(struct pool *pool, uint32_t page)
+{
+	if (!page)
+		return;
+	if (pool->warm < POOL_WARM) {
+		pool->state[page] = PAGE_WARM;
+		pool->warm++;
+	} else if (pool->arena) {
+		arena_discard(pool->arena, arena_extent_off(page));
+		pool->state[page] = PAGE_COLD;
+	} else {
+		free(pool->private[page]);
+		pool->private[page] = NULL;
+		pool->state[page] = PAGE_COLD;
+	}
+	pool->hint = page;
+}
+
+int pool_claim(struct pool *pool, uint32_t page)
+{
+	if (!page || page >= pool->max || pool->private)
+		return -EINVAL;
+	if (pool->state[page] == PAGE_USED)
+		return -EBUSY;
+	pool->state[page] = PAGE_USED;
+	return 0;
+}
+
+void *pool_page(const struct pool *pool, uint32_t page)
+{
+	if (pool->arena)
+		return pool->arena->base + arena_extent_off(page);
+	return pool->private[page];
+}

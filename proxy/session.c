@@ -1,0 +1,322 @@
+// SPDX-License-Identifier: MIT
+#include "proxy/session.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "proxy/loop.h"
+#include "proxy/pending.h"
+#include "proxy/daemon.h"
+
+/* Messages that one turn may move in each direction before the next session has its turn. */
+#define TURN_BUDGET 16
+
+/* Our own offer, whatever upstream's is (protocol.md); depth only if upstream knows it. */
+#define FEATURES_OURS (XENSTORE_SERVER_FEATURE_RECONNECTION | XENSTORE_SERVER_FEATURE_ERROR)
+#define FEATURE_DEPTH 4u
+
+static ledger_word *page_word(uint32_t *word)
+{
+	return (ledger_word *)word;
+}
+
+/* The caches of a recovered ledger. */
+static int recover(struct session *s)
+{
+	struct ledger *ledger = s->ledger;
+	int err = ledger_recover(&s->place);
+
+	if (err)
+		return err;
+	err = transactions_recover(&s->transactions);
+	if (!err)
+		err = watches_recover(&s->watches);
+	if (!err)
+		err = fifo_recover(&s->fifo);
+	if (err)
+		return err;
+
+	s->seq = pending_seq_recover(ledger);
+	if (word_get(&ledger->up_fill) <= MESSAGE_HEADER && !word_get(&ledger->up_sent))
+		atomic_store(&ledger->up_page, 0);
+	else
+		err = pool_claim(s->pool, word_get(&ledger->up_page));
+	PENDING_EACH(ledger, slot) {
+		const struct ledger_pending *pending = &ledger->pending[slot];
+
+		if (pending->type == XS_RESET_WATCHES && pending->kind == PENDING_SWALLOW)
+			s->reset_sent = true;
+	}
+	return err;
+}
+
+int session_new(struct session **out, const struct session_params *params, bool recovered)
+{
+	struct session *s = calloc(1, sizeof(*s));
+	int err = 0;
+
+	if (!s)
+		return -ENOMEM;
+	s->daemon = params->daemon;
+	s->domid = params->domid;
+	s->id = params->daemon->next_session++;
+	s->socket = params->socket;
+	s->privileged = params->domid == 0;
+	s->front = params->front;
+	s->back = params->back;
+	s->place = params->place;
+	s->ledger = params->place.ledger;
+	s->back_page = params->back_page;
+	s->pool = params->pool;
+	s->on_turn = params->on_turn;
+	s->owner = params->owner;
+	s->seq = 1;
+
+	transactions_init(&s->transactions, s->ledger, s->pool);
+	watches_init(&s->watches, s->ledger, s->pool, s->domid);
+	fifo_init(&s->fifo, s->ledger, s->pool);
+	if (recovered)
+		err = recover(s);
+	if (err) {
+		watches_fini(&s->watches);
+		free(s);
+		return err;
+	}
+	*out = s;
+	return 0;
+}
+
+void session_free(struct session *s, bool forget)
+{
+	if (!s)
+		return;
+	loop_forget(s->daemon->loop, s);
+	if (forget) {
+		pool_release(s->pool, word_get(&s->ledger->up_page));
+		atomic_store(&s->ledger->up_page, 0);
+		transactions_fini(&s->transactions);
+		fifo_fini(&s->fifo);
+		watches_fini(&s->watches);
+	}
+	free(s);
+}
+
+void session_ready(struct session *s)
+{
+	loop_ready(s->daemon->loop, s);
+}
+
+/* The C daemon zeroes the back ring after it was bound, then says so in `connection` (rule 5). */
+static bool back_awake(struct session *s)
+{
+	if (s->await_back)
+		s->await_back = atomic_load_explicit(page_word(&s->back_page->connection),
+						     memory_order_acquire) != XENSTORE_CONNECTED;
+	return !s->await_back;
+}
+
+static void greet(struct session *s)
+{
+	uint32_t features = FEATURES_OURS;
+
+	if (s->greeted)
+		return;
+	s->greeted = true;
+	features |= s->back_page->server_features & FEATURE_DEPTH;
+	s->place.front_page->server_features = features;
+}
+
+/* The guest wants its ring reset: what it was owed is void, what upstream holds for it must go. */
+static void reconnect_begin(struct session *s)
+{
+	struct commit commit;
+
+	commit_begin(&commit, &s->place);
+	commit_set(&commit, &s->ledger->state, LEDGER_RESET);
+	fifo_clear(&s->fifo, &commit);
+	if (!word_get(&s->ledger->up_sent))
+		commit_set(&commit, &s->ledger->up_fill, 0);
+	commit_end(&commit);
+	fifo_trim(&s->fifo);
+	s->reset_sent = false;
+	log_limited(&s->limit, LOG_INFO, "d%u: the guest reconnects its ring", s->domid);
+}
+
+/* Whether this turn may use the front; loads its indexes. */
+static bool front_begin(struct session *s)
+{
+	enum ledger_state state = session_state(s);
+
+	if (state != LEDGER_RUN)
+		return false;
+	if (!s->socket) {
+		greet(s);
+		if (atomic_load_explicit(page_word(&s->place.front_page->connection),
+					 memory_order_acquire) != XENSTORE_CONNECTED) {
+			reconnect_begin(s);
+			return false;
+		}
+	}
+	if (endpoint_begin(&s->front)) {
+		session_fail(s, XENSTORE_ERROR_RINGIDX, "its ring indexes are broken");
+		return false;
+	}
+	return true;
+}
+
+static bool back_begin(struct session *s)
+{
+	uint32_t error = s->back_page ? s->back_page->error : 0;
+
+	if (endpoint_begin(&s->back)) {
+		log_limited(&s->limit, LOG_ERR, "d%u: xenstored broke the back ring's indexes",
+			    s->domid);
+		return false;
+	}
+	if (error && session_state(s) == LEDGER_RUN)
+		session_fail(s, error, "xenstored ended its connection");
+	return true;
+}
+
+void session_run(struct session *s)
+{
+	bool again = false;
+	int budget;
+
+	if (s->dead || s->unbound || !back_awake(s) || !back_begin(s))
+		return;
+	s->front_open = front_begin(s);
+
+	for (budget = TURN_BUDGET; budget; budget--) {
+		bool moved = down_step(s);
+
+		if (!(up_step(s) || moved))
+			break;
+	}
+
+	/* Our indexes must be visible before theirs are read again, or both sides might sleep. */
+	atomic_thread_fence(memory_order_seq_cst);
+	if (s->front_open)
+		again = endpoint_end(&s->front);
+	s->front_open = false;
+	again |= endpoint_end(&s->back);
+	if (again || !budget)
+		session_ready(s);
+	watches_compact(&s->watches, &s->place);
+	if (s->on_turn)
+		s->on_turn(s);
+}
+
+bool session_drained(const struct session *s)
+{
+	const struct ledger *ledger = s->ledger;
+
+	return !word_get(&ledger->pending_mask) && !word_get(&ledger->up_fill) &&
+	       !fifo_used(&s->fifo) && !word_get(&ledger->fifo_fill) &&
+	       !word_get(&ledger->fifo_left) && session_state(s) != LEDGER_RESET;
+}
+
+bool session_settled(const struct session *s)
+{
+	struct ring_view in, out;
+
+	if (pending_upstream(s->ledger) || word_get(&s->ledger->up_sent))
+		return false;
+	if (ring_load(&s->back.in, &in) || ring_load(&s->back.out, &out))
+		return true; /* nothing will come of a broken ring */
+	return !ring_used(&in) && !ring_used(&out);
+}
+
+static void set_state(struct session *s, enum ledger_state state)
+{
+	struct commit commit;
+
+	commit_begin(&commit, &s->place);
+	commit_set(&commit, &s->ledger->state, state);
+	commit_end(&commit);
+}
+
+void session_quiet(struct session *s)
+{
+	set_state(s, LEDGER_QUIET);
+}
+
+void session_resume(struct session *s)
+{
+	if (session_state(s) != LEDGER_QUIET)
+		return;
+	set_state(s, LEDGER_RUN);
+	fifo_forget_events(&s->fifo);
+	session_ready(s);
+}
+
+void session_fail(struct session *s, uint32_t error, const char *why)
+{
+	struct commit commit;
+
+	log_limited(&s->limit, LOG_WARNING,
+		    "d%u: %s; its Xenstore connection is ignored until the domain is released",
+		    s->domid, why);
+	commit_begin(&commit, &s->place);
+	commit_set(&commit, &s->ledger->state, LEDGER_ENDED);
+	if (s->place.front_page)
+		commit_set(&commit, page_word(&s->place.front_page->error), error);
+	fifo_clear(&s->fifo, &commit);
+	commit_set(&commit, &s->ledger->fifo_left, 0);
+	if (!word_get(&s->ledger->up_sent))
+		commit_set(&commit, &s->ledger->up_fill, 0);
+	commit_end(&commit);
+	fifo_trim(&s->fifo);
+	s->front_open = false;
+	if (s->place.front_page)
+		s->front.kick(s->front.owner);
+	session_ready(s);
+}
+
+/* Upstream will never answer these. */
+static void answer_orphans(struct session *s)
+{
+	PENDING_EACH(s->ledger, slot) {
+		const struct ledger_pending *pending = &s->ledger->pending[slot];
+		struct message msg = { .hdr.req_id = pending->req_id,
+				       .hdr.tx_id = pending->tx_id };
+		struct commit commit;
+
+		if (pending->kind == PENDING_ANSWER)
+			continue;
+		message_set_error(&msg, EIO);
+		commit_begin(&commit, &s->place);
+		if (pending->kind == PENDING_FORWARD &&
+		    !fifo_reserve(&s->fifo, 0, message_size(&msg.hdr)))
+			fifo_append(&s->fifo, &commit, &msg);
+		pending_drop(s->ledger, &commit, (int)slot);
+		commit_end(&commit);
+	}
+}
+
+void session_upstream_reset(struct session *s)
+{
+	struct commit commit;
+
+	commit_begin(&commit, &s->place);
+	commit_set(&commit, &s->ledger->fifo_fill, 0);
+	if (word_get(&s->ledger->up_sent)) {
+		commit_set(&commit, &s->ledger->up_sent, 0);
+		commit_set(&commit, &s->ledger->up_fill, 0);
+	}
+	commit_end(&commit);
+	answer_orphans(s);
+
+	watches_fini(&s->watches);
+	commit_begin(&commit, &s->place);
+	commit_set(&commit, &s->ledger->epoch, word_get(&s->ledger->epoch) + 1);
+	commit_set(&commit, &s->ledger->watch_gen, word_get(&s->ledger->watch_gen) + 1);
+	commit_set(&commit, &s->ledger->log_first, 0);
+	commit_set(&commit, &s->ledger->log_tail, 0);
+	commit_end(&commit);
+	watches_init(&s->watches, s->ledger, s->pool, s->domid);
+
+	memset(s->ops, 0, sizeof(s->ops));
+	s->await_back = true;
+}

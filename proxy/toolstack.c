@@ -1,0 +1,386 @@
+// SPDX-License-Identifier: MIT
+#include "proxy/toolstack.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "proxy/control_text.h"
+#include "proxy/daemon.h"
+#include "proxy/domain.h"
+#include "proxy/op.h"
+#include "proxy/pending.h"
+#include "proxy/session.h"
+#include "proxy/upstream.h"
+
+/* A request of ours while it is being carried out. */
+struct request {
+	struct session *asker;
+	int slot;
+	struct message msg; /* as on the wire, whatever way it came */
+	uint32_t domid;
+	struct session *target; /* the domain's session, or NULL */
+	const char *rest;	/* what follows the domid */
+	uint32_t rest_len;
+};
+
+bool toolstack_wants(const struct message *msg)
+{
+	return message_is_ours(msg->hdr.type) || control_text_type(msg);
+}
+
+/* Strictly decimal, as protocol.md wants it. Return: 0 or -EINVAL. */
+static int parse_number(const char *text, uint32_t max, uint32_t *out)
+{
+	uint64_t n = 0;
+
+	if (!*text)
+		return -EINVAL;
+	for (; *text; text++) {
+		if (*text < '0' || *text > '9')
+			return -EINVAL;
+		n = n * 10 + (uint64_t)(*text - '0');
+		if (n > max)
+			return -EINVAL;
+	}
+	*out = (uint32_t)n;
+	return 0;
+}
+
+/* The number that makes up all of what follows the domid. */
+static int parse_rest_number(const struct request *req, uint32_t *out)
+{
+	if (!req->rest_len || strlen(req->rest) + 1 != req->rest_len)
+		return -EINVAL;
+	return parse_number(req->rest, UINT32_MAX, out);
+}
+
+static int parse_domid(struct request *req)
+{
+	const char *text = (const char *)req->msg.payload;
+	uint32_t len = req->msg.hdr.len;
+
+	/* Everything in our requests is made of terminated strings. */
+	if (!len || text[len - 1])
+		return -EINVAL;
+	if (parse_number(text, ARENA_DOMID_MAX - 1, &req->domid))
+		return -EINVAL;
+	req->rest = text + strlen(text) + 1;
+	req->rest_len = len - (uint32_t)(req->rest - text);
+	req->target = domains_session(req->asker->daemon->domains, req->domid);
+	return 0;
+}
+
+/* --- the answers; each returns 0, a negative errno, or 1 when an op answers later */
+
+static int answer_payload(struct request *req, struct message *reply)
+{
+	uint32_t type = req->asker->ledger->pending[req->slot].type;
+
+	reply->hdr.type = type;
+	if (type == XS_CONTROL)
+		control_text_reply(req->msg.hdr.type, reply);
+	down_answer(req->asker, req->slot, reply);
+	session_ready(req->asker);
+	return 1;
+}
+
+/* QUIESCE, protocol.md. EINVAL for domain 0, ENOENT, EBUSY when it does not come to rest. */
+static int quiesce(struct request *req)
+{
+	struct op *op;
+
+	if (req->rest_len || !req->domid)
+		return -EINVAL;
+	if (!req->target)
+		return -ENOENT;
+	return op_new(&op, req->asker->daemon, OP_QUIESCE, req->asker, req->slot, req->target,
+		      true) ?
+		       -ENOMEM :
+		       1;
+}
+
+static struct ledger *ledger_of(struct request *req)
+{
+	const struct arena *arena = upstream_arena(req->asker->daemon->upstream);
+
+	if (!arena || arena_reserve(arena, arena_ledger_off(req->domid)))
+		return NULL;
+	return (struct ledger *)(arena->base + arena_ledger_off(req->domid));
+}
+
+/* HOLD, protocol.md. EINVAL for domain 0, EEXIST when it is introduced already. */
+static int hold(struct request *req)
+{
+	struct ledger *ledger;
+
+	if (req->rest_len || !req->domid)
+		return -EINVAL;
+	if (req->target)
+		return -EEXIST;
+	ledger = ledger_of(req);
+	if (!ledger)
+		return -ENOMEM;
+	atomic_store(&ledger->hold, 1);
+	return 0;
+}
+
+/* UNQUIESCE, protocol.md: also ends a hold. */
+static int unquiesce(struct request *req)
+{
+	struct ledger *ledger;
+	bool held;
+
+	if (req->rest_len)
+		return -EINVAL;
+	ledger = ledger_of(req);
+	if (!ledger)
+		return -ENOMEM;
+	held = word_get(&ledger->hold);
+	atomic_store(&ledger->hold, 0);
+	if (req->target)
+		session_resume(req->target);
+	else if (!held)
+		return -ENOENT;
+	return 0;
+}
+
+/* GET_DOMAIN_WATCHES, proposal: <gencnt>| then as many watches from <index> on as fit. */
+static int get_watches(struct request *req)
+{
+	const struct watch *watch;
+	struct message reply;
+	uint32_t index, n;
+
+	if (parse_rest_number(req, &index))
+		return -EINVAL;
+	if (!req->target)
+		return -ENOENT;
+	n = (uint32_t)sprintf((char *)reply.payload, "%u",
+			      word_get(&req->target->ledger->watch_gen)) +
+	    1;
+	for (watch = watches_from(&req->target->watches, index); watch; watch = watch_next(watch)) {
+		uint32_t len;
+		const char *text = watch_text(&req->target->watches, watch, &len);
+
+		if (n + len > XENSTORE_PAYLOAD_MAX)
+			break;
+		memcpy(reply.payload + n, text, len);
+		n += len;
+	}
+	reply.hdr.len = n;
+	return answer_payload(req, &reply);
+}
+
+/* GET_DOMAIN_TRANSACTIONS, protocol.md. */
+static int get_transactions(struct request *req)
+{
+	struct message reply;
+	uint32_t n = 0;
+
+	if (req->rest_len)
+		return -EINVAL;
+	if (!req->target)
+		return -ENOENT;
+	for (uint32_t slot = 0; slot < req->target->transactions.high; slot++) {
+		struct ledger_tx *tx = transaction_at(&req->target->transactions, (int)slot);
+
+		if (!transaction_live(&req->target->transactions, (int)slot))
+			continue;
+		if (n + sizeof("4294967295") > XENSTORE_PAYLOAD_MAX)
+			return -E2BIG;
+		n += (uint32_t)sprintf((char *)reply.payload + n, "%u", tx->guest) + 1;
+	}
+	reply.hdr.len = n;
+	return answer_payload(req, &reply);
+}
+
+static bool start_under_way(struct request *req, uint32_t id)
+{
+	struct op *op;
+
+	TAILQ_FOREACH(op, &req->asker->daemon->ops, link)
+		if (op->kind == OP_START && op->target == req->target && op->transaction == id)
+			return true;
+	return false;
+}
+
+/* START_DOMAIN_TRANSACTION, proposal. EEXIST if the id is open, EINVAL for 0. */
+static int start_transaction(struct request *req)
+{
+	uint32_t id;
+	struct op *op;
+
+	if (parse_rest_number(req, &id) || !id)
+		return -EINVAL;
+	if (!req->target)
+		return -ENOENT;
+	if (transaction_find(&req->target->transactions, id) >= 0 || start_under_way(req, id))
+		return -EEXIST;
+	if (op_new(&op, req->asker->daemon, OP_START, req->asker, req->slot, req->target, true))
+		return -ENOMEM;
+	op->transaction = id;
+	return 1;
+}
+
+/* ADD_DOMAIN_WATCHES, proposal. */
+static int add_watches(struct request *req)
+{
+	uint32_t strings = 0;
+	int err;
+
+	for (uint32_t i = 0; i < req->rest_len; i++)
+		strings += !req->rest[i];
+	if (!strings || strings % 2)
+		return -EINVAL;
+	if (!req->target)
+		return -ENOENT;
+	err = batch_begin(req->asker, req->slot, req->target, req->rest, req->rest_len);
+	return err ? err : 1;
+}
+
+static int carry_out(struct request *req)
+{
+	if (req->msg.hdr.type == XS_CONTROL || parse_domid(req))
+		return -EINVAL;
+	switch (req->msg.hdr.type) {
+	case MESSAGE_QUIESCE:
+		return quiesce(req);
+	case MESSAGE_ADD_DOMAIN_WATCHES:
+		return add_watches(req);
+	case MESSAGE_GET_DOMAIN_WATCHES:
+		return get_watches(req);
+	case MESSAGE_START_DOMAIN_TRANSACTION:
+		return start_transaction(req);
+	case MESSAGE_UNQUIESCE:
+		return unquiesce(req);
+	case MESSAGE_HOLD:
+		return hold(req);
+	case MESSAGE_GET_DOMAIN_TRANSACTIONS:
+		return get_transactions(req);
+	default:
+		return -EINVAL;
+	}
+}
+
+void toolstack_take(struct session *s, int slot, const struct message *msg)
+{
+	struct request req = { .asker = s, .slot = slot };
+	int ret;
+
+	if (msg->hdr.type == XS_CONTROL) {
+		control_text_request(msg, &req.msg);
+	} else {
+		req.msg.hdr = msg->hdr;
+		memcpy(req.msg.payload, msg->payload, msg->hdr.len);
+	}
+	ret = carry_out(&req);
+	if (ret <= 0)
+		op_answer(s, slot, -ret);
+}
+
+/* --- injected requests */
+
+static bool inject_start(struct op *op)
+{
+	static const struct message msg = { .hdr = { .type = XS_TRANSACTION_START, .len = 1 } };
+	int err;
+
+	if (op->under_way)
+		return false;
+	err = up_inject(op->target, &msg, op, 0, op->transaction);
+	if (err == -EAGAIN)
+		return false;
+	op->under_way = true;
+	op->target->injectors--;
+	if (err) {
+		op->target->injectors++;
+		op_finish(op, -err);
+	}
+	return !err;
+}
+
+bool toolstack_inject(struct session *s)
+{
+	struct op *op;
+
+	TAILQ_FOREACH(op, &s->daemon->ops, link) {
+		if (op->target != s)
+			continue;
+		if (op->kind == OP_START && !op->under_way)
+			return inject_start(op);
+		if (op->kind == OP_BATCH && op->batch && batch_inject(op))
+			return true;
+	}
+	return false;
+}
+
+void toolstack_reply(struct session *s, struct op *op, const struct ledger_pending *pending,
+		     const struct message *msg)
+{
+	int err = 0;
+
+	(void)s;
+	(void)pending;
+	if (msg->hdr.type == XS_ERROR)
+		err = message_error_parse(msg->payload, msg->hdr.len);
+	if (op->kind == OP_BATCH)
+		batch_reply(op, err);
+	else
+		op_finish(op, err);
+}
+
+void toolstack_recover(struct session *s)
+{
+	/* Requests on dom0's ring that we were answering (design.md, "The ledger") */
+	PENDING_EACH(s->ledger, slot)
+		if (s->ledger->pending[slot].kind == PENDING_ANSWER && down_reserve(s, 0))
+			op_answer(s, (int)slot, EAGAIN);
+	if (session_state(s) == LEDGER_QUIET)
+		fifo_note_events(&s->fifo);
+	if (batch_recover(s))
+		log_line(LOG_ERR, "d%u: no memory to take back a half-done ADD_DOMAIN_WATCHES",
+			 s->domid);
+}
+
+/* --- the gate */
+
+/*
+ * The domid as xenstored will read it: the C daemon like atoi(), the OCaml one also 0x..., 0o... and
+ * 0b... (semantics.md, section 5). A number that neither would take names no domain.
+ */
+static uint32_t upstream_domid(const struct session *s, const char *text)
+{
+	bool c_daemon = upstream_flavour(s->daemon->upstream) == ARENA_FLAVOUR_C;
+	int base = 10;
+
+	if (!c_daemon && text[0] == '0' && text[1]) {
+		base = text[1] == 'x' ? 16 : text[1] == 'o' ? 8 : text[1] == 'b' ? 2 : 10;
+		text += base == 10 ? 0 : 2;
+	}
+	return (uint32_t)strtoul(text, NULL, base);
+}
+
+bool toolstack_gate(struct session *s, const struct message *msg)
+{
+	struct session *target;
+	struct op *op;
+
+	if (!s->privileged || (msg->hdr.type != XS_INTRODUCE && msg->hdr.type != XS_RELEASE) ||
+	    !memchr(msg->payload, 0, msg->hdr.len))
+		return true;
+	if (s->settle)
+		return s->settle->passed;
+
+	target = domains_session(s->daemon->domains,
+				 upstream_domid(s, (const char *)msg->payload));
+	if (!target || target == s)
+		return true;
+	/* Without memory the request goes on unprotected, as it would have without us. */
+	if (op_new(&op, s->daemon, OP_SETTLE, s, -1, target, true))
+		return true;
+	s->settle = op;
+	op->passed = session_settled(target);
+	return op->passed;
+}

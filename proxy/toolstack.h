@@ -1,0 +1,60 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * toolstack - the requests of protocol.md that xsproxy answers itself, by wire type and by CONTROL,
+ * and the gate that holds back INTRODUCE and RELEASE until the domain's back ring is empty.
+ *
+ * On privileged sessions only. A request of ours takes a PENDING_ANSWER slot of its asker; what must
+ * wait becomes a struct op (op.h). Requests that we inject on a domain's behalf come back through
+ * toolstack_reply().
+ */
+#ifndef XSPROXY_PROXY_TOOLSTACK_H
+#define XSPROXY_PROXY_TOOLSTACK_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+struct ledger_pending;
+struct message;
+struct op;
+struct session;
+
+/** toolstack_wants() - whether a privileged session's request is one that we answer. */
+bool toolstack_wants(const struct message *msg);
+
+/** toolstack_take() - begin a request of ours; @slot is its PENDING_ANSWER. */
+void toolstack_take(struct session *s, int slot, const struct message *msg);
+
+/**
+ * toolstack_gate() - whether a request may be forwarded now.
+ *
+ * False for an INTRODUCE or RELEASE of an attached domain until that domain has settled (or would
+ * not in time); @s runs again then.
+ */
+bool toolstack_gate(struct session *s, const struct message *msg);
+
+/** toolstack_gate_pass() - the request is being forwarded. Return: what its pending remembers. */
+uint32_t toolstack_gate_pass(struct session *s);
+
+/** toolstack_gate_done() - upstream has answered it. @ref: what toolstack_gate_pass() returned */
+void toolstack_gate_done(struct session *s, uint32_t ref);
+
+/** toolstack_inject() - in a turn of @s: let an op send a request. Return: whether one did. */
+bool toolstack_inject(struct session *s);
+
+/** toolstack_turn() - a session ended a turn: see who waited for that. */
+void toolstack_turn(struct session *s);
+
+/** toolstack_reply() - the reply to a request that an op injected. */
+void toolstack_reply(struct session *s, struct op *op, const struct ledger_pending *pending,
+		     const struct message *msg);
+
+/** toolstack_recover() - a session was taken up again: undo what an op left half done. */
+void toolstack_recover(struct session *s);
+
+/** toolstack_asker_gone() - a client has closed its connection: what it waits for is abandoned. */
+void toolstack_asker_gone(struct session *s);
+
+/** toolstack_session_gone() - a session is about to be freed. */
+void toolstack_session_gone(struct session *s);
+
+#endif

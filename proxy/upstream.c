@@ -1,0 +1,304 @@
+// SPDX-License-Identifier: MIT
+#include "proxy/upstream.h"
+
+#include <errno.h>
+#include <event2/event.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+#include "bridge/link.h"
+#include "proxy/client.h"
+#include "proxy/daemon.h"
+#include "proxy/domain.h"
+#include "proxy/log.h"
+#include "proxy/pool.h"
+
+/* How often the bridge is looked for while there is none. */
+#define CONNECT_MS 100
+
+struct upstream {
+	struct daemon *daemon;
+	int sock; /* -1: none */
+	int to_proxy, to_stored; /* eventfds */
+	struct arena arena;
+	struct pool *pool;
+	uint32_t cursor;
+	bool ready; /* HELLO is here */
+	bool told;  /* that we wait */
+	struct event *sock_event, *bell_event, *timer;
+};
+
+static struct arena_header *header(const struct upstream *up)
+{
+	return arena_header(&up->arena);
+}
+
+const struct arena *upstream_arena(const struct upstream *up)
+{
+	return up->ready ? &up->arena : NULL;
+}
+
+struct pool *upstream_pool(const struct upstream *up)
+{
+	return up->pool;
+}
+
+enum arena_flavour upstream_flavour(const struct upstream *up)
+{
+	return up->ready ? (enum arena_flavour)header(up)->flavour : 0;
+}
+
+static void wake_stored(struct upstream *up)
+{
+	eventfd_write(up->to_stored, 1);
+}
+
+void upstream_ring(struct upstream *up, uint32_t domid)
+{
+	if (!up->ready || !arena_bell_ring(&header(up)->to_stored, domid))
+		return;
+	/* The set bit must be visible before we look whether xenstored is awake already. */
+	atomic_thread_fence(memory_order_seq_cst);
+	if (!atomic_exchange(&header(up)->stored_woken, 1))
+		wake_stored(up);
+}
+
+void upstream_take_bells(struct upstream *up)
+{
+	int domid;
+
+	if (!up->ready)
+		return;
+	while ((domid = arena_bell_take(&header(up)->to_proxy, &up->cursor)) >= 0)
+		domains_bell(up->daemon->domains, (uint32_t)domid);
+}
+
+bool upstream_sleep(struct upstream *up)
+{
+	if (!up->ready)
+		return true;
+	atomic_store(&header(up)->proxy_asleep, 1);
+	if (!arena_bell_any(&header(up)->to_proxy))
+		return true;
+	atomic_store(&header(up)->proxy_asleep, 0);
+	return false;
+}
+
+void upstream_wake(struct upstream *up)
+{
+	if (up->ready)
+		atomic_store(&header(up)->proxy_asleep, 0);
+}
+
+void upstream_ready_all(struct upstream *up)
+{
+	if (!up->ready)
+		return;
+	domains_ready_all(up->daemon->domains);
+	atomic_store(&header(up)->stored_woken, 1);
+	wake_stored(up);
+}
+
+static void event_free_null(struct event **event)
+{
+	if (*event)
+		event_free(*event);
+	*event = NULL;
+}
+
+static void close_null(int *fd)
+{
+	if (*fd >= 0)
+		close(*fd);
+	*fd = -1;
+}
+
+static void disconnect(struct upstream *up)
+{
+	event_free_null(&up->sock_event);
+	event_free_null(&up->bell_event);
+	close_null(&up->sock);
+	close_null(&up->to_proxy);
+	close_null(&up->to_stored);
+	up->pool = pool_free(up->pool);
+	arena_close(&up->arena);
+	up->arena = (struct arena)ARENA_NULL;
+	up->ready = false;
+}
+
+static void connect_later(struct upstream *up)
+{
+	static const struct timeval delay = { .tv_usec = CONNECT_MS * 1000 };
+
+	evtimer_add(up->timer, &delay);
+}
+
+/* xenstored has gone, or talks nonsense: its domains' pages stay as they are. */
+static void lost(struct upstream *up, const char *why)
+{
+	if (up->ready)
+		log_line(LOG_ERR,
+			 "the bridge in xenstored is gone (%s); guests are held until a xenstored "
+			 "with the bridge is back",
+			 why);
+	domains_detach_all(up->daemon->domains, true);
+	disconnect(up);
+	connect_later(up);
+}
+
+static void bell_cb(evutil_socket_t fd, short what, void *arg)
+{
+	eventfd_t count;
+
+	(void)what;
+	(void)arg;
+	/* The loop looks at the bells themselves; this only quiets the descriptor. */
+	eventfd_read(fd, &count);
+}
+
+/* The bridge's descriptors are here: map the arena and take up every domain it knows. */
+static int hello(struct upstream *up, int fds[LINK_HELLO_FDS])
+{
+	int err;
+
+	up->to_proxy = fds[1];
+	up->to_stored = fds[2];
+	err = arena_open(&up->arena, fds[0]);
+	if (err) {
+		close(fds[0]);
+		return err;
+	}
+	err = pool_new_shared(&up->pool, &up->arena);
+	if (err)
+		return err;
+	up->bell_event = event_new(up->daemon->base, up->to_proxy, EV_READ | EV_PERSIST, bell_cb,
+				   up);
+	if (!up->bell_event || event_add(up->bell_event, NULL))
+		return -ENOMEM;
+	up->ready = true;
+	log_line(LOG_NOTICE, "connected to the bridge in %s (pid %d)",
+		 upstream_flavour(up) == ARENA_FLAVOUR_C ? "xenstored" : "oxenstored",
+		 header(up)->pid);
+	domains_attach_all(up->daemon->domains);
+	upstream_ready_all(up);
+	clients_upstream_up(up->daemon->clients);
+	return 0;
+}
+
+static void on_hello(struct upstream *up, const struct link_msg *msg, int fds[LINK_HELLO_FDS])
+{
+	int err = -EPROTO;
+
+	if (!up->ready && msg->value == LINK_VERSION && fds[0] >= 0)
+		err = hello(up, fds);
+	else if (msg->value != LINK_VERSION)
+		log_line(LOG_ERR,
+			 "the bridge speaks version %d, this xsproxyd %d: install matching ones",
+			 msg->value, LINK_VERSION);
+	if (err) {
+		log_line(LOG_ERR, "cannot use the bridge's memory: %s", strerror(-err));
+		lost(up, "unusable");
+	}
+}
+
+static void on_change(struct upstream *up, const struct link_msg *msg)
+{
+	struct link_msg ack = { .type = LINK_ACK, .seq = msg->seq, .domid = msg->domid };
+	int err;
+
+	ack.value = domains_change(up->daemon->domains, msg);
+	err = link_send(up->sock, &ack, NULL);
+	if (err)
+		lost(up, strerror(-err));
+}
+
+static void sock_cb(evutil_socket_t fd, short what, void *arg)
+{
+	struct upstream *up = arg;
+	int fds[LINK_HELLO_FDS];
+	struct link_msg msg;
+	int err;
+
+	(void)what;
+	err = link_recv(fd, &msg, fds);
+	if (err == -EAGAIN)
+		return;
+	if (err) {
+		lost(up, err == -ECONNRESET ? "it ended" : strerror(-err));
+		return;
+	}
+	switch (msg.type) {
+	case LINK_HELLO:
+		on_hello(up, &msg, fds);
+		break;
+	case LINK_BUSY:
+		log_line(LOG_ERR, "another xsproxyd is connected to xenstored's bridge; "
+				  "stop it, this one waits");
+		lost(up, "busy");
+		break;
+	case LINK_MAP:
+	case LINK_BIND:
+	case LINK_UNBIND:
+	case LINK_UNMAP:
+		on_change(up, &msg);
+		break;
+	default:
+		lost(up, "it sent a message of unknown type");
+	}
+}
+
+static void connect_cb(evutil_socket_t fd, short what, void *arg)
+{
+	struct upstream *up = arg;
+
+	(void)fd;
+	(void)what;
+	up->sock = link_connect(up->daemon->config.run_dir);
+	if (up->sock < 0) {
+		if (!up->told)
+			log_line(LOG_NOTICE, "waiting for a xenstored with the bridge at %s/%s",
+				 up->daemon->config.run_dir, LINK_SOCKET);
+		up->told = true;
+		up->sock = -1;
+		connect_later(up);
+		return;
+	}
+	up->told = false;
+	up->sock_event = event_new(up->daemon->base, up->sock, EV_READ | EV_PERSIST, sock_cb, up);
+	if (!up->sock_event || event_add(up->sock_event, NULL)) {
+		log_line(LOG_ERR, "no memory for the connection to the bridge; trying again");
+		disconnect(up);
+		connect_later(up);
+	}
+}
+
+int upstream_new(struct upstream **out, struct daemon *daemon)
+{
+	struct upstream *up = calloc(1, sizeof(*up));
+
+	if (!up)
+		return -ENOMEM;
+	up->daemon = daemon;
+	up->sock = up->to_proxy = up->to_stored = -1;
+	up->arena = (struct arena)ARENA_NULL;
+	up->timer = evtimer_new(daemon->base, connect_cb, up);
+	if (!up->timer) {
+		free(up);
+		return -ENOMEM;
+	}
+	event_active(up->timer, EV_TIMEOUT, 0);
+	*out = up;
+	return 0;
+}
+
+struct upstream *upstream_free(struct upstream *up)
+{
+	if (!up)
+		return NULL;
+	disconnect(up);
+	event_free_null(&up->timer);
+	free(up);
+	return NULL;
+}

@@ -1,0 +1,105 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * watch - which watches a connection has, as upstream confirmed them.
+ *
+ * A watch is identified by its canonical path and its token (semantics.md, section 1); what is kept
+ * for export is the spelling that the guest used. When a WATCH or UNWATCH is forwarded it becomes an
+ * "intent": a record in the log and a place in the table, so that nothing can fail once upstream's
+ * OK is here. Replies come in the order of requests, so resolving intents as replies arrive gives
+ * upstream's own list.
+ *
+ * Used by up.c, down.c and the toolstack requests. The table is a cache of the log.
+ */
+#ifndef XSPROXY_PROXY_WATCH_H
+#define XSPROXY_PROXY_WATCH_H
+
+#include "proxy/ledger.h"
+#include "proxy/pool.h"
+#include "proxy/watchlog.h"
+
+struct watch;
+
+struct watches {
+	struct watchlog log;
+	struct watch *table; /* uthash: canonical path, NUL, token */
+	struct watch *list;  /* confirmed ones, in order of registration */
+	struct watch *last;
+	uint32_t count;	     /* confirmed */
+	uint32_t intents;    /* not resolved yet */
+	uint32_t base_domid; /* relative paths start at /local/domain/<base_domid> */
+
+	/* Where the last watches_from() ended, so that paging through a long list stays linear. */
+	struct watch *cursor;
+	uint32_t cursor_index;
+};
+
+/** watches_init() - over a fresh ledger. */
+void watches_init(struct watches *set, struct ledger *ledger, struct pool *pool,
+		  uint32_t base_domid);
+
+/**
+ * watches_recover() - over a recovered ledger: claims extents and rebuilds the table, the intents
+ * of pending requests included.
+ *
+ * Return: 0, or a negative errno.
+ */
+int watches_recover(struct watches *set);
+
+/** watches_fini() - free the table and give the extents back. */
+void watches_fini(struct watches *set);
+
+/**
+ * watch_intend() - note a WATCH or UNWATCH that is about to be forwarded.
+ * @payload: the request's payload, @len octets
+ * @batch: id of the ADD_DOMAIN_WATCHES it belongs to, or 0
+ * @pos: the record's position, for the pending request; 0 when the payload is not one that either
+ *       daemon would take (it answers EINVAL, and there is nothing to track)
+ *
+ * The commit must be ended: it cannot be abandoned after this call.
+ *
+ * Return: 0; -E2BIG for a payload above MESSAGE_WATCH_MAX; -ENOMEM.
+ */
+int watch_intend(struct watches *set, struct commit *commit, const uint8_t *payload, uint32_t len,
+		 uint32_t batch, uint32_t *pos);
+
+/** watch_added() - upstream said OK to the WATCH at @pos. */
+void watch_added(struct watches *set, struct commit *commit, uint32_t pos);
+
+/** watch_removed() - upstream said OK to the UNWATCH whose intent is at @pos. */
+void watch_removed(struct watches *set, struct commit *commit, uint32_t pos);
+
+/** watch_refused() - upstream refused the WATCH or UNWATCH at @pos, or its reply was lost. */
+void watch_refused(struct watches *set, struct commit *commit, uint32_t pos);
+
+/**
+ * watches_forget() - drop every confirmed watch from the table, after the ledger's epoch moved on
+ * (RESET_WATCHES, re-INTRODUCE with the C daemon, reconnect).
+ */
+void watches_forget(struct watches *set);
+
+/** watches_compact() - rewrite the log if most of it is dead and nothing refers to it. */
+void watches_compact(struct watches *set, const struct ledger_place *place);
+
+/** watches_from() - the confirmed watch number @index (from 0), or NULL. */
+const struct watch *watches_from(struct watches *set, uint32_t index);
+
+/** watch_next() - the next one in order of registration, or NULL. */
+const struct watch *watch_next(const struct watch *watch);
+
+/** watch_text() - "path NUL token NUL" as spelt, and its length. */
+const char *watch_text(const struct watches *set, const struct watch *watch, uint32_t *len);
+
+/** watch_batch() - the batch id that it came with, or 0. */
+uint32_t watch_batch(const struct watches *set, const struct watch *watch);
+
+/** watch_position() - its record in the log. */
+uint32_t watch_position(const struct watch *watch);
+
+/**
+ * watches_explain() - whether a confirmed watch that is not of @batch could have caused an event.
+ * @path: the event's path
+ * @token: the event's token
+ */
+bool watches_explain(struct watches *set, const char *path, const char *token, uint32_t batch);
+
+#endif

@@ -1,0 +1,136 @@
+# SPDX-License-Identifier: MIT
+"""A simulated host with a real Xenstore daemon on it, direct or behind xsproxy.
+
+    with Host("C", proxied=True) as host:
+        guest = host.add_guest(7)
+        guest.write("data/x", "1")
+"""
+
+import os
+import pathlib
+import select
+import socket
+import sys
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "sim"))
+
+import xensim  # noqa: E402
+import xsclient  # noqa: E402
+from xensim import BUILD, SOCKET, XenSim  # noqa: E402
+
+BRIDGE = BUILD / "libxsproxy-bridge.so"
+DAEMONS = {"C": "xenstored", "O": "oxenstored"}
+
+
+class Host:
+    """One host: a simulated Xen, a daemon, and xsproxyd between it and the guests if @proxied."""
+
+    def __init__(self, flavour, proxied=True, start=True, daemon_args=()):
+        self.flavour = flavour
+        self.proxied = proxied
+        self.daemon_args = daemon_args
+        self.sim = XenSim()
+        self.run_dir = self.sim.dir / "xsproxy"
+        self.run_dir.mkdir(mode=0o700)
+        self.socket = self.sim.path(SOCKET)
+        self.socket.parent.mkdir(parents=True, exist_ok=True)
+        self.daemon = self.proxy = None
+        self._open = []
+        self._dom0 = None
+        if start:
+            self.start_daemon()
+            if proxied:
+                self.start_proxy()
+            self.dom0  # connects: both are up
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, kind, *_):
+        if kind:
+            self.dump()
+        self.close()
+
+    def close(self):
+        for thing in self._open:
+            thing.close()
+        self._open = []
+        for process in (self.proxy, self.daemon):
+            if process:
+                process.stop()
+        self.sim.close()
+
+    def dump(self):
+        """What the processes said, for the report of a failed test."""
+        for log in sorted(self.sim.dir.glob("*.log")):
+            text = log.read_text(errors="replace")
+            if text:
+                print(f"--- {log.name}\n{text}", end="")
+
+    def start_daemon(self):
+        preloads, env = (), {}
+        if self.proxied:
+            preloads, env = (BRIDGE,), {"XSPROXY_DIR": self.run_dir}
+        self.daemon = self.sim.start_daemon(
+            self.flavour, *self.daemon_args, preloads=preloads, env=env, socket=None)
+        return self.daemon
+
+    def start_proxy(self, *args, wait=True):
+        """Start xsproxyd; with @wait, until it says READY as it would to systemd."""
+        path = self.sim.dir / "notify"
+        path.unlink(missing_ok=True)
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as notify:
+            notify.bind(str(path))
+            self.proxy = self.sim.start(
+                "xsproxyd", [BUILD / "xsproxyd", "--config", self._config(), *args],
+                ready=False, env={"NOTIFY_SOCKET": path})
+            if wait:
+                self._wait_ready(notify)
+        return self.proxy
+
+    def _wait_ready(self, notify):
+        while select.select([notify], [], [], xensim.TIMEOUT)[0]:
+            if b"READY=1" in notify.recv(4096):
+                return
+        self.proxy.check()
+        raise xsclient.Timeout("xsproxyd does not get READY")
+
+    def _config(self):
+        path = self.sim.dir / "xsproxy.conf"
+        path.write_text(f"[xsproxy]\nrun-dir = {self.run_dir}\nsocket = {self.socket}\n"
+                        "[quiesce]\ntimeout = 2s\n[log]\nlevel = debug\n")
+        return path
+
+    def client(self, **kwargs):
+        """A new toolstack client."""
+        client = xsclient.Client(self.socket, **kwargs)
+        self._open.append(client)
+        return client
+
+    @property
+    def dom0(self):
+        """A toolstack client that lives as long as the host."""
+        if not self._dom0:
+            self._dom0 = self.client()
+            self._dom0.directory("/")
+        return self._dom0
+
+    def add_guest(self, domid, **kwargs):
+        guest = self.sim.add_guest(self.dom0, domid, **kwargs)
+        self._open.append(guest)
+        return guest
+
+    def guest(self, domid, **kwargs):
+        guest = self.sim.guest(domid, **kwargs)
+        self._open.append(guest)
+        return guest
+
+    def check(self):
+        self.sim.check()
+
+    def tool_env(self, **extra):
+        """The environment for the stock xenstore-* tools."""
+        env = dict(os.environ, XENSTORED_PATH=str(self.socket), **extra)
+        env.pop("LD_PRELOAD", None)
+        return env
+
