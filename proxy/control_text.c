@@ -16,6 +16,7 @@ static const struct {
 	{ "add-domain-watches", MESSAGE_ADD_DOMAIN_WATCHES, "<domid> <path> <token> ..." },
 	{ "start-domain-transaction", MESSAGE_START_DOMAIN_TRANSACTION, "<domid> <transid>" },
 	{ "get-domain-transactions", MESSAGE_GET_DOMAIN_TRANSACTIONS, "<domid>" },
+	{ "get-domain-state", MESSAGE_GET_DOMAIN_STATE, "<domid>" },
 	/* It would exec and reorder replies; xsproxy does not carry that yet. */
 	{ "live-update", XS_CONTROL, NULL },
 };

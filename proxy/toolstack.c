@@ -196,6 +196,32 @@ static int get_transactions(struct request *req)
 	return answer_payload(req, &reply);
 }
 
+/*
+ * GET_DOMAIN_STATE, docs/protocol.md: "held" (also before it is introduced), "quiesced", "ended" or
+ * "running".
+ */
+static int get_state(struct request *req)
+{
+	struct ledger *ledger = ledger_of(req);
+	const char *state = "running";
+	struct message reply;
+
+	if (req->rest_len)
+		return -EINVAL;
+	if (!ledger)
+		return -ENOMEM;
+	if (word_get(&ledger->hold))
+		state = "held";
+	else if (!req->target)
+		return -ENOENT;
+	else if (session_state(req->target) == LEDGER_QUIET)
+		state = "quiesced";
+	else if (session_state(req->target) == LEDGER_ENDED)
+		state = "ended";
+	message_set_text(&reply, state, (uint32_t)strlen(state) + 1);
+	return answer_payload(req, &reply);
+}
+
 static bool start_under_way(struct request *req, uint32_t id)
 {
 	struct op *op;
@@ -259,6 +285,8 @@ static int carry_out(struct request *req)
 		return hold(req);
 	case MESSAGE_GET_DOMAIN_TRANSACTIONS:
 		return get_transactions(req);
+	case MESSAGE_GET_DOMAIN_STATE:
+		return get_state(req);
 	default:
 		return -EINVAL;
 	}
@@ -360,6 +388,13 @@ static uint32_t upstream_domid(const struct session *s, const char *text)
 		text += base == 10 ? 0 : 2;
 	}
 	return (uint32_t)strtoul(text, NULL, base);
+}
+
+/* oxenstored would forget dom0, and answer ENOENT (semantics.md, section 5). */
+bool toolstack_forbids(struct session *s, const struct message *msg)
+{
+	return msg->hdr.type == XS_RELEASE && memchr(msg->payload, 0, msg->hdr.len) &&
+	       !upstream_domid(s, (const char *)msg->payload);
 }
 
 bool toolstack_gate(struct session *s, const struct message *msg)

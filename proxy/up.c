@@ -285,6 +285,8 @@ static bool request(struct session *s, struct message *msg, uint32_t consume)
 		return refuse(s, msg, consume, EACCES);
 	if (s->privileged && toolstack_wants(msg))
 		return take_ours(s, msg, consume);
+	if (s->privileged && toolstack_forbids(s, msg))
+		return refuse(s, msg, consume, EINVAL);
 	return forward(s, msg, consume);
 }
 
@@ -309,12 +311,18 @@ static bool must_reset(const struct session *s)
 	return (state == LEDGER_RESET || state == LEDGER_ENDED) && !s->reset_sent && !s->socket;
 }
 
+/*
+ * Octets that may wait for a front that does not read before no further request is taken. Not 0: a
+ * simple guest may read nothing while it writes a long request, and natively it may.
+ */
+#define UNREAD_MAX 16384u
+
 /* Whether the front may be asked for more; @started: its request is half taken. */
 static bool may_take(const struct session *s, bool started)
 {
 	if (!s->front_open || word_get(&s->ledger->batch) || s->drain.settle)
 		return false;
-	return started || !s->drain.quiesce;
+	return started || (!s->drain.quiesce && fifo_used(&s->fifo) < UNREAD_MAX);
 }
 
 bool up_step(struct session *s)

@@ -13,7 +13,7 @@
 #include "proxy/message.h"
 #include "proxy/pending.h"
 
-/* Compact when the log has grown beyond this and less than half of it is live. */
+/* Compact when more than this, and more than half of the log, is dead. */
 #define COMPACT_FLOOR 1024u
 
 /* Exists while confirmed or while an intent refers to it. */
@@ -43,7 +43,7 @@ static void table_clear(struct watches *set)
 		free(watch);
 	}
 	set->list = set->last = set->cursor = NULL;
-	set->count = set->intents = 0;
+	set->count = set->intents = set->live = 0;
 }
 
 void watches_fini(struct watches *set)
@@ -133,6 +133,7 @@ static struct watch *entry_of_record(struct watches *set, uint32_t pos)
 
 static void list_append(struct watches *set, struct watch *watch)
 {
+	set->live += watchlog_size(&set->log, watch->pos);
 	watch->prev = set->last;
 	watch->next = NULL;
 	if (set->last)
@@ -145,6 +146,7 @@ static void list_append(struct watches *set, struct watch *watch)
 
 static void list_remove(struct watches *set, struct watch *watch)
 {
+	set->live -= watchlog_size(&set->log, watch->pos);
 	*(watch->prev ? &watch->prev->next : &set->list) = watch->next;
 	*(watch->next ? &watch->next->prev : &set->last) = watch->prev;
 	set->count--;
@@ -203,10 +205,10 @@ void watch_removed(struct watches *set, struct commit *commit, uint32_t pos)
 	set->intents--;
 	watchlog_undo(&set->log, commit, pos);
 	if (watch->pos) {
+		list_remove(set, watch);
 		commit_set(commit, &watchlog_at(&set->log, watch->pos)->live, 0);
 		watchlog_undo(&set->log, commit, watch->pos);
 		bump_gencnt(set, commit);
-		list_remove(set, watch);
 		watch->pos = 0;
 	}
 	entry_put(set, watch);
@@ -245,7 +247,9 @@ static void record_moved(void *arg, uint32_t from, uint32_t to)
 
 void watches_compact(struct watches *set, const struct ledger_place *place)
 {
-	if (set->intents || set->log.used < COMPACT_FLOOR)
+	uint32_t dead = set->log.used - set->live;
+
+	if (set->intents || dead < COMPACT_FLOOR || dead < set->live)
 		return;
 	/* Without memory the log stays as it is, and this is tried again at the next change. */
 	watchlog_compact(&set->log, place, record_moved, set);

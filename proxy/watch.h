@@ -26,6 +26,7 @@ struct watches {
 	struct watch *last;
 	uint32_t count;	     /* confirmed */
 	uint32_t intents;    /* not resolved yet */
+	uint32_t live;	     /* octets of the log that confirmed watches take */
 	uint32_t base_domid; /* relative paths start at /local/domain/<base_domid> */
 
 	/* Where the last watches_from() ended, so that paging through a long list stays linear. */

@@ -146,6 +146,11 @@ uint32_t watchlog_append(struct watchlog *log, struct commit *commit, const void
 	return pos;
 }
 
+uint32_t watchlog_size(const struct watchlog *log, uint32_t pos)
+{
+	return record_size(watchlog_at(log, pos)->len);
+}
+
 void watchlog_undo(struct watchlog *log, struct commit *commit, uint32_t pos)
 {
 	uint32_t size = record_size(watchlog_at(log, pos)->len);

@@ -51,6 +51,9 @@ uint32_t watchlog_append(struct watchlog *log, struct commit *commit, const void
 /** watchlog_at() - the record at a position. */
 struct watch_record *watchlog_at(const struct watchlog *log, uint32_t pos);
 
+/** watchlog_size() - the octets that the record at a position takes of `used`. */
+uint32_t watchlog_size(const struct watchlog *log, uint32_t pos);
+
 /** watchlog_undo() - have @commit drop the record at @pos if it is the last; else do nothing. */
 void watchlog_undo(struct watchlog *log, struct commit *commit, uint32_t pos);
 

@@ -377,7 +377,7 @@ class Owner:
                 while self.take() is not None:
                     pass
                 continue
-            octets += self.memory[domid * PAGE + RSP + cons % 1024:][:1]
+            octets += self.memory[domid * PAGE + RSP + cons % 1024].to_bytes(1, "little")
             self.set(domid, RSP_CONS, (cons + 1) & 0xffffffff)
         self.ring(domid)
         return octets

@@ -12,6 +12,8 @@ call() raises OSError with the errno when the function returned NULL or -1.
 import ctypes
 import json
 import os
+import select
+import signal
 import subprocess
 import sys
 
@@ -24,7 +26,7 @@ POINTERS = ("xenevtchn_open", "xenevtchn_fdopen", "xengnttab_open", "xengnttab_m
 
 
 class Dom0Proc:
-    """The process; @libs are the Xen libraries it would be linked with."""
+    """The process."""
 
     def __init__(self, sim, *preloads):
         self.process = subprocess.Popen(
@@ -94,7 +96,6 @@ def _call(lib, name, *args):
 
 
 def _poll(fd, timeout):
-    import select
     poll = select.poll()
     poll.register(fd, select.POLLIN | select.POLLPRI)
     events = poll.poll(timeout * 1000)
@@ -103,7 +104,6 @@ def _poll(fd, timeout):
 
 
 def _fork():
-    import signal
     pid = os.fork()
     if not pid:
         # It must not outlive a test that fails.

@@ -137,7 +137,11 @@ class XenSim:
         self.dir = pathlib.Path(directory).absolute()
         self.daemons = []
         if init:
-            self.run("init")
+            try:
+                self.run("init")
+            except BaseException:
+                self.close()
+                raise
 
     def __enter__(self):
         return self

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * See active.h. Nothing here runs in a constructor: interposers are called before those.
+ * See active.h. Nothing here runs in a constructor, since interposers are called before those, and
+ * active_dir() uses nothing that a sanitizer intercepts.
  */
 #include "tests/sim/lib/active.h"
 
@@ -11,33 +12,40 @@
 #include <string.h>
 #include <unistd.h>
 
-static pthread_once_t dir_once = PTHREAD_ONCE_INIT;
-static char *dir;
+static char dir[SIM_DIR_MAX + 1];
+static atomic_bool dir_known; /* stored after @dir; several threads may store the same */
 
 static pthread_once_t sim_once = PTHREAD_ONCE_INIT;
 static struct sim *sim;
 static int sim_rc;
 
+/* The environment may change later, so keep what it says at first. */
 static void dir_find(void)
 {
 	const char *env = getenv("XENSIM_DIR");
 
-	if (!env || !*env)
-		return;
-	if (env[0] != '/') {
+	if (env && *env && env[0] != '/') {
 		dprintf(STDERR_FILENO, "libxensim: XENSIM_DIR must be an absolute path: %s\n", env);
 		_exit(2);
 	}
-	/* The environment may change under us. */
-	dir = strdup(env);
-	if (!dir)
+	if (env && strlen(env) > SIM_DIR_MAX) {
+		dprintf(STDERR_FILENO, "libxensim: XENSIM_DIR is too long: %s\n", env);
 		_exit(2);
+	}
+	if (env)
+		strcpy(dir, env);
+	atomic_store(&dir_known, true);
 }
 
 const char *active_dir(void)
 {
-	pthread_once(&dir_once, dir_find);
-	return dir;
+	if (!atomic_load(&dir_known)) {
+		/* A sanitizer starts before the C library: not the time to decide. */
+		if (!environ)
+			return NULL;
+		dir_find();
+	}
+	return *dir ? dir : NULL;
 }
 
 static void sim_find(void)
