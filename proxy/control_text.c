@@ -111,21 +111,32 @@ void control_text_reply(uint32_t type, struct message *msg)
 	message_set_text(msg, out, n);
 }
 
+bool control_text_is_help(const struct message *msg)
+{
+	uint32_t rest;
+	const char *name = command(msg, &rest);
+
+	return name && !strcmp(name, "help");
+}
+
 void control_text_help(struct message *msg)
 {
-	uint32_t n = msg->hdr.len;
+	uint32_t n = msg->hdr.len, limit;
 
 	while (n && !msg->payload[n - 1])
 		n--;
+	limit = n + CONTROL_TEXT_HELP_MAX;
+	if (limit > sizeof(msg->payload))
+		limit = sizeof(msg->payload);
 	for (size_t i = 0; i < NR_COMMANDS; i++) {
 		int len;
 
 		if (!commands[i].arguments)
 			continue;
-		len = snprintf((char *)msg->payload + n, sizeof(msg->payload) - n, "%s%s %s",
+		len = snprintf((char *)msg->payload + n, limit - n, "%s%s %s",
 			       n && msg->payload[n - 1] != '\n' ? "\n" : "", commands[i].name,
 			       commands[i].arguments);
-		if (n + (uint32_t)len >= sizeof(msg->payload))
+		if (n + (uint32_t)len >= limit)
 			break;
 		n += (uint32_t)len;
 	}

@@ -30,7 +30,13 @@ void control_text_request(const struct message *msg, struct message *out);
  */
 void control_text_reply(uint32_t type, struct message *msg);
 
-/** control_text_help() - append our commands to upstream's reply to `help`. */
+/* What our part of the help may take */
+#define CONTROL_TEXT_HELP_MAX 512u
+
+/** control_text_is_help() - whether a CONTROL message asks for the list of commands. */
+bool control_text_is_help(const struct message *msg);
+
+/** control_text_help() - append our commands, at most CONTROL_TEXT_HELP_MAX octets, to a reply. */
 void control_text_help(struct message *msg);
 
 #endif

@@ -11,6 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "proxy/control_text.h"
 #include "proxy/loop.h"
 #include "proxy/pending.h"
 #include "proxy/session.h"
@@ -214,6 +215,10 @@ static void track_reply(struct session *s, struct commit *commit,
 	case XS_RESET_WATCHES:
 		track_reset(s, commit, ok);
 		break;
+	case XS_CONTROL:
+		if (ok && (pending->flags & PENDING_HELP))
+			control_text_help(msg);
+		break;
 	}
 }
 
@@ -306,11 +311,21 @@ static void message(struct session *s, struct commit *commit, struct message *ms
 			    message_name(msg->hdr.type));
 }
 
+/* Octets that we may add to a reply. */
+static uint32_t growth(const struct session *s, const struct xsd_sockmsg *hdr)
+{
+	int slot = hdr->type == XS_CONTROL ? pending_find(s->ledger, hdr->req_id) : -1;
+
+	return slot >= 0 && (s->ledger->pending[slot].flags & PENDING_HELP) ?
+		       CONTROL_TEXT_HELP_MAX :
+		       0;
+}
+
 static bool whole_message(struct session *s, struct message *msg, uint32_t size)
 {
 	struct commit commit;
 
-	if (!down_reserve(s, size))
+	if (!down_reserve(s, size + growth(s, &msg->hdr)))
 		return false;
 	ring_read(&s->back.in, s->back.in_view.cons + MESSAGE_HEADER, msg->payload, msg->hdr.len);
 	commit_begin(&commit, &s->place);
@@ -329,7 +344,7 @@ static bool take_piece(struct session *s, struct message *msg)
 	struct commit commit;
 
 	n = min_u32(n, sizeof(octets));
-	if (!n || fifo_reserve(&s->fifo, 0, size))
+	if (!n || fifo_reserve(&s->fifo, 0, size + growth(s, &msg->hdr)))
 		return false;
 	if (!fill)
 		ledger->fifo_hdr = msg->hdr;

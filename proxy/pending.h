@@ -23,6 +23,8 @@ enum pending_kind {
 /* struct ledger_pending.flags */
 #define PENDING_CONFLICT 1u /* an END T that went upstream as F: its OK becomes EAGAIN */
 
+#define PENDING_HELP 2u	   /* CONTROL help: our commands are added to the reply */
+
 /** pending_slot() - a free slot, or -1. */
 int pending_slot(const struct ledger *ledger);
 

@@ -10,6 +10,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include "proxy/control_text.h"
 #include "proxy/pending.h"
 #include "proxy/session.h"
 #include "proxy/toolstack.h"
@@ -106,6 +107,10 @@ static int track(struct session *s, struct commit *commit, struct message *msg,
 	case XS_INTRODUCE:
 	case XS_RELEASE:
 		pending->ref = toolstack_gate_pass(s);
+		return 0;
+	case XS_CONTROL:
+		if (s->privileged && control_text_is_help(msg))
+			pending->flags |= PENDING_HELP;
 		return 0;
 	default:
 		return 0;

@@ -19,7 +19,7 @@ import sys
 
 import xsclient
 
-TIMEOUT = 20.0
+PR_SET_PDEATHSIG = 1
 
 POINTERS = ("xenevtchn_open", "xenevtchn_fdopen", "xengnttab_open", "xengnttab_map_grant_ref",
             "xengnttab_map_grant_refs", "xc_interface_open", "xc_map_foreign_range")
@@ -104,13 +104,19 @@ def _poll(fd, timeout):
 
 
 def _fork():
+    ready, tell = os.pipe()
     pid = os.fork()
     if not pid:
-        # It must not outlive a test that fails.
-        ctypes.CDLL(None).prctl(1, signal.SIGKILL)
+        # It must not outlive its parent, however that ends.
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+        os.write(tell, b"x")
         os.close(0)
         os.close(1)
-        signal.pause()
+        while True:
+            signal.pause()
+    os.read(ready, 1)
+    os.close(ready)
+    os.close(tell)
     return pid
 
 

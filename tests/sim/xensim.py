@@ -47,8 +47,9 @@ class SimError(Exception):
 class Daemon:
     """A process on the machine, its output in files of the machine's directory."""
 
-    def __init__(self, name, argv, env, log, ready_line=True, **popen):
+    def __init__(self, name, argv, env, log, polite=True, **popen):
         self.name = name
+        self.polite = polite
         self.log = pathlib.Path(log)
         self.ended = False  # because it was told to
         self._ready = threading.Event()
@@ -56,7 +57,6 @@ class Daemon:
             self.process = subprocess.Popen(
                 argv, env=env, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=err,
                 **popen)
-        self._lines = 1 if ready_line else 0
         self._copier = threading.Thread(target=self._copy, daemon=True)
         self._copier.start()
 
@@ -113,9 +113,11 @@ class Daemon:
         return self.wait()
 
     def stop(self):
-        """Whatever its state: end it, politely at first."""
+        """Whatever its state: end it, politely at first if it is of that kind."""
         if not self.alive():
             return self.wait()
+        if not self.polite:
+            return self.kill()
         self.ended = True
         self.process.send_signal(signal.SIGCONT)
         self.process.terminate()
@@ -218,7 +220,10 @@ class XenSim:
         return env
 
     def start(self, name, argv, *preloads, ready=True, env=None, **popen):
-        """Start a process of the machine; with @ready, wait for its first line of output."""
+        """Start a process of the machine; with @ready, wait for its first line of output.
+
+        @popen: what subprocess.Popen takes, and polite=False to end it with SIGKILL only.
+        """
         daemon = Daemon(name, [str(arg) for arg in argv], self.env(*preloads, **(env or {})),
                         self.dir / f"{name}.log", **popen)
         self.daemons.append(daemon)
@@ -236,8 +241,9 @@ class XenSim:
 
     def start_daemon(self, flavour, *args, preloads=(), env=None, socket=SOCKET, name=None):
         """Start xenstored ("C") or oxenstored ("O") and wait until it serves @socket (None: not)."""
+        # oxenstored may see SIGTERM seconds later, when its poll(2) returns.
         daemon = self.start(name or f"xenstored-{flavour}", self.daemon_argv(flavour, *args),
-                            *preloads, env=env)
+                            *preloads, env=env, polite=False)
         if socket:
             with self.client(socket) as client:
                 client.directory("/")
