@@ -24,7 +24,7 @@ SAN_FLAGS := -fsanitize=address,undefined -fno-omit-frame-pointer -fno-sanitize-
 SAN_LINK := $(SAN_FLAGS) $(if $(findstring clang,$(CC)),,-static-libasan)
 endif
 
-PKGS_DAEMON := libevent_core xenevtchn xengnttab libsystemd
+PKGS_DAEMON := libevent_core xenevtchn xengnttab libsystemd jansson
 PKGS_CTL := xenstore jansson
 
 pkg_cflags = $(shell $(PKG_CONFIG) --cflags $(1))
@@ -49,7 +49,7 @@ pic = $(patsubst %.c,$(BUILD)/pic/%.o,$(1))
 
 PROGRAMS := $(BUILD)/xsproxyd $(BUILD)/libxsproxy-bridge.so $(BUILD)/xenstored-wrapper
 PROGRAMS += $(if $(CTL_SRC),$(BUILD)/xsproxyctl)
-SIM := $(BUILD)/libxensim.so $(BUILD)/xensim $(BUILD)/xsguest $(BUILD)/libxsguest.so
+SIM := $(BUILD)/libxensim.so $(BUILD)/xensim $(BUILD)/xsguest $(BUILD)/libxsguest.so $(BUILD)/xsload
 UNIT := $(patsubst tests/unit/%.c,$(BUILD)/unit/%,$(UNIT_SRC))
 
 .PHONY: all demo check e2e unit fuzz bench lint install clean deps help
@@ -108,6 +108,10 @@ $(BUILD)/xensim: $(call objs,tests/sim/xensim.c $(SIM_COMMON))
 	$(call say,LD,$@)
 	$(Q)$(CC) $(SAN_LINK) -o $@ $^ $(LDFLAGS)
 
+$(BUILD)/xsload: $(call objs,tests/bench/load.c tests/sim/guest.c $(SIM_COMMON))
+	$(call say,LD,$@)
+	$(Q)$(CC) $(SAN_LINK) -o $@ $^ $(LDFLAGS)
+
 $(BUILD)/xsguest: $(call objs,tests/sim/xsguest.c tests/sim/guest.c $(SIM_COMMON))
 	$(call say,LD,$@)
 	$(Q)$(CC) $(SAN_LINK) -o $@ $^ $(LDFLAGS)
@@ -143,6 +147,10 @@ check: deps
 demo: deps
 	@$(MAKE) --no-print-directory -s all
 	@XSPROXY_BUILD=$(abspath $(BUILD)) tests/demo/demo
+
+bench: deps
+	@$(MAKE) --no-print-directory -s all
+	@XSPROXY_BUILD=$(abspath $(BUILD)) /usr/bin/python3 tests/bench/bench.py
 
 clean:
 	rm -rf build

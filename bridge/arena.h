@@ -75,6 +75,10 @@ struct arena_header {
 
 	/* domids whose page xenstored has mapped; written by the bridge */
 	_Alignas(64) _Atomic uint64_t mapped[ARENA_DOMIDS / 64];
+
+	/* xsproxyd's own: domids that are held, and whether new ones are to be (proxy/hold.h) */
+	_Alignas(64) _Atomic uint64_t held[ARENA_DOMIDS / 64];
+	_Atomic uint32_t hold_new;
 };
 
 /*

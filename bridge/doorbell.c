@@ -5,7 +5,7 @@
  * Called by the interposers, on xenstored's hot path: no allocation, no logging but for failures.
  * The eventfd `wake_stored` is readable as long as there are bells, and `stored_woken` is 1 as long
  * as it is readable; so a ringer writes it once a burst. The daemon polls level-triggered and asks
- * for one port a time.
+ * for one port at a time.
  */
 #include "bridge/doorbell.h"
 
@@ -24,8 +24,8 @@
 /* Every so many calls the other sources come first, so that a flood of bells cannot starve them. */
 #define DOORBELL_FAIRNESS 8
 
-/* Bells of unbound domains are dropped; that many in one call, so that it ends. */
-#define DOORBELL_DROPS 256
+/* So many bells at most in one call, so that it ends also when they keep ringing. */
+#define DOORBELL_BATCH 256
 
 void doorbell_notify(struct bridge *b, uint32_t domid)
 {
@@ -67,13 +67,17 @@ static void doorbell_settle(struct bridge *b)
 		eventfd_write(b->wake_stored, 1);
 }
 
-/* The virtual port of one bell, or -1. */
+/*
+ * The virtual port of one bell, or -1. The C daemon looks at all rings whatever the port, so there
+ * one wake-up stands for all bells.
+ */
 static int doorbell_take(struct bridge *b)
 {
 	struct arena_bells *bells = &arena_header(&b->arena)->to_stored;
+	bool all = b->flavour == ARENA_FLAVOUR_C;
 	int i, domid, port = -1;
 
-	for (i = 0; port < 0 && i < DOORBELL_DROPS; i++) {
+	for (i = 0; (all || port < 0) && i < DOORBELL_BATCH; i++) {
 		domid = arena_bell_take(bells, &b->cursor);
 		if (domid < 0)
 			break;

@@ -24,15 +24,16 @@ struct option {
 	size_t offset;
 	const char *text_default;
 	uint32_t min, max; /* numbers */
+	bool at_run_time;  /* SIGHUP changes it */
 };
 
 #define AT(field) offsetof(struct config, field)
 
 static const struct option options[] = {
-	{ "xsproxy", "run-dir", OPTION_PATH, AT(run_dir), "/run/xsproxy", 0, 0 },
-	{ "xsproxy", "socket", OPTION_PATH, AT(socket), "/run/xenstored/socket", 0, 0 },
-	{ "quiesce", "timeout", OPTION_MS, AT(quiesce_timeout_ms), "5s", 1, 600000 },
-	{ "log", "level", OPTION_LEVEL, AT(log_level), "info", 0, 0 },
+	{ "xsproxy", "run-dir", OPTION_PATH, AT(run_dir), "/run/xsproxy", 0, 0, false },
+	{ "xsproxy", "socket", OPTION_PATH, AT(socket), "/run/xenstored/socket", 0, 0, false },
+	{ "quiesce", "timeout", OPTION_MS, AT(quiesce_timeout_ms), "5s", 1, 600000, true },
+	{ "log", "level", OPTION_LEVEL, AT(log_level), "info", 0, 0, true },
 };
 
 #define NR_OPTIONS (sizeof(options) / sizeof(options[0]))
@@ -103,6 +104,72 @@ static int set_option(struct config *config, const struct option *option, const 
 		return set_level(to, value, why, size);
 	}
 	return -EINVAL;
+}
+
+const char *config_level(uint32_t level)
+{
+	for (size_t i = 0; i < sizeof(levels) / sizeof(levels[0]); i++)
+		if (levels[i].level == level)
+			return levels[i].name;
+	return "unknown";
+}
+
+static size_t option_size(const struct option *option)
+{
+	return option->kind == OPTION_PATH ? CONFIG_PATH_MAX : sizeof(uint32_t);
+}
+
+static bool option_equal(const struct option *option, const void *a, const void *b)
+{
+	/* What follows the end of a path is of no account. */
+	return option->kind == OPTION_PATH ? !strcmp(a, b) : !memcmp(a, b, option_size(option));
+}
+
+void config_adopt(struct config *config, const struct config *next,
+		  void (*changed)(const char *section, const char *key, bool adopted))
+{
+	for (size_t i = 0; i < NR_OPTIONS; i++) {
+		const struct option *option = &options[i];
+		const void *from = (const char *)next + option->offset;
+		void *to = (char *)config + option->offset;
+
+		if (option_equal(option, to, from))
+			continue;
+		if (option->at_run_time)
+			memcpy(to, from, option_size(option));
+		changed(option->section, option->key, option->at_run_time);
+	}
+}
+
+static void print_option(const struct option *option, const void *value, FILE *out)
+{
+	uint32_t ms;
+
+	fprintf(out, "%s = ", option->key);
+	switch (option->kind) {
+	case OPTION_PATH:
+		fprintf(out, "%s\n", (const char *)value);
+		break;
+	case OPTION_MS:
+		ms = *(const uint32_t *)value;
+		fprintf(out, "%u%s\n", ms % 1000 ? ms : ms / 1000, ms % 1000 ? "ms" : "s");
+		break;
+	case OPTION_LEVEL:
+		fprintf(out, "%s\n", config_level(*(const uint32_t *)value));
+		break;
+	}
+}
+
+void config_print(const struct config *config, FILE *out)
+{
+	const char *section = "";
+
+	for (size_t i = 0; i < NR_OPTIONS; i++) {
+		if (strcmp(section, options[i].section))
+			fprintf(out, "%s[%s]\n", i ? "\n" : "", options[i].section);
+		section = options[i].section;
+		print_option(&options[i], (const char *)config + options[i].offset, out);
+	}
 }
 
 void config_defaults(struct config *config)

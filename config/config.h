@@ -8,7 +8,11 @@
 #ifndef XSPROXY_CONFIG_CONFIG_H
 #define XSPROXY_CONFIG_CONFIG_H
 
+#include <stdbool.h>
 #include <stdint.h>
+#include <stdio.h>
+
+#define XSPROXY_VERSION "0.1"
 
 #define CONFIG_PATH_MAX 96 /* so that a socket's name still fits struct sockaddr_un */
 #define CONFIG_FILE "/etc/xsproxy/xsproxy.conf"
@@ -39,5 +43,18 @@ int config_set(struct config *config, const char *section, const char *key, cons
  * Return: 0; -ENOENT when there is no such file; -EINVAL; or another negative errno.
  */
 int config_read(struct config *config, const char *path, char *why, int size);
+
+/**
+ * config_adopt() - take over from @next what can change while xsproxyd runs.
+ * @changed: told each option that differs, and whether it has been taken over
+ */
+void config_adopt(struct config *config, const struct config *next,
+		  void (*changed)(const char *section, const char *key, bool adopted));
+
+/** config_print() - write what is in effect as a file that config_read() takes. */
+void config_print(const struct config *config, FILE *out);
+
+/** config_level() - the name of a [log] level. */
+const char *config_level(uint32_t level);
 
 #endif

@@ -137,31 +137,43 @@ static int spool_matches(int fd, uint64_t offset, const uint8_t *key, size_t len
 	return true;
 }
 
-int seen_add(struct seen *seen, const void *key, size_t len, uint64_t offset, uint64_t *earlier)
+static uint32_t key_hash(const struct seen *seen, const void *key, size_t len)
 {
-	struct slot slot = { .hash = (uint32_t)(sip_hash(seen->key, key, len) >> 32),
-			     .place = (uint32_t)(offset / 8) };
+	return (uint32_t)(sip_hash(seen->key, key, len) >> 32);
+}
+
+int seen_find(const struct seen *seen, const void *key, size_t len, uint64_t *offset)
+{
+	uint32_t hash = key_hash(seen, key, len);
 	size_t mask = ((size_t)1 << seen->bits) - 1;
 
-	*earlier = 0;
-	for (size_t i = slot_home(slot.hash, seen->bits); seen->slots[i].place;
-	     i = (i + 1) & mask) {
+	*offset = 0;
+	for (size_t i = slot_home(hash, seen->bits); seen->slots[i].place; i = (i + 1) & mask) {
 		uint64_t other = (uint64_t)seen->slots[i].place * 8;
 		int r;
 
-		if (seen->slots[i].hash != slot.hash)
+		if (seen->slots[i].hash != hash)
 			continue;
 		r = spool_matches(seen->fd, other, key, len);
 		if (r < 0)
 			return r;
 		if (r) {
-			*earlier = other;
+			*offset = other;
 			return 0;
 		}
 	}
-	if (seen->used + 1 > ((size_t)7 << seen->bits) / 8) {
-		int r = seen_grow(seen);
+	return 0;
+}
 
+int seen_add(struct seen *seen, const void *key, size_t len, uint64_t offset, uint64_t *earlier)
+{
+	struct slot slot = { .hash = key_hash(seen, key, len), .place = (uint32_t)(offset / 8) };
+	int r = seen_find(seen, key, len, earlier);
+
+	if (r || *earlier)
+		return r;
+	if (seen->used + 1 > ((size_t)7 << seen->bits) / 8) {
+		r = seen_grow(seen);
 		if (r)
 			return r;
 	}

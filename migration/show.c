@@ -5,15 +5,14 @@
 #include "migration/show.h"
 
 #include "migration/buffer.h"
+#include "migration/escape.h"
 
 #include <errno.h>
 #include <inttypes.h>
 #include <jansson.h>
 #include <stdlib.h>
-#include <string.h>
 
-#define ESCAPED_MAX 4 /* octets of "\xHH" */
-#define PERM_MAX    8 /* octets of "n65535" and NUL */
+#define PERM_MAX 8 /* octets of "n65535" and NUL */
 
 struct totals {
 	uint64_t nodes;
@@ -41,30 +40,17 @@ static void format_perm(char text[PERM_MAX], const struct record_perm *perm)
 
 /* --- text */
 
-/* @also: characters to be escaped besides those that are not printable */
-static void text_octets(FILE *out, const char *octets, size_t len, const char *also)
-{
-	for (size_t i = 0; i < len; i++) {
-		unsigned char c = octets[i];
-
-		if (c < 0x20 || c > 0x7e || strchr(also, c))
-			fprintf(out, "\\x%02x", c);
-		else
-			fputc(c, out);
-	}
-}
-
 static void text_path(FILE *out, const char *kind, const char *path, size_t len)
 {
 	fprintf(out, "%s ", kind);
-	text_octets(out, path, len, "\\ ");
+	escape_text(out, path, len, "\\ ");
 	fputc(' ', out);
 }
 
 static void text_quoted(FILE *out, const char *octets, size_t len)
 {
 	fputc('"', out);
-	text_octets(out, octets, len, "\\\"");
+	escape_text(out, octets, len, "\\\"");
 	fputs("\"\n", out);
 }
 
@@ -112,57 +98,6 @@ static const struct format text_format = { text_record, text_summary };
 
 /* --- JSON */
 
-/* The octets of the UTF-8 character at @s, as RFC 3629 has it, or 0. */
-static size_t utf8_char(const unsigned char *s, size_t len)
-{
-	unsigned char low = 0x80, high = 0xbf; /* bounds of the second octet */
-	size_t size;
-
-	if (s[0] < 0x80)
-		return 1;
-	if (s[0] < 0xc2 || s[0] > 0xf4)
-		return 0;
-	size = s[0] < 0xe0 ? 2 : s[0] < 0xf0 ? 3 : 4;
-	if (s[0] == 0xe0)
-		low = 0xa0; /* overlong */
-	else if (s[0] == 0xed)
-		high = 0x9f; /* surrogates */
-	else if (s[0] == 0xf0)
-		low = 0x90; /* overlong */
-	else if (s[0] == 0xf4)
-		high = 0x8f; /* above U+10FFFF */
-	if (len < size || s[1] < low || s[1] > high)
-		return 0;
-	for (size_t i = 2; i < size; i++)
-		if (s[i] < 0x80 || s[i] > 0xbf)
-			return 0;
-	return size;
-}
-
-/* A new string, or NULL when memory ran out. */
-static json_t *json_octets(struct show *show, const char *octets, size_t len)
-{
-	const unsigned char *in = (const unsigned char *)octets;
-	char *out;
-
-	if (len > SIZE_MAX / ESCAPED_MAX - 1)
-		return NULL;
-	if (buffer_reserve(&show->escaped, len * ESCAPED_MAX + 1)) /* 1: for snprintf()'s NUL */
-		return NULL;
-	out = show->escaped.data;
-	for (size_t i = 0, size; i < len; i += size) {
-		size = utf8_char(in + i, len - i);
-		if (!size || in[i] == '\\') {
-			size = 1;
-			out += snprintf(out, ESCAPED_MAX + 1, "\\x%02x", in[i]);
-		} else {
-			memcpy(out, in + i, size);
-			out += size;
-		}
-	}
-	return json_stringn(show->escaped.data, out - (char *)show->escaped.data);
-}
-
 static json_t *json_perms(const struct record_node *node)
 {
 	json_t *perms = json_array();
@@ -195,16 +130,16 @@ static int json_line(struct show *show, json_t *line)
 static json_t *json_node(struct show *show, const struct record_node *node)
 {
 	return json_pack("{s:{s:o,s:o,s:o}}", "node", "path",
-			 json_octets(show, node->path, node->path_len), "permissions",
+			 escape_json(&show->escaped, node->path, node->path_len), "permissions",
 			 json_perms(node), "value",
-			 json_octets(show, node->value, node->value_len));
+			 escape_json(&show->escaped, node->value, node->value_len));
 }
 
 static json_t *json_watch(struct show *show, const struct record_watch *watch)
 {
 	return json_pack("{s:{s:o,s:o}}", "watch", "path",
-			 json_octets(show, watch->path, watch->path_len), "token",
-			 json_octets(show, watch->token, watch->token_len));
+			 escape_json(&show->escaped, watch->path, watch->path_len), "token",
+			 escape_json(&show->escaped, watch->token, watch->token_len));
 }
 
 static int json_record(struct show *show, const struct record *rec)

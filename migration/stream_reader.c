@@ -22,7 +22,9 @@ struct stream_reader {
 	uint64_t record; /* number of the current record */
 	uint64_t start;	 /* where it begins */
 	bool ended;
-	struct buffer body;
+	struct seen *seen;  /* what the check found */
+	struct buffer body; /* of the current record */
+	struct buffer key;  /* for stream_reader_has_node() */
 	struct record_fault fault;
 };
 
@@ -208,17 +210,11 @@ static int refuse_duplicate(struct stream_reader *reader, enum record_kind kind,
 		      earlier - sizeof(struct stream_record_header));
 }
 
-static void seen_freep(struct seen **seen)
-{
-	seen_free(*seen);
-}
-
 /* The first pass. */
 static int reader_check(struct stream_reader *reader)
 {
-	__attribute__((cleanup(seen_freep))) struct seen *seen = NULL;
 	struct record rec;
-	int r = seen_new(&seen, spool_fd(reader->spool));
+	int r = seen_new(&reader->seen, spool_fd(reader->spool));
 
 	if (!r)
 		r = stream_reader_rewind(reader);
@@ -228,7 +224,8 @@ static int reader_check(struct stream_reader *reader)
 		uint64_t body = reader->start + sizeof(struct stream_record_header);
 		uint64_t earlier;
 
-		r = seen_add(seen, reader->body.data, record_key_size(&rec), body, &earlier);
+		r = seen_add(reader->seen, reader->body.data, record_key_size(&rec), body,
+			     &earlier);
 		if (r)
 			return r;
 		if (earlier)
@@ -261,12 +258,35 @@ void stream_reader_locate(const struct stream_reader *reader, struct record_faul
 	fault->offset = reader->start;
 }
 
+int stream_reader_has_node(struct stream_reader *reader, const char *path, size_t len)
+{
+	/* Only the path is part of what identifies it, but only a whole record can be encoded. */
+	struct record_perm perm = record_perm_make('n', 0);
+	struct record rec = { .kind = RECORD_NODE, .node = { path, len, &perm, 1, NULL, 0 } };
+	size_t size = record_size(&rec);
+	uint64_t offset;
+	int r;
+
+	if (size == SIZE_MAX)
+		return false;
+	r = buffer_reserve(&reader->key, size);
+	if (!r)
+		r = record_encode(&rec, reader->key.data, size, NULL);
+	if (!r)
+		r = seen_find(reader->seen, reader->key.data, record_key_size(&rec), &offset);
+	if (r)
+		return r == -EBADMSG ? false : r;
+	return offset != 0;
+}
+
 void stream_reader_free(struct stream_reader *reader)
 {
 	if (!reader)
 		return;
+	seen_free(reader->seen);
 	spool_free(reader->spool);
 	free(reader->body.data);
+	free(reader->key.data);
 	free(reader);
 }
 

@@ -38,7 +38,7 @@ static struct batch *batch_alloc(uint32_t len)
 	return calloc(1, sizeof(struct batch) + len);
 }
 
-int batch_begin(struct session *asker, int slot, struct session *target, const char *watches,
+int batch_begin(const struct asker *asker, struct session *target, const char *watches,
 		uint32_t len)
 {
 	struct batch *batch = batch_alloc(len);
@@ -49,7 +49,7 @@ int batch_begin(struct session *asker, int slot, struct session *target, const c
 		return -ENOMEM;
 	memcpy(batch->watches, watches, len);
 	batch->len = len;
-	err = op_new(&op, target->daemon, OP_BATCH, asker, slot, target, true);
+	err = op_new(&op, target->daemon, OP_BATCH, asker, target, true);
 	if (err) {
 		free(batch);
 		return err;
@@ -71,7 +71,7 @@ int batch_recover(struct session *target)
 	batch = batch_alloc(0);
 	if (!batch)
 		return -ENOMEM;
-	err = op_new(&op, target->daemon, OP_BATCH, NULL, -1, target, false);
+	err = op_new(&op, target->daemon, OP_BATCH, &ASKER_NOBODY, target, false);
 	if (err) {
 		free(batch);
 		return err;
@@ -124,7 +124,7 @@ static bool explained(void *arg, const struct message *msg)
 	if (msg->hdr.type != XS_WATCH_EVENT ||
 	    message_strings(msg->payload, msg->hdr.len, vec, 2) != 2)
 		return true;
-	return watches_explain(&target->watches, vec[0], vec[1], 0);
+	return watches_explain(&target->watches, vec[0], vec[1], word_get(&target->ledger->batch));
 }
 
 /* Everything is answered: drop the note, and with a failed batch its events. */
@@ -134,10 +134,9 @@ static void end_batch(struct op *op)
 	struct commit commit;
 
 	if (op->batch->err && fifo_filter(&target->fifo, &target->place, explained, target))
-		log_line(LOG_WARNING,
-			 "d%u: no memory to drop the events of a failed ADD_DOMAIN_WATCHES; the "
-			 "guest may see some",
-			 target->domid);
+		log_domain(LOG_WARNING, target->domid,
+			   "no memory to drop the events of a failed ADD_DOMAIN_WATCHES; the guest "
+			   "may see some");
 	if (session_state(target) == LEDGER_QUIET)
 		fifo_note_events(&target->fifo);
 	commit_begin(&commit, &target->place);

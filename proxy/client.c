@@ -7,13 +7,13 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <sys/stat.h>
 #include <sys/un.h>
 #include <systemd/sd-daemon.h>
 #include <unistd.h>
 
 #include "bridge/link.h"
 #include "proxy/daemon.h"
+#include "proxy/local.h"
 #include "proxy/loop.h"
 #include "proxy/pending.h"
 #include "proxy/session.h"
@@ -100,7 +100,7 @@ static void on_turn(struct session *s)
 	toolstack_turn(s);
 	if (s->queued || client->ending)
 		return;
-	if (client->back.eof) {
+	if (client->back.eof || session_state(s) == LEDGER_ENDED) {
 		end_later(client);
 		return;
 	}
@@ -160,7 +160,7 @@ static int client_start(struct client *client, int upstream_fd)
 	client->ledger = calloc(1, sizeof(*client->ledger));
 	if (!client->ledger)
 		return -ENOMEM;
-	ledger_format(client->ledger, 1, 1);
+	ledger_format(client->ledger, 1);
 	err = pool_new_private(&client->pool, CLIENT_PAGES);
 	if (err)
 		return err;
@@ -233,24 +233,25 @@ void clients_ready_all(struct clients *clients)
 		session_ready(client->session);
 }
 
-/* --- the public side */
-
-/* Who can connect is dom0, so nobody but root (or the user we run as) may. */
-static bool peer_allowed(int fd)
+uint32_t clients_count(const struct clients *clients)
 {
-	struct ucred cred;
-	socklen_t len = sizeof(cred);
+	const struct client *client;
+	uint32_t n = 0;
 
-	if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &cred, &len))
-		return false;
-	return cred.uid == 0 || cred.uid == geteuid();
+	TAILQ_FOREACH(client, &clients->waiting, list)
+		n++;
+	TAILQ_FOREACH(client, &clients->up, list)
+		n++;
+	return n;
 }
+
+/* --- the public side */
 
 static void accept_one(struct clients *clients, int fd)
 {
 	struct client *client;
 
-	if (!peer_allowed(fd)) {
+	if (!local_peer_allowed(fd)) {
 		log_line(LOG_WARNING, "refused a client of another user on the Xenstore socket");
 		close(fd);
 		return;
@@ -295,32 +296,6 @@ static void backoff_cb(evutil_socket_t fd, short what, void *arg)
 	event_add(clients->accept_event, NULL);
 }
 
-static int listen_path(const char *path)
-{
-	struct sockaddr_un addr = { .sun_family = AF_UNIX };
-	int fd, err;
-	mode_t mask;
-
-	if (strlen(path) >= sizeof(addr.sun_path))
-		return -ENAMETOOLONG;
-	strcpy(addr.sun_path, path);
-	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-	if (fd < 0)
-		return -errno;
-	/* We hold the run directory's lock, so whatever lies there is nobody's. 0600 from birth. */
-	unlink(path);
-	mask = umask(0177);
-	err = bind(fd, (struct sockaddr *)&addr, sizeof(addr)) ? -errno : 0;
-	umask(mask);
-	if (!err && listen(fd, LISTEN_BACKLOG))
-		err = -errno;
-	if (err) {
-		close(fd);
-		return err;
-	}
-	return fd;
-}
-
 /* systemd holds the socket, so that it never disappears, or we make it. */
 static int listen_public(struct clients *clients)
 {
@@ -331,7 +306,7 @@ static int listen_public(struct clients *clients)
 		clients->fd = SD_LISTEN_FDS_START;
 		return 0;
 	}
-	clients->fd = listen_path(path);
+	clients->fd = local_listen(path, LISTEN_BACKLOG);
 	if (clients->fd >= 0)
 		return 0;
 	log_line(LOG_ERR, "cannot listen on %s: %s", path, strerror(-clients->fd));

@@ -9,6 +9,8 @@
 #ifndef XSPROXY_PROXY_CLIENT_H
 #define XSPROXY_PROXY_CLIENT_H
 
+#include <stdint.h>
+
 struct clients;
 struct daemon;
 
@@ -24,6 +26,9 @@ struct clients *clients_free(struct clients *clients);
 
 /** clients_upstream_up() - xenstored is there: connect those that wait. */
 void clients_upstream_up(struct clients *clients);
+
+/** clients_count() - how many toolstack clients there are, those that wait included. */
+uint32_t clients_count(const struct clients *clients);
 
 /** clients_ready_all() - run every client's session once. */
 void clients_ready_all(struct clients *clients);

@@ -16,20 +16,25 @@
 #include "ring/xen.h"
 
 struct clients;
+struct controls;
 struct domains;
 struct event_base;
 struct loop;
 struct op;
+struct settings;
 struct upstream;
 
 struct daemon {
 	struct config config;
+	const struct settings *settings; /* where it came from */
+	uint64_t started;		 /* seconds of CLOCK_MONOTONIC */
 	struct event_base *base;
 	struct loop *loop;
 	struct xen *xen;	 /* NULL until the first attach */
 	struct upstream *upstream; /* the bridge, or the wait for it */
 	struct domains *domains;
 	struct clients *clients;
+	struct controls *controls;
 	TAILQ_HEAD(op_list, op) ops; /* toolstack requests that wait for something (op.h) */
 	uint32_t next_session;
 	uint32_t next_op;

@@ -9,6 +9,7 @@
 #include <uthash.h>
 
 #include "proxy/daemon.h"
+#include "proxy/hold.h"
 #include "proxy/loop.h"
 #include "proxy/session.h"
 #include "proxy/toolstack.h"
@@ -175,6 +176,23 @@ static bool ledger_current(const struct ledger *ledger, uint32_t map_gen)
 	return ledger->version && ledger->map_gen == map_gen;
 }
 
+/*
+ * A ledger that cannot be trusted any more: the guest or memory has gone its own way. Upstream's
+ * idea of the connection is dropped, and the guest's ring reset as if it had asked for it.
+ */
+static int session_start_afresh(struct domain *domain, const struct session_params *params, int why)
+{
+	struct ledger *ledger = params->place.ledger;
+
+	log_domain(LOG_ERR, domain->domid,
+		   "its Xenstore connection cannot be taken up (%s); its ring is reset, requests "
+		   "under way are lost",
+		   strerror(-why));
+	ledger_format(ledger, domain->map_gen);
+	atomic_store(&ledger->state, LEDGER_RESET);
+	return session_new(&domain->session, params, false);
+}
+
 static int session_attach(struct domain *domain)
 {
 	struct daemon *daemon = domain->domains->daemon;
@@ -182,8 +200,7 @@ static int session_attach(struct domain *domain)
 	struct ledger *ledger = (struct ledger *)(arena->base + arena_ledger_off(domain->domid));
 	struct xenstore_domain_interface *back =
 		(struct xenstore_domain_interface *)(arena->base + arena_ring_off(domain->domid));
-	bool c_daemon = upstream_flavour(daemon->upstream) == ARENA_FLAVOUR_C;
-	bool recovered = ledger_current(ledger, domain->map_gen), rebound;
+	bool recovered = ledger_current(ledger, domain->map_gen);
 	struct session_params params = {
 		.daemon = daemon,
 		.domid = domain->domid,
@@ -198,22 +215,22 @@ static int session_attach(struct domain *domain)
 	int err;
 
 	if (!recovered)
-		ledger_format(ledger, domain->map_gen, domain->bind_gen);
-	rebound = ledger->bind_gen != domain->bind_gen;
+		ledger_format(ledger, domain->map_gen);
 	err = session_new(&domain->session, &params, recovered);
+	if (recovered && (err == -ESTALE || err == -EINVAL || err == -EBUSY))
+		err = session_start_afresh(domain, &params, err);
 	if (err) {
-		log_line(LOG_ERR, "d%u: cannot take up its Xenstore connection: %s", domain->domid,
-			 strerror(-err));
+		log_domain(LOG_ERR, domain->domid,
+			   "cannot take up its Xenstore connection: %s; the guest is held%s",
+			   strerror(-err),
+			   err == -EPROTONOSUPPORT ?
+				   ": an xsproxyd of another version left it, start that one" :
+				   "");
 		return err;
 	}
-	/* The C daemon forgets everything at a bind that we have missed. */
-	if (rebound && c_daemon)
-		session_upstream_reset(domain->session);
-	ledger->bind_gen = domain->bind_gen;
-	domain->session->await_back = c_daemon;
-	if (!recovered && word_get(&ledger->hold))
+	domain->session->unbound = true;
+	if (!recovered && hold_begin(arena, domain->domid))
 		session_quiet(domain->session);
-	toolstack_recover(domain->session);
 	return 0;
 }
 
@@ -271,8 +288,13 @@ static int map(struct domains *domains, uint32_t domid, uint32_t map_gen)
 	domain->domains = domains;
 	err = xen_map(domains->daemon->xen, domid, &domain->page);
 	if (err) {
-		log_line(LOG_WARNING, "d%u: cannot map its Xenstore page: %s", domid,
-			 strerror(-err));
+		log_domain(LOG_WARNING, domid, "cannot map its Xenstore page: %s", strerror(-err));
+		free(domain);
+		return err;
+	}
+	err = session_attach(domain);
+	if (err) {
+		xen_unmap(domains->daemon->xen, domid, domain->page);
 		free(domain);
 		return err;
 	}
@@ -284,33 +306,28 @@ static int bind_port(struct domain *domain, uint32_t remote_port, uint32_t bind_
 {
 	struct domains *domains = domain->domains;
 	bool c_daemon = upstream_flavour(domains->daemon->upstream) == ARENA_FLAVOUR_C;
-	int port, err = 0;
+	struct ledger *ledger = domain->session->ledger;
+	int port;
 
 	if (domain->port >= 0 && domain->bind_gen == bind_gen)
 		return 0;
 	unbind(domain);
 	port = xen_bind(domains->daemon->xen, domain->domid, remote_port);
 	if (port < 0) {
-		log_line(LOG_WARNING, "d%u: cannot bind its event channel %u: %s", domain->domid,
-			 remote_port, strerror(-port));
+		log_domain(LOG_WARNING, domain->domid, "cannot bind its event channel %u: %s",
+			   remote_port, strerror(-port));
 		return port;
 	}
 	domain->port = port;
 	domain->bind_gen = bind_gen;
 	HASH_ADD(hh_port, domains->by_port, port, sizeof(domain->port), domain);
 
-	if (!domain->session) {
-		err = session_attach(domain);
-	} else {
-		if (c_daemon)
-			session_upstream_reset(domain->session);
-		domain->session->ledger->bind_gen = bind_gen;
-		domain->session->unbound = false;
-	}
-	if (err) {
-		unbind(domain);
-		return err;
-	}
+	/* The C daemon resets the connection at every bind but the first (rule 5). */
+	if (c_daemon && ledger->bind_gen && ledger->bind_gen != bind_gen)
+		session_upstream_reset(domain->session);
+	domain->session->await_back = c_daemon;
+	domain->session->unbound = false;
+	ledger->bind_gen = bind_gen;
 	session_ready(domain->session);
 	/* Whatever it missed while nobody held its port; dom0's kernel starts only with an event. */
 	kick_front(domain);
@@ -340,8 +357,7 @@ int domains_change(struct domains *domains, const struct link_msg *msg)
 		return 0;
 	case LINK_UNMAP:
 		if (domain) {
-			if (domain->session)
-				atomic_store(&domain->session->ledger->hold, 0);
+			hold_end(arena, msg->domid);
 			drop(domain, true);
 		}
 		return 0;
@@ -350,26 +366,33 @@ int domains_change(struct domains *domains, const struct link_msg *msg)
 	}
 }
 
-static void attach_one(struct domains *domains, const struct arena *arena, uint32_t domid)
+static void bind_one(struct domain *domain, const struct arena *arena)
 {
-	struct arena_attach *attach = arena_attach(arena, domid);
-	uint32_t map_gen = atomic_load(&attach->map_gen), bind_gen = atomic_load(&attach->bind_gen);
+	struct arena_attach *attach = arena_attach(arena, domain->domid);
+	uint32_t bind_gen = atomic_load(&attach->bind_gen);
 
-	if (!(map_gen & 1) || map(domains, domid, map_gen) || !(bind_gen & 1))
-		return;
-	bind_port(find(domains, domid), atomic_load(&attach->remote_port), bind_gen);
+	toolstack_recover(domain->session);
+	if (bind_gen & 1)
+		bind_port(domain, atomic_load(&attach->remote_port), bind_gen);
 }
 
 void domains_attach_all(struct domains *domains)
 {
 	const struct arena *arena = upstream_arena(domains->daemon->upstream);
+	struct domain *domain, *tmp;
 
+	/* First all ledgers claim their extents; nobody may take a new one before. */
 	for (uint32_t i = 0; i < ARENA_DOMIDS / 64; i++) {
 		uint64_t leaf = atomic_load(&arena_header(arena)->mapped[i]);
 
-		for (; leaf; leaf &= leaf - 1)
-			attach_one(domains, arena, i * 64 + (uint32_t)__builtin_ctzll(leaf));
+		for (; leaf; leaf &= leaf - 1) {
+			uint32_t domid = i * 64 + (uint32_t)__builtin_ctzll(leaf);
+
+			map(domains, domid, atomic_load(&arena_attach(arena, domid)->map_gen));
+		}
 	}
+	HASH_ITER(hh, domains->by_domid, domain, tmp)
+		bind_one(domain, arena);
 }
 
 void domains_detach_all(struct domains *domains, bool forget)

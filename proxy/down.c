@@ -47,17 +47,24 @@ static bool fits_front(const struct session *s, uint32_t size)
 	       ring_room(&s->front.out, &s->front.out_view) >= size;
 }
 
-bool down_reserve(struct session *s, uint32_t size)
+/* Make room beyond the fifo's tail. Without memory the session runs again a little later. */
+static bool fifo_can_take(struct session *s, uint32_t size)
 {
-	int err;
+	int err = fifo_reserve(&s->fifo, 0, size);
 
-	size = max_u32(size, SHORT_MAX);
-	if (fits_front(s, size))
-		return true;
-	err = fifo_reserve(&s->fifo, 0, size);
 	if (err == -ENOMEM)
 		loop_retry(s->daemon->loop, s);
 	return !err;
+}
+
+bool down_reserve(struct session *s, uint32_t size)
+{
+
+	/* Not into the middle of a message; this session runs again with the rest of it. */
+	if (word_get(&s->ledger->fifo_fill) || s->giant_left)
+		return false;
+	size = max_u32(size, SHORT_MAX);
+	return fits_front(s, size) || fifo_can_take(s, size);
 }
 
 void down_deliver(struct session *s, struct commit *commit, const struct message *msg)
@@ -229,7 +236,7 @@ static ledger_word *page_word(uint32_t *word)
 	return (ledger_word *)word;
 }
 
-/* Upstream has forgotten the old connection: hand the guest an empty ring, `connection` last. */
+/* Upstream has forgotten the old connection: give the guest's ring back empty. */
 static void reconnect_end(struct session *s, struct commit *commit)
 {
 	struct xenstore_domain_interface *page = s->place.front_page;
@@ -238,8 +245,7 @@ static void reconnect_end(struct session *s, struct commit *commit)
 	commit_set(commit, page_word(&page->req_prod), 0);
 	commit_set(commit, page_word(&page->rsp_cons), 0);
 	commit_set(commit, page_word(&page->rsp_prod), 0);
-	commit_set(commit, &s->ledger->state, LEDGER_RUN);
-	commit_set(commit, page_word(&page->connection), XENSTORE_CONNECTED);
+	commit_set(commit, &s->ledger->state, LEDGER_GREET);
 	s->reset_sent = false;
 }
 
@@ -269,6 +275,8 @@ static void reply(struct session *s, struct commit *commit, int slot, struct mes
 	pending_drop(s->ledger, commit, slot);
 	s->ops[slot] = NULL;
 
+	if (pending.kind == PENDING_FORWARD && msg->hdr.type == XS_ERROR && !s->socket)
+		refusal_note(s, pending.type, message_error_parse(msg->payload, msg->hdr.len));
 	if (pending.kind == PENDING_FORWARD && state != LEDGER_RESET && state != LEDGER_ENDED)
 		down_deliver(s, commit, msg);
 	if (pending.kind == PENDING_SWALLOW && pending.type == XS_RESET_WATCHES &&
@@ -276,10 +284,8 @@ static void reply(struct session *s, struct commit *commit, int slot, struct mes
 		reconnect_end(s, commit);
 	commit_end(commit);
 
-	if (state == LEDGER_RESET && session_state(s) == LEDGER_RUN) {
-		s->front.kick(s->front.owner);
-		session_ready(s);
-	}
+	if (session_state(s) == LEDGER_GREET)
+		session_greet(s);
 	if (pending.type == XS_INTRODUCE || pending.type == XS_RELEASE)
 		toolstack_gate_done(s, pending.ref);
 	if (op)
@@ -304,10 +310,9 @@ static void message(struct session *s, struct commit *commit, struct message *ms
 	commit_end(commit);
 	/* oxenstored says so of an event that it cannot send (semantics.md, section 3). */
 	if (!msg->hdr.req_id && msg->hdr.type == XS_ERROR)
-		log_limited(&s->limit, LOG_WARNING, "d%u: xenstored lost an event for it",
-			    s->domid);
+		log_limited(&s->source, LOG_WARNING, "xenstored lost an event for it");
 	else
-		log_limited(&s->limit, LOG_ERR, "d%u: dropped a %s nobody asked for", s->domid,
+		log_limited(&s->source, LOG_ERR, "dropped a %s nobody asked for",
 			    message_name(msg->hdr.type));
 }
 
@@ -344,7 +349,7 @@ static bool take_piece(struct session *s, struct message *msg)
 	struct commit commit;
 
 	n = min_u32(n, sizeof(octets));
-	if (!n || fifo_reserve(&s->fifo, 0, size + growth(s, &msg->hdr)))
+	if (!n || !fifo_can_take(s, size + growth(s, &msg->hdr)))
 		return false;
 	if (!fill)
 		ledger->fifo_hdr = msg->hdr;
@@ -381,7 +386,7 @@ static bool giant_piece(struct session *s, struct message *msg)
 	if (msg) {
 		slot = pending_find(s->ledger, msg->hdr.req_id);
 		n = MESSAGE_HEADER;
-		if (fifo_reserve(&s->fifo, 0, n))
+		if (!fifo_can_take(s, n))
 			return false;
 		s->giant_left = msg->hdr.len;
 		if (slot >= 0) {
@@ -392,7 +397,7 @@ static bool giant_piece(struct session *s, struct message *msg)
 		memcpy(octets, &msg->hdr, n);
 	} else {
 		n = min_u32(n, sizeof(octets));
-		if (!n || fifo_reserve(&s->fifo, 0, n))
+		if (!n || !fifo_can_take(s, n))
 			return false;
 		ring_read(&s->back.in, s->back.in_view.cons, octets, n);
 		s->giant_left -= n;

@@ -13,16 +13,12 @@
 
 _Static_assert(ARENA_SIZE / 4 < TARGET_FRONT, "an arena word's number must leave the top bit");
 
-void ledger_format(struct ledger *ledger, uint32_t map_gen, uint32_t bind_gen)
+void ledger_format(struct ledger *ledger, uint32_t map_gen)
 {
-	uint32_t hold = word_get(&ledger->hold);
-
 	memset((uint8_t *)ledger + sizeof(ledger->attach), 0,
 	       sizeof(*ledger) - sizeof(ledger->attach));
 	ledger->version = LEDGER_VERSION;
 	ledger->map_gen = map_gen;
-	ledger->bind_gen = bind_gen;
-	atomic_init(&ledger->hold, hold);
 	atomic_init(&ledger->epoch, 1);
 }
 
@@ -117,6 +113,24 @@ void commit_end(struct commit *commit)
 	commit->n = 0;
 }
 
+/*
+ * How many of a record's stores were made. They are made in order, so what lies before one that was
+ * made was made too, and the guest may have moved on from it since.
+ */
+static uint32_t stores_made(const struct ledger_place *place, uint32_t count)
+{
+	const struct ledger_record *record = &place->ledger->record;
+
+	for (uint32_t i = count; i > 0; i--) {
+		ledger_word *word = target_word(place, record->word[i - 1].target);
+
+		if (word && record->word[i - 1].before != record->word[i - 1].after &&
+		    word_get(word) == record->word[i - 1].after)
+			return i;
+	}
+	return 0;
+}
+
 int ledger_recover(const struct ledger_place *place)
 {
 	struct ledger_record *record = &place->ledger->record;
@@ -128,18 +142,12 @@ int ledger_recover(const struct ledger_place *place)
 	if (count > LEDGER_COMMIT_WORDS)
 		return -ESTALE;
 
-	for (uint32_t i = 0; i < count; i++) {
+	for (uint32_t i = stores_made(place, count); i < count; i++) {
 		ledger_word *word = target_word(place, record->word[i].target);
-		uint32_t now;
 
-		if (!word) {
-			ret = -ESTALE;
-			continue;
-		}
-		now = word_get(word);
-		if (now == record->word[i].before)
+		if (word && word_get(word) == record->word[i].before)
 			atomic_store_explicit(word, record->word[i].after, memory_order_release);
-		else if (now != record->word[i].after)
+		else
 			ret = -ESTALE;
 	}
 	atomic_store_explicit(&record->count, 0, memory_order_release);

@@ -49,6 +49,7 @@ enum ledger_state {
 	LEDGER_RUN = 0,
 	LEDGER_QUIET, /* quiesced or held: the guest's page is not touched */
 	LEDGER_RESET, /* the guest reconnects; upstream has not answered our RESET_WATCHES yet */
+	LEDGER_GREET, /* the ring is reset, `connection` must become 0 yet */
 	LEDGER_ENDED, /* the guest broke the protocol; it is ignored until xenstored unmaps it */
 };
 
@@ -89,9 +90,9 @@ struct ledger {
 
 	uint32_t version;
 	uint32_t map_gen;  /* the attachment that all below belongs to */
-	uint32_t bind_gen;
+	uint32_t bind_gen; /* 0: never bound yet */
 	ledger_word state; /* enum ledger_state */
-	ledger_word hold;  /* 1: become LEDGER_QUIET at the next attach; outlives sessions */
+	ledger_word lease; /* 1: LEDGER_QUIET ends with this xsproxyd (toolstack.h) */
 	ledger_word pending_mask;
 	ledger_word epoch;	/* of watches and transactions; never 0 while attached */
 	ledger_word watch_gen;	/* counts changes of the watch list */
@@ -144,8 +145,8 @@ struct commit {
 	} change[LEDGER_COMMIT_WORDS];
 };
 
-/** ledger_format() - make a ledger fresh, but for `attach` and `hold`, which stay. */
-void ledger_format(struct ledger *ledger, uint32_t map_gen, uint32_t bind_gen);
+/** ledger_format() - make a ledger fresh, but for `attach`, which stays. */
+void ledger_format(struct ledger *ledger, uint32_t map_gen);
 
 /** commit_begin() - start an empty commit. */
 void commit_begin(struct commit *commit, const struct ledger_place *place);
@@ -169,8 +170,8 @@ void commit_end(struct commit *commit);
  * ledger_recover() - complete the commit that a killed process left, if any.
  * @place: as the session will use it; front_page may be NULL only when the page is gone
  *
- * Return: 0; -EPROTONOSUPPORT for a ledger of another version; -ESTALE when a word has neither its
- * old nor its new value: the other side has reset its ring, the session must be reconnected.
+ * Return: 0; -EPROTONOSUPPORT for a ledger of another version; -ESTALE when a word that was not
+ * stored yet has not its old value: somebody else has written it, the session must start afresh.
  */
 int ledger_recover(const struct ledger_place *place);
 

@@ -2,8 +2,9 @@
 /*
  * log - one line that says what happened, to what, and what to do.
  *
- * To stderr with the level's syslog prefix where the journal reads it, plain otherwise. Never
- * called on the path of a good request. Who logs at a guest's will uses log_limited().
+ * To the journal with fields (DOMID, SESSION, REQUEST) when systemd runs us, else to stderr. Never
+ * called on the path of a good request. Who logs at a guest's will does it through its struct
+ * log_source, which allows a few lines a minute.
  */
 #ifndef XSPROXY_PROXY_LOG_H
 #define XSPROXY_PROXY_LOG_H
@@ -12,24 +13,40 @@
 #include <stdint.h>
 #include <syslog.h>
 
-/** log_open() - set the lowest urgency (LOG_ERR ... LOG_DEBUG) that is written. */
+/** log_open() - find out where lines go. @level: as in log_set_level() */
 void log_open(int level);
+
+/** log_set_level() - set the lowest urgency (LOG_ERR ... LOG_DEBUG) that is written. */
+void log_set_level(int level);
+
+/** log_level() - what log_set_level() said last. */
+int log_level(void);
 
 /** log_line() - write one line. @level: LOG_ERR, LOG_WARNING, LOG_NOTICE, LOG_INFO or LOG_DEBUG */
 void log_line(int level, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 
-/* How often one source may speak: a few lines, then one a minute with the number left out. */
-struct log_limit {
+/** log_domain() - log_line() about a domain, which the line begins with. */
+void log_domain(int level, uint32_t domid, const char *fmt, ...)
+	__attribute__((format(printf, 3, 4)));
+
+/* Whom lines are about, and how often it may speak: a few lines, then one a minute with a count. */
+struct log_source {
+	uint32_t domid;
+	uint32_t session;
 	uint64_t minute;
 	uint32_t burst;
 	uint32_t dropped;
 };
 
-/**
- * log_limited() - log_line() for what a guest can cause.
- * @limit: the guest's; zero-initialised
- */
-void log_limited(struct log_limit *limit, int level, const char *fmt, ...)
+/** log_limited() - log_line() for what a guest can cause. The line begins with who it is. */
+void log_limited(struct log_source *source, int level, const char *fmt, ...)
 	__attribute__((format(printf, 3, 4)));
+
+/**
+ * log_request() - a line about a session's request; not limited, the caller counts.
+ * @request: the request's name
+ */
+void log_request(const struct log_source *source, int level, const char *request, const char *fmt,
+		 ...) __attribute__((format(printf, 4, 5)));
 
 #endif

@@ -13,16 +13,20 @@
 #include <sys/file.h>
 #include <sys/stat.h>
 #include <systemd/sd-daemon.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "proxy/client.h"
+#include "proxy/control.h"
 #include "proxy/daemon.h"
 #include "proxy/domain.h"
 #include "proxy/log.h"
 #include "proxy/loop.h"
+#include "proxy/settings.h"
 #include "proxy/upstream.h"
 
 #define EXIT_USAGE 2
+#define NR_EVENTS  4 /* of listen_to_system() */
 
 static void usage(FILE *out)
 {
@@ -32,7 +36,8 @@ static void usage(FILE *out)
 	      "  -c, --config FILE   read FILE instead of " CONFIG_FILE "\n"
 	      "  -r, --run-dir DIR   where the bridge and our sockets are\n"
 	      "  -s, --socket PATH   the public Xenstore socket\n"
-	      "  -C, --check-config  check the configuration and exit\n"
+	      "  -C, --check-config  check the configuration, print what is in effect, and exit\n"
+	      "  -V, --version       print the version\n"
 	      "  -h, --help          this text\n",
 	      out);
 }
@@ -42,14 +47,13 @@ static const struct option long_options[] = {
 	{ "run-dir", required_argument, NULL, 'r' },
 	{ "socket", required_argument, NULL, 's' },
 	{ "check-config", no_argument, NULL, 'C' },
+	{ "version", no_argument, NULL, 'V' },
 	{ "help", no_argument, NULL, 'h' },
 	{ NULL, 0, NULL, 0 },
 };
 
 struct arguments {
-	const char *config;
-	const char *run_dir;
-	const char *socket;
+	struct settings settings;
 	bool check;
 };
 
@@ -57,20 +61,23 @@ static void parse_arguments(struct arguments *args, int argc, char **argv)
 {
 	int c;
 
-	while ((c = getopt_long(argc, argv, "c:r:s:Ch", long_options, NULL)) >= 0) {
+	while ((c = getopt_long(argc, argv, "c:r:s:CVh", long_options, NULL)) >= 0) {
 		switch (c) {
 		case 'c':
-			args->config = optarg;
+			args->settings.file = optarg;
 			break;
 		case 'r':
-			args->run_dir = optarg;
+			args->settings.run_dir = optarg;
 			break;
 		case 's':
-			args->socket = optarg;
+			args->settings.socket = optarg;
 			break;
 		case 'C':
 			args->check = true;
 			break;
+		case 'V':
+			puts("xsproxyd " XSPROXY_VERSION);
+			exit(0);
 		case 'h':
 			usage(stdout);
 			exit(0);
@@ -82,33 +89,6 @@ static void parse_arguments(struct arguments *args, int argc, char **argv)
 		fprintf(stderr, "xsproxyd: unexpected argument '%s'; see --help\n", argv[optind]);
 		exit(EXIT_USAGE);
 	}
-}
-
-static void set_argument(struct config *config, const char *key, const char *value)
-{
-	char why[160];
-
-	if (!value || !config_set(config, "xsproxy", key, value, why, sizeof(why)))
-		return;
-	fprintf(stderr, "xsproxyd: --%s %s: %s\n", key, value, why);
-	exit(EXIT_USAGE);
-}
-
-static void read_config(struct config *config, const struct arguments *args)
-{
-	const char *path = args->config ? args->config : CONFIG_FILE;
-	char why[512];
-	int err;
-
-	config_defaults(config);
-	err = config_read(config, path, why, sizeof(why));
-	/* Without a file the defaults hold, unless one was asked for. */
-	if (err && (err != -ENOENT || args->config)) {
-		fprintf(stderr, "xsproxyd: %s\n", why);
-		exit(EXIT_USAGE);
-	}
-	set_argument(config, "run-dir", args->run_dir);
-	set_argument(config, "socket", args->socket);
 }
 
 /*
@@ -152,9 +132,53 @@ static void signal_cb(evutil_socket_t sig, short what, void *arg)
 	loop_stop(daemon->loop);
 }
 
+static void hup_cb(evutil_socket_t sig, short what, void *arg)
+{
+	(void)sig;
+	(void)what;
+	settings_reload(arg);
+}
+
+static void watchdog_cb(evutil_socket_t fd, short what, void *arg)
+{
+	(void)fd;
+	(void)what;
+	(void)arg;
+	sd_notify(0, "WATCHDOG=1");
+}
+
+/* Signals, and the watchdog if systemd wants one; kept in @events. Return: 0 or -ENOMEM. */
+static int listen_to_system(struct daemon *daemon, struct event *events[NR_EVENTS])
+{
+	struct timeval period = { 0 };
+	uint64_t us;
+
+	events[0] = evsignal_new(daemon->base, SIGTERM, signal_cb, daemon);
+	events[1] = evsignal_new(daemon->base, SIGINT, signal_cb, daemon);
+	events[2] = evsignal_new(daemon->base, SIGHUP, hup_cb, daemon);
+	for (int i = 0; i < 3; i++)
+		if (!events[i] || event_add(events[i], NULL))
+			return -ENOMEM;
+	if (sd_watchdog_enabled(0, &us) <= 0)
+		return 0;
+	/* From the loop, so that it falls silent when the loop does. */
+	period.tv_sec = (time_t)(us / 2 / 1000000);
+	period.tv_usec = (suseconds_t)(us / 2 % 1000000);
+	events[3] = event_new(daemon->base, -1, EV_PERSIST, watchdog_cb, NULL);
+	return !events[3] || event_add(events[3], &period) ? -ENOMEM : 0;
+}
+
+static uint64_t clock_s(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return (uint64_t)ts.tv_sec;
+}
+
 static int run(struct daemon *daemon)
 {
-	struct event *term, *intr;
+	struct event *events[NR_EVENTS] = { NULL };
 	int err;
 
 	daemon->base = event_base_new();
@@ -166,26 +190,26 @@ static int run(struct daemon *daemon)
 	if (!err)
 		err = clients_new(&daemon->clients, daemon);
 	if (!err)
+		err = controls_new(&daemon->controls, daemon);
+	if (!err)
 		err = upstream_new(&daemon->upstream, daemon);
-	if (err)
-		return err;
-
-	term = evsignal_new(daemon->base, SIGTERM, signal_cb, daemon);
-	intr = evsignal_new(daemon->base, SIGINT, signal_cb, daemon);
-	if (!term || !intr || event_add(term, NULL) || event_add(intr, NULL))
-		return -ENOMEM;
-
-	/* Before xenstored is there: what starts it polls the store through our socket. */
-	sd_notify(0, "READY=1");
-	loop_run(daemon->loop);
-	sd_notify(0, "STOPPING=1");
-	event_free(term);
-	event_free(intr);
-	return 0;
+	if (!err)
+		err = listen_to_system(daemon, events);
+	if (!err) {
+		/* Before xenstored is there: what starts it polls the store through our socket. */
+		sd_notify(0, "READY=1");
+		loop_run(daemon->loop);
+		sd_notify(0, "STOPPING=1");
+	}
+	for (int i = 0; i < NR_EVENTS; i++)
+		if (events[i])
+			event_free(events[i]);
+	return err;
 }
 
 static void take_down(struct daemon *daemon)
 {
+	daemon->controls = controls_free(daemon->controls);
 	daemon->clients = clients_free(daemon->clients);
 	daemon->domains = domains_free(daemon->domains);
 	daemon->upstream = upstream_free(daemon->upstream);
@@ -198,15 +222,23 @@ static void take_down(struct daemon *daemon)
 
 int main(int argc, char **argv)
 {
-	struct arguments args = { 0 };
+	struct arguments args = { .check = false };
+	char why[512];
 	struct daemon daemon = { 0 };
 	int lock, err;
 
 	parse_arguments(&args, argc, argv);
-	read_config(&daemon.config, &args);
-	if (args.check)
+	daemon.settings = &args.settings;
+	if (settings_read(&args.settings, &daemon.config, why, sizeof(why))) {
+		fprintf(stderr, "xsproxyd: %s\n", why);
+		return EXIT_USAGE;
+	}
+	if (args.check) {
+		config_print(&daemon.config, stdout);
 		return 0;
+	}
 
+	daemon.started = clock_s();
 	log_open((int)daemon.config.log_level);
 	TAILQ_INIT(&daemon.ops);
 	signal(SIGPIPE, SIG_IGN);

@@ -20,13 +20,12 @@ static void deadline_cb(evutil_socket_t fd, short what, void *arg)
 	switch (op->kind) {
 	case OP_SETTLE:
 		/* Better an unanswered request of that guest than a toolstack that hangs. */
-		log_line(LOG_WARNING,
-			 "d%u: did not settle in time; its INTRODUCE or RELEASE goes on, requests "
-			 "under way may be lost",
-			 op->target ? op->target->domid : 0);
+		log_domain(LOG_WARNING, op->target ? op->target->domid : 0,
+			   "did not settle in time; its INTRODUCE or RELEASE goes on, requests "
+			   "under way may be lost");
 		op->passed = true;
-		if (op->asker)
-			session_ready(op->asker);
+		if (op->asker.session)
+			session_ready(op->asker.session);
 		break;
 	case OP_BATCH:
 		batch_abandon(op, EBUSY);
@@ -38,8 +37,8 @@ static void deadline_cb(evutil_socket_t fd, short what, void *arg)
 	}
 }
 
-int op_new(struct op **out, struct daemon *daemon, enum op_kind kind, struct session *asker,
-	   int slot, struct session *target, bool deadline)
+int op_new(struct op **out, struct daemon *daemon, enum op_kind kind, const struct asker *asker,
+	   struct session *target, bool deadline)
 {
 	uint32_t timeout = daemon->config.quiesce_timeout_ms;
 	struct timeval tv = { .tv_sec = timeout / 1000, .tv_usec = timeout % 1000 * 1000 };
@@ -59,8 +58,7 @@ int op_new(struct op **out, struct daemon *daemon, enum op_kind kind, struct ses
 	op->daemon = daemon;
 	op->kind = kind;
 	op->number = ++daemon->next_op ? daemon->next_op : ++daemon->next_op;
-	op->asker = asker;
-	op->slot = slot;
+	op->asker = *asker;
 	op->target = target;
 	if (target && kind == OP_SETTLE)
 		target->drain.settle++;
@@ -86,7 +84,7 @@ static void let_go(struct op *op)
 		target->drain.settle--;
 	if (op->kind == OP_QUIESCE)
 		target->drain.quiesce--;
-	if (op->kind == OP_START)
+	if (op->kind == OP_START && !op->under_way)
 		target->injectors--;
 	for (uint32_t i = 0; i < LEDGER_PENDING; i++)
 		if (target->ops[i] == op)
@@ -100,34 +98,40 @@ void op_free(struct op *op)
 	if (op->kind == OP_BATCH)
 		batch_free(op);
 	let_go(op);
-	if (op->asker && op->asker->settle == op)
-		op->asker->settle = NULL;
+	if (op->asker.session && op->asker.session->settle == op)
+		op->asker.session->settle = NULL;
 	if (op->timer)
 		event_free(op->timer);
 	TAILQ_REMOVE(&op->daemon->ops, op, link);
 	free(op);
 }
 
-void op_answer(struct session *asker, int slot, int err)
+void op_answer_message(const struct asker *asker, struct message *msg)
 {
-	struct message msg;
+	if (asker->session) {
+		down_answer(asker->session, asker->slot, msg);
+		session_ready(asker->session);
+	} else if (asker->reply) {
+		asker->reply(asker->arg, msg);
+	}
+}
 
-	msg.hdr.type = asker->ledger->pending[slot].type;
+void op_answer(const struct asker *asker, int err)
+{
+	struct message msg = { .hdr.type = 0 };
+
+	if (asker->session)
+		msg.hdr.type = asker->session->ledger->pending[asker->slot].type;
 	if (err)
 		message_set_error(&msg, err);
 	else
 		message_set_text(&msg, "OK", 3);
-	down_answer(asker, slot, &msg);
-	session_ready(asker);
+	op_answer_message(asker, &msg);
 }
 
 void op_finish(struct op *op, int err)
 {
-	if (!op->asker) {
-		op_free(op);
-		return;
-	}
-	if (!down_reserve(op->asker, 0)) {
+	if (op->asker.session && !down_reserve(op->asker.session, 0)) {
 		/* toolstack_turn() of the asker comes back to it. */
 		op->done = true;
 		op->err = err;
@@ -138,7 +142,7 @@ void op_finish(struct op *op, int err)
 		let_go(op);
 		return;
 	}
-	op_answer(op->asker, op->slot, err);
+	op_answer(&op->asker, err);
 	op_free(op);
 }
 
@@ -160,8 +164,11 @@ static void quiesce_turn(struct op *op)
 	if (session_state(target) != LEDGER_QUIET) {
 		if (!session_drained(target))
 			return;
+		atomic_store(&target->ledger->lease, op->asker.lease);
 		session_quiet(target);
 	}
+	if (!op->asker.lease)
+		atomic_store(&target->ledger->lease, 0);
 	op_finish(op, 0);
 }
 
@@ -171,7 +178,7 @@ static void target_turn(struct op *op)
 	case OP_SETTLE:
 		if (!op->passed && !op->under_way && session_settled(op->target)) {
 			op->passed = true;
-			session_ready(op->asker);
+			session_ready(op->asker.session);
 		}
 		break;
 	case OP_QUIESCE:
@@ -185,17 +192,39 @@ static void target_turn(struct op *op)
 	}
 }
 
+/* Requests on dom0's ring that the xsproxyd before this one was answering (design.md, "The ledger") */
+static void answer_orphans(struct session *s)
+{
+	while (s->orphans && down_reserve(s, 0)) {
+		int slot = __builtin_ctz(s->orphans);
+
+		s->orphans &= s->orphans - 1;
+		op_answer(&(struct asker){ .session = s, .slot = slot }, EAGAIN);
+	}
+}
+
 void toolstack_turn(struct session *s)
 {
 	struct op *op, *next;
 
+	answer_orphans(s);
 	for (op = TAILQ_FIRST(&s->daemon->ops); op; op = next) {
 		next = op_next(op);
-		if (op->asker == s && op->done)
+		if (op->asker.session == s && op->done)
 			op_finish(op, op->err);
 		else if (op->target == s)
 			target_turn(op);
 	}
+}
+
+/* Nobody waits for the answer any more; what can still be left undone is. May free @op. */
+static void abandon(struct op *op)
+{
+	op->asker = ASKER_NOBODY;
+	if (op->kind == OP_BATCH && op->batch)
+		batch_abandon(op, EIO);
+	else if (op->kind != OP_START || !op->under_way)
+		op_free(op);
 }
 
 void toolstack_asker_gone(struct session *s)
@@ -205,13 +234,19 @@ void toolstack_asker_gone(struct session *s)
 	for (op = TAILQ_FIRST(&s->daemon->ops); op; op = next) {
 		next = op_next(op);
 		/* A held back or forwarded INTRODUCE or RELEASE runs its course. */
-		if (op->asker != s || op->kind == OP_SETTLE)
-			continue;
-		op->asker = NULL;
-		if (op->kind == OP_BATCH && op->batch)
-			batch_abandon(op, EIO);
-		else if (op->kind != OP_START || !op->under_way)
-			op_free(op);
+		if (op->asker.session == s && op->kind != OP_SETTLE)
+			abandon(op);
+	}
+}
+
+void toolstack_control_gone(struct daemon *daemon, void *arg)
+{
+	struct op *op, *next;
+
+	for (op = TAILQ_FIRST(&daemon->ops); op; op = next) {
+		next = op_next(op);
+		if (op->asker.reply && op->asker.arg == arg)
+			abandon(op);
 	}
 }
 
@@ -222,7 +257,7 @@ void toolstack_session_gone(struct session *s)
 	toolstack_asker_gone(s);
 	for (op = TAILQ_FIRST(&s->daemon->ops); op; op = next) {
 		next = op_next(op);
-		if (op->asker == s) {
+		if (op->asker.session == s) {
 			op_free(op);
 			continue;
 		}
@@ -234,8 +269,8 @@ void toolstack_session_gone(struct session *s)
 			continue;
 		}
 		op->passed = true;
-		if (op->asker && !op->under_way)
-			session_ready(op->asker);
+		if (op->asker.session && !op->under_way)
+			session_ready(op->asker.session);
 	}
 }
 

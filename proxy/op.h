@@ -18,6 +18,7 @@
 
 struct daemon;
 struct event;
+struct message;
 struct session;
 
 enum op_kind {
@@ -29,13 +30,26 @@ enum op_kind {
 
 struct batch;
 
+/*
+ * Who asked: a session, whose PENDING_ANSWER is answered; or a control connection, which gets the
+ * reply by a call; or nobody (any more).
+ */
+struct asker {
+	struct session *session;
+	int slot; /* the session's PENDING_ANSWER, or -1 */
+	void (*reply)(void *arg, const struct message *msg);
+	void *arg;
+	bool lease; /* QUIESCE: only as long as the connection lives (toolstack.h) */
+};
+
+#define ASKER_NOBODY ((struct asker){ .slot = -1 })
+
 struct op {
 	TAILQ_ENTRY(op) link;
 	struct daemon *daemon;
 	enum op_kind kind;
 	uint32_t number;
-	struct session *asker;	/* NULL: gone, or there never was one */
-	int slot;		/* the asker's PENDING_ANSWER */
+	struct asker asker;
 	struct session *target; /* NULL: gone */
 	struct event *timer;	/* the deadline, or NULL */
 	bool passed;		/* OP_SETTLE: the request may go on */
@@ -48,14 +62,13 @@ struct op {
 
 /**
  * op_new() - a new op on the daemon's list.
- * @asker: or NULL
- * @slot: the asker's PENDING_ANSWER, or -1
+ * @asker: copied
  * @deadline: whether it ends after the configured quiesce timeout (op_deadline())
  *
  * Return: 0 or -ENOMEM.
  */
-int op_new(struct op **out, struct daemon *daemon, enum op_kind kind, struct session *asker,
-	   int slot, struct session *target, bool deadline);
+int op_new(struct op **out, struct daemon *daemon, enum op_kind kind, const struct asker *asker,
+	   struct session *target, bool deadline);
 
 /** op_free() - off the list, and freed with all it holds on to. */
 void op_free(struct op *op);
@@ -64,7 +77,10 @@ void op_free(struct op *op);
 void op_finish(struct op *op, int err);
 
 /** op_answer() - answer a request of ours. @err: 0 for "OK", or a positive errno. */
-void op_answer(struct session *asker, int slot, int err);
+void op_answer(const struct asker *asker, int err);
+
+/** op_answer_message() - answer with @msg, whose type and payload are filled in. */
+void op_answer_message(const struct asker *asker, struct message *msg);
 
 /* --- batch.c */
 
@@ -74,7 +90,7 @@ void op_answer(struct session *asker, int slot, int err);
  *
  * Return: 0 (the op answers later), or a negative errno.
  */
-int batch_begin(struct session *asker, int slot, struct session *target, const char *watches,
+int batch_begin(const struct asker *asker, struct session *target, const char *watches,
 		uint32_t len);
 
 /** batch_recover() - take back what a batch did that a killed process left. Return: 0 or -ENOMEM. */

@@ -139,6 +139,8 @@ int pool_claim(struct pool *pool, uint32_t page)
 		return -EINVAL;
 	if (pool->state[page] == PAGE_USED)
 		return -EBUSY;
+	if (pool->state[page] == PAGE_WARM)
+		pool->warm--;
 	pool->state[page] = PAGE_USED;
 	return 0;
 }

@@ -7,6 +7,7 @@
 
 #include "proxy/loop.h"
 #include "proxy/pending.h"
+#include "proxy/toolstack.h"
 #include "proxy/daemon.h"
 
 /* Messages that one turn may move in each direction before the next session has its turn. */
@@ -19,6 +20,18 @@
 static ledger_word *page_word(uint32_t *word)
 {
 	return (ledger_word *)word;
+}
+
+/* See session_greet(). */
+static void recover_greet(struct session *s)
+{
+	struct ledger *ledger = s->ledger;
+
+	if (word_get(&ledger->state) != LEDGER_GREET)
+		return;
+	atomic_store(&ledger->state,
+		     atomic_load(page_word(&s->place.front_page->connection)) ? LEDGER_RESET :
+										LEDGER_RUN);
 }
 
 /* The caches of a recovered ledger. */
@@ -37,6 +50,7 @@ static int recover(struct session *s)
 	if (err)
 		return err;
 
+	recover_greet(s);
 	s->seq = pending_seq_recover(ledger);
 	if (word_get(&ledger->up_fill) <= MESSAGE_HEADER && !word_get(&ledger->up_sent))
 		atomic_store(&ledger->up_page, 0);
@@ -47,6 +61,8 @@ static int recover(struct session *s)
 
 		if (pending->type == XS_RESET_WATCHES && pending->kind == PENDING_SWALLOW)
 			s->reset_sent = true;
+		if (pending->kind == PENDING_ANSWER)
+			s->orphans |= 1u << slot;
 	}
 	return err;
 }
@@ -61,6 +77,7 @@ int session_new(struct session **out, const struct session_params *params, bool 
 	s->daemon = params->daemon;
 	s->domid = params->domid;
 	s->id = params->daemon->next_session++;
+	s->source = (struct log_source){ .domid = s->domid, .session = s->id };
 	s->socket = params->socket;
 	s->privileged = params->domid == 0;
 	s->front = params->front;
@@ -79,7 +96,8 @@ int session_new(struct session **out, const struct session_params *params, bool 
 	if (recovered)
 		err = recover(s);
 	if (err) {
-		watches_fini(&s->watches);
+		/* Extents that were claimed stay so: whose they are is not certain any more. */
+		watches_drop(&s->watches);
 		free(s);
 		return err;
 	}
@@ -92,6 +110,7 @@ void session_free(struct session *s, bool forget)
 	if (!s)
 		return;
 	loop_forget(s->daemon->loop, s);
+	refusals_fini(&s->refusals);
 	if (forget) {
 		pool_release(s->pool, word_get(&s->ledger->up_page));
 		atomic_store(&s->ledger->up_page, 0);
@@ -99,6 +118,8 @@ void session_free(struct session *s, bool forget)
 		fifo_fini(&s->fifo);
 		watches_fini(&s->watches);
 	}
+	fifo_forget_events(&s->fifo);
+	watches_drop(&s->watches);
 	free(s);
 }
 
@@ -140,7 +161,7 @@ static void reconnect_begin(struct session *s)
 	commit_end(&commit);
 	fifo_trim(&s->fifo);
 	s->reset_sent = false;
-	log_limited(&s->limit, LOG_INFO, "d%u: the guest reconnects its ring", s->domid);
+	log_limited(&s->source, LOG_INFO, "the guest reconnects its ring");
 }
 
 /* Whether this turn may use the front; loads its indexes. */
@@ -170,8 +191,7 @@ static bool back_begin(struct session *s)
 	uint32_t error = s->back_page ? s->back_page->error : 0;
 
 	if (endpoint_begin(&s->back)) {
-		log_limited(&s->limit, LOG_ERR, "d%u: xenstored broke the back ring's indexes",
-			    s->domid);
+		log_limited(&s->source, LOG_ERR, "xenstored broke the back ring's indexes");
 		return false;
 	}
 	if (error && session_state(s) == LEDGER_RUN)
@@ -251,13 +271,29 @@ void session_resume(struct session *s)
 	session_ready(s);
 }
 
+/*
+ * The guest may write to its ring, or reconnect again, as soon as it sees 0, so this store is in no
+ * commit. Who finds LEDGER_GREET after a restart looks at `connection`: 0 means that it was stored; 1
+ * that it was not, or that the guest asks anew: then all is done once more (recover_greet()).
+ */
+void session_greet(struct session *s)
+{
+	atomic_store_explicit(page_word(&s->place.front_page->connection), XENSTORE_CONNECTED,
+			      memory_order_release);
+	set_state(s, LEDGER_RUN);
+	s->front.kick(s->front.owner);
+	session_ready(s);
+}
+
 void session_fail(struct session *s, uint32_t error, const char *why)
 {
 	struct commit commit;
 
-	log_limited(&s->limit, LOG_WARNING,
-		    "d%u: %s; its Xenstore connection is ignored until the domain is released",
-		    s->domid, why);
+	if (session_state(s) == LEDGER_ENDED)
+		return;
+	log_limited(&s->source, LOG_WARNING, "%s; its Xenstore connection %s", why,
+		    s->socket ? "is closed" : "is ignored until the domain is released");
+	s->refusals.fault = why;
 	commit_begin(&commit, &s->place);
 	commit_set(&commit, &s->ledger->state, LEDGER_ENDED);
 	if (s->place.front_page)
@@ -277,6 +313,9 @@ void session_fail(struct session *s, uint32_t error, const char *why)
 /* Upstream will never answer these. */
 static void answer_orphans(struct session *s)
 {
+	enum ledger_state state = session_state(s);
+	bool deliver = state == LEDGER_RUN || state == LEDGER_QUIET;
+
 	PENDING_EACH(s->ledger, slot) {
 		const struct ledger_pending *pending = &s->ledger->pending[slot];
 		struct message msg = { .hdr.req_id = pending->req_id,
@@ -287,11 +326,13 @@ static void answer_orphans(struct session *s)
 			continue;
 		message_set_error(&msg, EIO);
 		commit_begin(&commit, &s->place);
-		if (pending->kind == PENDING_FORWARD &&
+		if (deliver && pending->kind == PENDING_FORWARD &&
 		    !fifo_reserve(&s->fifo, 0, message_size(&msg.hdr)))
 			fifo_append(&s->fifo, &commit, &msg);
 		pending_drop(s->ledger, &commit, (int)slot);
 		commit_end(&commit);
+		if (s->ops[slot])
+			toolstack_lost(s, (int)slot);
 	}
 }
 
@@ -317,6 +358,6 @@ void session_upstream_reset(struct session *s)
 	commit_end(&commit);
 	watches_init(&s->watches, s->ledger, s->pool, s->domid);
 
-	memset(s->ops, 0, sizeof(s->ops));
+	s->reset_sent = false;
 	s->await_back = true;
 }

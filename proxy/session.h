@@ -22,6 +22,7 @@
 #include "proxy/ledger.h"
 #include "proxy/log.h"
 #include "proxy/message.h"
+#include "proxy/refusal.h"
 #include "proxy/transaction.h"
 #include "proxy/watch.h"
 
@@ -61,13 +62,15 @@ struct session {
 	struct watches watches;
 	struct fifo fifo;
 	uint32_t seq; /* of request ids; pending.h */
+	uint32_t orphans; /* PENDING_ANSWER slots of a killed xsproxyd: they get EAGAIN */
 
 	struct op *ops[LEDGER_PENDING]; /* who waits for the reply to an injected request */
 	struct op *settle;		/* what this session's INTRODUCE or RELEASE waits for */
 	uint32_t giant_left;		/* sockets: octets left of a reply beyond MESSAGE_MAX */
 	uint32_t injectors;		/* ops that want to send requests on its behalf */
 
-	struct log_limit limit;
+	struct log_source source;
+	struct refusals refusals;
 	TAILQ_ENTRY(session) ready;
 
 	/* The owner (domain.c or client.c) is told about the end, and when a turn is over. */
@@ -128,6 +131,9 @@ void session_quiet(struct session *s);
 
 /** session_resume() - the reverse. */
 void session_resume(struct session *s);
+
+/** session_greet() - end a reconnection: tell the guest that its ring is connected. */
+void session_greet(struct session *s);
 
 /**
  * session_fail() - the guest broke the protocol: say so in its page, end its upstream watches and

@@ -9,6 +9,7 @@
 #include "proxy/control_text.h"
 #include "proxy/daemon.h"
 #include "proxy/domain.h"
+#include "proxy/hold.h"
 #include "proxy/op.h"
 #include "proxy/pending.h"
 #include "proxy/session.h"
@@ -16,9 +17,10 @@
 
 /* A request of ours while it is being carried out. */
 struct request {
-	struct session *asker;
-	int slot;
+	struct daemon *daemon;
+	struct asker asker;
 	struct message msg; /* as on the wire, whatever way it came */
+	const struct arena *arena;
 	uint32_t domid;
 	struct session *target; /* the domain's session, or NULL */
 	const char *rest;	/* what follows the domid */
@@ -68,7 +70,7 @@ static int parse_domid(struct request *req)
 		return -EINVAL;
 	req->rest = text + strlen(text) + 1;
 	req->rest_len = len - (uint32_t)(req->rest - text);
-	req->target = domains_session(req->asker->daemon->domains, req->domid);
+	req->target = domains_session(req->daemon->domains, req->domid);
 	return 0;
 }
 
@@ -76,13 +78,14 @@ static int parse_domid(struct request *req)
 
 static int answer_payload(struct request *req, struct message *reply)
 {
-	uint32_t type = req->asker->ledger->pending[req->slot].type;
+	struct session *session = req->asker.session;
 
-	reply->hdr.type = type;
-	if (type == XS_CONTROL)
+	reply->hdr.type = req->msg.hdr.type;
+	if (session && session->ledger->pending[req->asker.slot].type == XS_CONTROL) {
+		reply->hdr.type = XS_CONTROL;
 		control_text_reply(req->msg.hdr.type, reply);
-	down_answer(req->asker, req->slot, reply);
-	session_ready(req->asker);
+	}
+	op_answer_message(&req->asker, reply);
 	return 1;
 }
 
@@ -95,50 +98,28 @@ static int quiesce(struct request *req)
 		return -EINVAL;
 	if (!req->target)
 		return -ENOENT;
-	return op_new(&op, req->asker->daemon, OP_QUIESCE, req->asker, req->slot, req->target,
-		      true) ?
-		       -ENOMEM :
-		       1;
-}
-
-static struct ledger *ledger_of(struct request *req)
-{
-	const struct arena *arena = upstream_arena(req->asker->daemon->upstream);
-
-	if (!arena || arena_reserve(arena, arena_ledger_off(req->domid)))
-		return NULL;
-	return (struct ledger *)(arena->base + arena_ledger_off(req->domid));
+	return op_new(&op, req->daemon, OP_QUIESCE, &req->asker, req->target, true) ? -ENOMEM : 1;
 }
 
 /* HOLD, protocol.md. EINVAL for domain 0, EEXIST when it is introduced already. */
 static int hold(struct request *req)
 {
-	struct ledger *ledger;
-
 	if (req->rest_len || !req->domid)
 		return -EINVAL;
 	if (req->target)
 		return -EEXIST;
-	ledger = ledger_of(req);
-	if (!ledger)
-		return -ENOMEM;
-	atomic_store(&ledger->hold, 1);
+	hold_set(req->arena, req->domid);
 	return 0;
 }
 
 /* UNQUIESCE, protocol.md: also ends a hold. */
 static int unquiesce(struct request *req)
 {
-	struct ledger *ledger;
-	bool held;
+	bool held = hold_is(req->arena, req->domid);
 
 	if (req->rest_len)
 		return -EINVAL;
-	ledger = ledger_of(req);
-	if (!ledger)
-		return -ENOMEM;
-	held = word_get(&ledger->hold);
-	atomic_store(&ledger->hold, 0);
+	hold_end(req->arena, req->domid);
 	if (req->target)
 		session_resume(req->target);
 	else if (!held)
@@ -202,15 +183,12 @@ static int get_transactions(struct request *req)
  */
 static int get_state(struct request *req)
 {
-	struct ledger *ledger = ledger_of(req);
 	const char *state = "running";
 	struct message reply;
 
 	if (req->rest_len)
 		return -EINVAL;
-	if (!ledger)
-		return -ENOMEM;
-	if (word_get(&ledger->hold))
+	if (hold_is(req->arena, req->domid))
 		state = "held";
 	else if (!req->target)
 		return -ENOENT;
@@ -226,7 +204,7 @@ static bool start_under_way(struct request *req, uint32_t id)
 {
 	struct op *op;
 
-	TAILQ_FOREACH(op, &req->asker->daemon->ops, link)
+	TAILQ_FOREACH(op, &req->daemon->ops, link)
 		if (op->kind == OP_START && op->target == req->target && op->transaction == id)
 			return true;
 	return false;
@@ -244,7 +222,7 @@ static int start_transaction(struct request *req)
 		return -ENOENT;
 	if (transaction_find(&req->target->transactions, id) >= 0 || start_under_way(req, id))
 		return -EEXIST;
-	if (op_new(&op, req->asker->daemon, OP_START, req->asker, req->slot, req->target, true))
+	if (op_new(&op, req->daemon, OP_START, &req->asker, req->target, true))
 		return -ENOMEM;
 	op->transaction = id;
 	return 1;
@@ -262,7 +240,7 @@ static int add_watches(struct request *req)
 		return -EINVAL;
 	if (!req->target)
 		return -ENOENT;
-	err = batch_begin(req->asker, req->slot, req->target, req->rest, req->rest_len);
+	err = batch_begin(&req->asker, req->target, req->rest, req->rest_len);
 	return err ? err : 1;
 }
 
@@ -270,6 +248,10 @@ static int carry_out(struct request *req)
 {
 	if (req->msg.hdr.type == XS_CONTROL || parse_domid(req))
 		return -EINVAL;
+	/* Only on the control socket: toolstack clients wait for xenstored. */
+	req->arena = upstream_arena(req->daemon->upstream);
+	if (!req->arena)
+		return -EAGAIN;
 	switch (req->msg.hdr.type) {
 	case MESSAGE_QUIESCE:
 		return quiesce(req);
@@ -294,7 +276,8 @@ static int carry_out(struct request *req)
 
 void toolstack_take(struct session *s, int slot, const struct message *msg)
 {
-	struct request req = { .asker = s, .slot = slot };
+	struct request req = { .daemon = s->daemon,
+			       .asker = { .session = s, .slot = slot } };
 	int ret;
 
 	if (msg->hdr.type == XS_CONTROL) {
@@ -305,28 +288,65 @@ void toolstack_take(struct session *s, int slot, const struct message *msg)
 	}
 	ret = carry_out(&req);
 	if (ret <= 0)
-		op_answer(s, slot, -ret);
+		op_answer(&req.asker, -ret);
+}
+
+void toolstack_ask(struct daemon *daemon, const struct message *msg, bool lease,
+		   void (*reply)(void *arg, const struct message *msg), void *arg)
+{
+	struct request req = { .daemon = daemon,
+			       .asker = { .slot = -1, .reply = reply, .arg = arg, .lease = lease } };
+	int ret;
+
+	req.msg.hdr = msg->hdr;
+	memcpy(req.msg.payload, msg->payload, msg->hdr.len);
+	ret = carry_out(&req);
+	if (ret <= 0)
+		op_answer(&req.asker, -ret);
+}
+
+void toolstack_lease_end(struct daemon *daemon, uint32_t domid)
+{
+	struct session *s = domains_session(daemon->domains, domid);
+
+	if (s && word_get(&s->ledger->lease))
+		session_resume(s);
 }
 
 /* --- injected requests */
 
+/* Whether the domain's own TRANSACTION_START is under way: which id it gets is not known yet. */
+static bool own_start_pending(const struct session *s)
+{
+	PENDING_EACH(s->ledger, slot)
+		if (s->ledger->pending[slot].type == XS_TRANSACTION_START)
+			return true;
+	return false;
+}
+
 static bool inject_start(struct op *op)
 {
 	static const struct message msg = { .hdr = { .type = XS_TRANSACTION_START, .len = 1 } };
+	struct session *target = op->target;
 	int err;
 
-	if (op->under_way)
+	/* The domain takes no further request meanwhile (up.c), so this ends. */
+	if (own_start_pending(target))
 		return false;
-	err = up_inject(op->target, &msg, op, 0, op->transaction);
+	if (transaction_find(&target->transactions, op->transaction) >= 0) {
+		op_finish(op, EEXIST);
+		return false;
+	}
+	err = up_inject(target, &msg, op, 0, op->transaction);
 	if (err == -EAGAIN)
 		return false;
-	op->under_way = true;
-	op->target->injectors--;
 	if (err) {
-		op->target->injectors++;
 		op_finish(op, -err);
+		return false;
 	}
-	return !err;
+	op->under_way = true;
+	target->injectors--;
+	return true;
 }
 
 bool toolstack_inject(struct session *s)
@@ -359,17 +379,26 @@ void toolstack_reply(struct session *s, struct op *op, const struct ledger_pendi
 		op_finish(op, err);
 }
 
+void toolstack_lost(struct session *s, int slot)
+{
+	struct message msg = { 0 };
+	struct op *op = s->ops[slot];
+
+	s->ops[slot] = NULL;
+	message_set_error(&msg, EIO);
+	toolstack_reply(s, op, &s->ledger->pending[slot], &msg);
+}
+
 void toolstack_recover(struct session *s)
 {
-	/* Requests on dom0's ring that we were answering (design.md, "The ledger") */
-	PENDING_EACH(s->ledger, slot)
-		if (s->ledger->pending[slot].kind == PENDING_ANSWER && down_reserve(s, 0))
-			op_answer(s, (int)slot, EAGAIN);
+	/* Its connection has gone with the process that died. */
+	if (word_get(&s->ledger->lease))
+		session_resume(s);
 	if (session_state(s) == LEDGER_QUIET)
 		fifo_note_events(&s->fifo);
 	if (batch_recover(s))
-		log_line(LOG_ERR, "d%u: no memory to take back a half-done ADD_DOMAIN_WATCHES",
-			 s->domid);
+		log_domain(LOG_ERR, s->domid,
+			   "no memory to take back a half-done ADD_DOMAIN_WATCHES");
 }
 
 /* --- the gate */
@@ -399,6 +428,7 @@ bool toolstack_forbids(struct session *s, const struct message *msg)
 
 bool toolstack_gate(struct session *s, const struct message *msg)
 {
+	struct asker asker = ASKER_NOBODY;
 	struct session *target;
 	struct op *op;
 
@@ -413,7 +443,8 @@ bool toolstack_gate(struct session *s, const struct message *msg)
 	if (!target || target == s)
 		return true;
 	/* Without memory the request goes on unprotected, as it would have without us. */
-	if (op_new(&op, s->daemon, OP_SETTLE, s, -1, target, true))
+	asker.session = s;
+	if (op_new(&op, s->daemon, OP_SETTLE, &asker, target, true))
 		return true;
 	s->settle = op;
 	op->passed = session_settled(target);

@@ -13,6 +13,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+struct daemon;
 struct ledger_pending;
 struct message;
 struct op;
@@ -26,6 +27,23 @@ bool toolstack_forbids(struct session *s, const struct message *msg);
 
 /** toolstack_take() - begin a request of ours; @slot is its PENDING_ANSWER. */
 void toolstack_take(struct session *s, int slot, const struct message *msg);
+
+/**
+ * toolstack_ask() - begin a request of ours that came in by the control socket.
+ * @msg: as on the wire
+ * @lease: QUIESCE only: the quiesce ends by toolstack_lease_end(), or with this xsproxyd, unless
+ *         somebody else makes it permanent
+ * @reply: called once with the wire reply, maybe at once; it must not call back
+ * @arg: for @reply, and to name the asker in toolstack_control_gone()
+ */
+void toolstack_ask(struct daemon *daemon, const struct message *msg, bool lease,
+		   void (*reply)(void *arg, const struct message *msg), void *arg);
+
+/** toolstack_control_gone() - the asker @arg waits for no replies any more. */
+void toolstack_control_gone(struct daemon *daemon, void *arg);
+
+/** toolstack_lease_end() - let a domain go on whose quiesce is still only a lease. */
+void toolstack_lease_end(struct daemon *daemon, uint32_t domid);
 
 /**
  * toolstack_gate() - whether a request may be forwarded now.
@@ -50,6 +68,9 @@ void toolstack_turn(struct session *s);
 /** toolstack_reply() - the reply to a request that an op injected. */
 void toolstack_reply(struct session *s, struct op *op, const struct ledger_pending *pending,
 		     const struct message *msg);
+
+/** toolstack_lost() - the reply to the request that an op injected in @slot will never come. */
+void toolstack_lost(struct session *s, int slot);
 
 /** toolstack_recover() - a session was taken up again: undo what an op left half done. */
 void toolstack_recover(struct session *s);

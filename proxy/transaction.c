@@ -155,5 +155,10 @@ uint32_t transaction_guest_id(struct transactions *set, uint32_t upstream)
 		if (is_live(set, tx) && tx->guest > top)
 			top = tx->guest;
 	}
-	return top + 1;
+	if (top != UINT32_MAX)
+		return top + 1;
+	/* 0 is no id: take the lowest that is free. */
+	for (top = 1; transaction_find(set, top) >= 0;)
+		top++;
+	return top;
 }

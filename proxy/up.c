@@ -51,6 +51,8 @@ static bool refuse(struct session *s, struct message *msg, uint32_t consume, int
 
 	if (word_get(&s->ledger->pending_mask) || !down_reserve(s, 0))
 		return false;
+	if (!s->socket)
+		refusal_note(s, msg->hdr.type, err);
 	message_set_error(msg, err);
 	commit_begin(&commit, &s->place);
 	take_request(s, &commit, consume);
@@ -91,10 +93,8 @@ static int track(struct session *s, struct commit *commit, struct message *msg,
 		return -watch_intend(&s->watches, commit, msg->payload, msg->hdr.len, batch,
 				     &pending->ref);
 	case XS_UNWATCH:
-		ret = watch_intend(&s->watches, commit, msg->payload, msg->hdr.len, 0,
-				   &pending->ref);
-		/* No watch is that long, upstream will say so. */
-		return ret == -E2BIG ? 0 : -ret;
+		return -watch_intend_removal(&s->watches, commit, msg->payload, msg->hdr.len,
+					     &pending->ref);
 	case XS_TRANSACTION_START:
 		ret = transaction_reserve(&s->transactions);
 		if (ret < 0)
@@ -327,7 +327,9 @@ static bool may_take(const struct session *s, bool started)
 {
 	if (!s->front_open || word_get(&s->ledger->batch) || s->drain.settle)
 		return false;
-	return started || (!s->drain.quiesce && fifo_used(&s->fifo) < UNREAD_MAX);
+	if (started)
+		return true;
+	return !s->drain.quiesce && !s->injectors && fifo_used(&s->fifo) < UNREAD_MAX;
 }
 
 bool up_step(struct session *s)

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
+#include <systemd/sd-daemon.h>
 #include <unistd.h>
 
 #include "bridge/link.h"
@@ -181,6 +182,7 @@ static int hello(struct upstream *up, int fds[LINK_HELLO_FDS])
 	log_line(LOG_NOTICE, "connected to the bridge in %s (pid %d)",
 		 upstream_flavour(up) == ARENA_FLAVOUR_C ? "xenstored" : "oxenstored",
 		 header(up)->pid);
+	sd_notifyf(0, "STATUS=Relaying for xenstored, pid %d", header(up)->pid);
 	domains_attach_all(up->daemon->domains);
 	upstream_ready_all(up);
 	clients_upstream_up(up->daemon->clients);
@@ -257,9 +259,11 @@ static void connect_cb(evutil_socket_t fd, short what, void *arg)
 	(void)what;
 	up->sock = link_connect(up->daemon->config.run_dir);
 	if (up->sock < 0) {
-		if (!up->told)
+		if (!up->told) {
 			log_line(LOG_NOTICE, "waiting for a xenstored with the bridge at %s/%s",
 				 up->daemon->config.run_dir, LINK_SOCKET);
+			sd_notify(0, "STATUS=Waiting for a xenstored with the bridge");
+		}
 		up->told = true;
 		up->sock = -1;
 		connect_later(up);

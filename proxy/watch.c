@@ -46,6 +46,11 @@ static void table_clear(struct watches *set)
 	set->count = set->intents = set->live = 0;
 }
 
+void watches_drop(struct watches *set)
+{
+	table_clear(set);
+}
+
 void watches_fini(struct watches *set)
 {
 	table_clear(set);
@@ -75,13 +80,19 @@ static uint32_t split(const char *payload, uint32_t len, uint32_t *depth)
 	return strings >= 2 ? end : 0;
 }
 
+/* The path that relative ones of this connection start at; returns its length. */
+static uint32_t base_path(const struct watches *set, char *path)
+{
+	return (uint32_t)sprintf(path, "/local/domain/%u/", set->base_domid);
+}
+
 /* The key of "path NUL token NUL...": canonical path, NUL, token. Returns its length. */
 static uint32_t make_key(const struct watches *set, const char *text, char *key)
 {
 	size_t path_len = strlen(text), token_len = strlen(text + path_len + 1), n = 0;
 
 	if (text[0] != '/' && text[0] != '@')
-		n = (size_t)sprintf(key, "/local/domain/%u/", set->base_domid);
+		n = base_path(set, key);
 	memcpy(key + n, text, path_len + 1);
 	n += path_len + 1;
 	memcpy(key + n, text + path_len + 1, token_len);
@@ -176,6 +187,21 @@ int watch_intend(struct watches *set, struct commit *commit, const uint8_t *payl
 	watch->intents++;
 	set->intents++;
 	return 0;
+}
+
+int watch_intend_removal(struct watches *set, struct commit *commit, const uint8_t *payload,
+			 uint32_t len, uint32_t *pos)
+{
+	char base[sizeof("/local/domain/4294967295/")];
+	uint32_t n = base_path(set, base);
+
+	/* The same watch, spelt as the record has room for. */
+	if (len > MESSAGE_WATCH_MAX && !memcmp(payload, base, n) && payload[n]) {
+		payload += n;
+		len -= n;
+	}
+	*pos = 0;
+	return len > MESSAGE_WATCH_MAX ? 0 : watch_intend(set, commit, payload, len, 0, pos);
 }
 
 static void bump_gencnt(struct watches *set, struct commit *commit)

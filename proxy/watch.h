@@ -46,11 +46,14 @@ void watches_init(struct watches *set, struct ledger *ledger, struct pool *pool,
  */
 int watches_recover(struct watches *set);
 
+/** watches_drop() - free the table; the ledger and its extents stay for whoever recovers them. */
+void watches_drop(struct watches *set);
+
 /** watches_fini() - free the table and give the extents back. */
 void watches_fini(struct watches *set);
 
 /**
- * watch_intend() - note a WATCH or UNWATCH that is about to be forwarded.
+ * watch_intend() - note a WATCH that is about to be forwarded.
  * @payload: the request's payload, @len octets
  * @batch: id of the ADD_DOMAIN_WATCHES it belongs to, or 0
  * @pos: the record's position, for the pending request; 0 when the payload is not one that either
@@ -62,6 +65,14 @@ void watches_fini(struct watches *set);
  */
 int watch_intend(struct watches *set, struct commit *commit, const uint8_t *payload, uint32_t len,
 		 uint32_t batch, uint32_t *pos);
+
+/**
+ * watch_intend_removal() - like watch_intend(), for an UNWATCH. A payload that is too long only
+ * because it spells out the domain's own path is taken; one that is too long for any watch leaves
+ * @pos 0.
+ */
+int watch_intend_removal(struct watches *set, struct commit *commit, const uint8_t *payload,
+			 uint32_t len, uint32_t *pos);
 
 /** watch_added() - upstream said OK to the WATCH at @pos. */
 void watch_added(struct watches *set, struct commit *commit, uint32_t pos);

@@ -13,6 +13,7 @@ import mmap
 import os
 import pathlib
 import select
+import signal
 import socket
 import stat
 import struct
@@ -123,7 +124,15 @@ int xenevtchn_pending(void *x) { errno = EIO; return getenv("FAKE_FAILS") ? -1 :
 int xenevtchn_unmask(void *x, unsigned p) { return getenv("FAKE_FAILS") ? -1 : 0; }
 """
 
-# A program that calls itself xenstored: how the events reach it.
+# What xenconsoled wants and the simulator has not: the hypervisor's console, for which it binds a
+# VIRQ, and a way to map pages by number, which it uses for domains only.
+NO_CONSOLE_C = r"""
+int xc_readconsolering(void *x, char *b, unsigned *n, int c, int i, unsigned *p) { return -1; }
+void *xenforeignmemory_open(void *l, unsigned f) { static int handle; return &handle; }
+int xenforeignmemory_close(void *h) { return 0; }
+"""
+
+# A program that calls itself oxenstored: how the events reach it.
 DRIVER_C = r"""
 #include <poll.h>
 #include <stdio.h>
@@ -197,10 +206,11 @@ int main(int argc, char **argv)
 		return 1;
 	if (port < 1 || peer < 1 || peer >= 0x40000000)
 		return 2;
-	while (xenevtchn_pending(xce) != port)
-		; /* binding made both ends pending: the other's first, perhaps */
-	if (xenevtchn_unmask(xce, port) || xenevtchn_notify(xce, peer) ||
-	    xenevtchn_pending(xce) != port || xenevtchn_unbind(xce, peer))
+	/* Binding made an end pending already. */
+	int got = -1;
+	for (xenevtchn_notify(xce, peer); got != port; xenevtchn_unmask(xce, got))
+		got = xenevtchn_pending(xce);
+	if (xenevtchn_unbind(xce, peer))
 		return 3;
 	fd = open("/proc/xen/xsd_kva", O_RDWR);
 	if (fd < 0)
@@ -240,8 +250,9 @@ def tools_fixture(tmp_path_factory):
     (directory / "bin").mkdir()
     return {
         "lib": lib,
-        "driver": compile_c(directory, "bin/xenstored", DRIVER_C, "-lxenevtchn", "-lxengnttab"),
+        "driver": compile_c(directory, "bin/oxenstored", DRIVER_C, "-lxenevtchn", "-lxengnttab"),
         "fake": compile_c(directory, "fake.so", FAKE_XEN_C, "-w"),
+        "no_console": compile_c(directory, "no_console.so", NO_CONSOLE_C, "-w"),
         "bystander": compile_c(directory, "bystander", BYSTANDER_C, "-lxenevtchn"),
     }
 
@@ -409,8 +420,15 @@ class Stack:
     def start(self, **env):
         env = {"XSPROXY_DIR": self.dir, **env}
         if self.flavour == "C":
-            env["XENSTORED_PATH"] = self.dir / "upstream"
+            env.setdefault("XENSTORED_PATH", self.dir / "upstream")
         self.daemon = self.sim.start_daemon(self.flavour, preloads=(BRIDGE,), env=env, socket=None)
+        self.wait_serving()
+
+    def wait_serving(self):
+        """oxenstored says hello before it has opened its event channels."""
+        socks = [self.dir / "upstream", self.sim.path(xensim.SOCKET)]
+        with xsclient.Client(socks[0] if socks[0].exists() else socks[1]) as dom0:
+            dom0.directory("/")
 
     def client(self):
         return xsclient.Client(self.dir / "upstream", timeout=TIMEOUT)
@@ -682,7 +700,7 @@ def test_silent_owner_is_dropped(stack):
         # One wait for all of it.
         assert LINK_TIMEOUT <= time.monotonic() - start < LINK_TIMEOUT + 1.5
         assert owner.closed.wait(TIMEOUT)
-    assert "does not answer" in stack.daemon.text()
+    wait_until(lambda: "does not answer" in stack.daemon.text())
     with stack.owner() as owner:
         assert owner.attach(7)[:2] == (1, 1)
 
@@ -713,7 +731,7 @@ def test_owner_that_talks_is_dropped(stack):
     with stack.owner() as owner:
         owner.sock.send(MSG.pack(ACK, 0, 0, 0))
         assert owner.closed.wait(TIMEOUT)
-    assert "without being asked" in stack.daemon.text()
+    wait_until(lambda: "without being asked" in stack.daemon.text())
 
 
 # Owners come and go.
@@ -835,13 +853,12 @@ def test_virq_under_a_flood_of_bells(stack):
         flood.start()
         try:
             stack.sim.destroy(8)
-            start = time.monotonic()
             owner.wait(UNMAP, 8)
-            assert time.monotonic() - start < 2
             with stack.owner() as second:
                 assert second.hello.type == BUSY
             with stack.client() as dom0:
                 dom0.directory("/")
+            assert flood.is_alive()
         finally:
             flood.join()
     assert stack.sim.zombies() == []
@@ -878,7 +895,46 @@ def test_real_event_channels_fail(sim, tools):
     assert real == spurious == failed == 0 and one > 100
 
 
-# Start-up that is not as it should be.
+# Start-up in other ways.
+
+
+def test_public_path_is_redirected(sim, tools):
+    """The C daemon without the wrapper, which would have named the new path to it."""
+    stack = Stack(sim, "C", tools, start=False)
+    stack.start(XENSTORED_PATH="/var/run/xenstored/socket")
+    assert stat.S_IMODE((stack.dir / "upstream").stat().st_mode) == 0o600
+    assert not sim.path(xensim.SOCKET).exists()
+    with stack.client() as dom0:
+        dom0.directory("/")
+
+
+def test_proxys_socket_is_left_alone(cold):
+    """xsproxyd owns the public name, also when xenstored starts later."""
+    public = cold.sim.path(xensim.SOCKET)
+    public.parent.mkdir(parents=True, exist_ok=True)
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(public))
+        listener.listen()
+        inode = public.stat().st_ino
+        cold.start(**({"XENSTORED_PATH": "/run/xenstored/socket"} if cold.flavour == "C" else {}))
+        assert public.stat().st_ino == inode
+
+
+def test_daemonised(cold):
+    """Both fork after they have bound their socket, and have no standard error afterwards."""
+    pidfile = cold.sim.dir / "pid"
+    argv = [cold.sim.daemon_argv(cold.flavour)[0], "--pid-file", pidfile]
+    env = cold.sim.env(BRIDGE, XSPROXY_DIR=cold.dir)
+    subprocess.run(argv, env=env, check=True, timeout=TIMEOUT, capture_output=True)
+    wait_until((cold.dir / "bridge").exists)
+    with cold.owner() as owner:
+        pid = owner.lib.owner_pid(owner.arena)
+        assert pid == int(pidfile.read_text())
+        try:
+            cold.introduce(7)
+            owner.wait(BIND, 7)
+        finally:
+            os.kill(pid, signal.SIGKILL)
 
 
 def test_dom0_not_relayed(cold):
@@ -936,12 +992,6 @@ def test_link_cannot_listen(cold):
 # Everybody else.
 
 
-def preloaded(process):
-    maps = pathlib.Path(f"/proc/{process.pid}/maps").read_text()
-    assert BRIDGE.name in maps
-    return maps
-
-
 def test_inert_in_a_shell(sim):
     directory = sim.dir / "xsproxy"
     directory.mkdir(mode=0o700)
@@ -965,23 +1015,27 @@ def test_inert_in_a_user_of_event_channels(sim, tools):
     assert list(directory.iterdir()) == [] and done.stderr == ""
 
 
+def open_files(process):
+    """What its descriptors are open on."""
+    targets = []
+    for fd in pathlib.Path(f"/proc/{process.pid}/fd").iterdir():
+        with contextlib.suppress(FileNotFoundError):
+            targets.append(os.readlink(fd))
+    return targets
+
+
 def test_inert_in_xenconsoled(stack):
     """It opens event channels as xenstored does, and shares its preloads in some set-ups."""
-    console = stack.sim.start(
-        "xenconsoled", [xensim.XEN_BIN / "xenconsoled", "-i", "--log=none"], BRIDGE, ready=False,
-        env={"XSPROXY_DIR": stack.dir, "XENSTORED_PATH": stack.dir / "upstream"})
     inode = (stack.dir / "bridge").stat().st_ino
-    with stack.client() as dom0:
-        # It watches these two when it is up.
-        dom0.mkdir("/console-test")
-
-    def events():
-        fds = pathlib.Path(f"/proc/{console.pid}/fd")
-        return [os.readlink(fd) for fd in fds.iterdir()]
-
-    wait_until(lambda: any("evtchn" in target for target in events()))
-    assert not any("xsproxy-arena" in target or "eventpoll" in target for target in events())
-    assert "xsproxy-arena" not in preloaded(console)
+    argv = [xensim.XEN_BIN / "xenconsoled", "-i", "--log=hv", f"--log-dir={stack.sim.dir}"]
+    console = stack.sim.start(
+        "xenconsoled", argv, BRIDGE, stack.tools["no_console"], ready=False,
+        env={"XSPROXY_DIR": stack.dir, "XENSTORED_PATH": stack.dir / "upstream"})
+    wait_until(lambda: any("evtchn" in target for target in open_files(console)))
+    maps = pathlib.Path(f"/proc/{console.pid}/maps").read_text()
+    assert BRIDGE.name in maps and "xsproxy-arena" not in maps
+    assert not any(word in target for target in open_files(console)
+                   for word in ("xsproxy-arena", "eventpoll"))
     assert (stack.dir / "bridge").stat().st_ino == inode
     console.check()
 
@@ -1017,10 +1071,10 @@ def test_wrapper_starts_the_daemon(cold):
     cold.dir.rmdir()  # the wrapper makes it
     start_wrapped(cold)
     assert stat.S_IMODE(cold.dir.stat().st_mode) == 0o700
-    with cold.owner() as owner, cold.client() as dom0:
+    cold.wait_serving()
+    assert "xsproxy" not in cold.daemon.text()
+    with cold.owner() as owner:
         assert owner.lib.owner_pid(owner.arena) == cold.daemon.pid  # it became the daemon
-        dom0.directory("/")
-    assert cold.daemon.text().count("xsproxy") == 0
 
 
 @pytest.mark.parametrize("bridge", ["missing.so", "/dev/null"])

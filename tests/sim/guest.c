@@ -31,7 +31,8 @@ struct xsguest {
 	struct xenstore_domain_interface *page;
 	struct channel ch; /* fd -1: stopped */
 	int notify;
-	uint32_t got; /* octets of @in that have come */
+	uint64_t wakeups; /* events that were taken */
+	uint32_t got;	  /* octets of @in that have come */
 	struct xsguest_msg in;
 	struct event *events, **events_tail;
 };
@@ -207,14 +208,21 @@ static int event_wait(struct xsguest *g, int64_t deadline)
 	if (rc <= 0)
 		return rc ? -errno : -ETIMEDOUT;
 	rc = channel_pending(g->sim, &g->ch, &port);
-	if (!rc)
-		channel_unmask(g->sim, &g->ch, port);
-	return rc;
+	if (rc)
+		return rc;
+	g->wakeups++;
+	channel_unmask(g->sim, &g->ch, port);
+	return 0;
 }
 
 int xsguest_wait_event(struct xsguest *g, int timeout_ms)
 {
 	return event_wait(g, deadline_make(timeout_ms));
+}
+
+uint64_t xsguest_wakeups(struct xsguest *g)
+{
+	return g->wakeups;
 }
 
 int xsguest_page_read(struct xsguest *g, uint32_t offset, void *buf, uint32_t len)

@@ -69,6 +69,9 @@ XSGUEST_API int xsguest_notify(struct xsguest *g);
 /* Wait for an event and take it. Events that came before count. */
 XSGUEST_API int xsguest_wait_event(struct xsguest *g, int timeout_ms);
 
+/** xsguest_wakeups() - how many events the guest has taken. */
+XSGUEST_API uint64_t xsguest_wakeups(struct xsguest *g);
+
 /* The page as it is. Out of bounds: -EINVAL. */
 XSGUEST_API int xsguest_page_read(struct xsguest *g, uint32_t offset, void *buf, uint32_t len);
 XSGUEST_API int xsguest_page_write(struct xsguest *g, uint32_t offset, const void *buf,

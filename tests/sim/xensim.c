@@ -120,9 +120,9 @@ struct row {
 	uint32_t pids[SHOWN_PIDS];
 };
 
-static uint32_t owner_pid(struct sim *sim, const struct sim_end *end)
+static uint32_t owner_pid(struct sim *sim, struct sim_end *end)
 {
-	uint64_t owner = end_owner((struct sim_end *)end);
+	uint64_t owner = end_owner(end);
 
 	return owner ? atomic_load(&sim->st->handles[handle_slot(owner)].pid) : 0;
 }

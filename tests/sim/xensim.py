@@ -240,7 +240,7 @@ class XenSim:
         raise ValueError(flavour)
 
     def start_daemon(self, flavour, *args, preloads=(), env=None, socket=SOCKET, name=None):
-        """Start xenstored ("C") or oxenstored ("O") and wait until it serves @socket (None: not)."""
+        """Start xenstored ("C") or oxenstored ("O"); wait until it serves @socket, unless None."""
         # oxenstored may see SIGTERM seconds later, when its poll(2) returns.
         daemon = self.start(name or f"xenstored-{flavour}", self.daemon_argv(flavour, *args),
                             *preloads, env=env, polite=False)

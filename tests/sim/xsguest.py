@@ -173,7 +173,8 @@ class Guest(xsclient.Requests):
     def pull(self, length):
         """Read at most @length octets of what there is."""
         buf = ctypes.create_string_buffer(length)
-        return buf.raw[:self._check(_lib().xsguest_pull(self._guest, buf, length), "pull")]
+        got = self._check(_lib().xsguest_pull(self._guest, buf, length), "pull")
+        return buf.raw[:got]
 
     def send_raw(self, data, timeout=None):
         """Write all of @data, waiting for room."""

@@ -1,0 +1,33 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * escape - a guest's octets in a form for people and for JSON (show.h describes both).
+ *
+ * Called by migration/show and ctl/. Must never let an octet through that a terminal or a JSON
+ * parser could take for more than itself.
+ */
+#ifndef XSPROXY_MIGRATION_ESCAPE_H
+#define XSPROXY_MIGRATION_ESCAPE_H
+
+#include <jansson.h>
+#include <stddef.h>
+#include <stdio.h>
+
+#include "migration/buffer.h"
+
+/*
+ * Print octets, with \xHH for those outside printable ASCII and for those in @also.
+ *
+ * @out: errors are left in it for the caller to find
+ */
+void escape_text(FILE *out, const char *octets, size_t len, const char *also);
+
+/*
+ * A JSON string of octets, with \xHH for those that are not UTF-8 and for backslashes.
+ *
+ * @scratch: used and kept for the next call
+ *
+ * Returns a new string, or NULL when memory ran out.
+ */
+json_t *escape_json(struct buffer *scratch, const char *octets, size_t len);
+
+#endif

@@ -1,0 +1,246 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * export - see export.h.
+ */
+#include "migration/export.h"
+
+#include "migration/output.h"
+#include "migration/remote.h"
+#include "migration/stream.h"
+#include "migration/walk.h"
+#include "migration/wire.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define HOME_MAX     32	   /* octets of a domain's home, NUL included */
+#define TAKE_BACK_MS 10000 /* how long xsproxyd may take to answer UNQUIESCE */
+
+struct export
+{
+	const struct export_options *options;
+	const struct interrupt *interrupt;
+	const struct report *report;
+	struct output *output;
+	struct wire *wire;
+	bool ours; /* we have quiesced it */
+	struct remote_watches watches;
+	struct remote_transactions transactions;
+	struct walk *walk;
+	struct stream_writer *writer;
+};
+
+#define fail(ex, err, ...) report_fail((ex)->report, err, __VA_ARGS__)
+
+/* --- the domain */
+
+static int export_connect(struct export *ex)
+{
+	int r = wire_open(&ex->wire, ex->options->socket);
+
+	if (r)
+		return fail(ex, r, "cannot connect to %s: %s; is xsproxyd running?",
+			    ex->options->socket, report_reason(r));
+	wire_set_patience(ex->wire, ex->interrupt, -1);
+	return 0;
+}
+
+static int export_open(struct export *ex)
+{
+	int r = output_open(&ex->output, ex->options->file, ex->interrupt);
+
+	if (r)
+		return fail(ex, r, "cannot write %s: %s",
+			    ex->options->file ? ex->options->file : "to standard output",
+			    report_reason(r));
+	return 0;
+}
+
+static int export_quiesce(struct export *ex)
+{
+	uint16_t domid = ex->options->domid;
+	enum remote_state state;
+	int r = remote_get_state(ex->wire, domid, &state);
+
+	if (!r && state == REMOTE_ENDED)
+		return fail(ex, -EIO,
+			    "domain %u has broken the Xenstore protocol and is ignored; "
+			    "there is nothing to export",
+			    domid);
+	if (!r && state == REMOTE_RUNNING) {
+		/* Also when it fails: xsproxyd may have done it before the connection broke. */
+		ex->ours = true;
+		r = remote_quiesce(ex->wire, domid);
+		/* This one says for sure that it was not done. */
+		if (r == -EBUSY)
+			ex->ours = false;
+	}
+	return r ? fail(ex, r, "cannot quiesce domain %u: %s", domid, remote_reason(r)) : 0;
+}
+
+/* Somebody may have let it go on meanwhile; then what was read is not all of it. */
+static int export_confirm(struct export *ex)
+{
+	enum remote_state state;
+	int r = remote_get_state(ex->wire, ex->options->domid, &state);
+
+	if (!r && state != REMOTE_QUIESCED && state != REMOTE_HELD)
+		return fail(ex, -EBUSY, "somebody has unquiesced domain %u; export it again",
+			    ex->options->domid);
+	return r ? fail(ex, r, "cannot see domain %u any more: %s", ex->options->domid,
+			remote_reason(r))
+		 : 0;
+}
+
+/*
+ * Whatever has happened, the guest must go on. No signal ends this. The connection is a new one,
+ * for with the old one goes a QUIESCE that still waits there.
+ */
+static void export_take_back(struct export *ex)
+{
+	uint16_t domid = ex->options->domid;
+	int r;
+
+	wire_free(ex->wire);
+	ex->wire = NULL;
+	r = wire_open(&ex->wire, ex->options->socket);
+	if (!r) {
+		wire_set_patience(ex->wire, NULL, TAKE_BACK_MS);
+		r = remote_unquiesce(ex->wire, domid);
+	}
+	if (r && r != -ENOENT) /* that one is gone */
+		fail(ex, r, "cannot unquiesce domain %u: %s; run xsproxyctl unquiesce %u", domid,
+		     remote_reason(r), domid);
+}
+
+/* --- what is exported */
+
+static int export_read_session(struct export *ex)
+{
+	uint16_t domid = ex->options->domid;
+	int r = remote_get_watches(ex->wire, domid, &ex->watches);
+
+	if (r)
+		return fail(ex, r, "cannot read the watches of domain %u: %s", domid,
+			    remote_reason(r));
+	r = remote_get_transactions(ex->wire, domid, &ex->transactions);
+	if (r)
+		return fail(ex, r, "cannot read the transactions of domain %u: %s", domid,
+			    remote_reason(r));
+	return 0;
+}
+
+static int export_read_nodes(struct export *ex)
+{
+	char home[HOME_MAX];
+	int r = walk_new(&ex->walk, ex->wire, ex->report);
+
+	if (r)
+		return fail(ex, r, "%s", report_reason(r));
+	snprintf(home, sizeof(home), "/local/domain/%u", ex->options->domid);
+	r = walk_add_root(ex->walk, home, false);
+	for (size_t i = 0; !r && i < ex->options->nr_roots; i++)
+		r = walk_add_root(ex->walk, ex->options->roots[i], true);
+	return r ? r : walk_read(ex->walk);
+}
+
+static int write_watch(struct export *ex, const struct remote_watch *watch)
+{
+	struct record rec = { .kind = RECORD_WATCH,
+			      .watch = { watch->path, strlen(watch->path), watch->token,
+					 strlen(watch->token) } };
+	char path[REPORT_OCTETS_MAX], token[REPORT_OCTETS_MAX];
+	struct record_fault fault;
+	int r;
+
+	report_octets(path, watch->path, rec.watch.path_len);
+	report_octets(token, watch->token, rec.watch.token_len);
+	if (watch->depth)
+		return fail(ex, -EOPNOTSUPP,
+			    "watch %s %s has depth %s, which a stream cannot express", path, token,
+			    watch->depth);
+	r = stream_writer_append(ex->writer, &rec, &fault);
+	if (r == -EBADMSG)
+		return fail(ex, r, "watch %s %s does not fit a stream: %s", path, token,
+			    fault.reason);
+	return r ? fail(ex, r, "cannot write the stream: %s", report_reason(r)) : 0;
+}
+
+static int write_transaction(struct export *ex, uint32_t id)
+{
+	struct record rec = { .kind = RECORD_TRANSACTION, .transaction = { id } };
+	int r = stream_writer_append(ex->writer, &rec, NULL);
+
+	return r ? fail(ex, r, "cannot write the stream: %s", report_reason(r)) : 0;
+}
+
+static int export_write(struct export *ex)
+{
+	int r = stream_writer_new(&ex->writer, output_file(ex->output));
+
+	if (r)
+		return fail(ex, r, "cannot write the stream: %s", report_reason(r));
+	r = walk_write(ex->walk, ex->writer);
+	for (size_t i = 0; !r && i < ex->watches.nr; i++)
+		r = write_watch(ex, &ex->watches.list[i]);
+	for (size_t i = 0; !r && i < ex->transactions.nr; i++)
+		r = write_transaction(ex, ex->transactions.ids[i]);
+	if (r)
+		return r;
+	r = stream_writer_finish(ex->writer);
+	if (!r)
+		r = output_commit(ex->output);
+	return r ? fail(ex, r, "cannot write the stream: %s", report_reason(r)) : 0;
+}
+
+/* --- all of it */
+
+static int export_resume(struct export *ex)
+{
+	int r = remote_unquiesce(ex->wire, ex->options->domid);
+
+	return r ? fail(ex, r, "the stream is complete, but domain %u cannot be unquiesced: %s",
+			ex->options->domid, remote_reason(r))
+		 : 0;
+}
+
+static int export_run(struct export *ex)
+{
+	int r = export_connect(ex);
+
+	if (!r)
+		r = export_open(ex);
+	if (!r)
+		r = export_quiesce(ex);
+	if (!r)
+		r = export_read_session(ex);
+	if (!r)
+		r = export_read_nodes(ex);
+	if (!r)
+		r = export_confirm(ex);
+	if (!r)
+		r = export_write(ex);
+	if (!r && ex->options->resume)
+		r = export_resume(ex);
+	return r;
+}
+
+int export_domain(const struct export_options *options, const struct interrupt *interrupt,
+		  const struct report *report)
+{
+	struct export ex = { .options = options, .interrupt = interrupt, .report = report };
+	int r = export_run(&ex);
+
+	walk_free(ex.walk);
+	stream_writer_free(ex.writer);
+	if (r && ex.ours)
+		export_take_back(&ex);
+	output_free(ex.output);
+	remote_watches_free(&ex.watches);
+	free(ex.transactions.ids);
+	wire_free(ex.wire);
+	return r;
+}

@@ -1,0 +1,75 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * graft - writes the nodes of a stream to the store, all or none, and takes them back.
+ *
+ * One transaction for all of them: first it reads what is there (also to know whether each node's
+ * parent is in the store or in the stream, so that the daemon makes no node up), then it writes
+ * values and permissions. Nodes come in any order: the daemon makes missing parents, and each
+ * parent gets its own value and permissions when its turn comes. When the commit conflicts, it
+ * starts again from the spooled stream, at most GRAFT_TRIES times. What was there before is kept in
+ * an unnamed file, so that another transaction can take everything back later: nodes that are new
+ * are removed, the others get their old values and permissions. What somebody else wrote to the
+ * same nodes between the two is lost then.
+ *
+ * Called by import. Must never write a node that migration/confine has not passed.
+ */
+#ifndef XSPROXY_MIGRATION_GRAFT_H
+#define XSPROXY_MIGRATION_GRAFT_H
+
+#include <stdbool.h>
+
+#include "migration/confine.h"
+#include "migration/report.h"
+#include "migration/stream.h"
+#include "migration/wire.h"
+
+#define GRAFT_TRIES	20
+#define GRAFT_PERMS_MAX 4096 /* XENSTORE_PAYLOAD_MAX */
+
+struct graft;
+
+/*
+ * @out: gets the graft; graft_free() it
+ * @reader: the stream, checked; read from its start again and again
+ * @confine: what rewrites its records, and has passed them all
+ * @report: told about failures
+ *
+ * All three outlive the graft. Returns 0 or -ENOMEM.
+ */
+int graft_new(struct graft **out, struct stream_reader *reader, struct confine *confine,
+	      const struct report *report);
+
+/* Frees @graft, which may be NULL. */
+void graft_free(struct graft *graft);
+
+/*
+ * The payload of SET_PERMS behind the path: a letter and a domid in each string.
+ *
+ * @out, @len: gets it
+ *
+ * Returns 0, or -E2BIG if it does not fit one request together with the node's path.
+ */
+int graft_format_perms(const struct record_node *node, char out[GRAFT_PERMS_MAX], size_t *len);
+
+/*
+ * Write all nodes. After a failure the connection has to be closed, which ends the transaction.
+ * Returns 0, or a negative errno, which has been reported: -EAGAIN after the last try.
+ */
+int graft_apply(struct graft *graft, struct wire *wire);
+
+/*
+ * Whether the nodes are in the store: also when graft_apply() failed because nobody said how the
+ * commit ended.
+ */
+bool graft_is_applied(const struct graft *graft);
+
+/*
+ * Take everything back.
+ *
+ * @wire: may be another connection
+ *
+ * Returns 0, or a negative errno, which has been reported.
+ */
+int graft_revert(struct graft *graft, struct wire *wire);
+
+#endif

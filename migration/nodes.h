@@ -1,0 +1,76 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * nodes - reads nodes of the store, many at a time.
+ *
+ * A node takes two requests (READ, GET_PERMS), or three with the names of its children (DIRECTORY,
+ * with DIRECTORY_PART where the C daemon's reply does not fit). libxenstore would wait for each;
+ * here the requests of many nodes are under way at once. Callers ask for paths, in any number, and
+ * get each node by a function that may ask for more.
+ *
+ * Called by migration/walk (export) and migration/graft (import). Must never interpret a value or
+ * write to the store.
+ */
+#ifndef XSPROXY_MIGRATION_NODES_H
+#define XSPROXY_MIGRATION_NODES_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "migration/record.h"
+#include "migration/wire.h"
+
+struct nodes;
+
+/*
+ * What was read. It is gone when the function that gets it returns, but for what that function
+ * takes over: it sets the pointer to NULL and calls free() some day.
+ */
+struct node {
+	const char *path;
+	size_t path_len;
+	int tag; /* as asked for */
+	int err; /* 0; -ENOENT: it does not exist; or why it could not be read */
+	char *value;
+	size_t value_len;
+	struct record_perm *perms; /* the owner first */
+	size_t nr_perms;
+	char *children; /* names that end in NUL, @children_len octets; NULL: none */
+	size_t children_len;
+};
+
+/* Returns 0, or a negative errno that ends nodes_run(). */
+typedef int (*nodes_fn)(void *arg, struct node *node);
+
+/*
+ * @out: gets the reader; nodes_free() it
+ * @wire: a connection that outlives it
+ * @tx_id: of the transaction to read in, or 0
+ * @children: whether names of children are wanted
+ * @fn: called with each node, and @arg
+ *
+ * Returns 0 or -ENOMEM.
+ */
+int nodes_new(struct nodes **out, struct wire *wire, uint32_t tx_id, bool children, nodes_fn fn,
+	      void *arg);
+
+/* Frees @nodes, which may be NULL, and what is under way on its connection. */
+void nodes_free(struct nodes *nodes);
+
+/*
+ * Ask for the node at @path of @len octets; nothing happens until nodes_run().
+ *
+ * @tag: for the caller, comes back with the node
+ *
+ * Returns 0; -ENAMETOOLONG for a path that fits no request; or -ENOMEM.
+ */
+int nodes_want(struct nodes *nodes, const char *path, size_t len, int tag);
+
+/*
+ * Read nodes until no more than @most of those asked for are left.
+ *
+ * Returns 0; what @fn returned; or as wire_wait(). After a failure only nodes_free() is allowed.
+ */
+int nodes_run(struct nodes *nodes, size_t most);
+
+#endif

@@ -1,0 +1,105 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * remote - the toolstack requests of protocol.md as functions: what xsproxyd does to a domain's
+ * session, and what it tells about it.
+ *
+ * Each function is one request and its reply (lists: as many as they take). Unless it says
+ * otherwise it returns 0; what xsproxyd answered: -ENOENT, the domain is not introduced, -EINVAL,
+ * -ENOSYS, what listens is no xsproxyd; or as wire_call().
+ *
+ * Called by export, import and ctl/. Must never decide what to do about an answer.
+ */
+#ifndef XSPROXY_MIGRATION_REMOTE_H
+#define XSPROXY_MIGRATION_REMOTE_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "migration/wire.h"
+
+enum remote_state {
+	REMOTE_RUNNING,
+	REMOTE_QUIESCED,
+	REMOTE_HELD,  /* also before it is introduced */
+	REMOTE_ENDED, /* it broke the protocol and is ignored */
+};
+
+struct remote_watch {
+	const char *path;
+	const char *token;
+	const char *depth; /* NULL: none */
+};
+
+struct remote_watches {
+	struct remote_watch *list; /* in order of registration */
+	size_t nr;
+	char *octets; /* what the list points at */
+	size_t len;
+};
+
+struct remote_transactions {
+	uint32_t *ids;
+	size_t nr;
+};
+
+/* How a domain stands (GET_DOMAIN_STATE). -EPROTO for a word that nobody knows. */
+int remote_get_state(struct wire *wire, uint16_t domid, enum remote_state *state);
+
+/*
+ * QUIESCE: stop the domain at a clean boundary; 0 also if it stands there already. -EBUSY if the
+ * guest did not come to rest in xsproxyd's time.
+ */
+int remote_quiesce(struct wire *wire, uint16_t domid);
+
+/* UNQUIESCE: let a quiesced or held domain go on; 0 also if it was running. */
+int remote_unquiesce(struct wire *wire, uint16_t domid);
+
+/* HOLD: have the domain quiesced from its INTRODUCE on. -EEXIST if it is introduced already. */
+int remote_hold(struct wire *wire, uint16_t domid);
+
+/*
+ * RESET_DOMAIN: end the watches and transactions of a domain that is quiesced or held, and drop the
+ * events that wait for it. -EBUSY for a running one.
+ */
+int remote_reset(struct wire *wire, uint16_t domid);
+
+/*
+ * GET_DOMAIN_WATCHES, page after page, from the start again when the list changes meanwhile.
+ *
+ * @watches: gets the list; remote_watches_free() it
+ *
+ * Also -ESTALE if the list keeps changing; -EPROTO; -ENOMEM.
+ */
+int remote_get_watches(struct wire *wire, uint16_t domid, struct remote_watches *watches);
+
+void remote_watches_free(struct remote_watches *watches);
+
+/*
+ * GET_DOMAIN_TRANSACTIONS: the ids of open transactions as the domain knows them.
+ *
+ * @transactions: gets them; free() its ids
+ *
+ * Also -EPROTO, -ENOMEM.
+ */
+int remote_get_transactions(struct wire *wire, uint16_t domid,
+			    struct remote_transactions *transactions);
+
+/*
+ * ADD_DOMAIN_WATCHES: all or none.
+ *
+ * @pairs: "path NUL token NUL" one or more times, @len octets
+ *
+ * Also what the daemon would have answered to the domain: -EEXIST, -EINVAL, a quota.
+ */
+int remote_add_watches(struct wire *wire, uint16_t domid, const char *pairs, size_t len);
+
+/* The most octets of @pairs that fit one request. */
+size_t remote_watches_max(uint16_t domid);
+
+/* START_DOMAIN_TRANSACTION. Also -EEXIST; or what the daemon would have answered to the domain. */
+int remote_start_transaction(struct wire *wire, uint16_t domid, uint32_t id);
+
+/* Words for what these functions return, with advice; static memory. */
+const char *remote_reason(int err);
+
+#endif

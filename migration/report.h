@@ -1,0 +1,43 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * report - what went wrong, told to a person: a line each, what happened, to what, what to do.
+ *
+ * Called by export and import and what they are made of, and by ctl/. Must never send an octet of a
+ * guest's to a terminal unescaped: callers pass such octets through report_octets().
+ */
+#ifndef XSPROXY_MIGRATION_REPORT_H
+#define XSPROXY_MIGRATION_REPORT_H
+
+#include <stddef.h>
+#include <stdio.h>
+
+#define REPORT_OCTETS_MAX 200 /* of report_octets(), NUL included */
+
+struct report {
+	FILE *out;	 /* usually stderr */
+	const char *who; /* begins each line */
+};
+
+/*
+ * Print "who: message". Returns @err, so that a failure is one statement.
+ *
+ * @err: a negative errno; the caller has put it into words already
+ */
+int report_fail(const struct report *report, int err, const char *format, ...)
+	__attribute__((format(printf, 3, 4)));
+
+/* Print "who: warning: message". */
+void report_warn(const struct report *report, const char *format, ...)
+	__attribute__((format(printf, 2, 3)));
+
+/* The words for a negative errno, where nothing more is known about it; static memory. */
+const char *report_reason(int err);
+
+/*
+ * Octets as show.h prints them in text, shortened where they are many.
+ *
+ * @out: gets the text; returned, so that it can be an argument of a format
+ */
+const char *report_octets(char out[REPORT_OCTETS_MAX], const char *octets, size_t len);
+
+#endif

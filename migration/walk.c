@@ -1,0 +1,354 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * walk - see walk.h. Two tables: the nodes read so far, and the paths of which events have come.
+ */
+/* A full table is an error, not the end of the process. */
+#define HASH_NONFATAL_OOM 1
+
+#include "migration/walk.h"
+
+#include "migration/nodes.h"
+#include "migration/pathset.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <uthash.h>
+#include <utlist.h>
+#include <xen/io/xs_wire.h>
+
+#define TOKEN "xsproxyctl"
+
+struct entry {
+	UT_hash_handle hh;
+	char *value;
+	size_t value_len;
+	struct record_perm *perms;
+	size_t nr_perms;
+	size_t path_len;
+	char path[];
+};
+
+struct root {
+	struct root *next;
+	int tag; /* of its node */
+	size_t path_len;
+	char path[];
+};
+
+struct walk {
+	struct wire *wire;
+	const struct report *report;
+	struct nodes *nodes;
+	struct root *roots;
+	struct entry *entries;
+	struct pathset *changes;	/* what events have named */
+	char failed[REPORT_OCTETS_MAX]; /* the path that could not be read, if any */
+};
+
+enum tag {
+	TAG_REQUIRED, /* must exist */
+	TAG_OPTIONAL, /* may be gone by now */
+};
+
+static bool is_root(const struct walk *walk, const char *path, size_t len)
+{
+	const struct root *root;
+
+	for (root = walk->roots; root; root = root->next)
+		if (root->path_len == len && !memcmp(root->path, path, len))
+			return true;
+	return false;
+}
+
+/* --- the nodes */
+
+static struct entry *entry_find(const struct walk *walk, const char *path, size_t len)
+{
+	struct entry *entry;
+
+	HASH_FIND(hh, walk->entries, path, len, entry);
+	return entry;
+}
+
+static void entry_drop(struct walk *walk, struct entry *entry)
+{
+	HASH_DEL(walk->entries, entry);
+	free(entry->value);
+	free(entry->perms);
+	free(entry);
+}
+
+/* Takes over the node's value and permissions. */
+static int entry_put(struct walk *walk, struct node *node)
+{
+	struct entry *entry = entry_find(walk, node->path, node->path_len);
+
+	if (entry) /* below two roots, or read again */
+		entry_drop(walk, entry);
+	entry = calloc(1, sizeof(*entry) + node->path_len + 1);
+	if (!entry)
+		return -ENOMEM;
+	entry->path_len = node->path_len;
+	memcpy(entry->path, node->path, node->path_len);
+	HASH_ADD_KEYPTR(hh, walk->entries, entry->path, entry->path_len, entry);
+	if (!entry->hh.tbl) {
+		free(entry);
+		return -ENOMEM;
+	}
+	entry->value = node->value;
+	entry->value_len = node->value_len;
+	entry->perms = node->perms;
+	entry->nr_perms = node->nr_perms;
+	node->value = NULL;
+	node->perms = NULL;
+	return 0;
+}
+
+static int want_children(struct walk *walk, const struct node *node)
+{
+	size_t slash = node->path_len == 1 ? 0 : node->path_len; /* "/" has it already */
+	char path[XENSTORE_PAYLOAD_MAX];
+	int r = 0;
+
+	memcpy(path, node->path, slash);
+	path[slash] = '/';
+	for (size_t at = 0; !r && at < node->children_len;) {
+		size_t len = strlen(node->children + at);
+
+		if (slash + 1 + len > sizeof(path))
+			return -ENAMETOOLONG;
+		memcpy(path + slash + 1, node->children + at, len);
+		r = nodes_want(walk->nodes, path, slash + 1 + len, TAG_OPTIONAL);
+		at += len + 1;
+	}
+	return r;
+}
+
+static int on_node(void *arg, struct node *node)
+{
+	struct walk *walk = arg;
+	int r = node->err;
+
+	if (r == -ENOENT && node->tag == TAG_OPTIONAL)
+		return 0;
+	if (!r)
+		r = entry_put(walk, node);
+	if (!r)
+		r = want_children(walk, node);
+	if (r)
+		report_octets(walk->failed, node->path, node->path_len);
+	return r;
+}
+
+/* --- changes */
+
+static int on_event(void *arg, const char *path)
+{
+	struct walk *walk = arg;
+
+	return pathset_add(&walk->changes, path, strlen(path));
+}
+
+/*
+ * Where to read again for a change at @path: there, or further up, for the daemon makes missing
+ * parents without an event for each. Returns the octets of that path, 0 if it is below no root.
+ */
+static size_t top_of_change(const struct walk *walk, const char *path, size_t len)
+{
+	while (!is_root(walk, path, len)) {
+		size_t parent = pathset_parent(path, len);
+
+		if (parent == len)
+			return 0;
+		if (entry_find(walk, path, parent))
+			return len;
+		len = parent;
+	}
+	return len;
+}
+
+/* Drop all that is at and below @tops, and ask for it anew. */
+static int want_again(struct walk *walk, struct pathset *tops)
+{
+	struct entry *entry, *next_entry;
+	struct pathset *top, *next_top;
+	int r = 0;
+
+	HASH_ITER(hh, walk->entries, entry, next_entry)
+		if (pathset_cover(tops, entry->path, entry->path_len))
+			entry_drop(walk, entry);
+	HASH_ITER(hh, tops, top, next_top) {
+		size_t parent = pathset_parent(top->path, top->len);
+
+		if (!r && (parent == top->len || !pathset_cover(tops, top->path, parent)))
+			r = nodes_want(walk->nodes, top->path, top->len, TAG_OPTIONAL);
+	}
+	return r;
+}
+
+/* One round of reading again. */
+static int read_again(struct walk *walk)
+{
+	struct pathset *changes = walk->changes, *tops = NULL, *change, *next;
+	int r = 0;
+
+	walk->changes = NULL; /* events that come from now on are for the next round */
+	HASH_ITER(hh, changes, change, next) {
+		size_t len = top_of_change(walk, change->path, change->len);
+
+		if (!r && len)
+			r = pathset_add(&tops, change->path, len);
+	}
+	if (!r)
+		r = want_again(walk, tops);
+	pathset_clear(&tops);
+	pathset_clear(&changes);
+	return r ? r : nodes_run(walk->nodes, 0);
+}
+
+/* --- all of it */
+
+/*
+ * Each WATCH fires once, behind its reply. The reply to one more request comes after that, so all
+ * events from then on mean changes.
+ */
+static int skip_first_events(struct walk *walk)
+{
+	struct iovec path = wire_string("/");
+	int r = wire_call(walk->wire, XS_GET_PERMS, 0, &path, 1, NULL);
+
+	pathset_clear(&walk->changes);
+	return r;
+}
+
+static int want_roots(struct walk *walk)
+{
+	struct root *root;
+	int r = 0;
+
+	for (root = walk->roots; root && !r; root = root->next)
+		r = nodes_want(walk->nodes, root->path, root->path_len, root->tag);
+	return r;
+}
+
+static int read_all(struct walk *walk)
+{
+	int r = skip_first_events(walk);
+
+	if (!r)
+		r = want_roots(walk);
+	if (!r)
+		r = nodes_run(walk->nodes, 0);
+	for (int round = 0; !r && walk->changes && round < WALK_ROUNDS; round++)
+		r = read_again(walk);
+	return r;
+}
+
+int walk_read(struct walk *walk)
+{
+	int r = read_all(walk);
+	char text[REPORT_OCTETS_MAX];
+
+	if (r && walk->failed[0])
+		return report_fail(walk->report, r, "cannot read %s: %s", walk->failed,
+				   report_reason(r));
+	if (r)
+		return report_fail(walk->report, r, "cannot read the nodes: %s", report_reason(r));
+	if (walk->changes)
+		report_warn(walk->report,
+			    "nodes keep changing, %s for one; the stream has what was read last",
+			    report_octets(text, walk->changes->path, walk->changes->len));
+	return 0;
+}
+
+int walk_add_root(struct walk *walk, const char *path, bool required)
+{
+	struct iovec parts[] = { wire_string(path), wire_string(TOKEN) };
+	size_t len = strlen(path);
+	struct root *root;
+	int r;
+
+	if (is_root(walk, path, len))
+		return 0;
+	root = calloc(1, sizeof(*root) + len + 1);
+	r = root ? wire_call(walk->wire, XS_WATCH, 0, parts, 2, NULL) : -ENOMEM;
+	if (r) {
+		free(root);
+		return report_fail(walk->report, r, "cannot watch %s: %s", path, report_reason(r));
+	}
+	root->tag = required ? TAG_REQUIRED : TAG_OPTIONAL;
+	root->path_len = len;
+	memcpy(root->path, path, len);
+	LL_APPEND(walk->roots, root);
+	return 0;
+}
+
+/* --- writing */
+
+static int by_path(const struct entry *a, const struct entry *b)
+{
+	return strcmp(a->path, b->path);
+}
+
+int walk_write(struct walk *walk, struct stream_writer *writer)
+{
+	struct entry *entry, *next;
+
+	HASH_SORT(walk->entries, by_path);
+	HASH_ITER(hh, walk->entries, entry, next) {
+		struct record rec = { .kind = RECORD_NODE,
+				      .node = { entry->path, entry->path_len, entry->perms,
+						entry->nr_perms, entry->value, entry->value_len } };
+		struct record_fault fault;
+		char text[REPORT_OCTETS_MAX];
+		int r = stream_writer_append(writer, &rec, &fault);
+
+		if (r == -EBADMSG)
+			return report_fail(walk->report, r, "node %s does not fit a stream: %s",
+					   report_octets(text, entry->path, entry->path_len),
+					   fault.reason);
+		if (r)
+			return report_fail(walk->report, r, "cannot write the stream: %s",
+					   report_reason(r));
+	}
+	return 0;
+}
+
+void walk_free(struct walk *walk)
+{
+	struct entry *entry, *next_entry;
+	struct root *root, *next_root;
+
+	if (!walk)
+		return;
+	nodes_free(walk->nodes);
+	wire_set_event(walk->wire, NULL, NULL);
+	HASH_ITER(hh, walk->entries, entry, next_entry)
+		entry_drop(walk, entry);
+	pathset_clear(&walk->changes);
+	for (root = walk->roots; root; root = next_root) {
+		next_root = root->next;
+		free(root);
+	}
+	free(walk);
+}
+
+int walk_new(struct walk **out, struct wire *wire, const struct report *report)
+{
+	struct walk *walk = calloc(1, sizeof(*walk));
+	int r;
+
+	if (!walk)
+		return -ENOMEM;
+	walk->wire = wire;
+	walk->report = report;
+	r = nodes_new(&walk->nodes, wire, 0, true, on_node, walk);
+	if (r) {
+		free(walk);
+		return r;
+	}
+	wire_set_event(wire, on_event, walk);
+	*out = walk;
+	return 0;
+}

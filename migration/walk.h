@@ -1,0 +1,59 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * walk - the nodes at and below some roots, as they are at one time, as far as that is possible.
+ *
+ * A transaction would give one consistent view, but the C daemon copies every node that one reads,
+ * and slows down everybody's writes while one is open (semantics.md, trap 23). So the roots are
+ * watched, read without a transaction, and what changed meanwhile is read again, at most
+ * WALK_ROUNDS times. What changes even then (a backend that writes statistics, say) is warned
+ * about.
+ *
+ * The nodes are kept in memory: they are no more than a part of what xenstored has in its own.
+ *
+ * Called by export. Must never write to the store.
+ */
+#ifndef XSPROXY_MIGRATION_WALK_H
+#define XSPROXY_MIGRATION_WALK_H
+
+#include <stddef.h>
+
+#include "migration/report.h"
+#include "migration/stream.h"
+#include "migration/wire.h"
+
+#define WALK_ROUNDS 3 /* of reading again */
+
+struct walk;
+
+/*
+ * @out: gets an empty walk; walk_free() it
+ * @wire: a connection that outlives it; its watch events are the walk's from now on
+ * @report: told about failures and about what kept changing; outlives it
+ *
+ * Returns 0 or -ENOMEM.
+ */
+int walk_new(struct walk **out, struct wire *wire, const struct report *report);
+
+/* Frees @walk, which may be NULL, and what is under way on its connection. */
+void walk_free(struct walk *walk);
+
+/*
+ * Watch @path, to be read with all that is below.
+ *
+ * @path: absolute and valid; a copy is kept
+ * @required: whether it is an error if it does not exist
+ *
+ * Returns 0, or a negative errno, which has been reported.
+ */
+int walk_add_root(struct walk *walk, const char *path, bool required);
+
+/* Read everything. To be called once. Returns 0, or a negative errno, which has been reported. */
+int walk_read(struct walk *walk);
+
+/*
+ * Write all nodes, parents before children, in the order of their paths.
+ * Returns 0, or a negative errno, which has been reported.
+ */
+int walk_write(struct walk *walk, struct stream_writer *writer);
+
+#endif

@@ -1,0 +1,392 @@
+// SPDX-License-Identifier: MIT
+#include "proxy/control.h"
+
+#include <errno.h>
+#include <event2/buffer.h>
+#include <event2/bufferevent.h>
+#include <event2/event.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/queue.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "proxy/control_command.h"
+#include "proxy/daemon.h"
+#include "proxy/local.h"
+#include "proxy/log.h"
+#include "proxy/toolstack.h"
+
+#define CONTROL_SOCKET	  "control"
+#define LISTEN_BACKLOG	  32
+#define CONNECTIONS_MAX	  64
+#define LINE_MAX_OCTETS	  16384
+#define ACCEPT_BACKOFF_MS 100
+
+/* Callbacks that run from the event loop, for whoever triggers them may be anywhere. */
+#define TRIGGER_LATER (BEV_TRIG_IGNORE_WATERMARKS | BEV_TRIG_DEFER_CALLBACKS)
+
+struct lease {
+	SLIST_ENTRY(lease) next;
+	uint32_t domid;
+};
+
+struct control {
+	TAILQ_ENTRY(control) list; /* the one idle longest comes first */
+	struct controls *controls;
+	struct bufferevent *bev;
+	json_t *id;	/* of the command under way; NULL when it has none */
+	struct control_args args;
+	bool busy;	/* a command is under way */
+	bool eof;	/* the client sends no more; it may still read */
+	bool closing;	/* once all is written */
+	SLIST_HEAD(, lease) leases;
+};
+
+struct controls {
+	struct daemon *daemon;
+	int fd;
+	struct event *accept_event, *backoff;
+	TAILQ_HEAD(control_list, control) open;
+	uint32_t count;
+};
+
+struct daemon *control_daemon(const struct control *control)
+{
+	return control->controls->daemon;
+}
+
+struct control_args *control_args(struct control *control)
+{
+	return &control->args;
+}
+
+/* --- leases */
+
+static bool leased_elsewhere(const struct control *control, uint32_t domid)
+{
+	const struct control *other;
+	const struct lease *lease;
+
+	TAILQ_FOREACH(other, &control->controls->open, list) {
+		if (other == control)
+			continue;
+		SLIST_FOREACH(lease, &other->leases, next)
+			if (lease->domid == domid)
+				return true;
+	}
+	return false;
+}
+
+int control_lease(struct control *control, uint32_t domid)
+{
+	struct lease *lease;
+
+	SLIST_FOREACH(lease, &control->leases, next)
+		if (lease->domid == domid)
+			return 0;
+	lease = malloc(sizeof(*lease));
+	if (!lease)
+		return -ENOMEM;
+	lease->domid = domid;
+	SLIST_INSERT_HEAD(&control->leases, lease, next);
+	return 0;
+}
+
+static void drop_lease(struct control *control, uint32_t domid)
+{
+	struct lease *lease;
+
+	SLIST_FOREACH(lease, &control->leases, next) {
+		if (lease->domid != domid)
+			continue;
+		SLIST_REMOVE(&control->leases, lease, lease, next);
+		free(lease);
+		return;
+	}
+}
+
+void control_lease_drop(struct control *control, uint32_t domid)
+{
+	struct control *each;
+
+	TAILQ_FOREACH(each, &control->controls->open, list)
+		drop_lease(each, domid);
+}
+
+static void end_leases(struct control *control)
+{
+	struct lease *lease;
+
+	while ((lease = SLIST_FIRST(&control->leases))) {
+		if (!leased_elsewhere(control, lease->domid))
+			toolstack_lease_end(control_daemon(control), lease->domid);
+		SLIST_REMOVE_HEAD(&control->leases, next);
+		free(lease);
+	}
+}
+
+/* --- one connection */
+
+static void control_free(struct control *control)
+{
+	toolstack_control_gone(control_daemon(control), control);
+	end_leases(control);
+	TAILQ_REMOVE(&control->controls->open, control, list);
+	control->controls->count--;
+	bufferevent_free(control->bev);
+	json_decref(control->id);
+	free(control);
+}
+
+void control_begin(struct control *control, json_t *id)
+{
+	control->id = id;
+}
+
+static void send_object(struct control *control, json_t *object)
+{
+	struct evbuffer *out = bufferevent_get_output(control->bev);
+	char *text = NULL;
+
+	if (object && (!control->id || !json_object_set_new(object, "id", control->id)))
+		text = json_dumps(object, JSON_COMPACT | JSON_ENSURE_ASCII);
+	else
+		json_decref(control->id);
+	control->id = NULL;
+	control->busy = false;
+	json_decref(object);
+	if (!text || evbuffer_add(out, text, strlen(text)) || evbuffer_add(out, "\n", 1)) {
+		/* The client must not wait for a reply that will never come. */
+		control->closing = true;
+		bufferevent_trigger(control->bev, EV_WRITE, TRIGGER_LATER);
+	}
+	free(text);
+}
+
+void control_return(struct control *control, json_t *value)
+{
+	json_t *object = value ? json_pack("{s:o}", "return", value) : NULL;
+
+	if (object)
+		send_object(control, object);
+	else
+		control_error(control, "NoMemory", "xsproxyd has no memory for the answer");
+}
+
+void control_error(struct control *control, const char *class, const char *fmt, ...)
+{
+	char desc[256];
+	va_list args;
+
+	va_start(args, fmt);
+	vsnprintf(desc, sizeof(desc), fmt, args);
+	va_end(args);
+	send_object(control,
+		    json_pack("{s:{s:s,s:s}}", "error", "class", class, "desc", desc));
+}
+
+/* Carry out what has come, as far as nothing is under way and the client reads the answers. */
+static void take_lines(struct control *control)
+{
+	struct evbuffer *in = bufferevent_get_input(control->bev);
+	struct evbuffer *out = bufferevent_get_output(control->bev);
+	size_t len;
+	char *line;
+
+	while (!control->busy && !control->closing && !evbuffer_get_length(out)) {
+		line = evbuffer_readln(in, &len, EVBUFFER_EOL_LF);
+		if (!line) {
+			if (evbuffer_get_length(in) < LINE_MAX_OCTETS)
+				return;
+			control_error(control, "BadRequest",
+				      "a line is longer than %d octets; the connection ends",
+				      LINE_MAX_OCTETS);
+			control->closing = true;
+			return;
+		}
+		/* The one that spoke last is the last to be turned away. */
+		TAILQ_REMOVE(&control->controls->open, control, list);
+		TAILQ_INSERT_TAIL(&control->controls->open, control, list);
+		control->busy = true;
+		control_line(control, line, len);
+		free(line);
+	}
+}
+
+static void read_cb(struct bufferevent *bev, void *arg)
+{
+	(void)bev;
+	take_lines(arg);
+}
+
+/* May free @control. */
+static void end_if_done(struct control *control)
+{
+	if ((control->eof || control->closing) && !control->busy &&
+	    !evbuffer_get_length(bufferevent_get_output(control->bev)))
+		control_free(control);
+}
+
+static void write_cb(struct bufferevent *bev, void *arg)
+{
+	struct control *control = arg;
+
+	/* All is written. */
+	(void)bev;
+	if (!control->closing)
+		take_lines(control);
+	end_if_done(control);
+}
+
+static void event_cb(struct bufferevent *bev, short what, void *arg)
+{
+	struct control *control = arg;
+
+	(void)bev;
+	control->eof = true;
+	/* Who is gone waits for nothing (QUIESCE, protocol.md); what is answered may still be read. */
+	if (control->busy || (what & BEV_EVENT_ERROR))
+		control_free(control);
+	else
+		end_if_done(control);
+}
+
+/* --- the socket */
+
+static void control_new(struct controls *controls, int fd)
+{
+	struct control *control = calloc(1, sizeof(*control));
+
+	if (!control) {
+		close(fd);
+		return;
+	}
+	control->bev = bufferevent_socket_new(controls->daemon->base, fd, BEV_OPT_CLOSE_ON_FREE);
+	if (!control->bev) {
+		close(fd);
+		free(control);
+		return;
+	}
+	control->controls = controls;
+	SLIST_INIT(&control->leases);
+	TAILQ_INSERT_TAIL(&controls->open, control, list);
+	controls->count++;
+	bufferevent_setcb(control->bev, read_cb, write_cb, event_cb, control);
+	bufferevent_setwatermark(control->bev, EV_READ, 0, LINE_MAX_OCTETS);
+	bufferevent_enable(control->bev, EV_READ | EV_WRITE);
+}
+
+/* Return: whether there is room for one more connection. */
+static bool make_room(struct controls *controls)
+{
+	struct control *control;
+
+	if (controls->count < CONNECTIONS_MAX)
+		return true;
+	TAILQ_FOREACH(control, &controls->open, list) {
+		if (control->busy || !SLIST_EMPTY(&control->leases))
+			continue;
+		control_free(control);
+		return true;
+	}
+	return false;
+}
+
+static void accept_cb(evutil_socket_t listen_fd, short what, void *arg)
+{
+	static const struct timeval delay = { .tv_usec = ACCEPT_BACKOFF_MS * 1000 };
+	struct controls *controls = arg;
+	int fd = accept4(listen_fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+
+	(void)what;
+	if (fd < 0) {
+		if (errno != EMFILE && errno != ENFILE && errno != ENOBUFS && errno != ENOMEM)
+			return;
+		event_del(controls->accept_event);
+		evtimer_add(controls->backoff, &delay);
+		return;
+	}
+	if (!local_peer_allowed(fd)) {
+		log_line(LOG_WARNING, "refused a client of another user on the control socket");
+		close(fd);
+		return;
+	}
+	if (!make_room(controls)) {
+		log_line(LOG_WARNING, "refused a client on the control socket: %d hold leases or "
+				      "wait; end some of them",
+			 CONNECTIONS_MAX);
+		close(fd);
+		return;
+	}
+	control_new(controls, fd);
+}
+
+static void backoff_cb(evutil_socket_t fd, short what, void *arg)
+{
+	struct controls *controls = arg;
+
+	(void)fd;
+	(void)what;
+	event_add(controls->accept_event, NULL);
+}
+
+static int socket_path(const struct daemon *daemon, char *path, size_t size)
+{
+	int n = snprintf(path, size, "%s/" CONTROL_SOCKET, daemon->config.run_dir);
+
+	return n >= (int)size ? -ENAMETOOLONG : 0;
+}
+
+int controls_new(struct controls **out, struct daemon *daemon)
+{
+	struct controls *controls = calloc(1, sizeof(*controls));
+	char path[CONFIG_PATH_MAX + sizeof(CONTROL_SOCKET) + 1];
+
+	if (!controls)
+		return -ENOMEM;
+	controls->daemon = daemon;
+	TAILQ_INIT(&controls->open);
+	controls->fd = socket_path(daemon, path, sizeof(path));
+	if (!controls->fd)
+		controls->fd = local_listen(path, LISTEN_BACKLOG);
+	if (controls->fd < 0) {
+		int err = controls->fd;
+
+		log_line(LOG_ERR, "cannot listen on %s: %s", path, strerror(-err));
+		free(controls);
+		return err;
+	}
+	controls->accept_event =
+		event_new(daemon->base, controls->fd, EV_READ | EV_PERSIST, accept_cb, controls);
+	controls->backoff = evtimer_new(daemon->base, backoff_cb, controls);
+	if (!controls->accept_event || !controls->backoff ||
+	    event_add(controls->accept_event, NULL)) {
+		controls_free(controls);
+		return -ENOMEM;
+	}
+	*out = controls;
+	return 0;
+}
+
+struct controls *controls_free(struct controls *controls)
+{
+	char path[CONFIG_PATH_MAX + sizeof(CONTROL_SOCKET) + 1];
+	struct control *control;
+
+	if (!controls)
+		return NULL;
+	while ((control = TAILQ_FIRST(&controls->open)))
+		control_free(control);
+	if (controls->accept_event)
+		event_free(controls->accept_event);
+	if (controls->backoff)
+		event_free(controls->backoff);
+	if (!socket_path(controls->daemon, path, sizeof(path)))
+		unlink(path);
+	close(controls->fd);
+	free(controls);
+	return NULL;
+}

@@ -1,0 +1,66 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * control - the control socket, <run-dir>/control: one JSON object a line both ways (protocol.md,
+ * "Control socket").
+ *
+ * control.c accepts, cuts lines and sends; control_command.c parses a line and finds the command;
+ * control_show.c and control_ask.c answer. A connection carries out one command at a time and reads
+ * no further one while its replies are not read, so what it costs is bounded; when there are too
+ * many connections the one that has been idle longest has to go.
+ *
+ * Whoever can connect is dom0: the directory is 0700, the socket 0600, and peers are checked.
+ */
+#ifndef XSPROXY_PROXY_CONTROL_H
+#define XSPROXY_PROXY_CONTROL_H
+
+#include <jansson.h>
+#include <stdint.h>
+
+struct controls;
+struct control; /* one connection */
+struct control_args;
+struct daemon;
+
+/** controls_new() - listen. Return: 0, or a negative errno; the reason has been logged. */
+int controls_new(struct controls **out, struct daemon *daemon);
+
+/**
+ * controls_free() - close all; leased domains go on. NULL is fine; returns NULL. The domains must
+ * still be there.
+ */
+struct controls *controls_free(struct controls *controls);
+
+/* --- between the control_*.c */
+
+/** control_line() - carry out a line, or the beginning of it: @control is answered, maybe later. */
+void control_line(struct control *control, const char *line, size_t len);
+
+/** control_daemon() - for the commands. */
+struct daemon *control_daemon(const struct control *control);
+
+/** control_args() - the arguments of the command under way (control_command.h). */
+struct control_args *control_args(struct control *control);
+
+/**
+ * control_begin() - a command begins.
+ * @id: what the client calls it, or NULL; taken over
+ */
+void control_begin(struct control *control, json_t *id);
+
+/**
+ * control_return() - answer the command that was begun.
+ * @value: taken over; NULL means that memory ran out
+ */
+void control_return(struct control *control, json_t *value);
+
+/** control_error() - answer the command that was begun, or a line that is no command. */
+void control_error(struct control *control, const char *class, const char *fmt, ...)
+	__attribute__((format(printf, 3, 4)));
+
+/** control_lease() - the connection holds a lease on @domid's quiesce. Return: 0 or -ENOMEM. */
+int control_lease(struct control *control, uint32_t domid);
+
+/** control_lease_drop() - no connection holds a lease on @domid any more. */
+void control_lease_drop(struct control *control, uint32_t domid);
+
+#endif

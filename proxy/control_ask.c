@@ -1,0 +1,195 @@
+// SPDX-License-Identifier: MIT
+/*
+ * control_ask - the toolstack requests by the control socket: JSON to the wire's form, the wire's
+ * reply to JSON. What they mean is decided in toolstack.c alone.
+ */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "proxy/control.h"
+#include "proxy/control_command.h"
+#include "proxy/control_json.h"
+#include "proxy/daemon.h"
+#include "proxy/hold.h"
+#include "proxy/message.h"
+#include "proxy/toolstack.h"
+#include "proxy/upstream.h"
+
+static void not_ready(struct control *control)
+{
+	control_error(control, "NotReady",
+		      "there is no xenstored with the bridge; start xenstored first");
+}
+
+static void explain(struct control *control, int err)
+{
+	uint32_t domid = control_args(control)->domid;
+
+	switch (err) {
+	case ENOENT:
+		control_error(control, "NotFound", "domain %u is not introduced", domid);
+		break;
+	case EEXIST:
+		control_error(control, "Exists",
+			      "domain %u is introduced already; quiesce it instead", domid);
+		break;
+	case EBUSY:
+		control_error(control, "Busy",
+			      "domain %u did not come to rest in time and runs on: it stopped within "
+			      "a request, or does not read its replies; try again",
+			      domid);
+		break;
+	case EINVAL:
+		control_error(control, "BadRequest", "domain %u cannot be quiesced or held", domid);
+		break;
+	case EAGAIN:
+		not_ready(control);
+		break;
+	case ENOMEM:
+		control_error(control, "NoMemory", "xsproxyd has no memory for this; try again");
+		break;
+	default:
+		control_error(control, "Failed", "domain %u: %s", domid, message_error_name(err));
+	}
+}
+
+/* Return: whether the reply is good; else the client has its error. */
+static bool good(struct control *control, const struct message *msg)
+{
+	if (msg->hdr.type != XS_ERROR)
+		return true;
+	explain(control, message_error_parse(msg->payload, msg->hdr.len));
+	return false;
+}
+
+static void ask(struct control *control, uint32_t type, bool with_index,
+		void (*reply)(void *arg, const struct message *msg))
+{
+	const struct control_args *args = control_args(control);
+	struct message msg = { .hdr.type = type };
+	int n = snprintf((char *)msg.payload, sizeof(msg.payload), "%u", args->domid) + 1;
+
+	if (with_index)
+		n += snprintf((char *)msg.payload + n, sizeof(msg.payload) - (size_t)n, "%u",
+			      args->index) +
+		     1;
+	msg.hdr.len = (uint32_t)n;
+	toolstack_ask(control_daemon(control), &msg, args->lease, reply, control);
+}
+
+/* --- quiesce, unquiesce, hold */
+
+static void done(struct control *control)
+{
+	control_return(control, json_object());
+}
+
+static void quiesced(void *arg, const struct message *msg)
+{
+	struct control *control = arg;
+	uint32_t domid = control_args(control)->domid;
+
+	if (!good(control, msg))
+		return;
+	/* Without a place to note the lease nobody would ever end it. */
+	if (control_args(control)->lease && control_lease(control, domid)) {
+		toolstack_lease_end(control_daemon(control), domid);
+		explain(control, ENOMEM);
+		return;
+	}
+	done(control);
+}
+
+void control_quiesce(struct control *control, const struct control_args *args)
+{
+	(void)args;
+	ask(control, MESSAGE_QUIESCE, false, quiesced);
+}
+
+static void simply_done(void *arg, const struct message *msg)
+{
+	if (good(arg, msg))
+		done(arg);
+}
+
+void control_unquiesce(struct control *control, const struct control_args *args)
+{
+	control_lease_drop(control, args->domid);
+	ask(control, MESSAGE_UNQUIESCE, false, simply_done);
+}
+
+void control_hold(struct control *control, const struct control_args *args)
+{
+	const struct arena *arena = upstream_arena(control_daemon(control)->upstream);
+
+	if (args->has_domid == args->has_new) {
+		control_error(control, "BadRequest", "hold needs either domid or new");
+	} else if (args->has_domid) {
+		ask(control, MESSAGE_HOLD, false, simply_done);
+	} else if (!arena) {
+		not_ready(control);
+	} else {
+		hold_new_set(arena, args->new);
+		done(control);
+	}
+}
+
+/* --- watches, transactions */
+
+/* {"generation":N,"watches":[{"path":..,"token":..}...],"next":INDEX or null} */
+static void watches(void *arg, const struct message *msg)
+{
+	struct control *control = arg;
+	uint32_t index = control_args(control)->index;
+	const char *text = (const char *)msg->payload, *end = text + msg->hdr.len;
+	json_t *list, *object;
+	bool more;
+
+	if (!good(control, msg))
+		return;
+	list = json_array();
+	object = json_pack("{s:I}", "generation", (json_int_t)strtoul(text, NULL, 10));
+	text += strlen(text) + 1;
+	more = text < end;
+	while (text < end) {
+		const char *token = text + strlen(text) + 1;
+
+		control_json_append(&list, json_pack("{s:o,s:o}", "path", control_json_text(text),
+						      "token", control_json_text(token)));
+		text = token + strlen(token) + 1;
+		index++;
+	}
+	json_object_set_new(object, "watches", list);
+	/* Only an empty page says that there is no further one. */
+	json_object_set_new(object, "next", more ? json_integer(index) : json_null());
+	control_return(control, object);
+}
+
+void control_watches(struct control *control, const struct control_args *args)
+{
+	(void)args;
+	ask(control, MESSAGE_GET_DOMAIN_WATCHES, true, watches);
+}
+
+/* {"transactions":[ID...]} */
+static void transactions(void *arg, const struct message *msg)
+{
+	struct control *control = arg;
+	const char *text = (const char *)msg->payload, *end = text + msg->hdr.len;
+	json_t *list;
+
+	if (!good(control, msg))
+		return;
+	list = json_array();
+	for (; text < end; text += strlen(text) + 1)
+		control_json_append(&list, json_integer((json_int_t)strtoul(text, NULL, 10)));
+	control_return(control, json_pack("{s:o}", "transactions", list));
+}
+
+void control_transactions(struct control *control, const struct control_args *args)
+{
+	(void)args;
+	ask(control, MESSAGE_GET_DOMAIN_TRANSACTIONS, false, transactions);
+}

@@ -1,0 +1,216 @@
+// SPDX-License-Identifier: MIT
+/*
+ * control_show - what the control socket shows of the daemon and its domains.
+ */
+#include <errno.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "proxy/client.h"
+#include "proxy/control.h"
+#include "proxy/control_command.h"
+#include "proxy/control_json.h"
+#include "proxy/daemon.h"
+#include "proxy/domain.h"
+#include "proxy/hold.h"
+#include "proxy/log.h"
+#include "proxy/pending.h"
+#include "proxy/refusal.h"
+#include "proxy/session.h"
+#include "proxy/upstream.h"
+
+/* Domains that one reply to `domains` lists, so that what a connection holds is bounded. */
+#define PAGE_DOMAINS 128
+
+static uint64_t now_s(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return (uint64_t)ts.tv_sec;
+}
+
+static uint64_t mapped_word(const struct arena *arena, uint32_t i)
+{
+	return atomic_load(&arena_header(arena)->mapped[i]);
+}
+
+static uint64_t listed_word(const struct arena *arena, uint32_t i)
+{
+	return mapped_word(arena, i) | atomic_load(&arena_header(arena)->held[i]);
+}
+
+static uint32_t count_mapped(const struct arena *arena)
+{
+	uint32_t n = 0;
+
+	for (uint32_t i = 0; i < ARENA_DOMIDS / 64; i++)
+		n += (uint32_t)__builtin_popcountll(mapped_word(arena, i));
+	return n;
+}
+
+/* The first domain from @domid on that is introduced or held, or ARENA_DOMIDS. */
+static uint32_t next_listed(const struct arena *arena, uint32_t domid)
+{
+	uint64_t mask = ~0ULL << (domid % 64);
+
+	for (uint32_t i = domid / 64; i < ARENA_DOMIDS / 64; i++, mask = ~0ULL) {
+		uint64_t word = listed_word(arena, i) & mask;
+
+		if (word)
+			return i * 64 + (uint32_t)__builtin_ctzll(word);
+	}
+	return ARENA_DOMIDS;
+}
+
+static json_t *xenstored(const struct daemon *daemon, const struct arena *arena)
+{
+	bool c_daemon = upstream_flavour(daemon->upstream) == ARENA_FLAVOUR_C;
+
+	if (!arena)
+		return json_null();
+	return json_pack("{s:s,s:i}", "name", c_daemon ? "xenstored" : "oxenstored", "pid",
+			 (int)arena_header(arena)->pid);
+}
+
+void control_status(struct control *control, const struct control_args *args)
+{
+	const struct daemon *daemon = control_daemon(control);
+	const struct arena *arena = upstream_arena(daemon->upstream);
+
+	(void)args;
+	control_return(
+		control,
+		json_pack("{s:s,s:i,s:I,s:s,s:o,s:i,s:i,s:b,s:s}", "version", XSPROXY_VERSION,
+			  "pid", (int)getpid(), "uptime", (json_int_t)(now_s() - daemon->started),
+			  "state", arena ? "running" : "waiting", "xenstored",
+			  xenstored(daemon, arena), "domains", arena ? (int)count_mapped(arena) : 0,
+			  "clients", (int)clients_count(daemon->clients), "hold_new",
+			  arena && hold_new_is(arena), "log_level", config_level(log_level())));
+}
+
+/* --- domains */
+
+static const char *state_of(const struct arena *arena, uint32_t domid, const struct session *s)
+{
+	if (hold_is(arena, domid))
+		return "held";
+	/* xenstored has it, but its page could not be mapped or its event channel bound. */
+	if (!s)
+		return "failed";
+	switch (session_state(s)) {
+	case LEDGER_QUIET:
+		return word_get(&s->ledger->lease) ? "leased" : "quiesced";
+	case LEDGER_ENDED:
+		return "ended";
+	case LEDGER_RESET:
+		return "reconnecting";
+	default:
+		return "running";
+	}
+}
+
+static json_t *refusals(const struct session *s)
+{
+	json_t *list = json_array();
+
+	for (uint32_t i = 0; i < s->refusals.kinds; i++) {
+		const struct refusal *kind = &s->refusals.kind[i];
+
+		control_json_append(&list, json_pack("{s:s,s:s,s:i}", "request",
+						      message_name(kind->type), "error",
+						      refusal_error(kind->err), "count",
+						      (int)kind->count));
+	}
+	if (s->refusals.others)
+		control_json_append(&list, json_pack("{s:s,s:s,s:i}", "request", "others", "error",
+						      "various", "count",
+						      (int)s->refusals.others));
+	return list;
+}
+
+static json_t *last_error(const struct session *s)
+{
+	const struct refusal *last = &s->refusals.kind[s->refusals.last];
+
+	if (s->refusals.fault)
+		return json_string(s->refusals.fault);
+	if (!s->refusals.kinds)
+		return json_null();
+	return json_sprintf("%s: %s", message_name(last->type), refusal_error(last->err));
+}
+
+static json_t *domain(const struct daemon *daemon, const struct arena *arena, uint32_t domid)
+{
+	bool introduced = mapped_word(arena, domid / 64) >> (domid % 64) & 1;
+	struct session *s = domains_session(daemon->domains, domid);
+	json_t *object = json_pack("{s:i,s:s,s:b}", "domid", (int)domid, "state",
+				   state_of(arena, domid, s), "introduced", introduced);
+	json_t *more;
+
+	if (!s)
+		return object;
+	more = json_pack("{s:i,s:i,s:i,s:i,s:i,s:o,s:o}", "session", (int)s->id, "watches",
+			 (int)s->watches.count, "transactions",
+			 (int)transaction_count(&s->transactions), "requests",
+			 __builtin_popcount(word_get(&s->ledger->pending_mask)), "queued",
+			 (int)(fifo_used(&s->fifo) + word_get(&s->ledger->fifo_fill)), "refusals",
+			 refusals(s), "last_error", last_error(s));
+	if (!more || json_object_update(object, more)) {
+		json_decref(object);
+		object = NULL;
+	}
+	json_decref(more);
+	return object;
+}
+
+/* {"domains":[...],"next":INDEX or null}; index is the first domid to list */
+void control_domains(struct control *control, const struct control_args *args)
+{
+	const struct daemon *daemon = control_daemon(control);
+	const struct arena *arena = upstream_arena(daemon->upstream);
+	uint32_t domid = ARENA_DOMIDS;
+	json_t *list = json_array();
+
+	if (arena && args->index < ARENA_DOMIDS)
+		domid = next_listed(arena, args->index);
+	for (int n = 0; n < PAGE_DOMAINS && domid < ARENA_DOMIDS; n++) {
+		control_json_append(&list, domain(daemon, arena, domid));
+		domid = next_listed(arena, domid + 1);
+	}
+	control_return(control, json_pack("{s:o,s:o}", "domains", list, "next",
+					  domid < ARENA_DOMIDS ? json_integer(domid) :
+								 json_null()));
+}
+
+void control_domain(struct control *control, const struct control_args *args)
+{
+	const struct daemon *daemon = control_daemon(control);
+	const struct arena *arena = upstream_arena(daemon->upstream);
+
+	if (!arena || next_listed(arena, args->domid) != args->domid)
+		control_error(control, "NotFound", "domain %u is neither introduced nor held",
+			      args->domid);
+	else
+		control_return(control, domain(daemon, arena, args->domid));
+}
+
+/* --- log-level */
+
+/* Without an argument it only tells. */
+void control_log_level(struct control *control, const struct control_args *args)
+{
+	char why[160];
+
+	if (args->level) {
+		struct config config = control_daemon(control)->config;
+
+		if (config_set(&config, "log", "level", args->level, why, sizeof(why))) {
+			control_error(control, "BadRequest", "log-level: %s", why);
+			return;
+		}
+		log_set_level((int)config.log_level);
+	}
+	control_return(control, json_pack("{s:s}", "level", config_level(log_level())));
+}

@@ -1,0 +1,57 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * hold - which domains are held: quiesced from their INTRODUCE on until somebody says otherwise
+ * (protocol.md, HOLD).
+ *
+ * One bit a domain in the arena's header, for a hold is made before there is a ledger, and must
+ * outlive xsproxyd. Each change is one store, so a killed daemon leaves it old or new.
+ *
+ * Used by domain.c, toolstack.c and control_show.c.
+ */
+#ifndef XSPROXY_PROXY_HOLD_H
+#define XSPROXY_PROXY_HOLD_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "bridge/arena.h"
+
+/** hold_is() - whether a domain is held, introduced or not. @domid: below ARENA_DOMID_MAX */
+static inline bool hold_is(const struct arena *arena, uint32_t domid)
+{
+	return atomic_load(&arena_header(arena)->held[domid / 64]) >> (domid % 64) & 1;
+}
+
+/** hold_set() - hold a domain when it is introduced. */
+static inline void hold_set(const struct arena *arena, uint32_t domid)
+{
+	atomic_fetch_or(&arena_header(arena)->held[domid / 64], 1ULL << (domid % 64));
+}
+
+/** hold_end() - the hold is over, or the domain. */
+static inline void hold_end(const struct arena *arena, uint32_t domid)
+{
+	atomic_fetch_and(&arena_header(arena)->held[domid / 64], ~(1ULL << (domid % 64)));
+}
+
+/** hold_new_set() - whether every domain introduced from now on is to be held. */
+static inline void hold_new_set(const struct arena *arena, bool on)
+{
+	atomic_store(&arena_header(arena)->hold_new, on);
+}
+
+/** hold_new_is() - what hold_new_set() said last. */
+static inline bool hold_new_is(const struct arena *arena)
+{
+	return atomic_load(&arena_header(arena)->hold_new);
+}
+
+/** hold_begin() - a domain is being introduced. Return: whether it must stand still. */
+static inline bool hold_begin(const struct arena *arena, uint32_t domid)
+{
+	if (domid && hold_new_is(arena))
+		hold_set(arena, domid);
+	return hold_is(arena, domid);
+}
+
+#endif

@@ -1,0 +1,23 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * local - unix sockets that only root may reach.
+ *
+ * Whoever can connect to a socket of ours is dom0, so they are 0600 from birth and peers are
+ * checked. Used by client.c and control.c.
+ */
+#ifndef XSPROXY_PROXY_LOCAL_H
+#define XSPROXY_PROXY_LOCAL_H
+
+#include <stdbool.h>
+
+/**
+ * local_listen() - listen at @path, replacing whatever socket lies there.
+ *
+ * Return: a non-blocking descriptor that the caller owns, or a negative errno.
+ */
+int local_listen(const char *path, int backlog);
+
+/** local_peer_allowed() - whether the peer of @fd is root, or the user we run as. */
+bool local_peer_allowed(int fd);
+
+#endif

@@ -1,0 +1,125 @@
+# SPDX-License-Identifier: MIT
+"""Our own toolstack requests (protocol.md), and what their tests share."""
+
+import contextlib
+
+import xsclient
+from harness import Host
+from xsclient import ERROR, join, strings
+
+QUIESCE, ADD_DOMAIN_WATCHES, GET_DOMAIN_WATCHES, START_DOMAIN_TRANSACTION = range(0x100, 0x104)
+UNQUIESCE, HOLD, GET_DOMAIN_TRANSACTIONS = range(0x104, 0x107)
+OURS = range(QUIESCE, GET_DOMAIN_TRANSACTIONS + 1)
+
+UNKNOWN_TX = {"C": "ENOENT", "O": "EIO"}
+WATCH_LIMIT = {"C": 129, "O": 101}
+WATCH_QUOTA = {"C": "E2BIG", "O": "EQUOTA"}
+TX_LIMIT = 11
+TX_QUOTA = {"C": "ENOSPC", "O": "EQUOTA"}
+
+OXENSTORED_CONF = "/etc/xen/oxenstored.conf"
+
+
+@contextlib.contextmanager
+def running(flavour, proxied=True, **kwargs):
+    """A Host whose daemons must still be there at the end."""
+    with Host(flavour, proxied, **kwargs) as host:
+        yield host
+        host.check()
+        if host.proxy:
+            host.proxy.stop()
+        # oxenstored does not end on SIGTERM while a transaction is open.
+        host.daemon.kill()
+
+
+def limits(flavour, tmp_path, watches=2000, transactions=30, path=2048):
+    """The arguments that raise a daemon's quotas."""
+    if flavour == "C":
+        return ("-W", str(watches), "-t", str(transactions), "-M", str(path))
+    values = {"quota-maxwatch": watches, "quota-transaction": transactions,
+              "quota-path-max": path}
+    lines = []
+    with open(OXENSTORED_CONF, encoding="ascii") as conf:
+        for line in conf:
+            key = line.partition("=")[0].strip()
+            lines.append(f"{key} = {values[key]}\n" if key in values else line)
+    conf = tmp_path / "oxenstored.conf"
+    conf.write_text("".join(lines))
+    return ("--config-file", str(conf))
+
+
+def said(function, *args, **kwargs):
+    """What a request came to: its result, or the error's name."""
+    try:
+        return function(*args, **kwargs)
+    except xsclient.XsError as err:
+        return err.name
+
+
+def ask(client, type_, *words):
+    """A request of ours: its payload, or the error's name."""
+    return said(client.request, type_, join(*words))
+
+
+def quiesce(client, domid):
+    assert ask(client, QUIESCE, domid) == b"OK\0"
+
+
+def unquiesce(client, domid):
+    assert ask(client, UNQUIESCE, domid) == b"OK\0"
+
+
+def watch_page(client, domid, index=0):
+    """One page of GET_DOMAIN_WATCHES: the gencnt, [(path, token), ...]."""
+    gencnt, *rest = strings(client.request(GET_DOMAIN_WATCHES, join(domid, index)))
+    assert len(rest) % 2 == 0
+    return int(gencnt), list(zip(rest[::2], rest[1::2]))
+
+
+def watch_pages(client, domid):
+    """All pages of a list that nobody changes meanwhile."""
+    pages = []
+    index, first = 0, None
+    while True:
+        gencnt, watches = watch_page(client, domid, index)
+        first = gencnt if first is None else first
+        assert gencnt == first
+        if not watches:
+            return pages
+        pages.append(watches)
+        index += len(watches)
+
+
+def tracked_watches(client, domid):
+    return [watch for page in watch_pages(client, domid) for watch in page]
+
+
+def tracked_transactions(client, domid):
+    ids = [int(text) for text in strings(client.request(GET_DOMAIN_TRANSACTIONS, join(domid)))]
+    assert len(set(ids)) == len(ids)
+    return set(ids)
+
+
+def add_watches(client, domid, watches):
+    """ADD_DOMAIN_WATCHES: None, or the error's name."""
+    reply = ask(client, ADD_DOMAIN_WATCHES, domid, *(text for pair in watches for text in pair))
+    return None if reply == b"OK\0" else reply
+
+
+def error_of(msg):
+    """The name of the error that a message is, or None."""
+    return msg.payload.rstrip(b"\0").decode("ascii") if msg.type == ERROR else None
+
+
+def settle(host):
+    """xsproxyd has done all it could with what reached it before."""
+    for _ in range(2):
+        ask(host.dom0, GET_DOMAIN_TRANSACTIONS, 0)
+
+
+def events_until_now(guest):
+    """The events that come before the reply to a request that is sent now."""
+    guest.call(xsclient.READ, b"domid\0")
+    events = [tuple(event) for event in guest.events]
+    guest.events.clear()
+    return events

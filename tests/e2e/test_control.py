@@ -1,0 +1,520 @@
+# SPDX-License-Identifier: MIT
+"""The control socket: what it shows, what it does, and what nobody can do to it."""
+
+import json
+import os
+import pwd
+import signal
+import socket
+import stat
+import subprocess
+import sys
+
+import pytest
+
+import xsclient
+from control import Control, ControlError
+from harness import Host
+from ours import TX_LIMIT, TX_QUOTA, WATCH_LIMIT, WATCH_QUOTA, running
+
+FLAVOURS = ("C", "O")
+
+STATUS_KEYS = {"version", "pid", "uptime", "state", "xenstored", "domains", "clients", "hold_new",
+               "log_level"}
+DOMAIN_KEYS = {"domid", "state", "introduced", "session", "watches", "transactions", "requests",
+               "queued", "refusals", "last_error"}
+
+
+@pytest.fixture(params=FLAVOURS)
+def host(request):
+    with running(request.param) as running_host:
+        yield running_host
+
+
+@pytest.fixture
+def control(host):
+    with Control(host) as connection:
+        yield connection
+
+
+def domids(control):
+    return [domain["domid"] for domain in control.run("domains")["domains"]]
+
+
+# --- what it shows
+
+def test_status(host, control):
+    status = control.run("status")
+    assert set(status) == STATUS_KEYS
+    assert status["state"] == "running"
+    assert status["pid"] == host.proxy.pid
+    assert status["xenstored"] == {"name": {"C": "xenstored", "O": "oxenstored"}[host.flavour],
+                                   "pid": host.daemon.pid}
+    assert status["domains"] == 1
+    assert status["clients"] == 1
+    host.add_guest(7)
+    assert control.run("status")["domains"] == 2
+
+
+def test_status_without_xenstored():
+    with Host("C", start=False) as host:
+        host.start_proxy()
+        with Control(host) as control:
+            status = control.run("status")
+            assert (status["state"], status["xenstored"]) == ("waiting", None)
+            assert control.run("domains") == {"domains": [], "next": None}
+            for command in ("quiesce", "unquiesce", "hold", "watches", "transactions"):
+                assert control.said(command, domid=7) == "NotReady"
+            assert control.said("hold", new=True) == "NotReady"
+            assert control.said("domain", domid=7) == "NotFound"
+
+
+def test_domains(host, control):
+    guest = host.add_guest(7)
+    guest.watch("data", "t")
+    guest.start()
+    domain = control.run("domain", domid=7)
+    assert set(domain) == DOMAIN_KEYS
+    assert domain["domid"] == 7 and domain["introduced"] and domain["state"] == "running"
+    assert (domain["watches"], domain["transactions"]) == (1, 1)
+    assert (domain["requests"], domain["refusals"], domain["last_error"]) == (0, [], None)
+    assert control.run("domains")["domains"][1] == domain
+    host.dom0.release(7)
+    assert domids(control) == [0]
+    assert control.said("domain", domid=7) == "NotFound"
+
+
+def test_queued_octets_and_requests_under_way(host, control):
+    """Events of a quiesced guest wait in xsproxy."""
+    guest = host.add_guest(7)
+    guest.watch("data", "t")
+    guest.wait_watch()
+    control.run("quiesce", domid=7)
+    host.dom0.write("/local/domain/7/data", "x")
+    control.wait(lambda domain: domain["queued"] > 16, "domain", domid=7)
+    control.run("unquiesce", domid=7)
+    guest.wait_watch()
+    assert control.wait(lambda domain: not domain["queued"], "domain", domid=7)
+
+
+def test_domains_in_pages(host, control):
+    ports = host.sim.create_range(1, 140)
+    for domid, (port, gfn) in ports.items():
+        host.dom0.introduce(domid, gfn, port)
+    first = control.run("domains")
+    assert [domain["domid"] for domain in first["domains"]] == list(range(128))
+    assert first["next"] == 128
+    second = control.run("domains", index=first["next"])
+    assert [domain["domid"] for domain in second["domains"]] == list(range(128, 141))
+    assert second["next"] is None
+
+
+def test_watches(host, control):
+    guest = host.add_guest(7)
+    guest.watch("data", "t")
+    guest.watch("@releaseDomain", "r")
+    guest.watch("/local/domain/7/data", "t2")
+    reply = control.run("watches", domid=7)
+    assert [(watch["path"], watch["token"]) for watch in reply["watches"]] == [
+        ("data", "t"), ("@releaseDomain", "r"), ("/local/domain/7/data", "t2")]
+    assert reply["next"] == 3
+    assert control.run("watches", domid=7, index=3)["next"] is None
+    again = control.run("watches", domid=7, index=1)
+    assert len(again["watches"]) == 2 and again["generation"] == reply["generation"]
+    guest.unwatch("data", "t")
+    assert control.run("watches", domid=7)["generation"] != reply["generation"]
+
+
+def test_who_holds_my_watches(host, control):
+    """All of them come, page by page."""
+    guest = host.add_guest(7)
+    tokens = [f"{'x' * 300}{i}" for i in range(60)]
+    for token in tokens:
+        guest.watch("data", token)
+    found, index = [], 0
+    while index is not None:
+        page = control.run("watches", domid=7, index=index)
+        found += [watch["token"] for watch in page["watches"]]
+        index = page["next"]
+    assert found == tokens
+
+
+def test_octets_that_are_no_text(host, control):
+    guest = host.add_guest(7)
+    shown = {b"plain": "plain", "tschüß".encode(): "tschüß", b"\xff\xfe": "\\xff\\xfe",
+             b"a\x1b[2J\x7f": "a\\x1b[2J\\x7f", b"back\\slash": "back\\\\slash",
+             b"\xc0\xaf": "\\xc0\\xaf", b"\xed\xa0\x80": "\\xed\\xa0\\x80",
+             "\u20ac\U0001f600".encode(): "\u20ac\U0001f600", b"cut\xe2\x82": "cut\\xe2\\x82",
+             b"\xc2\x9b": "\\xc2\\x9b"}
+    for token in shown:
+        guest.request(xsclient.WATCH, b"data\0" + token + b"\0")
+    watches = control.run("watches", domid=7)["watches"]
+    assert [watch["token"] for watch in watches] == list(shown.values())
+
+
+def test_transactions(host, control):
+    guest = host.add_guest(7)
+    assert control.run("transactions", domid=7) == {"transactions": []}
+    ids = [guest.start(), guest.start()]
+    assert control.run("transactions", domid=7) == {"transactions": ids}
+    assert control.said("transactions", domid=8) == "NotFound"
+
+
+# --- refusals
+
+def test_refusals_are_counted_and_logged(host, control):
+    guest = host.add_guest(7)
+    quota = WATCH_QUOTA[host.flavour]
+    for i in range(WATCH_LIMIT[host.flavour]):
+        guest.watch("data", str(i))
+    for i in range(5):
+        with pytest.raises(xsclient.XsError, match=quota):
+            guest.watch("data", f"more{i}")
+    for i in range(TX_LIMIT):
+        guest.start()
+    with pytest.raises(xsclient.XsError):
+        guest.start()
+    with pytest.raises(xsclient.XsError, match="EACCES"):
+        guest.write("/local/domain/0/forbidden", "x")
+    with pytest.raises(xsclient.XsError, match="ENOENT"):
+        guest.read("nonsense")
+    domain = control.run("domain", domid=7)
+    refusals = {(entry["request"], entry["error"]): entry["count"]
+                for entry in domain["refusals"]}
+    assert refusals == {("WATCH", quota): 5, ("TRANSACTION_START", TX_QUOTA[host.flavour]): 1,
+                        ("WRITE", "EACCES"): 1}
+    assert domain["last_error"] == "WRITE: EACCES"
+    log = host.proxy.text()
+    assert log.count(f"WATCH was refused with {quota}; see xsproxyctl watches 7") == 1
+    assert log.count("xsproxyctl transactions 7") == 1
+    assert log.count("WRITE was refused with EACCES") == 1
+    assert f"d7 s{domain['session']}: " in log
+
+
+def test_toolstack_errors_are_no_refusals(host, control):
+    with pytest.raises(xsclient.XsError):
+        host.dom0.set_perms("/", "x9")
+    assert control.run("domain", domid=0)["refusals"] == []
+
+
+def test_a_fault_is_the_last_error(host, control):
+    guest = host.add_guest(7)
+    guest.send_raw(xsclient.HEADER.pack(xsclient.READ, 1, 0, 5000))
+    domain = control.wait(lambda found: found["state"] == "ended", "domain", domid=7)
+    assert "4096" in domain["last_error"]
+
+
+# --- quiesce, hold
+
+def test_quiesce_and_unquiesce(host, control):
+    guest = host.add_guest(7)
+    assert control.run("quiesce", domid=7) == {}
+    assert control.state(7) == "quiesced"
+    page = guest.page()
+    guest.push(xsclient.HEADER.pack(xsclient.READ, 9, 0, 7) + b"domid\0\0"[:7])
+    guest.notify()
+    control.run("status")
+    assert guest.req_cons == int.from_bytes(page[2048:2052], "little")
+    control.run("unquiesce", domid=7)
+    assert guest.recv_reply().req_id == 9
+    assert control.state(7) == "running"
+
+
+def test_quiesce_stays_when_its_connection_ends(host, control):
+    host.add_guest(7)
+    with Control(host) as other:
+        other.run("quiesce", domid=7)
+    assert control.state(7) == "quiesced"
+
+
+def test_a_lease_ends_with_its_connection(host, control):
+    guest = host.add_guest(7)
+    with Control(host) as other:
+        other.run("quiesce", domid=7, lease=True)
+        assert control.state(7) == "leased"
+    assert control.wait(lambda domain: domain["state"] == "running", "domain", domid=7)
+    assert guest.read("domid") == b"7"
+
+
+def test_a_lease_ends_with_the_last_of_two(host, control):
+    host.add_guest(7)
+    one, other = Control(host), Control(host)
+    one.run("quiesce", domid=7, lease=True)
+    other.run("quiesce", domid=7, lease=True)
+    one.close()
+    other.run("status")
+    assert other.state(7) == "leased"
+    other.close()
+    control.wait(lambda domain: domain["state"] == "running", "domain", domid=7)
+
+
+@pytest.mark.parametrize("by_wire", (False, True))
+def test_an_unleased_quiesce_makes_a_lease_permanent(host, control, by_wire):
+    host.add_guest(7)
+    with Control(host) as other:
+        other.run("quiesce", domid=7, lease=True)
+        if by_wire:
+            host.dom0.control("quiesce", 7)
+        else:
+            control.run("quiesce", domid=7)
+        assert control.state(7) == "quiesced"
+    control.run("status")
+    assert control.state(7) == "quiesced"
+
+
+def test_a_lease_does_not_shorten_a_quiesce(host, control):
+    host.add_guest(7)
+    control.run("quiesce", domid=7)
+    with Control(host) as other:
+        other.run("quiesce", domid=7, lease=True)
+    control.run("status")
+    assert control.state(7) == "quiesced"
+
+
+@pytest.mark.parametrize("sig", (signal.SIGKILL, signal.SIGTERM))
+def test_a_lease_ends_with_xsproxyd(host, control, sig):
+    guest = host.add_guest(7)
+    quiet = host.add_guest(8)
+    control.run("quiesce", domid=7, lease=True)
+    control.run("quiesce", domid=8)
+    host.proxy.kill(sig)
+    host.start_proxy()
+    assert guest.read("domid") == b"7"
+    with Control(host) as other:
+        assert other.wait(lambda domain: domain["state"] == "running", "domain", domid=7)
+        assert other.state(8) == "quiesced"
+        other.run("unquiesce", domid=8)
+    assert quiet.read("domid") == b"8"
+
+
+def test_quiesce_that_cannot_be(host, control):
+    guest = host.add_guest(7)
+    assert control.said("quiesce", domid=0) == "BadRequest"
+    assert control.said("quiesce", domid=9) == "NotFound"
+    # Half a request that is larger than the ring: it is taken in pieces, and never ends.
+    guest.send_raw(xsclient.HEADER.pack(xsclient.WRITE, 1, 0, 4000) + b"x" * 1500)
+    assert control.said("quiesce", domid=7) == "Busy"
+    assert control.state(7) == "running"
+
+
+def test_quiesce_is_abandoned_with_its_connection(host, control):
+    guest = host.add_guest(7)
+    guest.send_raw(xsclient.HEADER.pack(xsclient.WRITE, 1, 0, 1500) + b"data\0" + b"x" * 1000)
+    with Control(host) as other:
+        other.send("quiesce", domid=7)
+        # It waits: another connection is served meanwhile.
+        assert control.state(7) == "running"
+    guest.send_raw(b"x" * 495)
+    assert guest.recv_reply().type == xsclient.WRITE
+    assert guest.read("domid") == b"7"
+    assert control.state(7) == "running"
+
+
+def test_quiesce_of_a_domain_that_ends(host, control):
+    guest = host.add_guest(7)
+    guest.send_raw(xsclient.HEADER.pack(xsclient.WRITE, 1, 0, 1500) + b"data\0" + b"x" * 1000)
+    with Control(host) as other:
+        other.send("quiesce", domid=7)
+        assert control.state(7) == "running"
+        host.dom0.release(7)
+        with pytest.raises(ControlError, match="not introduced"):
+            other.reply()
+
+
+def test_hold(host, control):
+    control.run("hold", domid=7)
+    held = control.run("domains")["domains"][1]
+    assert held == {"domid": 7, "state": "held", "introduced": False}
+    guest = host.add_guest(7)
+    assert control.state(7) == "held"
+    guest.send(xsclient.READ, b"domid\0")
+    assert control.said("hold", domid=7) == "Exists"
+    control.run("unquiesce", domid=7)
+    assert guest.recv_reply().payload == b"7"
+    assert control.state(7) == "running"
+
+
+def test_a_hold_can_be_taken_back(host, control):
+    control.run("hold", domid=7)
+    control.run("unquiesce", domid=7)
+    assert domids(control) == [0]
+    assert control.said("unquiesce", domid=7) == "NotFound"
+    assert host.add_guest(7).read("domid") == b"7"
+
+
+def test_a_hold_ends_with_its_domain(host, control):
+    control.run("hold", domid=7)
+    host.add_guest(7)
+    host.dom0.release(7)
+    assert domids(control) == [0]
+    assert host.guest(7).domid == 7
+
+
+def test_hold_new(host, control):
+    first = host.add_guest(5)
+    control.run("hold", new=True)
+    assert control.run("status")["hold_new"] is True
+    second = host.add_guest(6)
+    second.send(xsclient.READ, b"domid\0")
+    assert (control.state(5), control.state(6)) == ("running", "held")
+    control.run("hold", new=False)
+    third = host.add_guest(7)
+    assert (first.read("domid"), third.read("domid")) == (b"5", b"7")
+    assert control.state(6) == "held"
+    control.run("unquiesce", domid=6)
+    assert second.recv_reply().payload == b"6"
+
+
+def test_holds_are_kept_across_restarts(host, control):
+    control.run("hold", domid=6)
+    control.run("hold", new=True)
+    host.proxy.kill()
+    host.start_proxy()
+    with Control(host) as other:
+        assert other.run("status")["hold_new"] is True
+        assert domids(other) == [0, 6]
+        host.add_guest(7, timeout=20)
+        assert other.state(7) == "held"
+        # dom0 is never held.
+        assert other.state(0) == "running"
+
+
+# --- the protocol
+
+def test_errors_of_form(control):
+    for line in ("", "nonsense", "[]", "7", '{"execute":7}', "{}", '{"execute":"status"',
+                 '{"execute":"status","arguments":[]}', '{"execute":"status","extra":1}',
+                 '{"execute":"status","execute":"status"}', '{"execute":"status"} x',
+                 b'{"execute":"\xff"}\n', "[" * 9000):
+        control.send_raw(line)
+        reply = control.recv()
+        assert reply["error"]["class"] == "BadRequest", line
+        assert "id" not in reply or reply["id"] is None
+    assert control.run("status")["state"] == "running"
+
+
+@pytest.mark.parametrize("command, arguments", [
+    ("status", {"domid": 7}), ("domain", {}), ("domain", {"domid": "7"}), ("domain", {"domid": -1}),
+    ("domain", {"domid": 32752}), ("domain", {"domid": 7.0}), ("domain", {"domid": None}),
+    ("domain", {"domid": 1, "index": 0}), ("watches", {"domid": 1, "index": -1}),
+    ("watches", {"domid": 1, "index": 1 << 32}), ("quiesce", {"domid": 1, "lease": 1}),
+    ("hold", {}), ("hold", {"domid": 1, "new": True}), ("hold", {"new": "yes"}),
+    ("log-level", {"level": "loud"}), ("log-level", {"level": 7}),
+])
+def test_bad_arguments(arguments, command):
+    with Host("C", start=False) as host:
+        host.start_proxy()
+        with Control(host) as control:
+            assert control.said(command, **arguments) == "BadRequest"
+            assert control.run("status")["state"] == "waiting"
+
+
+def test_unknown_command(control):
+    with pytest.raises(ControlError, match="'reboot'") as error:
+        control.run("reboot")
+    assert error.value.error_class == "CommandNotFound"
+
+
+def test_ids_come_back(control):
+    for value in (1, "x", None, [1, {"a": 2}], 1.5):
+        control.send_raw(json.dumps({"execute": "log-level", "id": value}))
+        assert control.recv()["id"] == value
+    control.send_raw('{"execute":"log-level"}')
+    assert "id" not in control.recv()
+
+
+def test_many_lines_at_once(control):
+    control.send_raw(b'{"execute":"log-level","id":1}\n' * 500)
+    assert [control.recv()["id"] for _ in range(500)] == [1] * 500
+
+
+def test_a_client_that_only_writes_gets_its_answers(host):
+    """`echo '{"execute":"status"}' | socat - UNIX-CONNECT:control`"""
+    with Control(host) as control:
+        control.send_raw('{"execute":"status"}\n{"execute":"domains"}')
+        control.sock.shutdown(socket.SHUT_WR)
+        assert "pid" in control.recv()["return"]
+        assert "domains" in control.recv()["return"]
+        assert control.ended()
+
+
+def test_log_level(host, control):
+    assert control.run("log-level") == {"level": "debug"}
+    control.run("log-level", level="error")
+    assert control.run("status")["log_level"] == "error"
+    guest = host.add_guest(7)
+    with pytest.raises(xsclient.XsError):
+        guest.write("/local/domain/0/forbidden", "x")
+    assert "forbidden" not in host.proxy.text() and "EACCES" not in host.proxy.text()
+
+
+# --- nobody is harmed
+
+def test_an_oversized_line_ends_its_connection(host, control):
+    for line in (b"x" * 70000, b'{"execute":"' + b"y" * 70000 + b'"}\n'):
+        with Control(host) as other:
+            try:
+                other.send_raw(line)
+            except (BrokenPipeError, ConnectionResetError):
+                pass
+            assert other.ended()
+    assert control.run("status")["pid"] == host.proxy.pid
+
+
+def test_a_client_that_never_reads(host, control):
+    guest = host.add_guest(7)
+    with Control(host) as other:
+        other.sock.settimeout(0)
+        sent = 0
+        with pytest.raises(BlockingIOError):
+            while sent < 1 << 24:
+                sent += other.sock.send(b'{"execute":"domains"}\n' * 100)
+        assert guest.read("domid") == b"7"
+        assert control.run("status")["pid"] == host.proxy.pid
+        with open(f"/proc/{host.proxy.pid}/status", encoding="ascii") as status:
+            rss = next(int(line.split()[1]) for line in status if line.startswith("VmRSS"))
+        assert rss < 400_000
+    assert control.run("status")["pid"] == host.proxy.pid
+
+
+def test_a_hundred_idle_clients(host):
+    with Control(host) as leased:
+        guest = host.add_guest(7)
+        leased.run("quiesce", domid=7, lease=True)
+        idle = [Control(host) for _ in range(100)]
+        with Control(host) as control:
+            assert control.state(7) == "leased"
+        for client in idle:
+            client.close()
+        # Who holds a lease is not turned away.
+        leased.run("unquiesce", domid=7)
+        assert guest.read("domid") == b"7"
+
+
+def test_only_root_gets_in(host):
+    path = host.run_dir / "control"
+    assert stat.S_IMODE(os.stat(path).st_mode) == 0o600
+    assert stat.S_IMODE(os.stat(host.run_dir).st_mode) == 0o700
+    if os.getuid() != 0:
+        pytest.skip("only root can become somebody else")
+    # Even with a path that lets them through: the peer is looked at.
+    nobody = pwd.getpwnam("nobody").pw_uid
+    script = ("import os, socket, sys\n"
+              "s = socket.socket(socket.AF_UNIX)\n"
+              "d = os.open(sys.argv[1], os.O_PATH)\n"
+              f"os.chmod(sys.argv[1], 0o666)\n"
+              f"os.setresuid({nobody}, {nobody}, {nobody})\n"
+              "try:\n"
+              "    s.connect(f'/proc/self/fd/{d}')\n"
+              "    s.sendall(b'{\"execute\":\"status\"}\\n')\n"
+              "    print(s.recv(100))\n"
+              "except OSError as err:\n"
+              "    print(err)\n")
+    done = subprocess.run([sys.executable, "-c", script, path], capture_output=True, text=True,
+                          check=True)
+    assert "return" not in done.stdout
+    assert done.stdout.strip() in ("b''", "[Errno 32] Broken pipe",
+                                   "[Errno 104] Connection reset by peer")
+    with Control(host) as control:
+        control.run("status")
+    assert "another user on the control socket" in host.proxy.text()

@@ -1,0 +1,237 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Pages for what does not fit a ledger: handed out once, never page 0, given back, claimed by
+ * number after a restart; a shared pool's memory lies in the arena and goes back to the system.
+ */
+#include <errno.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include <cmocka.h>
+
+#include "proxy/pool.h"
+
+#define MAX  40u
+#define MANY 300u /* more than are kept warm */
+
+static void private_pages_are_ours_alone(void **state)
+{
+	bool seen[MAX + 1] = { false };
+	struct pool *pool;
+
+	(void)state;
+	assert_int_equal(pool_new_private(&pool, MAX), 0);
+	for (uint32_t i = 0; i < MAX; i++) {
+		uint32_t page = pool_alloc(pool);
+
+		assert_in_range(page, 1, MAX);
+		assert_false(seen[page]);
+		seen[page] = true;
+		memset(pool_page(pool, page), (int)page, POOL_PAGE);
+	}
+	assert_int_equal(pool_alloc(pool), 0);
+	for (uint32_t page = 1; page <= MAX; page++) {
+		const uint8_t *octets = pool_page(pool, page);
+
+		assert_int_equal(octets[0], page);
+		assert_int_equal(octets[POOL_PAGE - 1], page);
+	}
+	pool_release(pool, 7);
+	pool_release(pool, 31);
+	assert_int_equal(pool_alloc(pool) + pool_alloc(pool), 7 + 31);
+	assert_int_equal(pool_alloc(pool), 0);
+	assert_null(pool_free(pool));
+	assert_null(pool_free(NULL));
+}
+
+static void private_pages_cannot_be_claimed(void **state)
+{
+	struct pool *pool;
+
+	(void)state;
+	assert_int_equal(pool_new_private(&pool, MAX), 0);
+	assert_int_equal(pool_claim(pool, 1), -EINVAL);
+	pool_release(pool, 0);
+	pool_free(pool);
+}
+
+static void private_pool_frees_what_is_cold(void **state)
+{
+	uint32_t page[MANY];
+	struct pool *pool;
+
+	(void)state;
+	assert_int_equal(pool_new_private(&pool, MANY), 0);
+	for (int round = 0; round < 2; round++) {
+		for (uint32_t i = 0; i < MANY; i++) {
+			page[i] = pool_alloc(pool);
+			assert_int_not_equal(page[i], 0);
+			memset(pool_page(pool, page[i]), 1, POOL_PAGE);
+		}
+		assert_int_equal(pool_alloc(pool), 0);
+		for (uint32_t i = 0; i < MANY; i++)
+			pool_release(pool, page[i]);
+	}
+	pool_free(pool);
+}
+
+/* --- over an arena */
+
+struct bed {
+	struct arena arena;
+	struct pool *pool;
+};
+
+static int setup(void **state)
+{
+	static struct bed bed;
+
+	assert_int_equal(arena_create(&bed.arena, ARENA_FLAVOUR_C), 0);
+	assert_int_equal(pool_new_shared(&bed.pool, &bed.arena), 0);
+	*state = &bed;
+	return 0;
+}
+
+static int teardown(void **state)
+{
+	struct bed *bed = *state;
+
+	pool_free(bed->pool);
+	arena_close(&bed->arena);
+	return 0;
+}
+
+static long long octets_of(const struct arena *arena)
+{
+	struct stat st;
+
+	assert_int_equal(fstat(arena->fd, &st), 0);
+	return st.st_blocks * 512;
+}
+
+static void shared_pages_are_extents(void **state)
+{
+	struct bed *bed = *state;
+	long long before = octets_of(&bed->arena);
+	uint32_t a = pool_alloc(bed->pool), b = pool_alloc(bed->pool);
+
+	assert_true(a && b && a != b && a < ARENA_EXTENTS && b < ARENA_EXTENTS);
+	assert_ptr_equal(pool_page(bed->pool, a), bed->arena.base + arena_extent_off(a));
+	assert_ptr_equal(pool_page(bed->pool, b), bed->arena.base + arena_extent_off(b));
+	/* The memory is there before it is used, so no write can fail. */
+	assert_int_equal(octets_of(&bed->arena) - before, 2 * POOL_PAGE);
+	memset(pool_page(bed->pool, a), 1, POOL_PAGE);
+}
+
+static void warm_memory_is_limited(void **state)
+{
+	struct bed *bed = *state;
+	long long before = octets_of(&bed->arena), kept;
+	uint32_t page[MANY];
+
+	for (uint32_t i = 0; i < MANY; i++)
+		page[i] = pool_alloc(bed->pool);
+	assert_int_equal(octets_of(&bed->arena) - before, MANY * POOL_PAGE);
+	for (uint32_t i = 0; i < MANY; i++)
+		pool_release(bed->pool, page[i]);
+	kept = octets_of(&bed->arena) - before;
+	assert_true(kept > 0 && kept < MANY * POOL_PAGE);
+	/* What is kept is used first. */
+	for (uint32_t i = 0; i < kept / POOL_PAGE; i++)
+		assert_int_not_equal(pool_alloc(bed->pool), 0);
+	assert_int_equal(octets_of(&bed->arena) - before, kept);
+	assert_int_not_equal(pool_alloc(bed->pool), 0);
+	assert_int_equal(octets_of(&bed->arena) - before, kept + POOL_PAGE);
+}
+
+static void claimed_pages_are_used(void **state)
+{
+	struct bed *bed = *state;
+
+	assert_int_equal(pool_claim(bed->pool, 0), -EINVAL);
+	assert_int_equal(pool_claim(bed->pool, ARENA_EXTENTS), -EINVAL);
+	assert_int_equal(pool_claim(bed->pool, UINT32_MAX), -EINVAL);
+	assert_int_equal(pool_claim(bed->pool, ARENA_EXTENTS - 1), 0);
+	assert_int_equal(pool_claim(bed->pool, ARENA_EXTENTS - 1), -EBUSY);
+	assert_int_equal(pool_claim(bed->pool, 1), 0);
+	assert_int_equal(pool_claim(bed->pool, 2), 0);
+	for (int i = 0; i < 5; i++)
+		assert_true(pool_alloc(bed->pool) > 2);
+	pool_release(bed->pool, 2);
+	assert_int_equal(pool_alloc(bed->pool), 2);
+}
+
+static void a_warm_page_can_be_claimed(void **state)
+{
+	struct bed *bed = *state;
+	long long before = octets_of(&bed->arena);
+	uint32_t a = pool_alloc(bed->pool), b = pool_alloc(bed->pool);
+
+	pool_release(bed->pool, a);
+	pool_release(bed->pool, b);
+	assert_int_equal(pool_claim(bed->pool, a), 0);
+	assert_int_equal(pool_alloc(bed->pool), b);
+	assert_int_equal(octets_of(&bed->arena) - before, 2 * POOL_PAGE);
+	assert_int_not_equal(pool_alloc(bed->pool), 0);
+	assert_int_equal(octets_of(&bed->arena) - before, 3 * POOL_PAGE);
+}
+
+/* Another process sees the octets under the same number. */
+static void a_page_outlives_the_pool(void **state)
+{
+	struct bed *bed = *state;
+	uint32_t page = pool_alloc(bed->pool);
+
+	strcpy(pool_page(bed->pool, page), "octets");
+	bed->pool = pool_free(bed->pool);
+	assert_int_equal(pool_new_shared(&bed->pool, &bed->arena), 0);
+	assert_int_equal(pool_claim(bed->pool, page), 0);
+	assert_string_equal(pool_page(bed->pool, page), "octets");
+}
+
+static void without_memory_there_is_no_page(void **state)
+{
+	struct bed *bed = *state;
+	struct arena broken = bed->arena;
+	struct pool *pool;
+
+	broken.fd = -1; /* so that fallocate fails */
+	assert_int_equal(pool_new_shared(&pool, &broken), 0);
+	assert_int_equal(pool_alloc(pool), 0);
+	assert_int_equal(pool_alloc(pool), 0);
+	pool_free(pool);
+}
+
+static void the_pool_is_capped(void **state)
+{
+	struct bed *bed = *state;
+	uint32_t page = pool_alloc(bed->pool);
+
+	for (uint32_t i = 1; i < ARENA_EXTENTS; i++)
+		assert_int_equal(pool_claim(bed->pool, i), i == page ? -EBUSY : 0);
+	assert_int_equal(pool_alloc(bed->pool), 0);
+	pool_release(bed->pool, 12345);
+	assert_int_equal(pool_alloc(bed->pool), 12345);
+}
+
+int main(void)
+{
+	static const struct CMUnitTest tests[] = {
+		cmocka_unit_test(private_pages_are_ours_alone),
+		cmocka_unit_test(private_pages_cannot_be_claimed),
+		cmocka_unit_test(private_pool_frees_what_is_cold),
+		cmocka_unit_test_setup_teardown(shared_pages_are_extents, setup, teardown),
+		cmocka_unit_test_setup_teardown(warm_memory_is_limited, setup, teardown),
+		cmocka_unit_test_setup_teardown(claimed_pages_are_used, setup, teardown),
+		cmocka_unit_test_setup_teardown(a_warm_page_can_be_claimed, setup, teardown),
+		cmocka_unit_test_setup_teardown(a_page_outlives_the_pool, setup, teardown),
+		cmocka_unit_test_setup_teardown(without_memory_there_is_no_page, setup, teardown),
+		cmocka_unit_test_setup_teardown(the_pool_is_capped, setup, teardown),
+	};
+
+	return cmocka_run_group_tests_name("pool", tests, NULL, NULL);
+}

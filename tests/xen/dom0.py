@@ -1,0 +1,120 @@
+# SPDX-License-Identifier: MIT
+"""dom0 behind xsproxy on a booted machine, and the guests in it."""
+
+import re
+import time
+
+import machine
+from machine import LIMITS, Failure, OutOfTime
+
+PROXY_CONFIG = "[xsproxy]\n[quiesce]\ntimeout = 30s\n[log]\nlevel = debug\n"
+
+
+class Dom0:
+    """Starts xsproxyd and the daemon @upstream behind it, as the package's units would."""
+
+    def __init__(self, booted, upstream):
+        self.machine = booted
+        self.upstream = upstream
+        self.run = booted.run
+        self.wait = booted.wait
+        self._guests = 0
+
+    def start_store(self):
+        self.run(f"printf {PROXY_CONFIG!r} >/etc/xsproxy/xsproxy.conf;"
+                 "setsid xsproxyd --config /etc/xsproxy/xsproxy.conf </dev/null"
+                 " >/var/log/xen/xsproxyd 2>&1 & echo $! >/run/xsproxyd.pid")
+        self.run(f"XSPROXY_XENSTORED=/usr/lib/xen-4.17/bin/{self.upstream}"
+                 " /usr/libexec/xsproxy/xenstored --pid-file /run/xenstored.pid"
+                 " >/var/log/xen/xenstored 2>&1", "store up")
+        self.wait("xenstore-exists /", "store up")
+        self.run("xen-init-dom0 && xenconsoled --log=guest", "store up")
+
+    def guest(self, **config):
+        """Creates a guest and waits until its init takes commands."""
+        self._guests += 1
+        guest = Guest(self, f"g{self._guests}", **config)
+        guest.create()
+        guest.wait_up()
+        return guest
+
+    def domains(self):
+        """What `xl list` shows: name -> domid, without dom0."""
+        lines = self.run("xl list").splitlines()[1:]
+        return {line.split()[0]: int(line.split()[1]) for line in lines if line.split()[1] != "0"}
+
+    def read(self, path):
+        return self.run(f"xenstore-read {path}").rstrip("\n")
+
+    def control(self, *words):
+        """A request to xsproxy by the stock tool."""
+        return self.run(f"xenstore-control {' '.join(str(word) for word in words)}").splitlines()
+
+    def wait_gone(self, domid):
+        """Until nothing is left of the domain: not as a zombie, not in the store, no grant or port."""
+        self.wait(f"xl list >/tmp/list; ! grep -E '^(\\(null\\)| *[^ ]+ +{domid} )' /tmp/list",
+                  "guest down", f"d{domid} to leave xl list")
+        self.wait(f"xenstore-ls /local/domain >/tmp/ls; ! grep '^{domid} = ' /tmp/ls",
+                  "guest down", f"d{domid} to leave the store")
+        self.wait(f"lsevtchn 0 >/tmp/ports; ! grep 'Remote Domain {domid},' /tmp/ports",
+                  "guest down", f"dom0's event channels of d{domid} to be closed")
+        self.wait("! grep -l /dev/xen/gntdev /proc/[0-9]*/maps", "guest down",
+                  "the mappings of grants to go")
+
+
+class Guest:
+    """A Linux guest without devices, by `xl`, that takes commands on its console."""
+
+    def __init__(self, dom0, name, kind="pv", memory=88, extra=""):
+        self.dom0 = dom0
+        self.name = name
+        self.domid = None
+        self.config = (f'name="{name}"\ntype="{kind}"\nmemory={memory}\nvcpus=1\n'
+                       'kernel="/guest/vmlinux"\nramdisk="/guest/initramfs"\n'
+                       'extra="console=hvc0 rdinit=/init quiet mitigations=off"\n' + extra)
+        self._marks = 0
+
+    @property
+    def console(self):
+        """What it wrote on its console."""
+        log = self.dom0.machine.log / "console" / f"guest-{self.name}.log"
+        return log.read_text(errors="replace") if log.exists() else ""
+
+    def create(self):
+        self.dom0.run(f"cat >/tmp/{self.name}.cfg <<'END'\n{self.config}END\n"
+                      f"xl create -q /tmp/{self.name}.cfg", "guest up")
+        self.domid = self.dom0.domains()[self.name]
+
+    def wait_up(self):
+        self._wait_console("GUEST-UP", "guest up")
+
+    def run(self, command, stage="command", check=True):
+        """What @command prints in the guest."""
+        self._marks += 1
+        mark = f"@m{self._marks}:"
+        before = len(self.console)
+        self.dom0.run(f"printf '%s\\n' {machine.shlex.quote(f'm{self._marks} {command}')}"
+                      f" >$(xenstore-read /local/domain/{self.domid}/console/tty)")
+        text = self._wait_console(mark + r"(\d+)\n", stage, before)
+        status = int(re.search(mark + r"(\d+)\n", text).group(1))
+        text = text[:text.index(mark)]
+        if check and status:
+            raise Failure(f"in {self.name}: '{command}' ended with {status}:\n{text}")
+        return text
+
+    def shutdown(self):
+        self.dom0.run(f"xl shutdown -w {self.name}", "guest down")
+
+    def destroy(self):
+        self.dom0.run(f"xl destroy {self.name}", "guest down")
+
+    def path(self, name=""):
+        return f"/local/domain/{self.domid}/{name}".rstrip("/")
+
+    def _wait_console(self, pattern, stage, start=0):
+        deadline = time.monotonic() + LIMITS[stage]
+        while not re.search(pattern, self.console[start:]):
+            if time.monotonic() > deadline:
+                raise OutOfTime(stage, LIMITS[stage], f"{self.name}'s console:\n{self.console}")
+            time.sleep(0.1)
+        return self.console[start:]

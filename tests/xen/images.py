@@ -1,0 +1,185 @@
+# SPDX-License-Identifier: MIT
+"""Makes what QEMU boots: Xen, a kernel for dom0 and guests, dom0's initramfs and the guests'.
+
+The kernel's and the hypervisor's package are downloaded and unpacked once, below build/xen/; they
+are not installed, so this machine's boot loader never hears of them. The initramfses are made
+anew each time from the programs of this machine and of this checkout.
+"""
+
+import gzip
+import lzma
+import os
+import pathlib
+import re
+import shutil
+import subprocess
+
+from cpio import Initramfs, libraries
+
+HERE = pathlib.Path(__file__).resolve().parent
+REPOSITORY = HERE.parent.parent
+BUILD = pathlib.Path(os.environ.get("XSPROXY_BUILD", REPOSITORY / "build")).resolve()
+WORK = REPOSITORY / "build" / "xen"
+
+HYPERVISOR = "xen-hypervisor-4.17-amd64"
+XEN_BIN = pathlib.Path("/usr/lib/xen-4.17/bin")
+XEN_TOOLS = ("xl xenstored oxenstored xenconsoled xen-init-dom0 libxl-save-helper xenstore-control"
+             " lsevtchn").split()
+STORE_TOOLS = "read write list ls exists rm watch".split()
+DOM0_MODULES = ("xen-evtchn xen-privcmd xen-gntdev xen-gntalloc xenfs virtio_pci virtio_console"
+                " 9pnet_virtio 9p xen-netback").split()
+GUEST_MODULES = ["xen-netfront"]
+
+PRODUCT = {  # where the package puts them
+    BUILD / "xsproxyd": "/usr/sbin/xsproxyd",
+    BUILD / "xsproxyctl": "/usr/sbin/xsproxyctl",
+    BUILD / "libxsproxy-bridge.so": "/usr/lib/xsproxy/libxsproxy-bridge.so",
+    REPOSITORY / "systemd/xenstored-wrapper": "/usr/libexec/xsproxy/xenstored",
+}
+
+
+def output(*command, **kwargs):
+    return subprocess.run([str(word) for word in command], check=True, stdout=subprocess.PIPE,
+                          text=True, **kwargs).stdout
+
+
+def kernel_package():
+    """The package that linux-image-amd64 depends on now."""
+    found = re.search(r"Depends: (linux-image-[0-9]\S+)",
+                      output("apt-cache", "depends", "linux-image-amd64"))
+    if not found:
+        raise SystemExit("check-xen: no linux-image-amd64 in the package lists: apt-get update")
+    return found.group(1)
+
+
+def download(package, directory):
+    """The .deb of @package, from the cache or from Debian."""
+    version = output("apt-cache", "show", "--no-all-versions", package)
+    version = re.search(r"(?m)^Version: (\S+)", version).group(1).replace(":", "%3a")
+    deb = directory / f"{package}_{version}_amd64.deb"
+    if not deb.exists():
+        directory.mkdir(parents=True, exist_ok=True)
+        output("apt-get", "-q", "-o", "APT::Sandbox::User=root", "download", package,
+               cwd=directory)
+    return deb
+
+
+def unpack(deb, into):
+    """Unpacks @deb below @into unless that was done; returns the directory."""
+    root = into / deb.stem
+    if not root.exists():
+        for old in into.glob(deb.name.split("_")[0] + "_*"):
+            shutil.rmtree(old)
+        part = into / "part"
+        shutil.rmtree(part, ignore_errors=True)
+        part.mkdir(parents=True)
+        output("dpkg-deb", "-x", deb, part)
+        part.rename(root)
+    return root
+
+
+def unpacked_kernel(image):
+    """The ELF image in the bzImage @image: decompressing it under emulation takes 10 s a boot."""
+    data = image.read_bytes()
+    return lzma.LZMADecompressor().decompress(data[data.index(b"\xfd7zXZ\0"):])
+
+
+def modules(tree, names):
+    """The files of the modules @names and of those that they need, in the order of loading."""
+    files = {path.name.split(".ko")[0].replace("-", "_"): path
+             for path in tree.glob("lib/modules/*/kernel/**/*.ko")}
+    order = []
+
+    def add(name):
+        if name not in files:
+            return  # built in
+        found = re.search(rb"\0depends=([^\0]*)\0", b"\0" + files[name].read_bytes())
+        for needed in filter(None, (found.group(1) if found else b"").decode().split(",")):
+            add(needed.replace("-", "_"))
+        if files[name] not in order:
+            order.append(files[name])
+
+    for name in names:
+        if name.replace("-", "_") not in files:
+            raise SystemExit(f"check-xen: the kernel has no module {name}")
+        add(name.replace("-", "_"))
+    return order
+
+
+def busybox(image):
+    image.file("/bin/busybox", "/usr/bin/busybox")
+    for applet in output("/bin/busybox", "--list").split():
+        if applet != "busybox":
+            image.symlink(f"usr/bin/{applet}", "busybox")
+
+
+def add_modules(image, tree, names):
+    for number, path in enumerate(modules(tree, names)):
+        image.file(path, f"/usr/lib/modules/{number:02}-{path.name}")
+
+
+def dom0_initramfs(kernel_tree, guest_files, path):
+    image = Initramfs()
+    image.directory("proc", "sys", "dev", "run", "tmp", "root", "var/lib/xen", "var/log/xen",
+                    "var/lib/xenstored", "etc/xen/scripts")
+    image.directory("etc/xsproxy")
+    image.symlink("var/run", "/run")
+    image.symlink("var/lock", "/run/lock")
+    image.text("etc/passwd", "root:x:0:0::/root:/bin/sh\n")
+    image.text("etc/group", "root:x:0:\n")
+    image.file("/etc/xen/oxenstored.conf")
+    image.text("etc/xen/xl.conf", 'lockfile="/run/lock/xl"\nautoballoon="off"\n')
+    busybox(image)
+    image.program("/bin/bash", "/usr/bin/bash")
+    for tool in XEN_TOOLS:
+        image.program(XEN_BIN / tool)
+    for tool in STORE_TOOLS:
+        image.program(f"/usr/bin/xenstore-{tool}")
+    for library in libraries("/bin/bash"):  # what pthread_cancel() loads lies beside libc
+        if library.endswith("/libc.so.6"):
+            image.file(library.replace("libc.so.6", "libgcc_s.so.1"))
+    for built, installed in PRODUCT.items():
+        if built.exists():
+            image.program(built, installed)
+    image.file(WORK / "xs", "/usr/bin/xs")
+    for source, name in guest_files.items():
+        image.file(source, f"/guest/{name}")
+    add_modules(image, kernel_tree, DOM0_MODULES)
+    image.file(HERE / "vif-script", "/etc/xen/scripts/vif-script")
+    image.file(HERE / "dom0-init", "/init")
+    image.write(path)
+
+
+def guest_initramfs(kernel_tree, path):
+    image = Initramfs()
+    image.directory("proc", "sys", "dev", "tmp")
+    image.file("/bin/busybox", "/usr/bin/busybox")
+    for name in "poweroff", "reboot":  # what the kernel runs when told by control/shutdown
+        image.text(f"usr/sbin/{name}", f"#!/bin/busybox sh\n/bin/busybox {name} -f\n", 0o755)
+    image.file(WORK / "xs", "/usr/bin/xs")
+    add_modules(image, kernel_tree, GUEST_MODULES)
+    image.file(HERE / "guest-init", "/init")
+    image.write(path)
+
+
+def prepare():
+    """Makes everything in WORK; returns the paths of Xen, the kernel and dom0's initramfs."""
+    WORK.mkdir(parents=True, exist_ok=True)
+    debs = WORK / "debs"
+    kernel_tree = unpack(download(kernel_package(), debs), WORK / "tree")
+    xen_tree = unpack(download(HYPERVISOR, debs), WORK / "tree")
+
+    vmlinux = kernel_tree / "vmlinux"
+    if not vmlinux.exists():
+        vmlinux.with_suffix(".part").write_bytes(
+            unpacked_kernel(next(kernel_tree.glob("boot/vmlinuz-*"))))
+        vmlinux.with_suffix(".part").rename(vmlinux)
+    xen = WORK / "xen"
+    xen.write_bytes(gzip.decompress(next(xen_tree.glob("boot/xen-4.17-amd64.gz")).read_bytes()))
+
+    output(os.environ.get("CC", "gcc"), "-std=gnu17", "-O2", "-g", "-Wall", "-Wextra", "-static",
+           "-o", WORK / "xs", HERE / "xs.c")
+    guest_initramfs(kernel_tree, WORK / "guest.cpio")
+    dom0_initramfs(kernel_tree, {WORK / "guest.cpio": "initramfs", vmlinux: "vmlinux"},
+                   WORK / "dom0.cpio")
+    return xen, vmlinux, WORK / "dom0.cpio"

@@ -1,0 +1,112 @@
+# SPDX-License-Identifier: MIT
+"""The emulated machine: QEMU without KVM, and commands in its dom0 over a virtio serial port."""
+
+import contextlib
+import os
+import select
+import shlex
+import shutil
+import socket
+import subprocess
+import time
+
+XEN_ARGS = ("console=com1 loglvl=warning guest_loglvl=warning spec-ctrl=no xpti=no bootscrub=0"
+            " dom0_mem=512M,max:512M")
+DOM0_ARGS = "console=hvc0 rdinit=/init quiet mitigations=off tsc=unstable"
+
+# Seconds. Emulation is slow and the machine is shared: measured are 10 to 35 s for each of these.
+LIMITS = {"dom0 up": 150, "store up": 90, "guest up": 150, "guest down": 90, "command": 90}
+
+
+class Failure(Exception):
+    """A check that failed."""
+
+
+class OutOfTime(Failure):
+    """A stage that ran out of its time."""
+
+    def __init__(self, stage, limit, what=""):
+        super().__init__(f"stage '{stage}' ran out of its {limit} s" + (f": {what}" if what else ""))
+        self.stage = stage
+
+
+class Gone(Failure):
+    """QEMU ended, or dom0's end of the commands."""
+
+
+class Machine:
+    """A machine with Xen and a dom0 that takes commands; its logs are files below @log."""
+
+    def __init__(self, images, log):
+        self.log = log
+        shutil.rmtree(log, ignore_errors=True)
+        log.mkdir(parents=True)
+        ours, theirs = socket.socketpair()
+        self._channel = ours
+        self._pending = b""
+        self._marks = 0
+        xen, kernel, initramfs = images
+        with theirs, open(log / "qemu", "wb") as qemu_log:
+            self.qemu = subprocess.Popen(
+                ["qemu-system-x86_64", "-accel", "tcg,thread=multi", "-cpu", "qemu64,+svm,+npt",
+                 "-m", os.environ.get("XEN_MEM", "2G"), "-smp", "2", "-nodefaults", "-vga", "none",
+                 "-display", "none", "-monitor", "none", "-no-reboot",
+                 "-serial", f"file:{log}/serial",
+                 "-kernel", xen, "-append", XEN_ARGS,
+                 "-initrd", f"{kernel} {DOM0_ARGS},{initramfs}",
+                 "-device", "virtio-serial-pci",
+                 "-chardev", f"socket,id=commands,fd={theirs.fileno()}",
+                 "-device", "virtserialport,chardev=commands,name=commands",
+                 "-virtfs", f"local,path={log},mount_tag=log,security_model=none"],
+                stdin=subprocess.DEVNULL, stdout=qemu_log, stderr=qemu_log,
+                pass_fds=[theirs.fileno()])
+
+    def wait_dom0(self):
+        self._read_until(b"READY\n", "dom0 up", LIMITS["dom0 up"])
+
+    def close(self):
+        self.qemu.kill()
+        self.qemu.wait()
+        self._channel.close()
+
+    def run(self, command, stage="command", check=True, limit=None):
+        """What @command, for bash in dom0, prints; with its status if not to be checked."""
+        limit = limit or LIMITS[stage]
+        self._marks += 1
+        mark = f"@{self._marks}@"
+        line = (f"timeout -s KILL {limit} bash -c {shlex.quote(command)} </dev/null 2>&1;"
+                f" echo {mark}$?\n")
+        with contextlib.suppress(BrokenPipeError):
+            self._channel.sendall(line.encode())
+        text = self._read_until(mark.encode(), stage, limit + 30)
+        status = int(self._read_until(b"\n", stage, 30))
+        text = text.decode(errors="replace")
+        if not check:
+            return text, status
+        if status == 137:
+            raise OutOfTime(stage, limit, f"{command}\n{text}")
+        if status:
+            raise Failure(f"'{command}' ended with {status}:\n{text}")
+        return text
+
+    def wait(self, command, stage, what=None):
+        """Repeats @command until it succeeds, all in dom0; what the last one printed."""
+        limit = LIMITS[stage]
+        loop = f"while ! out=$({command}); do usleep 100000; done; printf %s \"$out\""
+        try:
+            return self.run(loop, stage)
+        except OutOfTime:
+            last, _ = self.run(command, check=False)
+            raise OutOfTime(stage, limit, f"{what or command}; last seen:\n{last}") from None
+
+    def _read_until(self, end, stage, limit):
+        deadline = time.monotonic() + limit
+        while end not in self._pending:
+            if not select.select([self._channel], [], [], max(0, deadline - time.monotonic()))[0]:
+                raise OutOfTime(stage, limit)
+            data = self._channel.recv(65536)
+            if not data:
+                raise Gone(f"QEMU ended in stage '{stage}'")
+            self._pending += data
+        found, self._pending = self._pending.split(end, 1)
+        return found
