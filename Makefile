@@ -49,7 +49,7 @@ pic = $(patsubst %.c,$(BUILD)/pic/%.o,$(1))
 
 PROGRAMS := $(BUILD)/xsproxyd $(BUILD)/libxsproxy-bridge.so $(BUILD)/xenstored-wrapper
 PROGRAMS += $(if $(CTL_SRC),$(BUILD)/xsproxyctl)
-SIM := $(BUILD)/libxensim.so $(BUILD)/xensim $(BUILD)/xsguest $(BUILD)/libxsguest.so $(BUILD)/xsload
+SIM := $(BUILD)/libxensim.so $(BUILD)/xensim $(BUILD)/xsguest $(BUILD)/libxsguest.so $(BUILD)/xsload $(BUILD)/xsstress
 UNIT := $(patsubst tests/unit/%.c,$(BUILD)/unit/%,$(UNIT_SRC))
 
 .PHONY: all demo check e2e unit fuzz bench lint install clean deps help
@@ -105,6 +105,10 @@ $(BUILD)/libxsguest.so: $(call pic,tests/sim/guest.c $(SIM_COMMON))
 	$(Q)$(CC) -shared -o $@ $^ $(LDFLAGS)
 
 $(BUILD)/xensim: $(call objs,tests/sim/xensim.c $(SIM_COMMON))
+	$(call say,LD,$@)
+	$(Q)$(CC) $(SAN_LINK) -o $@ $^ $(LDFLAGS)
+
+$(BUILD)/xsstress: $(call objs,tests/kill/stress.c tests/sim/guest.c $(SIM_COMMON))
 	$(call say,LD,$@)
 	$(Q)$(CC) $(SAN_LINK) -o $@ $^ $(LDFLAGS)
 

@@ -22,8 +22,8 @@
 struct export
 {
 	const struct export_options *options;
-	const struct interrupt *interrupt;
 	const struct report *report;
+	struct interrupt interrupt;
 	struct output *output;
 	struct wire *wire;
 	bool ours; /* we have quiesced it */
@@ -44,13 +44,13 @@ static int export_connect(struct export *ex)
 	if (r)
 		return fail(ex, r, "cannot connect to %s: %s; is xsproxyd running?",
 			    ex->options->socket, report_reason(r));
-	wire_set_patience(ex->wire, ex->interrupt, -1);
+	wire_set_patience(ex->wire, &ex->interrupt, -1);
 	return 0;
 }
 
 static int export_open(struct export *ex)
 {
-	int r = output_open(&ex->output, ex->options->file, ex->interrupt);
+	int r = output_open(&ex->output, ex->options->file, &ex->interrupt);
 
 	if (r)
 		return fail(ex, r, "cannot write %s: %s",
@@ -209,8 +209,11 @@ static int export_resume(struct export *ex)
 
 static int export_run(struct export *ex)
 {
-	int r = export_connect(ex);
+	int r = interrupt_catch(&ex->interrupt);
 
+	if (r)
+		return fail(ex, r, "cannot catch signals: %s", report_reason(r));
+	r = export_connect(ex);
 	if (!r)
 		r = export_open(ex);
 	if (!r)
@@ -228,10 +231,9 @@ static int export_run(struct export *ex)
 	return r;
 }
 
-int export_domain(const struct export_options *options, const struct interrupt *interrupt,
-		  const struct report *report)
+int export_domain(const struct export_options *options, const struct report *report)
 {
-	struct export ex = { .options = options, .interrupt = interrupt, .report = report };
+	struct export ex = { .options = options, .report = report };
 	int r = export_run(&ex);
 
 	walk_free(ex.walk);

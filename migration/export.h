@@ -18,7 +18,6 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "migration/interrupt.h"
 #include "migration/report.h"
 
 struct export_options {
@@ -31,15 +30,12 @@ struct export_options {
 };
 
 /*
- * Export a domain (issue "A running guest's Xenstore session moves ...", protocol.md "Migration
- * stream").
+ * Export a domain (protocol.md, "Migration stream"). Signals are caught as interrupt.h says.
  *
- * @interrupt: see interrupt_poll()
  * @report: told about failures, a line each, and about nodes that kept changing
  *
  * Returns 0, or a negative errno, which has been reported.
  */
-int export_domain(const struct export_options *options, const struct interrupt *interrupt,
-		  const struct report *report);
+int export_domain(const struct export_options *options, const struct report *report);
 
 #endif

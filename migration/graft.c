@@ -4,8 +4,10 @@
  */
 #include "migration/graft.h"
 
+#include "migration/edits.h"
 #include "migration/nodes.h"
 #include "migration/pathset.h"
+#include "migration/stream.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -13,15 +15,13 @@
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
-#include <xen/io/xs_wire.h>
 
-#define BACKLOG	      1024		   /* nodes asked for at a time */
-#define NODE_REQUESTS 2			   /* for a node that is written */
-#define OLD_MAX	      ((uint64_t)16 << 30) /* octets; in a file, like the stream */
+#define BACKLOG 1024			/* nodes asked for at a time */
+#define OLD_MAX ((uint64_t)16 << 30)	/* octets; in a file, like the stream */
+#define WHY_MAX (REPORT_OCTETS_MAX * 2) /* of a reason */
 
 struct graft {
-	struct stream_reader *reader;
-	struct confine *confine;
+	struct intake *intake;
 	const struct report *report;
 	bool applied;
 
@@ -31,12 +31,9 @@ struct graft {
 	struct stream_reader *old_reader; /* once it is needed */
 
 	/* This try */
-	struct wire *wire;
-	uint32_t tx_id;
+	struct edits edits;
 	struct nodes *nodes;
-	const char *verb;		/* what could not be done... */
-	char failed[REPORT_OCTETS_MAX]; /* ...to which node... */
-	uint64_t failed_record;		/* ...until its name is known */
+	char why[WHY_MAX]; /* it failed, if a node is to blame */
 };
 
 enum tag {
@@ -44,57 +41,46 @@ enum tag {
 	TAG_PARENT, /* of one, and not in the stream itself */
 };
 
-/* --- the stream's nodes */
+/* --- transactions */
 
-/* The next node, as it is here; @in gets it as in the stream, if not NULL. Returns as the reader.
- */
-static int next_node(struct graft *graft, struct record *in, struct record *out)
+static int fail_read(struct graft *graft, int err, const struct node *node)
 {
-	struct record rec;
-	int r;
+	char path[REPORT_OCTETS_MAX];
 
-	do
-		r = stream_reader_next(graft->reader, &rec);
-	while (r > 0 && rec.kind != RECORD_NODE);
-	if (r <= 0)
-		return r;
-	if (in)
-		*in = rec;
-	r = confine_record(graft->confine, &rec, out, NULL);
-	return r ? r : 1;
-}
-
-static int fail_at(struct graft *graft, int err, const char *verb, const char *path, size_t len)
-{
-	graft->verb = verb;
-	report_octets(graft->failed, path, len);
+	report_octets(path, node->path, node->path_len);
+	if (err == -ENOENT)
+		snprintf(graft->why, sizeof(graft->why),
+			 "%s is neither in the stream nor in the store", path);
+	else
+		snprintf(graft->why, sizeof(graft->why), "cannot read %s: %s", path,
+			 report_reason(err));
 	return err;
 }
 
-/* --- transactions */
-
-static int transaction_start(struct graft *graft)
+/* An edit of @node, if that is not NULL, has failed. */
+static int fail_edit(struct graft *graft, int err, const struct record_node *node)
 {
-	/* Not empty: oxenstored up to 4.19 waits for ever for a payload of no octets. */
-	struct iovec nothing = wire_string("");
-	struct wire_reply reply;
-	char text[sizeof("4294967295")];
-	int r = wire_call(graft->wire, XS_TRANSACTION_START, 0, &nothing, 1, &reply);
+	char path[REPORT_OCTETS_MAX];
 
-	if (r)
-		return r;
-	if (reply.len > sizeof(text) || !memchr(reply.data, 0, reply.len))
-		return -EPROTO;
-	strcpy(text, reply.data);
-	graft->tx_id = (uint32_t)strtoul(text, NULL, 10);
-	return graft->tx_id ? 0 : -EPROTO;
+	if (node)
+		snprintf(graft->why, sizeof(graft->why), "cannot %s %s: %s", graft->edits.verb,
+			 report_octets(path, node->path, node->path_len), report_reason(err));
+	return err;
 }
 
-static int transaction_commit(struct graft *graft)
+/* Edits of the stream's nodes are done with @r: if one has failed look up again which. */
+static int end_edits(struct graft *graft, int r)
 {
-	struct iovec yes = wire_string("T");
+	struct record rec;
+	bool found = false;
 
-	return wire_call(graft->wire, XS_TRANSACTION_END, graft->tx_id, &yes, 1, NULL);
+	if (!r)
+		r = edits_finish(&graft->edits);
+	if (!r || !graft->edits.verb || intake_rewind(graft->intake))
+		return r;
+	while (!found && intake_next(graft->intake, RECORD_NODE, NULL, &rec) > 0)
+		found = intake_number(graft->intake) == graft->edits.number;
+	return fail_edit(graft, r, found ? &rec.node : NULL);
 }
 
 /*
@@ -107,15 +93,14 @@ static int transact(struct graft *graft, struct wire *wire, int (*steps)(struct 
 	int r = -EAGAIN;
 
 	*done = false;
-	graft->wire = wire;
-	graft->failed[0] = '\0';
+	graft->why[0] = '\0';
 	for (int i = 0; r == -EAGAIN && i < GRAFT_TRIES; i++) {
-		r = transaction_start(graft);
+		r = edits_begin(&graft->edits, wire);
 		if (!r)
 			r = steps(graft);
 		if (r)
 			break;
-		r = transaction_commit(graft);
+		r = edits_commit(&graft->edits);
 		*done = !r || !wire_answered(r);
 	}
 	if (r)
@@ -127,10 +112,12 @@ static int transact(struct graft *graft, struct wire *wire, int (*steps)(struct 
 
 static void old_free(struct graft *graft)
 {
+	stream_reader_free(graft->old_reader);
 	stream_writer_free(graft->old);
-	graft->old = NULL;
 	if (graft->old_file)
 		fclose(graft->old_file);
+	graft->old_reader = NULL;
+	graft->old = NULL;
 	graft->old_file = NULL;
 }
 
@@ -141,6 +128,15 @@ static int old_new(struct graft *graft)
 	if (!graft->old_file)
 		return -errno;
 	return stream_writer_new(&graft->old, graft->old_file);
+}
+
+static int old_open(struct graft *graft)
+{
+	if (graft->old_reader)
+		return 0;
+	if (lseek(fileno(graft->old_file), 0, SEEK_SET) < 0)
+		return -errno;
+	return stream_reader_open(&graft->old_reader, fileno(graft->old_file), OLD_MAX, NULL);
 }
 
 static int on_old(void *arg, struct node *node)
@@ -155,12 +151,10 @@ static int on_old(void *arg, struct node *node)
 		return 0;
 	if (!r && node->tag == TAG_RECORD)
 		r = stream_writer_append(graft->old, &rec, NULL);
-	if (r == -ENOENT)
-		return fail_at(graft, r, "find, neither here nor in the stream,", node->path,
-			       node->path_len);
-	return r ? fail_at(graft, r, "read", node->path, node->path_len) : 0;
+	return r ? fail_read(graft, r, node) : 0;
 }
 
+/* Ask for a node, and for its parent, unless that is in the stream as well. */
 static int ask_for(struct graft *graft, const struct record_node *in,
 		   const struct record_node *here)
 {
@@ -169,19 +163,19 @@ static int ask_for(struct graft *graft, const struct record_node *in,
 
 	if (r || above == in->path_len)
 		return r;
-	r = stream_reader_has_node(graft->reader, in->path, above);
+	r = intake_has_node(graft->intake, in->path, above);
 	if (r)
 		return r < 0 ? r : 0;
 	return nodes_want(graft->nodes, here->path, pathset_parent(here->path, here->path_len),
 			  TAG_PARENT);
 }
 
-static int read_old(struct graft *graft)
+static int ask_for_all(struct graft *graft)
 {
 	struct record in, here;
-	int r = stream_reader_rewind(graft->reader);
+	int r = intake_rewind(graft->intake);
 
-	while (!r && (r = next_node(graft, &in, &here)) > 0) {
+	while (!r && (r = intake_next(graft->intake, RECORD_NODE, &in, &here)) > 0) {
 		r = ask_for(graft, &in.node, &here.node);
 		if (!r)
 			r = nodes_run(graft->nodes, BACKLOG);
@@ -194,124 +188,56 @@ static int note_old(struct graft *graft)
 	int r = old_new(graft);
 
 	if (!r)
-		r = nodes_new(&graft->nodes, graft->wire, graft->tx_id, false, on_old, graft);
+		r = nodes_new(&graft->nodes, graft->edits.wire, graft->edits.tx_id, false, on_old,
+			      graft);
 	if (!r)
-		r = read_old(graft);
+		r = ask_for_all(graft);
 	nodes_free(graft->nodes);
 	graft->nodes = NULL;
 	return r ? r : stream_writer_finish(graft->old);
 }
 
-/* --- writing */
+/* --- there and back */
 
-int graft_format_perms(const struct record_node *node, char out[GRAFT_PERMS_MAX], size_t *len)
+static int write_new(struct graft *graft)
 {
-	size_t room = GRAFT_PERMS_MAX - node->path_len - 1;
-	size_t n = 0;
+	struct record rec;
+	int r = intake_rewind(graft->intake);
 
-	for (size_t i = 0; i < node->nr_perms; i++) {
-		n += (size_t)snprintf(out + n, room - n, "%c%u", node->perms[i].letter,
-				      record_perm_domid(&node->perms[i])) +
-		     1;
-		if (n > room)
-			return -E2BIG;
+	while (!r && (r = intake_next(graft->intake, RECORD_NODE, NULL, &rec)) > 0)
+		r = edits_write(&graft->edits, &rec.node, intake_number(graft->intake));
+	return end_edits(graft, r);
+}
+
+static int remove_new(struct graft *graft)
+{
+	struct record rec;
+	int r = intake_rewind(graft->intake);
+
+	while (!r && (r = intake_next(graft->intake, RECORD_NODE, NULL, &rec)) > 0) {
+		r = stream_reader_has_node(graft->old_reader, rec.node.path, rec.node.path_len);
+		if (!r)
+			r = edits_remove(&graft->edits, rec.node.path, rec.node.path_len,
+					 intake_number(graft->intake));
+		else if (r > 0)
+			r = 0;
 	}
-	*len = n;
-	return 0;
+	return end_edits(graft, r);
 }
 
-/*
- * Replies come later, so a request carries the number of its record; when one fails, the record is
- * looked up again to say which node it was.
- */
-static int on_reply(struct graft *graft, uint64_t number, int err, const char *verb)
-{
-	if (!err)
-		return 0;
-	graft->verb = verb;
-	graft->failed_record = number;
-	return err;
-}
-
-static int on_write(void *arg, uint64_t number, const struct wire_reply *reply)
-{
-	return on_reply(arg, number, reply->err, "write");
-}
-
-static int on_set_perms(void *arg, uint64_t number, const struct wire_reply *reply)
-{
-	return on_reply(arg, number, reply->err, "set permissions of");
-}
-
-static int on_rm(void *arg, uint64_t number, const struct wire_reply *reply)
-{
-	/* It may have gone with its parent. */
-	return on_reply(arg, number, reply->err == -ENOENT ? 0 : reply->err, "remove");
-}
-
-static int wait_for_room(struct graft *graft)
-{
-	int r = 0;
-
-	while (!r && wire_room(graft->wire) < NODE_REQUESTS)
-		r = wire_wait(graft->wire);
-	return r;
-}
-
-/* The number of the record that @reader gave last. */
-static uint64_t record_number(const struct stream_reader *reader)
-{
-	struct record_fault at;
-
-	stream_reader_locate(reader, &at);
-	return at.record;
-}
-
-static int send_node(struct graft *graft, const struct record_node *node, uint64_t number)
-{
-	char perms[GRAFT_PERMS_MAX];
-	struct iovec write[] = { { (char *)node->path, node->path_len },
-				 { "", 1 },
-				 { (char *)node->value, node->value_len } };
-	struct iovec set[] = { write[0], write[1], { perms, 0 } };
-	int r = graft_format_perms(node, perms, &set[2].iov_len);
-
-	if (!r)
-		r = wait_for_room(graft);
-	if (!r)
-		r = wire_send(graft->wire, XS_WRITE, graft->tx_id, write, 3, on_write, graft,
-			      number);
-	if (!r)
-		r = wire_send(graft->wire, XS_SET_PERMS, graft->tx_id, set, 3, on_set_perms, graft,
-			      number);
-	return r;
-}
-
-/* Say which node it was, after a pass over the stream or over what was there before. */
-static void name_failed(struct graft *graft, bool old)
-{
-	struct stream_reader *reader = old ? graft->old_reader : graft->reader;
-	struct record rec;
-
-	if (!graft->failed_record || stream_reader_rewind(reader))
-		return;
-	while ((old ? stream_reader_next(reader, &rec) : next_node(graft, NULL, &rec)) > 0)
-		if (record_number(reader) == graft->failed_record)
-			report_octets(graft->failed, rec.node.path, rec.node.path_len);
-	graft->failed_record = 0;
-}
-
-static int write_nodes(struct graft *graft)
+/* One by one, as there are few: what a toolstack makes for a new domain. */
+static int write_old(struct graft *graft)
 {
 	struct record rec;
-	int r = stream_reader_rewind(graft->reader);
+	int r = stream_reader_rewind(graft->old_reader);
 
-	while (!r && (r = next_node(graft, NULL, &rec)) > 0)
-		r = send_node(graft, &rec.node, record_number(graft->reader));
-	if (!r)
-		r = wire_drain(graft->wire);
-	if (r)
-		name_failed(graft, false);
+	while (!r && (r = stream_reader_next(graft->old_reader, &rec)) > 0) {
+		r = edits_write(&graft->edits, &rec.node, 0);
+		if (!r)
+			r = edits_finish(&graft->edits);
+		if (r && graft->edits.verb)
+			fail_edit(graft, r, &rec.node);
+	}
 	return r;
 }
 
@@ -319,48 +245,7 @@ static int apply_steps(struct graft *graft)
 {
 	int r = note_old(graft);
 
-	return r ? r : write_nodes(graft);
-}
-
-/* --- taking back */
-
-static int remove_new(struct graft *graft)
-{
-	struct record rec;
-	int r = stream_reader_rewind(graft->reader);
-
-	while (!r && (r = next_node(graft, NULL, &rec)) > 0) {
-		struct iovec parts[] = { { (char *)rec.node.path, rec.node.path_len }, { "", 1 } };
-
-		r = stream_reader_has_node(graft->old_reader, rec.node.path, rec.node.path_len);
-		if (r) {
-			r = r < 0 ? r : 0;
-			continue;
-		}
-		r = wait_for_room(graft);
-		if (!r)
-			r = wire_send(graft->wire, XS_RM, graft->tx_id, parts, 2, on_rm, graft,
-				      record_number(graft->reader));
-	}
-	if (!r)
-		r = wire_drain(graft->wire);
-	if (r)
-		name_failed(graft, false);
-	return r;
-}
-
-static int write_old(struct graft *graft)
-{
-	struct record rec;
-	int r = stream_reader_rewind(graft->old_reader);
-
-	while (!r && (r = stream_reader_next(graft->old_reader, &rec)) > 0)
-		r = send_node(graft, &rec.node, record_number(graft->old_reader));
-	if (!r)
-		r = wire_drain(graft->wire);
-	if (r)
-		name_failed(graft, true);
-	return r;
+	return r ? r : write_new(graft);
 }
 
 static int revert_steps(struct graft *graft)
@@ -370,24 +255,12 @@ static int revert_steps(struct graft *graft)
 	return r ? r : write_old(graft);
 }
 
-static int old_open(struct graft *graft)
-{
-	int fd = fileno(graft->old_file);
-
-	if (lseek(fd, 0, SEEK_SET) < 0)
-		return -errno;
-	return stream_reader_open(&graft->old_reader, fd, OLD_MAX, NULL);
-}
-
-/* --- all of it */
-
 static int report_result(struct graft *graft, int r, const char *doing)
 {
 	if (!r)
 		return 0;
-	if (graft->failed[0])
-		return report_fail(graft->report, r, "cannot %s %s: %s", graft->verb, graft->failed,
-				   report_reason(r));
+	if (graft->why[0])
+		return report_fail(graft->report, r, "%s", graft->why);
 	if (r == -EAGAIN)
 		return report_fail(graft->report, r,
 				   "cannot %s the nodes: others changed them in each of %d tries; "
@@ -411,7 +284,7 @@ int graft_apply(struct graft *graft, struct wire *wire)
 int graft_revert(struct graft *graft, struct wire *wire)
 {
 	bool reverted;
-	int r = graft->old_reader ? 0 : old_open(graft);
+	int r = old_open(graft);
 
 	if (!r)
 		r = transact(graft, wire, revert_steps, &reverted);
@@ -424,20 +297,17 @@ void graft_free(struct graft *graft)
 {
 	if (!graft)
 		return;
-	stream_reader_free(graft->old_reader);
 	old_free(graft);
 	free(graft);
 }
 
-int graft_new(struct graft **out, struct stream_reader *reader, struct confine *confine,
-	      const struct report *report)
+int graft_new(struct graft **out, struct intake *intake, const struct report *report)
 {
 	struct graft *graft = calloc(1, sizeof(*graft));
 
 	if (!graft)
 		return -ENOMEM;
-	graft->reader = reader;
-	graft->confine = confine;
+	graft->intake = intake;
 	graft->report = report;
 	*out = graft;
 	return 0;

@@ -11,45 +11,32 @@
  * are removed, the others get their old values and permissions. What somebody else wrote to the
  * same nodes between the two is lost then.
  *
- * Called by import. Must never write a node that migration/confine has not passed.
+ * Called by import. Must never write a node that does not come out of migration/intake.
  */
 #ifndef XSPROXY_MIGRATION_GRAFT_H
 #define XSPROXY_MIGRATION_GRAFT_H
 
 #include <stdbool.h>
 
-#include "migration/confine.h"
+#include "migration/intake.h"
 #include "migration/report.h"
-#include "migration/stream.h"
 #include "migration/wire.h"
 
-#define GRAFT_TRIES	20
-#define GRAFT_PERMS_MAX 4096 /* XENSTORE_PAYLOAD_MAX */
+#define GRAFT_TRIES 20
 
 struct graft;
 
 /*
  * @out: gets the graft; graft_free() it
- * @reader: the stream, checked; read from its start again and again
- * @confine: what rewrites its records, and has passed them all
+ * @intake: the stream; read from its start again and again
  * @report: told about failures
  *
- * All three outlive the graft. Returns 0 or -ENOMEM.
+ * Both outlive the graft. Returns 0 or -ENOMEM.
  */
-int graft_new(struct graft **out, struct stream_reader *reader, struct confine *confine,
-	      const struct report *report);
+int graft_new(struct graft **out, struct intake *intake, const struct report *report);
 
 /* Frees @graft, which may be NULL. */
 void graft_free(struct graft *graft);
-
-/*
- * The payload of SET_PERMS behind the path: a letter and a domid in each string.
- *
- * @out, @len: gets it
- *
- * Returns 0, or -E2BIG if it does not fit one request together with the node's path.
- */
-int graft_format_perms(const struct record_node *node, char out[GRAFT_PERMS_MAX], size_t *len);
 
 /*
  * Write all nodes. After a failure the connection has to be closed, which ends the transaction.

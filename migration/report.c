@@ -49,7 +49,13 @@ const char *report_reason(int err)
 	case ETIMEDOUT:
 		return "no answer in time";
 	case EDQUOT:
-		return "quota exceeded (EQUOTA)";
+		return "a quota of xenstored's is exceeded (EQUOTA)";
+	case ENOSPC:
+		return "a quota of xenstored's, or the disk, is full (ENOSPC)";
+	case E2BIG:
+		return "too large, or a quota of xenstored's is exceeded (E2BIG)";
+	case EINVAL:
+		return "xenstored does not take it (EINVAL)";
 	default:
 		return strerror(-err);
 	}

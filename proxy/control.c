@@ -20,7 +20,7 @@
 #include "proxy/toolstack.h"
 
 #define CONTROL_SOCKET	  "control"
-#define LISTEN_BACKLOG	  32
+#define LISTEN_BACKLOG	  128
 #define CONNECTIONS_MAX	  64
 #define LINE_MAX_OCTETS	  16384
 #define ACCEPT_BACKOFF_MS 100
@@ -216,10 +216,23 @@ static void take_lines(struct control *control)
 	}
 }
 
+static void proceed(struct control *control)
+{
+	struct evbuffer *in = bufferevent_get_input(control->bev);
+
+	if (!control->closing)
+		take_lines(control);
+	/* Not by a watermark: libevent would call back again and again as long as it is reached. */
+	if (evbuffer_get_length(in) >= LINE_MAX_OCTETS)
+		bufferevent_disable(control->bev, EV_READ);
+	else if (!control->eof)
+		bufferevent_enable(control->bev, EV_READ);
+}
+
 static void read_cb(struct bufferevent *bev, void *arg)
 {
 	(void)bev;
-	take_lines(arg);
+	proceed(arg);
 }
 
 /* May free @control. */
@@ -236,8 +249,7 @@ static void write_cb(struct bufferevent *bev, void *arg)
 
 	/* All is written. */
 	(void)bev;
-	if (!control->closing)
-		take_lines(control);
+	proceed(control);
 	end_if_done(control);
 }
 
@@ -275,7 +287,6 @@ static void control_new(struct controls *controls, int fd)
 	TAILQ_INSERT_TAIL(&controls->open, control, list);
 	controls->count++;
 	bufferevent_setcb(control->bev, read_cb, write_cb, event_cb, control);
-	bufferevent_setwatermark(control->bev, EV_READ, 0, LINE_MAX_OCTETS);
 	bufferevent_enable(control->bev, EV_READ | EV_WRITE);
 }
 

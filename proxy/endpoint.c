@@ -9,6 +9,7 @@ int endpoint_begin(struct endpoint *end)
 		err = ring_load(&end->out, &end->out_view);
 	end->in_start = end->in_view.cons;
 	end->produced = false;
+	end->nudge = false;
 	end->starved = false;
 	return err;
 }
@@ -24,7 +25,7 @@ bool endpoint_end(struct endpoint *end)
 	uint32_t cons = atomic_load_explicit(end->out.cons, memory_order_acquire);
 	bool consumed = end->in_view.cons != end->in_start;
 
-	if (end->produced || (consumed && prod - end->in_start >= end->in.size))
+	if (end->produced || end->nudge || (consumed && prod - end->in_start >= end->in.size))
 		end->kick(end->owner);
 	return prod != end->in_view.prod || (end->starved && cons != end->out_view.cons);
 }

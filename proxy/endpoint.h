@@ -26,6 +26,7 @@ struct endpoint {
 	struct ring_view out_view;
 	uint32_t in_start;
 	bool produced;
+	bool nudge;   /* wake the other side in any case */
 	bool starved; /* had something to say and no room for all of it */
 };
 

@@ -38,6 +38,9 @@ _Static_assert(sizeof(our_names) / sizeof(our_names[0]) == MESSAGE_OURS_END - ME
 
 #define NR_ERRORS (sizeof(xsd_errors) / sizeof(xsd_errors[0]))
 
+/* Not in xsd_errors, but oxenstored says it: EDQUOT. */
+static const char equota[] = "EQUOTA";
+
 const char *message_name(uint32_t type)
 {
 	const char *name = NULL;
@@ -54,14 +57,11 @@ const char *message_error_name(int err)
 	for (size_t i = 0; i < NR_ERRORS; i++)
 		if (xsd_errors[i].errnum == err)
 			return xsd_errors[i].errstring;
-	return "EINVAL";
+	return err == EDQUOT ? equota : "EINVAL";
 }
 
 int message_error_parse(const uint8_t *payload, uint32_t len)
 {
-	/* Not in xsd_errors, but oxenstored says it. */
-	static const char equota[] = "EQUOTA";
-
 	for (size_t i = 0; i < NR_ERRORS; i++) {
 		size_t n = strlen(xsd_errors[i].errstring);
 

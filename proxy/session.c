@@ -215,6 +215,13 @@ void session_run(struct session *s)
 			break;
 	}
 
+	/*
+	 * oxenstored decides how much of a message fits, and does not look again before an event
+	 * comes: one of which we have only a part may be waiting for the room that we made since.
+	 */
+	if (ring_used(&s->back.in_view) || word_get(&s->ledger->fifo_fill))
+		s->back.nudge = true;
+
 	/* Our indexes must be visible before theirs are read again, or both sides might sleep. */
 	atomic_thread_fence(memory_order_seq_cst);
 	if (s->front_open)

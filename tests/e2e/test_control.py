@@ -34,7 +34,18 @@ def host(request):
 @pytest.fixture
 def control(host):
     with Control(host) as connection:
+        # Toolstack clients may be served a moment before the bridge has said hello.
+        connection.wait(lambda status: status["state"] == "running", "status")
         yield connection
+
+
+def restart(host, sig=signal.SIGKILL):
+    """Another xsproxyd; a control connection to it, once it has found its domains."""
+    host.proxy.kill(sig)
+    host.start_proxy()
+    other = Control(host)
+    other.wait(lambda status: status["state"] == "running", "status")
+    return other
 
 
 def domids(control):
@@ -277,10 +288,8 @@ def test_a_lease_ends_with_xsproxyd(host, control, sig):
     quiet = host.add_guest(8)
     control.run("quiesce", domid=7, lease=True)
     control.run("quiesce", domid=8)
-    host.proxy.kill(sig)
-    host.start_proxy()
-    assert guest.read("domid") == b"7"
-    with Control(host) as other:
+    with restart(host, sig) as other:
+        assert guest.read("domid") == b"7"
         assert other.wait(lambda domain: domain["state"] == "running", "domain", domid=7)
         assert other.state(8) == "quiesced"
         other.run("unquiesce", domid=8)
@@ -344,10 +353,13 @@ def test_a_hold_can_be_taken_back(host, control):
 
 def test_a_hold_ends_with_its_domain(host, control):
     control.run("hold", domid=7)
-    host.add_guest(7)
+    port, gfn = host.sim.create(7)
+    host.dom0.introduce(7, gfn, port)
+    assert control.state(7) == "held"
     host.dom0.release(7)
     assert domids(control) == [0]
-    assert host.guest(7).domid == 7
+    host.dom0.introduce(7, gfn, port)
+    assert control.state(7) == "running"
 
 
 def test_hold_new(host, control):
@@ -368,12 +380,11 @@ def test_hold_new(host, control):
 def test_holds_are_kept_across_restarts(host, control):
     control.run("hold", domid=6)
     control.run("hold", new=True)
-    host.proxy.kill()
-    host.start_proxy()
-    with Control(host) as other:
+    with restart(host) as other, host.client() as dom0:
         assert other.run("status")["hold_new"] is True
         assert domids(other) == [0, 6]
-        host.add_guest(7, timeout=20)
+        port, gfn = host.sim.create(7)
+        dom0.introduce(7, gfn, port)
         assert other.state(7) == "held"
         # dom0 is never held.
         assert other.state(0) == "running"
@@ -428,14 +439,14 @@ def test_many_lines_at_once(control):
     assert [control.recv()["id"] for _ in range(500)] == [1] * 500
 
 
-def test_a_client_that_only_writes_gets_its_answers(host):
+def test_a_client_that_only_writes_gets_its_answers(host, control):
     """`echo '{"execute":"status"}' | socat - UNIX-CONNECT:control`"""
-    with Control(host) as control:
-        control.send_raw('{"execute":"status"}\n{"execute":"domains"}')
-        control.sock.shutdown(socket.SHUT_WR)
-        assert "pid" in control.recv()["return"]
-        assert "domains" in control.recv()["return"]
-        assert control.ended()
+    with Control(host) as other:
+        other.send_raw('{"execute":"status"}\n{"execute":"domains"}')
+        other.sock.shutdown(socket.SHUT_WR)
+        assert other.recv()["return"]["pid"] == control.run("status")["pid"]
+        assert "domains" in other.recv()["return"]
+        assert other.ended()
 
 
 def test_log_level(host, control):
@@ -477,13 +488,13 @@ def test_a_client_that_never_reads(host, control):
     assert control.run("status")["pid"] == host.proxy.pid
 
 
-def test_a_hundred_idle_clients(host):
+def test_a_hundred_idle_clients(host, control):
     with Control(host) as leased:
         guest = host.add_guest(7)
         leased.run("quiesce", domid=7, lease=True)
         idle = [Control(host) for _ in range(100)]
-        with Control(host) as control:
-            assert control.state(7) == "leased"
+        with Control(host) as other:
+            assert other.state(7) == "leased"
         for client in idle:
             client.close()
         # Who holds a lease is not turned away.

@@ -8,7 +8,7 @@ import xensim
 import xsclient
 from harness import Host
 from relay import (FLAVOURS, RING, Tape, exchange, introduce, open_files, packet, pattern, same,
-                   wait_until)
+                   wait_closed, wait_until)
 from xsclient import INTRODUCE, READ, RELEASE, WATCH, WATCH_EVENT, WRITE, XsError
 
 pytestmark = pytest.mark.parametrize("flavour", FLAVOURS)
@@ -22,10 +22,6 @@ def released(host, *domids):
             client.wait_event()
 
 
-def replies_of(messages):
-    return [msg for msg in messages if msg.type != WATCH_EVENT]
-
-
 def test_200_guests(flavour):
     """All at once: pipelined requests, large values, a watch each that dom0 makes fire."""
     domids = range(1, 201)
@@ -36,7 +32,16 @@ def test_200_guests(flavour):
                 packet(READ, b"data/v\0", 0))
 
     def scenario(host):
-        guests = {domid: host.add_guest(domid) for domid in domids}
+        guests = {}
+        for domid, domain in host.sim.create_range(1, 200).items():
+            home = f"/local/domain/{domid}"
+            for path, value in ((home, ""), (f"{home}/name", f"guest-{domid}"), (f"{home}/data", "")):
+                host.dom0.write(path, value)
+            host.dom0.set_perms(home, f"n{domid}")
+            host.dom0.set_perms(f"{home}/name", f"r{domid}")
+            host.dom0.set_perms(f"{home}/data", f"n{domid}")
+            guests[domid] = host.guest(domid)
+            host.dom0.introduce(domid, domain.gfn, domain.port)
         left = {domid: request(domid) for domid in domids}
         while any(left.values()):
             for domid, guest in guests.items():
@@ -100,22 +105,20 @@ def test_destroyed(flavour, busy, proxied):
 
 
 def test_destroyed_in_numbers(flavour):
-    """50 domains die while all of them are talking; descriptors and pages come back."""
+    """50 domains die while all of them are talking; descriptors come back."""
     with Host(flavour) as host:
-        host.add_guest(99)
+        assert host.add_guest(99).read("name") == b"guest-99"
         before = open_files(host.proxy)
         for _ in range(3):
             guests = [host.add_guest(domid) for domid in range(1, 51)]
             for guest in guests:
                 guest.push(packet(READ, b"name\0") * 30)
             host.sim.destroy("1-50")
-            for guest in guests:
-                guest.push(packet(READ, b"name\0"))
             released(host, *range(1, 51))
             assert host.sim.zombies() == []
             for guest in guests:
                 guest.close()
-        wait_until(lambda: open_files(host.proxy) == before)
+        wait_closed(host.proxy, before)
         host.check()
 
 
@@ -151,7 +154,9 @@ def test_introduce_fails(flavour):
             tape.call(INTRODUCE, domid, domain.gfn, port)
             tape.call(xsclient.IS_DOMAIN_INTRODUCED, domid)
             tape.call(RELEASE, domid)
-        assert host.sim.list()[7]["maps"] == 0
+        # oxenstored itself leaks the page when it cannot bind the port.
+        assert host.sim.list()[7]["maps"] == 0 or (flavour == "O" and not host.proxied)
+        xensim.home(host.dom0, 7)  # oxenstored's RELEASE took the permissions
         tape.ok(INTRODUCE, 7, domain.gfn, domain.port)
         tape.ok(xsclient.IS_DOMAIN_INTRODUCED, 7)
         assert host.guest(7).read("name") == b"guest-7"
@@ -226,6 +231,7 @@ def test_requests_across_release(flavour, quiesced):
                 guest.push(WAITING)
             else:
                 assert guest.page() == page
+            xensim.home(host.dom0, 7)  # RELEASE took its nodes, and its permissions for others
             host.dom0.introduce(7, domain.gfn, domain.port)
             check_waiting(guest)
         host.check()

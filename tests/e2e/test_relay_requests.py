@@ -3,6 +3,8 @@
 from dom0's kernel and from a toolstack socket; good, bad and malformed; inside, outside and beyond
 transactions; of every size; pipelined; with request ids that repeat."""
 
+import itertools
+
 import pytest
 
 import xsclient
@@ -17,6 +19,9 @@ pytestmark = pytest.mark.parametrize("flavour", FLAVOURS)
 
 # All known ones, some nobody knows, and the two that are answers.
 TYPES = (*range(CONTROL, DIRECTORY_PART + 1), 23, 99, 0x10000, 0xFFFFFFFF)
+# What takes more than one string, or none.
+LISTS = (CONTROL, WATCH, UNWATCH, TRANSACTION_START, TRANSACTION_END, INTRODUCE, WRITE, SET_PERMS,
+         WATCH_EVENT, ERROR, SET_TARGET, RESET_WATCHES, DIRECTORY_PART)
 UNKNOWN_TX = 4711
 HOME = "/local/domain/7"
 
@@ -31,24 +36,33 @@ PAYLOADS = (
 )
 
 
+def malformed(type_, payload):
+    """Whether the C daemon wants one string and this is not one. It then answers what errno happened
+    to be, and dies if that is 0."""
+    return type_ not in LISTS and (payload.count(b"\0") != 1 or payload[-1:] != b"\0")
+
+
 def matrix(flavour, peer):
     """Every payload with every type: outside, inside and beyond a transaction. What may differ is
-    taken out: the C daemon says of some malformed requests what errno happened to be, and the
-    OCaml one answers WATCH and UNWATCH with transaction 0, which the proxy sets right."""
+    taken out: errno as above; the OCaml daemon answers WATCH and UNWATCH with transaction 0, which
+    the proxy sets right."""
     tape = Tape(peer)
     for type_ in TYPES:
         inside = tape.start()
-        for payload in PAYLOADS:
+        for payload, tx in itertools.product(PAYLOADS, (0, inside, UNKNOWN_TX)):
             # RELEASE of domain 0 gets its EINVAL from us, also where upstream would first say that
             # there is no such transaction.
-            for tx in (0, inside, UNKNOWN_TX)[:2 if type_ == RELEASE else 3]:
-                msg = tape.call(type_, payload=payload, tx=tx)
-                at = tape.messages.index(msg, -3)
-                if flavour == "C" and payload[-1:] != b"\0" and msg.type == ERROR:
-                    tape.messages[at] = msg._replace(payload=b"?")
-                if flavour == "O" and type_ in (WATCH, UNWATCH):
-                    assert msg.tx_id in (0, tx)
-                    tape.messages[at] = msg._replace(tx_id=tx)
+            if type_ == RELEASE and tx == UNKNOWN_TX:
+                continue
+            if flavour == "C" and malformed(type_, payload):
+                tape.call(READ, "nowhere")  # some errno
+            msg = tape.call(type_, payload=payload, tx=tx)
+            at = len(tape.messages) - 1 - tape.messages[::-1].index(msg)
+            if flavour == "C" and malformed(type_, payload) and msg.type == ERROR:
+                tape.messages[at] = msg._replace(payload=b"?")
+            if flavour == "O" and type_ in (WATCH, UNWATCH):
+                assert msg.tx_id in (0, tx)
+                tape.messages[at] = msg._replace(tx_id=tx)
         tape.end(inside, commit=False)
         tape.call(RESET_WATCHES, payload=b"\0")
     return tape.messages

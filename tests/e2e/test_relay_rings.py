@@ -8,8 +8,8 @@ import pytest
 
 import xsclient
 from harness import Host
-from relay import (FLAVOURS, RING, SIZES, Tape, exchange, introduce, packet, pattern, same, split,
-                   wait_until)
+from relay import (FLAVOURS, RING, SIZES, Tape, exchange, introduce, nudged, packet, pattern, same,
+                   split, wait_until)
 from xsclient import READ, RESET_WATCHES, WATCH, WATCH_EVENT, WRITE
 from xsguest import NOTIFY_ALWAYS, NOTIFY_LINUX
 
@@ -70,7 +70,7 @@ def test_pieces(flavour, cut, mode):
                 assert guest.push(left[:cut]) == len(left[:cut])
                 left = left[cut:]
             elif not left and guest.rsp_prod == guest.rsp_cons:
-                guest.wait_event()
+                nudged(guest, guest.wait_event)
             came += guest.pull(cut)
         messages, rest = split(came)
         assert not rest
@@ -101,7 +101,7 @@ def test_full_reply_ring(flavour, mode):
                 got = guest.pull(step)
                 came += got
                 if not got:
-                    guest.wait_event()
+                    nudged(guest, guest.wait_event)
             messages += split(came)[0]
         return messages
 

@@ -19,6 +19,7 @@ class Dom0:
         self.run = booted.run
         self.wait = booted.wait
         self._guests = 0
+        self._shared = None
 
     def start_store(self):
         self.run(f"printf {PROXY_CONFIG!r} >/etc/xsproxy/xsproxy.conf;"
@@ -30,13 +31,17 @@ class Dom0:
         self.wait("xenstore-exists /", "store up")
         self.run("xen-init-dom0 && xenconsoled --log=guest", "store up")
 
-    def guest(self, **config):
-        """Creates a guest and waits until its init takes commands."""
+    def new_guest(self, **config):
         self._guests += 1
-        guest = Guest(self, f"g{self._guests}", **config)
-        guest.create()
-        guest.wait_up()
-        return guest
+        return Guest(self, f"g{self._guests}", **config)
+
+    def shared(self):
+        """A running PV guest: the one that the check before has left, else a new one."""
+        if not self._shared or self._shared.ended:
+            self._shared = self.new_guest()
+            self._shared.create()
+            self._shared.wait_up()
+        return self._shared
 
     def domains(self):
         """What `xl list` shows: name -> domid, without dom0."""
@@ -69,6 +74,7 @@ class Guest:
         self.dom0 = dom0
         self.name = name
         self.domid = None
+        self.ended = False
         self.config = (f'name="{name}"\ntype="{kind}"\nmemory={memory}\nvcpus=1\n'
                        'kernel="/guest/vmlinux"\nramdisk="/guest/initramfs"\n'
                        'extra="console=hvc0 rdinit=/init quiet mitigations=off"\n' + extra)
@@ -102,10 +108,17 @@ class Guest:
             raise Failure(f"in {self.name}: '{command}' ended with {status}:\n{text}")
         return text
 
+    def watches(self):
+        """The paths of its watches, as xsproxy lists them."""
+        lines = self.dom0.control("get-domain-watches", self.domid)[1:]
+        return sorted(line.split()[0] for line in lines)
+
     def shutdown(self):
+        self.ended = True
         self.dom0.run(f"xl shutdown -w {self.name}", "guest down")
 
     def destroy(self):
+        self.ended = True
         self.dom0.run(f"xl destroy {self.name}", "guest down")
 
     def path(self, name=""):

@@ -17,6 +17,10 @@ DOM0_ARGS = "console=hvc0 rdinit=/init quiet mitigations=off tsc=unstable"
 # Seconds. Emulation is slow and the machine is shared: measured are 10 to 35 s for each of these.
 LIMITS = {"dom0 up": 150, "store up": 90, "guest up": 150, "guest down": 90, "command": 90}
 
+# Where every process of a user's waits: a hung one tells where.
+STACKS = ("for p in /proc/[0-9]*; do [ -s $p/cmdline ] && { tr '\\0' ' ' <$p/cmdline; echo;"
+          " cat $p/stack; }; done")
+
 
 class Failure(Exception):
     """A check that failed."""
@@ -98,6 +102,16 @@ class Machine:
         except OutOfTime:
             last, _ = self.run(command, check=False)
             raise OutOfTime(stage, limit, f"{what or command}; last seen:\n{last}") from None
+
+    def print_logs(self, lines=40):
+        """The ends of all logs, and what dom0 can still tell."""
+        for command in "xl list", "xl dmesg | tail -n 20", "dmesg | tail -n 20", STACKS:
+            with contextlib.suppress(Failure):
+                print(f"--- {command}\n{self.run(command, check=False, limit=20)[0]}", flush=True)
+        for log in sorted(path for path in self.log.rglob("*") if path.is_file()):
+            text = log.read_text(errors="replace").splitlines()[-lines:]
+            if text:
+                print(f"--- {log}", *text, sep="\n", flush=True)
 
     def _read_until(self, end, stage, limit):
         deadline = time.monotonic() + limit

@@ -1,0 +1,46 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * command - what a command of xsproxyctl is, and all there are.
+ *
+ * A file of ctl/ holds related commands; main.c has the table that finds them by name. Used by
+ * ctl/main and by the files of commands.
+ */
+#ifndef XSPROXY_CTL_COMMAND_H
+#define XSPROXY_CTL_COMMAND_H
+
+#include "ctl/options.h"
+#include "migration/report.h"
+
+/*
+ * Carry the command out.
+ *
+ * @options: as parsed, without options.help
+ * @report: told about failures, a line each; its name is that of the command
+ *
+ * Returns 0, or a negative errno, which has been reported.
+ */
+typedef int (*command_fn)(const struct options *options, const struct report *report);
+
+struct command {
+	const char *name;
+	command_fn run;
+	enum option_argument argument;
+	unsigned int accepts; /* bits of options */
+	const char *usage;    /* what follows the name */
+	const char *summary;  /* one line */
+	const char *help;     /* paragraphs */
+};
+
+/* stream.c */
+int command_export(const struct options *options, const struct report *report);
+int command_import(const struct options *options, const struct report *report);
+int command_show(const struct options *options, const struct report *report);
+
+/* domain.c */
+int command_quiesce(const struct options *options, const struct report *report);
+int command_unquiesce(const struct options *options, const struct report *report);
+int command_hold(const struct options *options, const struct report *report);
+int command_watches(const struct options *options, const struct report *report);
+int command_transactions(const struct options *options, const struct report *report);
+
+#endif

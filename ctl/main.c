@@ -1,0 +1,130 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * main - xsproxyctl: finds the command, has its command line parsed, runs it.
+ *
+ * Exit status: 0, done; 1, it failed, and standard error has a line that says what failed, for
+ * what, and what to do; 2, the command line is wrong, and nothing was tried.
+ */
+#include "ctl/command.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#define EXIT_FAILED 1
+#define EXIT_USAGE  2
+
+static const struct command commands[] = {
+	{ "export", command_export, ARGUMENT_GUEST,
+	  OPTION_OUTPUT | OPTION_ROOT | OPTION_RESUME | OPTION_SOCKET,
+	  "DOMID [-o FILE] [--root PATH]... [--resume]", "write a domain's session as a stream",
+	  "Quiesces the domain and writes a migration stream of its session: the nodes at and "
+	  "below\n"
+	  "/local/domain/DOMID with values and permissions, its watches, its open transactions. "
+	  "The\n"
+	  "domain is left quiesced, for it goes on elsewhere; after a failure it runs as before.\n"
+	  "\n"
+	  "  xsproxyctl export 7 | ssh there xsproxyctl import 7\n" },
+	{ "import", command_import, ARGUMENT_GUEST,
+	  OPTION_INPUT | OPTION_ROOT | OPTION_MAP_DOMID | OPTION_MAX_STREAM | OPTION_RESUME |
+		  OPTION_SOCKET,
+	  "DOMID [-i FILE] [--map-domid OLD=NEW]... [--root PATH]... [--resume]",
+	  "take a domain's session over from a stream",
+	  "Reads a migration stream to its end, checks it, and gives the domain what it has: "
+	  "nodes,\n"
+	  "watches, open transactions; all of it or nothing. The domain must be held from before "
+	  "its\n"
+	  "INTRODUCE, or quiesced. Nodes outside /local/domain/DOMID and the roots given here are\n"
+	  "refused, and so are permissions for domains other than DOMID, 0 and those mapped "
+	  "here.\n" },
+	{ "show", command_show, ARGUMENT_FILE, OPTION_JSON | OPTION_MAX_STREAM, "FILE [--json]",
+	  "print a stream",
+	  "Checks a migration stream and prints its records, a line each. FILE - is standard "
+	  "input.\n" },
+	{ "quiesce", command_quiesce, ARGUMENT_GUEST, OPTION_SOCKET, "DOMID",
+	  "stop a domain's Xenstore ring",
+	  "Waits until all that the domain has asked is answered, then takes nothing more from "
+	  "its\n"
+	  "ring. Ask before its vCPUs are paused: a guest that does not run cannot finish a "
+	  "request.\n" },
+	{ "unquiesce", command_unquiesce, ARGUMENT_GUEST, OPTION_SOCKET, "DOMID",
+	  "let a domain's Xenstore ring go on", "Ends quiesce and hold.\n" },
+	{ "hold", command_hold, ARGUMENT_GUEST, OPTION_SOCKET, "DOMID",
+	  "have a domain quiesced when it is introduced",
+	  "For a domain that is not introduced yet: so that import can give it its watches and\n"
+	  "transactions before its first request is read.\n" },
+	{ "watches", command_watches, ARGUMENT_DOMID, OPTION_JSON | OPTION_SOCKET, "DOMID [--json]",
+	  "list a domain's watches",
+	  "Lists the watches as the domain spelt them, in order of registration.\n" },
+	{ "transactions", command_transactions, ARGUMENT_DOMID, OPTION_JSON | OPTION_SOCKET,
+	  "DOMID [--json]", "list a domain's open transactions",
+	  "Lists the ids of open transactions as the domain knows them.\n" },
+};
+
+#define NR_COMMANDS (sizeof(commands) / sizeof(commands[0]))
+
+static void print_overview(FILE *out)
+{
+	fputs("Usage: xsproxyctl COMMAND [ARGUMENT]...\n"
+	      "Look after the Xenstore sessions of Xen domains behind xsproxy.\n"
+	      "\n",
+	      out);
+	for (size_t i = 0; i < NR_COMMANDS; i++)
+		fprintf(out, "  %-14s %s\n", commands[i].name, commands[i].summary);
+	fputs("\n"
+	      "xsproxyctl COMMAND --help says more.\n"
+	      "Exit status: 0 done, 1 failed (standard error says why), 2 wrong command line.\n",
+	      out);
+}
+
+static void print_help(const struct command *command)
+{
+	printf("Usage: xsproxyctl %s %s\n\n%s\n", command->name, command->usage, command->help);
+	options_help(stdout, command->accepts);
+}
+
+static const struct command *find_command(const char *name)
+{
+	for (size_t i = 0; i < NR_COMMANDS; i++)
+		if (!strcmp(commands[i].name, name))
+			return &commands[i];
+	return NULL;
+}
+
+static int run_command(const struct command *command, int argc, char **argv)
+{
+	char who[64];
+	struct report report = { stderr, who };
+	struct options options;
+	int status = EXIT_USAGE;
+
+	snprintf(who, sizeof(who), "xsproxyctl %s", command->name);
+	if (!options_parse(&options, command->accepts, command->argument, argc, argv, &report)) {
+		if (options.help)
+			print_help(command);
+		status = options.help || !command->run(&options, &report) ? 0 : EXIT_FAILED;
+	}
+	options_free(&options);
+	return status;
+}
+
+int main(int argc, char **argv)
+{
+	const struct command *command;
+
+	if (argc < 2) {
+		print_overview(stderr);
+		return EXIT_USAGE;
+	}
+	if (!strcmp(argv[1], "--help") || !strcmp(argv[1], "-h")) {
+		print_overview(stdout);
+		return 0;
+	}
+	command = find_command(argv[1]);
+	if (!command) {
+		fprintf(stderr, "xsproxyctl: there is no command '%s'; see xsproxyctl --help\n",
+			argv[1]);
+		return EXIT_USAGE;
+	}
+	return run_command(command, argc - 1, argv + 1);
+}

@@ -1,0 +1,286 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * options - see options.h.
+ */
+#include "ctl/options.h"
+
+#include "migration/rules.h"
+#include "migration/stream.h"
+
+#include <errno.h>
+#include <getopt.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define MAX_STREAM_LIMIT ((uint64_t)32 << 30) /* what a reader can count (stream.h) */
+
+/* A command line while it is parsed. */
+struct parsing {
+	struct options *options;
+	const struct report *report;
+};
+
+struct option_spec {
+	unsigned int bit; /* 0: always taken */
+	char letter;	  /* also what getopt_long() returns */
+	bool is_short;	  /* the letter is an option, too */
+	const char *name;
+	const char *value; /* its name in the help; NULL: none */
+	const char *help;
+	int (*set)(struct parsing *parsing, const char *value);
+};
+
+#define wrong(parsing, ...) report_fail((parsing)->report, -EINVAL, __VA_ARGS__)
+
+/* --- values */
+
+static int set_file(struct parsing *parsing, const char *value)
+{
+	parsing->options->file = value;
+	return 0;
+}
+
+static int set_root(struct parsing *parsing, const char *value)
+{
+	struct options *options = parsing->options;
+	struct record_fault fault;
+	const char **roots;
+
+	if (rules_node_path(value, strlen(value), 0, &fault))
+		return wrong(parsing, "--root %s: %s", value, fault.reason);
+	roots = reallocarray(options->roots, options->nr_roots + 1, sizeof(*roots));
+	if (!roots)
+		return -ENOMEM;
+	options->roots = roots;
+	roots[options->nr_roots++] = value;
+	return 0;
+}
+
+static int set_map(struct parsing *parsing, const char *value)
+{
+	struct options *options = parsing->options;
+	struct confine_map map, *maps;
+
+	if (confine_map_parse(&map, value))
+		return wrong(parsing,
+			     "--map-domid %s: must be OLD=NEW, two numbers from 0 to %d; say 7=12",
+			     value, CONFINE_DOMID_MAX);
+	maps = reallocarray(options->maps, options->nr_maps + 1, sizeof(*maps));
+	if (!maps)
+		return -ENOMEM;
+	options->maps = maps;
+	maps[options->nr_maps++] = map;
+	return 0;
+}
+
+/* Octets, with an optional K, M or G. */
+static int set_max_stream(struct parsing *parsing, const char *value)
+{
+	static const char units[] = "KMG";
+	unsigned int shift = 0;
+	unsigned long long n;
+	const char *unit;
+	char *end;
+
+	errno = 0;
+	n = strtoull(value, &end, 10);
+	unit = *end ? strchr(units, *end) : NULL;
+	if (unit) {
+		shift = 10 * (unsigned int)(unit - units + 1);
+		end++;
+	}
+	if (errno || *end || value[0] < '0' || value[0] > '9' || n > MAX_STREAM_LIMIT >> shift)
+		return wrong(
+			parsing,
+			"--max-stream %s: must be a number of octets up to 32G; K, M and G may "
+			"follow it",
+			value);
+	parsing->options->max_stream = n << shift;
+	return 0;
+}
+
+static int set_resume(struct parsing *parsing, const char *value)
+{
+	(void)value;
+	parsing->options->resume = true;
+	return 0;
+}
+
+static int set_json(struct parsing *parsing, const char *value)
+{
+	(void)value;
+	parsing->options->json = true;
+	return 0;
+}
+
+static int set_socket(struct parsing *parsing, const char *value)
+{
+	if (strlen(value) >= sizeof(parsing->options->socket))
+		return wrong(parsing, "--socket %s: has more than %zu characters", value,
+			     sizeof(parsing->options->socket) - 1);
+	strcpy(parsing->options->socket, value);
+	return 0;
+}
+
+static int set_help(struct parsing *parsing, const char *value)
+{
+	(void)value;
+	parsing->options->help = true;
+	return 0;
+}
+
+/* --- the table */
+
+static const struct option_spec specs[] = {
+	{ OPTION_OUTPUT, 'o', true, "output", "FILE", "write to FILE instead of standard output",
+	  set_file },
+	{ OPTION_INPUT, 'i', true, "input", "FILE", "read FILE instead of standard input",
+	  set_file },
+	{ OPTION_ROOT, 'r', false, "root", "PATH",
+	  "also the nodes at and below PATH; may be repeated", set_root },
+	{ OPTION_MAP_DOMID, 'm', false, "map-domid", "OLD=NEW",
+	  "domain OLD of the stream is NEW here; may be repeated", set_map },
+	{ OPTION_MAX_STREAM, 'x', false, "max-stream", "N",
+	  "refuse more than N octets; K, M, G may follow (64M)", set_max_stream },
+	{ OPTION_RESUME, 'R', false, "resume", NULL, "unquiesce the domain at the end",
+	  set_resume },
+	{ OPTION_JSON, 'j', false, "json", NULL, "print JSON", set_json },
+	{ OPTION_SOCKET, 's', false, "socket", "PATH",
+	  "xsproxyd's Xenstore socket (/run/xenstored/socket)", set_socket },
+	{ 0, 'h', true, "help", NULL, "this text", set_help },
+};
+
+#define NR_SPECS (sizeof(specs) / sizeof(specs[0]))
+
+static bool is_taken(const struct option_spec *spec, unsigned int accepts)
+{
+	return !spec->bit || spec->bit & accepts;
+}
+
+void options_help(FILE *out, unsigned int accepts)
+{
+	for (size_t i = 0; i < NR_SPECS; i++) {
+		const struct option_spec *spec = &specs[i];
+		char left[32];
+
+		if (!is_taken(spec, accepts))
+			continue;
+		snprintf(left, sizeof(left), "--%s%s%s", spec->name, spec->value ? " " : "",
+			 spec->value ? spec->value : "");
+		fprintf(out, "  %c%c%c %-19s %s\n", spec->is_short ? '-' : ' ',
+			spec->is_short ? spec->letter : ' ', spec->is_short ? ',' : ' ', left,
+			spec->help);
+	}
+}
+
+/* --- the command line */
+
+/* What getopt_long() wants, for the options that are taken. */
+static void make_getopt(unsigned int accepts, struct option longs[NR_SPECS + 1],
+			char shorts[2 * NR_SPECS + 2])
+{
+	*shorts++ = ':'; /* tell a missing value from an unknown option, and print nothing */
+	for (size_t i = 0; i < NR_SPECS; i++) {
+		const struct option_spec *spec = &specs[i];
+
+		if (!is_taken(spec, accepts))
+			continue;
+		*longs++ =
+			(struct option){ spec->name, spec->value ? required_argument : no_argument,
+					 NULL, spec->letter };
+		if (!spec->is_short)
+			continue;
+		*shorts++ = spec->letter;
+		if (spec->value)
+			*shorts++ = ':';
+	}
+	*longs = (struct option){ 0 };
+	*shorts = '\0';
+}
+
+static int set_option(struct parsing *parsing, int letter)
+{
+	for (size_t i = 0; i < NR_SPECS; i++)
+		if (specs[i].letter == letter)
+			return specs[i].set(parsing, optarg);
+	return -EINVAL;
+}
+
+static int parse_options(struct parsing *parsing, unsigned int accepts, int argc, char **argv)
+{
+	struct option longs[NR_SPECS + 1];
+	char shorts[2 * NR_SPECS + 2];
+	int r = 0;
+
+	make_getopt(accepts, longs, shorts);
+	optind = 0; /* it may have parsed another command line before */
+	while (!r) {
+		int letter = getopt_long(argc, argv, shorts, longs, NULL);
+
+		if (letter < 0)
+			break;
+		if (letter == ':')
+			return wrong(parsing, "%s needs a value; see --help", argv[optind - 1]);
+		if (letter == '?')
+			return wrong(parsing,
+				     "there is no option %s, or it takes no value; see "
+				     "--help",
+				     argv[optind - 1]);
+		r = set_option(parsing, letter);
+	}
+	return r;
+}
+
+static int parse_domid(struct parsing *parsing, const char *text, uint16_t least)
+{
+	unsigned long domid;
+	char *end;
+
+	errno = 0;
+	domid = strtoul(text, &end, 10);
+	if (errno || *end || text[0] < '0' || text[0] > '9' || domid < least ||
+	    domid > CONFINE_DOMID_MAX)
+		return wrong(parsing,
+			     "'%s' is no domain: a number from %u to %d, as xl list prints it",
+			     text, least, CONFINE_DOMID_MAX);
+	parsing->options->domid = (uint16_t)domid;
+	return 0;
+}
+
+static int parse_argument(struct parsing *parsing, enum option_argument argument, int argc,
+			  char **argv)
+{
+	const char *what = argument == ARGUMENT_FILE ? "FILE" : "DOMID";
+
+	if (optind == argc)
+		return wrong(parsing, "%s is missing; see --help", what);
+	if (optind + 1 < argc)
+		return wrong(parsing, "'%s' is one argument too many; see --help",
+			     argv[optind + 1]);
+	if (argument == ARGUMENT_FILE)
+		return set_file(parsing, argv[optind]);
+	return parse_domid(parsing, argv[optind], argument == ARGUMENT_GUEST);
+}
+
+void options_free(struct options *options)
+{
+	free(options->roots);
+	free(options->maps);
+}
+
+int options_parse(struct options *options, unsigned int accepts, enum option_argument argument,
+		  int argc, char **argv, const struct report *report)
+{
+	struct parsing parsing = { options, report };
+	int r;
+
+	*options = (struct options){ .max_stream = STREAM_MAX_DEFAULT };
+	r = parse_options(&parsing, accepts, argc, argv);
+	if (r || options->help)
+		return r;
+	r = parse_argument(&parsing, argument, argc, argv);
+	if (!r && accepts & OPTION_SOCKET && !options->socket[0] &&
+	    wire_default_path(options->socket))
+		r = wrong(&parsing, "XENSTORED_PATH or XENSTORED_RUNDIR is too long for a socket");
+	return r;
+}

@@ -1,0 +1,74 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * options - the command line of one command, parsed and checked.
+ *
+ * One table (options.c) holds every option with its help. A command names those that it takes and
+ * what its one argument is; anything else is an error that says what is wrong.
+ *
+ * Called by ctl/main. Must never look at the world beyond the environment: whether a file or a
+ * domain exists is found out by who uses it.
+ */
+#ifndef XSPROXY_CTL_OPTIONS_H
+#define XSPROXY_CTL_OPTIONS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+
+#include "migration/confine.h"
+#include "migration/report.h"
+#include "migration/wire.h"
+
+/* What a command may take. --help always belongs to them. */
+enum option_bit {
+	OPTION_OUTPUT = 1 << 0,
+	OPTION_INPUT = 1 << 1,
+	OPTION_ROOT = 1 << 2,
+	OPTION_MAP_DOMID = 1 << 3,
+	OPTION_MAX_STREAM = 1 << 4,
+	OPTION_RESUME = 1 << 5,
+	OPTION_JSON = 1 << 6,
+	OPTION_SOCKET = 1 << 7,
+};
+
+enum option_argument {
+	ARGUMENT_DOMID, /* a domain, which may be 0 */
+	ARGUMENT_GUEST, /* a domain, which may not */
+	ARGUMENT_FILE,
+};
+
+struct options {
+	bool help; /* asked for; nothing else was checked */
+	uint16_t domid;
+	const char *file; /* the argument, --output or --input; NULL: none was given */
+	const char **roots;
+	size_t nr_roots;
+	struct confine_map *maps;
+	size_t nr_maps;
+	uint64_t max_stream;
+	bool resume;
+	bool json;
+	char socket[WIRE_PATH_MAX];
+};
+
+/*
+ * Parse a command line.
+ *
+ * @options: filled, whatever is returned; options_free() it. Points into @argv.
+ * @accepts: bits of the options that the command takes
+ * @argument: what its argument is
+ * @argc, @argv: the command's name and what follows
+ * @report: told what is wrong
+ *
+ * Returns 0; -EINVAL for a command line that is wrong, which has been reported; or -ENOMEM.
+ */
+int options_parse(struct options *options, unsigned int accepts, enum option_argument argument,
+		  int argc, char **argv, const struct report *report);
+
+void options_free(struct options *options);
+
+/* Print a line of help for each option in @accepts. */
+void options_help(FILE *out, unsigned int accepts);
+
+#endif

@@ -1,0 +1,484 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What waits for the front: octets come out as they went in, across page and 2^32 boundaries, in
+ * pieces and whole; clearing, filtering, notes on events; the next process finds the same; and a
+ * page is taken with its first octet and given back with its last.
+ */
+#include <errno.h>
+#include <stdio.h>
+
+#include "tests/unit/bed.h"
+
+#include "proxy/fifo.h"
+
+static void fifo_at(struct bed *bed, struct fifo *fifo, uint32_t pos)
+{
+	atomic_store(&bed->ledger->fifo_head, pos);
+	atomic_store(&bed->ledger->fifo_tail, pos);
+	fifo_init(fifo, bed->ledger, bed->pool);
+}
+
+/* Pages that the ledger refers to. */
+static uint32_t pages(const struct bed *bed)
+{
+	uint32_t n = 0;
+
+	for (uint32_t i = 0; i < LEDGER_FIFO_PAGES; i++)
+		n += bed->ledger->fifo_page[i] != 0;
+	return n;
+}
+
+static void make_message(struct message *msg, uint32_t type, uint32_t len, uint32_t seed)
+{
+	msg->hdr = (struct xsd_sockmsg){ .type = type, .req_id = seed, .tx_id = ~seed, .len = len };
+	for (uint32_t i = 0; i < len; i++)
+		msg->payload[i] = (uint8_t)(seed * 7 + i * 13 + (i >> 8));
+}
+
+static int put(struct bed *bed, struct fifo *fifo, const struct message *msg)
+{
+	int err = fifo_reserve(fifo, 0, message_size(&msg->hdr));
+	struct commit commit;
+
+	if (err)
+		return err;
+	commit_begin(&commit, &bed->place);
+	fifo_append(fifo, &commit, msg);
+	commit_end(&commit);
+	return 0;
+}
+
+/* The front takes @len octets. */
+static void take(struct bed *bed, struct fifo *fifo, void *to, uint32_t len)
+{
+	uint32_t head = word_get(&bed->ledger->fifo_head);
+	struct commit commit;
+
+	fifo_read(fifo, 0, to, len);
+	commit_begin(&commit, &bed->place);
+	commit_set(&commit, &bed->ledger->fifo_head, head + len);
+	commit_end(&commit);
+	fifo_trim(fifo);
+}
+
+static void assert_next(struct bed *bed, struct fifo *fifo, const struct message *want)
+{
+	struct message got;
+
+	assert_true(fifo_used(fifo) >= message_size(&want->hdr));
+	take(bed, fifo, &got, message_size(&want->hdr));
+	assert_memory_equal(&got, want, message_size(&want->hdr));
+}
+
+/* Where arithmetic may go wrong: page ends, the end of the page table, 2^32. */
+static const uint32_t starts[] = { 0,	      POOL_PAGE - 1, POOL_PAGE - 16, FIFO_SIZE - 20,
+				   FIFO_SIZE, 0u - 20,	     0u - POOL_PAGE, 0u - FIFO_SIZE / 2 };
+
+#define NR_STARTS (sizeof(starts) / sizeof(starts[0]))
+
+static void messages_come_out_as_they_went_in(void **state)
+{
+	struct bed *bed = *state;
+
+	for (size_t i = 0; i < NR_STARTS; i++) {
+		struct message msg;
+		struct fifo fifo;
+
+		fifo_at(bed, &fifo, starts[i]);
+		for (uint32_t n = 0; n < 12; n++) {
+			make_message(&msg, XS_READ, n * 370, n);
+			assert_int_equal(put(bed, &fifo, &msg), 0);
+		}
+		for (uint32_t n = 0; n < 12; n++) {
+			make_message(&msg, XS_READ, n * 370, n);
+			assert_next(bed, &fifo, &msg);
+		}
+		assert_int_equal(fifo_used(&fifo), 0);
+		assert_int_equal(pages(bed), 0);
+	}
+	assert_int_equal(bed_pages_used(bed, bed->pool), 0);
+}
+
+static void pages_follow_the_octets(void **state)
+{
+	struct bed *bed = *state;
+	struct message msg;
+	uint8_t octets[POOL_PAGE];
+	struct fifo fifo;
+
+	fifo_at(bed, &fifo, 5 * POOL_PAGE - 10);
+	assert_int_equal(pages(bed), 0);
+	make_message(&msg, XS_READ, 0, 1);
+	put(bed, &fifo, &msg);
+	assert_int_equal(pages(bed), 2);
+	take(bed, &fifo, octets, 9);
+	assert_int_equal(pages(bed), 2);
+	take(bed, &fifo, octets, 1);
+	assert_int_equal(pages(bed), 1);
+	take(bed, &fifo, octets, 6);
+	assert_int_equal(pages(bed), 0);
+
+	/* What was reserved and not used goes back too. */
+	assert_int_equal(fifo_reserve(&fifo, 0, 3 * POOL_PAGE), 0);
+	assert_int_equal(pages(bed), 4);
+	fifo_trim(&fifo);
+	assert_int_equal(pages(bed), 0);
+	assert_int_equal(bed_pages_used(bed, bed->pool), 0);
+}
+
+static void full_to_the_last_octet(void **state)
+{
+	struct bed *bed = *state;
+
+	for (size_t i = 0; i < NR_STARTS; i++) {
+		uint32_t room, n = 0;
+		struct message msg;
+		struct fifo fifo;
+
+		fifo_at(bed, &fifo, starts[i]);
+		room = fifo_room(&fifo);
+		assert_int_equal(room, FIFO_SIZE - starts[i] % POOL_PAGE);
+		assert_int_equal(fifo_reserve(&fifo, 0, room + 1), -ENOBUFS);
+		make_message(&msg, XS_READ, 1000, 3);
+		while (!put(bed, &fifo, &msg))
+			n++;
+		assert_int_equal(n, room / 1016);
+		assert_int_equal(fifo_room(&fifo), room % 1016);
+		make_message(&msg, XS_WRITE, room % 1016 - 16, 4);
+		assert_int_equal(put(bed, &fifo, &msg), 0);
+		assert_int_equal(fifo_room(&fifo), 0);
+		assert_int_equal(fifo_reserve(&fifo, 0, 1), -ENOBUFS);
+		assert_int_equal(pages(bed), LEDGER_FIFO_PAGES);
+
+		make_message(&msg, XS_READ, 1000, 3);
+		while (n--)
+			assert_next(bed, &fifo, &msg);
+		make_message(&msg, XS_WRITE, room % 1016 - 16, 4);
+		assert_next(bed, &fifo, &msg);
+		assert_int_equal(pages(bed), 0);
+	}
+}
+
+static void no_memory_is_no_room(void **state)
+{
+	struct bed *bed = *state;
+	uint32_t page = 0, last;
+	struct message msg;
+	struct fifo fifo;
+
+	fifo_at(bed, &fifo, 0);
+	make_message(&msg, XS_READ, 4000, 1);
+	assert_int_equal(put(bed, &fifo, &msg), 0);
+	do {
+		last = page;
+		page = pool_alloc(bed->pool);
+	} while (page);
+	assert_int_equal(put(bed, &fifo, &msg), -ENOMEM);
+	assert_int_equal(fifo_used(&fifo), 4016);
+	pool_release(bed->pool, last);
+	assert_int_equal(put(bed, &fifo, &msg), 0);
+	assert_next(bed, &fifo, &msg);
+	assert_next(bed, &fifo, &msg);
+	assert_int_equal(pages(bed), 0);
+}
+
+/* A message that upstream delivers in pieces grows beyond the tail. */
+static void a_message_in_pieces(void **state)
+{
+	struct bed *bed = *state;
+	struct message msg, got;
+	struct fifo fifo;
+
+	fifo_at(bed, &fifo, 0u - 2000);
+	make_message(&msg, XS_READ, 10, 1);
+	put(bed, &fifo, &msg);
+	make_message(&msg, XS_READ, 4000, 2);
+	assert_int_equal(fifo_reserve(&fifo, 0, 4016), 0);
+	for (uint32_t fill = 0; fill < 4016; fill += 251) {
+		struct commit commit;
+
+		assert_int_equal(word_get(&bed->ledger->fifo_fill), fill);
+		assert_int_equal(fifo_reserve(&fifo, 0, 4016), 0);
+		fifo_write(&fifo, fill, (uint8_t *)&msg + fill, 251);
+		commit_begin(&commit, &bed->place);
+		commit_set(&commit, &bed->ledger->fifo_fill, fill + 251);
+		commit_end(&commit);
+		fifo_trim(&fifo);
+		assert_int_equal(fifo_used(&fifo), 26);
+	}
+	fifo_read(&fifo, fifo_used(&fifo), &got, 4016);
+	assert_memory_equal(&got, &msg, 4016);
+	/* It becomes a whole one, here under another id. */
+	msg.hdr.req_id = 99;
+	assert_int_equal(put(bed, &fifo, &msg), 0);
+	assert_int_equal(word_get(&bed->ledger->fifo_fill), 0);
+	make_message(&got, XS_READ, 10, 1);
+	assert_next(bed, &fifo, &got);
+	assert_next(bed, &fifo, &msg);
+	assert_int_equal(pages(bed), 0);
+}
+
+static void clearing(void **state)
+{
+	struct bed *bed = *state;
+	struct commit commit;
+	struct message msg;
+	struct fifo fifo;
+
+	fifo_at(bed, &fifo, 100);
+	make_message(&msg, XS_READ, 4000, 1);
+	for (int i = 0; i < 5; i++)
+		put(bed, &fifo, &msg);
+	take(bed, &fifo, &msg, 1000);
+	atomic_store(&bed->ledger->fifo_left, 3016);
+	commit_begin(&commit, &bed->place);
+	fifo_clear(&fifo, &commit);
+	assert_int_equal(fifo_used(&fifo), 5 * 4016 - 1000);
+	commit_end(&commit);
+	fifo_trim(&fifo);
+	assert_int_equal(fifo_used(&fifo), 0);
+	assert_int_equal(word_get(&bed->ledger->fifo_left), 0);
+	assert_int_equal(pages(bed), 0);
+	put(bed, &fifo, &msg);
+	fifo_fini(&fifo);
+	assert_int_equal(pages(bed), 0);
+	assert_int_equal(bed_pages_used(bed, bed->pool), 0);
+}
+
+/* --- notes on events */
+
+static bool has(struct fifo *fifo, const char *payload)
+{
+	struct message msg = { .hdr.type = XS_WATCH_EVENT };
+
+	message_set_text(&msg, payload, (uint32_t)strlen(payload) + 1);
+	return fifo_has_event(fifo, &msg);
+}
+
+static void put_text(struct bed *bed, struct fifo *fifo, uint32_t type, const char *payload)
+{
+	struct message msg = { .hdr.type = type };
+
+	message_set_text(&msg, payload, (uint32_t)strlen(payload) + 1);
+	assert_int_equal(put(bed, fifo, &msg), 0);
+}
+
+static void identical_events_are_known(void **state)
+{
+	struct bed *bed = *state;
+	struct fifo fifo;
+
+	fifo_at(bed, &fifo, 0);
+	assert_false(has(&fifo, "a"));
+	assert_true(has(&fifo, "a"));
+	assert_false(has(&fifo, "ab"));
+	assert_false(has(&fifo, ""));
+	assert_true(has(&fifo, ""));
+	fifo_forget_events(&fifo);
+	assert_false(has(&fifo, "a"));
+	fifo_fini(&fifo);
+}
+
+static void notes_are_made_of_what_waits(void **state)
+{
+	struct bed *bed = *state;
+	uint8_t octets[10];
+	struct fifo fifo;
+
+	fifo_at(bed, &fifo, POOL_PAGE - 40);
+	put_text(bed, &fifo, XS_WATCH_EVENT, "the front has got a part of this");
+	put_text(bed, &fifo, XS_WATCH_EVENT, "a");
+	put_text(bed, &fifo, XS_READ, "b");
+	put_text(bed, &fifo, XS_WATCH_EVENT, "c");
+	take(bed, &fifo, octets, 10);
+	atomic_store(&bed->ledger->fifo_left, 16 + 33 - 10);
+	has(&fifo, "stale");
+	fifo_note_events(&fifo);
+	assert_false(has(&fifo, "stale"));
+	assert_true(has(&fifo, "a"));
+	assert_false(has(&fifo, "b"));
+	assert_true(has(&fifo, "c"));
+	assert_false(has(&fifo, "the front has got a part of this"));
+	fifo_fini(&fifo);
+}
+
+/* --- filtering */
+
+static bool keep_even(void *arg, const struct message *msg)
+{
+	++*(uint32_t *)arg;
+	return msg->hdr.req_id % 2 == 0;
+}
+
+static void filtering_keeps_order_and_the_rest_of_a_message(void **state)
+{
+	struct bed *bed = *state;
+
+	for (size_t i = 0; i < NR_STARTS; i++) {
+		uint32_t seen = 0;
+		struct message msg, got;
+		struct fifo fifo;
+
+		fifo_at(bed, &fifo, starts[i]);
+		for (uint32_t n = 1; n <= 20; n++) {
+			make_message(&msg, XS_WATCH_EVENT, n * 190, n);
+			assert_int_equal(put(bed, &fifo, &msg), 0);
+		}
+		/* Of the first one, which would be dropped, the front has got 100 octets. */
+		take(bed, &fifo, &got, 100);
+		atomic_store(&bed->ledger->fifo_left, 106);
+		assert_int_equal(fifo_filter(&fifo, &bed->place, keep_even, &seen), 0);
+		assert_int_equal(seen, 19);
+		assert_int_equal(word_get(&bed->ledger->fifo_left), 106);
+		take(bed, &fifo, &got, 106);
+		make_message(&msg, XS_WATCH_EVENT, 190, 1);
+		assert_memory_equal(&got, (uint8_t *)&msg + 100, 106);
+		atomic_store(&bed->ledger->fifo_left, 0);
+		for (uint32_t n = 2; n <= 20; n += 2) {
+			make_message(&msg, XS_WATCH_EVENT, n * 190, n);
+			assert_next(bed, &fifo, &msg);
+		}
+		assert_int_equal(fifo_used(&fifo), 0);
+		assert_int_equal(pages(bed), 0);
+	}
+	assert_int_equal(bed_pages_used(bed, bed->pool), 0);
+}
+
+static void filtering_without_room_changes_nothing(void **state)
+{
+	struct bed *bed = *state;
+	uint32_t seen = 0, n = 0;
+	struct message msg;
+	struct fifo fifo;
+
+	fifo_at(bed, &fifo, 777);
+	for (make_message(&msg, XS_READ, 4000, 0); !put(bed, &fifo, &msg);
+	     make_message(&msg, XS_READ, 4000, n))
+		n += 2;
+	assert_int_equal(fifo_filter(&fifo, &bed->place, keep_even, &seen), -ENOMEM);
+	for (uint32_t i = 0; i < n; i += 2) {
+		make_message(&msg, XS_READ, 4000, i);
+		assert_next(bed, &fifo, &msg);
+	}
+	assert_int_equal(pages(bed), 0);
+}
+
+/* --- the next process */
+
+static void assert_next_process(struct bed *bed, const struct fifo *fifo, uint32_t mapped)
+{
+	uint32_t used = fifo_used(fifo);
+	static uint8_t want[FIFO_SIZE], got[FIFO_SIZE];
+	struct bed other;
+	struct fifo again;
+
+	bed_reopen(bed, &other);
+	fifo_init(&again, other.ledger, other.pool);
+	assert_int_equal(fifo_recover(&again), 0);
+	assert_int_equal(fifo_used(&again), used);
+	fifo_read(fifo, 0, want, used);
+	fifo_read(&again, 0, got, used);
+	assert_memory_equal(got, want, used);
+	assert_int_equal(bed_pages_used(&other, other.pool), mapped);
+	bed_reclose(&other);
+}
+
+static void random_steps_survive_the_process(void **state)
+{
+	static uint8_t stream[1 << 20], octets[MESSAGE_MAX];
+	uint32_t put_at = 0, got_at = 0;
+	struct bed *bed = *state;
+	struct fifo fifo;
+
+	srand(7);
+	fifo_at(bed, &fifo, 0u - 300000);
+	for (int step = 0; put_at + MESSAGE_MAX < sizeof(stream); step++) {
+		struct message msg;
+		uint32_t n;
+
+		make_message(&msg, XS_READ, (uint32_t)rand() % (rand() % 3 ? 200 : 4097),
+			     (uint32_t)step);
+		if (rand() % 100 < 60 && !put(bed, &fifo, &msg)) {
+			memcpy(stream + put_at, &msg, message_size(&msg.hdr));
+			put_at += message_size(&msg.hdr);
+		} else {
+			n = (uint32_t)rand() % (MESSAGE_MAX + 1);
+			n = n < fifo_used(&fifo) ? n : fifo_used(&fifo);
+			take(bed, &fifo, octets, n);
+			assert_memory_equal(octets, stream + got_at, n);
+			got_at += n;
+		}
+		assert_int_equal(fifo_used(&fifo), put_at - got_at);
+		if (step % 16 == 0) {
+			fifo_trim(&fifo); /* of what was reserved in vain */
+			assert_next_process(bed, &fifo, pages(bed));
+		}
+	}
+	assert_true(word_get(&bed->ledger->fifo_head) < 1 << 20);
+	fifo_fini(&fifo);
+	assert_int_equal(bed_pages_used(bed, bed->pool), 0);
+}
+
+static void reserved_pages_are_free_for_the_next_process(void **state)
+{
+	struct bed *bed = *state, other;
+	struct fifo fifo, again;
+	struct message msg;
+
+	fifo_at(bed, &fifo, 10);
+	make_message(&msg, XS_READ, 20, 1);
+	put(bed, &fifo, &msg);
+	assert_int_equal(fifo_reserve(&fifo, 0, 5 * POOL_PAGE), 0);
+	bed_reopen(bed, &other);
+	fifo_init(&again, other.ledger, other.pool);
+	assert_int_equal(fifo_recover(&again), 0);
+	assert_int_equal(pages(&other), 1);
+	assert_int_equal(fifo_reserve(&again, 0, 5 * POOL_PAGE), 0);
+	assert_next(&other, &again, &msg);
+	assert_int_equal(pages(&other), 0);
+	bed_reclose(&other);
+}
+
+static void impossible_ledgers_are_refused(void **state)
+{
+	struct bed *bed = *state, other;
+	struct fifo fifo, again;
+	struct message msg;
+
+	fifo_at(bed, &fifo, 0);
+	make_message(&msg, XS_READ, 20, 1);
+	put(bed, &fifo, &msg);
+	for (int i = 0; i < 3; i++) {
+		bed_reopen(bed, &other);
+		fifo_init(&again, other.ledger, other.pool);
+		if (i == 0)
+			bed->ledger->fifo_page[0] = 0;
+		else if (i == 1)
+			bed->ledger->fifo_page[0] = ARENA_EXTENTS;
+		else
+			atomic_store(&bed->ledger->fifo_tail, FIFO_SIZE + 1);
+		assert_int_equal(fifo_recover(&again), -EINVAL);
+		bed_reclose(&other);
+	}
+}
+
+int main(void)
+{
+	static const struct CMUnitTest tests[] = {
+		BED_TEST_BOTH(messages_come_out_as_they_went_in),
+		BED_TEST_BOTH(pages_follow_the_octets),
+		BED_TEST_BOTH(full_to_the_last_octet),
+		BED_TEST_PRIVATE(no_memory_is_no_room),
+		BED_TEST_BOTH(a_message_in_pieces),
+		BED_TEST_BOTH(clearing),
+		BED_TEST_BOTH(identical_events_are_known),
+		BED_TEST_BOTH(notes_are_made_of_what_waits),
+		BED_TEST_BOTH(filtering_keeps_order_and_the_rest_of_a_message),
+		BED_TEST_BOTH(filtering_without_room_changes_nothing),
+		BED_TEST(random_steps_survive_the_process),
+		BED_TEST(reserved_pages_are_free_for_the_next_process),
+		BED_TEST(impossible_ledgers_are_refused),
+	};
+
+	return cmocka_run_group_tests_name("fifo", tests, NULL, NULL);
+}

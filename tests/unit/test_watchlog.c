@@ -1,0 +1,550 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The log of watches: what was appended is found again in order, also by the next process; taking
+ * back, further segments, compaction; and that all memory goes back to the pool.
+ */
+#include <errno.h>
+#include <stdio.h>
+
+#include "tests/unit/bed.h"
+
+#include "proxy/message.h"
+#include "proxy/watchlog.h"
+
+static uint32_t append(struct bed *bed, struct watchlog *log, const void *text, uint32_t len)
+{
+	struct commit commit;
+	uint32_t pos;
+
+	commit_begin(&commit, &bed->place);
+	pos = watchlog_append(log, &commit, text, len, 0, 0);
+	commit_end(&commit);
+	return pos;
+}
+
+static uint32_t append_text(struct bed *bed, struct watchlog *log, const char *text)
+{
+	uint32_t pos = append(bed, log, text, (uint32_t)strlen(text) + 1);
+
+	assert_int_not_equal(pos, 0);
+	return pos;
+}
+
+static void set_live(struct bed *bed, struct watchlog *log, uint32_t pos, bool live)
+{
+	struct commit commit;
+
+	commit_begin(&commit, &bed->place);
+	commit_set(&commit, &watchlog_at(log, pos)->live, live ? word_get(&bed->ledger->epoch) : 0);
+	commit_end(&commit);
+}
+
+static void undo(struct bed *bed, struct watchlog *log, uint32_t pos)
+{
+	struct commit commit;
+
+	commit_begin(&commit, &bed->place);
+	watchlog_undo(log, &commit, pos);
+	commit_end(&commit);
+}
+
+static void assert_texts(const struct watchlog *log, const char *all)
+{
+	char seen[200] = "";
+
+	for (uint32_t pos = watchlog_next(log, 0); pos; pos = watchlog_next(log, pos))
+		strcat(seen, watchlog_at(log, pos)->text);
+	assert_string_equal(seen, all);
+}
+
+static void what_is_appended_is_there(void **state)
+{
+	struct bed *bed = *state;
+	struct watch_record *record;
+	struct watchlog log;
+	struct commit commit;
+	uint32_t pos;
+
+	watchlog_init(&log, bed->ledger, bed->pool);
+	assert_int_equal(watchlog_next(&log, 0), 0);
+	commit_begin(&commit, &bed->place);
+	pos = watchlog_append(&log, &commit,
+			      "/a\0t\0"
+			      "3",
+			      7, 1, 42);
+	assert_int_not_equal(pos, 0);
+	/* It exists from the end of the commit on. */
+	assert_int_equal(watchlog_next(&log, 0), 0);
+	commit_end(&commit);
+
+	assert_int_equal(watchlog_next(&log, 0), pos);
+	assert_int_equal(watchlog_next(&log, pos), 0);
+	record = watchlog_at(&log, pos);
+	assert_int_equal(record->len, 7);
+	assert_memory_equal(record->text,
+			    "/a\0t\0"
+			    "3",
+			    7);
+	assert_int_equal(record->depth, 1);
+	assert_int_equal(record->batch, 42);
+	assert_int_not_equal(word_get(&record->live), word_get(&bed->ledger->epoch));
+	assert_int_equal(log.used, watchlog_size(&log, pos));
+	watchlog_fini(&log);
+}
+
+static void records_keep_their_order(void **state)
+{
+	struct bed *bed = *state;
+	uint32_t pos[300], at = 0;
+	struct watchlog log;
+
+	watchlog_init(&log, bed->ledger, bed->pool);
+	for (uint32_t i = 0; i < 300; i++) {
+		char text[120];
+
+		memset(text, 0, sizeof(text));
+		snprintf(text, sizeof(text), "/path/%u", i);
+		pos[i] = append(bed, &log, text, 10 + i % 110);
+		assert_int_not_equal(pos[i], 0);
+	}
+	for (uint32_t i = 0; i < 300; i++) {
+		char text[20];
+
+		at = watchlog_next(&log, at);
+		assert_int_equal(at, pos[i]);
+		snprintf(text, sizeof(text), "/path/%u", i);
+		assert_string_equal(watchlog_at(&log, at)->text, text);
+		assert_int_equal(watchlog_at(&log, at)->len, 10 + i % 110);
+	}
+	assert_int_equal(watchlog_next(&log, at), 0);
+	watchlog_fini(&log);
+	assert_int_equal(bed_pages_used(bed, bed->pool), 0);
+}
+
+/* Every length at every place, so that each way to end a segment occurs. */
+static void records_of_every_length(void **state)
+{
+	static char text[MESSAGE_WATCH_MAX];
+	struct bed *bed = *state;
+	struct watchlog log;
+
+	memset(text, 'x', sizeof(text));
+	for (uint32_t len = 2; len <= sizeof(text); len += len < 64 ? 1 : 173) {
+		uint32_t at = 0, n = 9000 / len + 2;
+
+		atomic_store(&bed->ledger->log_tail, 0);
+		watchlog_init(&log, bed->ledger, bed->pool);
+		for (uint32_t i = 0; i < n; i++) {
+			text[0] = (char)i;
+			assert_int_not_equal(append(bed, &log, text, len), 0);
+		}
+		for (uint32_t i = 0; i < n; i++) {
+			at = watchlog_next(&log, at);
+			assert_int_not_equal(at, 0);
+			assert_int_equal(watchlog_at(&log, at)->len, len);
+			assert_int_equal(watchlog_at(&log, at)->text[0], (char)i);
+			assert_int_equal(watchlog_at(&log, at)->text[len - 1],
+					 len == 1 ? (char)i : 'x');
+		}
+		assert_int_equal(watchlog_next(&log, at), 0);
+		watchlog_fini(&log);
+	}
+}
+
+static void most_guests_need_no_extent(void **state)
+{
+	struct bed *bed = *state;
+	struct watchlog log;
+	char text[48] = "/local/domain/7/device/vbd/51712/state";
+
+	watchlog_init(&log, bed->ledger, bed->pool);
+	for (int i = 0; i < 20; i++)
+		append(bed, &log, text, sizeof(text));
+	assert_int_equal(bed_pages_used(bed, bed->pool), 0);
+}
+
+static void only_the_last_one_can_be_taken_back(void **state)
+{
+	struct bed *bed = *state;
+	struct watchlog log;
+	uint32_t a, b, c;
+
+	watchlog_init(&log, bed->ledger, bed->pool);
+	a = append_text(bed, &log, "a");
+	b = append_text(bed, &log, "b");
+	c = append_text(bed, &log, "c");
+	undo(bed, &log, a);
+	undo(bed, &log, b);
+	assert_texts(&log, "abc");
+	undo(bed, &log, c);
+	assert_texts(&log, "ab");
+	undo(bed, &log, b);
+	assert_texts(&log, "a");
+	assert_int_equal(append_text(bed, &log, "d"), b);
+	assert_texts(&log, "ad");
+	assert_int_equal(log.used, watchlog_size(&log, a) + watchlog_size(&log, b));
+	watchlog_fini(&log);
+}
+
+/* Two in one commit, as an UNWATCH of the last watch does. */
+static void two_can_be_taken_back_at_once(void **state)
+{
+	struct bed *bed = *state;
+	struct watchlog log;
+	struct commit commit;
+	uint32_t b, c;
+
+	watchlog_init(&log, bed->ledger, bed->pool);
+	append_text(bed, &log, "a");
+	b = append_text(bed, &log, "b");
+	c = append_text(bed, &log, "c");
+	commit_begin(&commit, &bed->place);
+	watchlog_undo(&log, &commit, c);
+	watchlog_undo(&log, &commit, b);
+	assert_texts(&log, "abc");
+	commit_end(&commit);
+	assert_texts(&log, "a");
+	watchlog_fini(&log);
+}
+
+static void taking_back_does_not_leak_segments(void **state)
+{
+	static char text[2000];
+	struct bed *bed = *state;
+	struct watchlog log;
+
+	watchlog_init(&log, bed->ledger, bed->pool);
+	append(bed, &log, text, 1000);
+	for (int i = 0; i < 500; i++) {
+		uint32_t pos = append(bed, &log, text, sizeof(text));
+
+		assert_int_not_equal(pos, 0);
+		undo(bed, &log, pos);
+	}
+	assert_int_equal(log.used, watchlog_size(&log, watchlog_next(&log, 0)));
+	watchlog_fini(&log);
+	assert_int_equal(bed_pages_used(bed, bed->pool), 0);
+}
+
+/* --- compaction */
+
+struct moves {
+	uint32_t n, from[100], to[100];
+};
+
+static void moved(void *arg, uint32_t from, uint32_t to)
+{
+	struct moves *moves = arg;
+
+	moves->from[moves->n] = from;
+	moves->to[moves->n++] = to;
+}
+
+static void compaction_keeps_the_living(void **state)
+{
+	struct bed *bed = *state;
+	struct moves moves = { 0 };
+	struct watchlog log;
+	uint32_t pos[90];
+
+	watchlog_init(&log, bed->ledger, bed->pool);
+	for (uint32_t i = 0; i < 90; i++) {
+		char text[90] = { 0 };
+
+		snprintf(text, sizeof(text), "%u", i);
+		pos[i] = append(bed, &log, text, sizeof(text));
+		if (i % 3 == 0)
+			set_live(bed, &log, pos[i], true);
+	}
+	watchlog_at(&log, pos[3])->batch = 8;
+	watchlog_at(&log, pos[3])->depth = 1;
+	assert_int_equal(watchlog_compact(&log, &bed->place, moved, &moves), 0);
+	assert_int_equal(moves.n, 30);
+	for (uint32_t i = 0, at = 0; i < 30; i++) {
+		char text[20];
+
+		at = watchlog_next(&log, at);
+		assert_int_equal(moves.from[i], pos[3 * i]);
+		assert_int_equal(moves.to[i], at);
+		snprintf(text, sizeof(text), "%u", 3 * i);
+		assert_string_equal(watchlog_at(&log, at)->text, text);
+		assert_int_equal(word_get(&watchlog_at(&log, at)->live),
+				 word_get(&bed->ledger->epoch));
+		assert_int_equal(watchlog_at(&log, at)->batch, i == 1 ? 8 : 0);
+		assert_int_equal(watchlog_at(&log, at)->depth, i == 1);
+	}
+	assert_int_equal(watchlog_next(&log, moves.to[29]), 0);
+	assert_int_equal(log.used, 30 * watchlog_size(&log, moves.to[0]));
+	assert_int_equal(bed_pages_used(bed, bed->pool), 1);
+}
+
+/* Small again: the log returns to the ledger page, and every extent to the pool. */
+static void compaction_returns_to_the_ledger(void **state)
+{
+	static char text[1000];
+	struct bed *bed = *state;
+	struct moves moves = { 0 };
+	struct watchlog log;
+	uint32_t last = 0;
+
+	watchlog_init(&log, bed->ledger, bed->pool);
+	for (int i = 0; i < 20; i++)
+		last = append(bed, &log, text, sizeof(text));
+	set_live(bed, &log, last, true);
+	/* The first time it cannot, since the log begins there. */
+	assert_int_equal(watchlog_compact(&log, &bed->place, moved, &moves), 0);
+	assert_int_equal(watchlog_compact(&log, &bed->place, moved, &moves), 0);
+	assert_int_equal(word_get(&bed->ledger->log_first), 0);
+	assert_int_equal(moves.n, 2);
+	assert_int_equal(watchlog_next(&log, 0), moves.to[1]);
+	assert_int_equal(bed_pages_used(bed, bed->pool), 0);
+}
+
+static void an_old_epoch_is_dead(void **state)
+{
+	struct bed *bed = *state;
+	struct moves moves = { 0 };
+	struct watchlog log;
+
+	watchlog_init(&log, bed->ledger, bed->pool);
+	set_live(bed, &log, append_text(bed, &log, "a"), true);
+	atomic_store(&bed->ledger->epoch, 2);
+	set_live(bed, &log, append_text(bed, &log, "b"), true);
+	assert_int_equal(watchlog_compact(&log, &bed->place, moved, &moves), 0);
+	assert_int_equal(moves.n, 1);
+	assert_texts(&log, "b");
+	watchlog_fini(&log);
+}
+
+/* Memory runs out at the first, the second, ... page of the new chain. */
+static void compaction_without_memory_changes_nothing(void **state)
+{
+	static char text[1200];
+	struct bed *bed = *state;
+	struct moves moves = { 0 };
+	struct watchlog log;
+	uint32_t n = 0, page[BED_PRIVATE_PAGES];
+
+	watchlog_init(&log, bed->ledger, bed->pool);
+	for (uint32_t i = 0; i < 30; i++) {
+		snprintf(text, sizeof(text), "%c", (char)('A' + i));
+		set_live(bed, &log, append(bed, &log, text, sizeof(text)), true);
+	}
+	while ((page[n] = pool_alloc(bed->pool)))
+		n++;
+	/* 30 records, three a page. */
+	for (uint32_t left = 0; left < 10; left++) {
+		assert_int_equal(watchlog_compact(&log, &bed->place, moved, &moves), -ENOMEM);
+		assert_int_equal(moves.n, 0);
+		assert_texts(&log, "ABCDEFGHIJKLMNOPQRSTUVWXYZ[\\]^");
+		/* Nor has it kept a page of what it had begun. */
+		for (uint32_t i = 0; i < left; i++)
+			assert_int_not_equal(page[n + i] = pool_alloc(bed->pool), 0);
+		assert_int_equal(pool_alloc(bed->pool), 0);
+		for (uint32_t i = 0; i < left; i++)
+			pool_release(bed->pool, page[n + i]);
+		pool_release(bed->pool, page[--n]);
+	}
+	assert_int_equal(watchlog_compact(&log, &bed->place, moved, &moves), 0);
+	assert_int_equal(moves.n, 30);
+	assert_texts(&log, "ABCDEFGHIJKLMNOPQRSTUVWXYZ[\\]^");
+	while (n)
+		pool_release(bed->pool, page[--n]);
+	watchlog_fini(&log);
+	assert_int_equal(bed_pages_used(bed, bed->pool), 0);
+}
+
+static void appending_without_memory_is_an_error(void **state)
+{
+	static char text[1500];
+	struct bed *bed = *state;
+	struct watchlog log;
+	uint32_t page[BED_PRIVATE_PAGES + 1], n = 0;
+
+	watchlog_init(&log, bed->ledger, bed->pool);
+	strcpy(text, "a");
+	append(bed, &log, text, sizeof(text));
+	while ((page[n] = pool_alloc(bed->pool)))
+		n++;
+	assert_int_equal(append(bed, &log, text, sizeof(text)), 0);
+	assert_texts(&log, "a");
+	pool_release(bed->pool, page[0]);
+	strcpy(text, "b");
+	assert_int_not_equal(append(bed, &log, text, sizeof(text)), 0);
+	assert_texts(&log, "ab");
+}
+
+/* --- the next process */
+
+static void broken_chains_are_refused(void **state)
+{
+	static char text[4000];
+	struct bed *bed = *state, other;
+	struct watchlog log, again;
+
+	watchlog_init(&log, bed->ledger, bed->pool);
+	append(bed, &log, text, sizeof(text));
+	append(bed, &log, text, sizeof(text));
+	assert_int_equal(word_get(&bed->ledger->log_first), 0);
+
+	for (int i = 0; i < 3; i++) {
+		/* The first segment's link: to itself, to nowhere, to a page that is not there. */
+		uint32_t link[] = { 0, ARENA_EXTENTS, UINT32_MAX };
+
+		*(uint32_t *)bed->ledger->log = link[i];
+		bed_reopen(bed, &other);
+		watchlog_init(&again, other.ledger, other.pool);
+		assert_int_equal(watchlog_recover(&again), -EINVAL);
+		bed_reclose(&other);
+	}
+	atomic_store(&bed->ledger->log_first, UINT32_MAX);
+	bed_reopen(bed, &other);
+	watchlog_init(&again, other.ledger, other.pool);
+	assert_int_equal(watchlog_recover(&again), -EINVAL);
+	bed_reclose(&other);
+}
+
+struct model {
+	uint32_t n;
+	struct {
+		uint32_t pos, len, tag;
+		bool live;
+	} record[400];
+};
+
+static void model_moved(void *arg, uint32_t from, uint32_t to)
+{
+	struct model *model = arg;
+
+	for (uint32_t i = 0; i < model->n; i++) {
+		if (model->record[i].pos == from && model->record[i].live) {
+			model->record[i].pos = to | 1u << 31; /* so that it is not found twice */
+			return;
+		}
+	}
+	fail_msg("an unknown record moved");
+}
+
+static void model_compacted(struct model *model)
+{
+	uint32_t n = 0;
+
+	for (uint32_t i = 0; i < model->n; i++) {
+		if (!model->record[i].live)
+			continue;
+		assert_true(model->record[i].pos & 1u << 31);
+		model->record[n] = model->record[i];
+		model->record[n++].pos &= ~(1u << 31);
+	}
+	model->n = n;
+}
+
+static void assert_model(const struct watchlog *log, const struct model *model)
+{
+	uint32_t at = 0;
+
+	for (uint32_t i = 0; i < model->n; i++) {
+		const struct watch_record *record;
+
+		at = watchlog_next(log, at);
+		assert_int_equal(at, model->record[i].pos);
+		record = watchlog_at(log, at);
+		assert_int_equal(record->len, model->record[i].len);
+		assert_memory_equal(record->text, &model->record[i].tag, 4);
+		assert_int_equal(word_get(&record->live) == word_get(&log->ledger->epoch),
+				 model->record[i].live);
+	}
+	assert_int_equal(watchlog_next(log, at), 0);
+}
+
+static void assert_next_process(struct bed *bed, const struct watchlog *log,
+				const struct model *model, bool count)
+{
+	struct watchlog again;
+	struct bed other;
+
+	bed_reopen(bed, &other);
+	watchlog_init(&again, other.ledger, other.pool);
+	assert_int_equal(watchlog_recover(&again), 0);
+	assert_model(&again, model);
+	assert_int_equal(again.used, log->used);
+	if (count)
+		assert_int_equal(bed_pages_used(&other, other.pool),
+				 bed_pages_used(bed, bed->pool));
+	bed_reclose(&other);
+}
+
+static void model_append(struct bed *bed, struct watchlog *log, struct model *model, uint32_t tag)
+{
+	static uint8_t text[MESSAGE_WATCH_MAX];
+	uint32_t len = 4 + (uint32_t)rand() % (rand() % 4 ? 60 : sizeof(text) - 4 + 1);
+	uint32_t pos;
+
+	memcpy(text, &tag, 4);
+	pos = append(bed, log, text, len);
+	assert_int_not_equal(pos, 0);
+	model->record[model->n].pos = pos;
+	model->record[model->n].len = len;
+	model->record[model->n].tag = tag;
+	model->record[model->n++].live = false;
+}
+
+static void model_step(struct bed *bed, struct watchlog *log, struct model *model, uint32_t tag)
+{
+	uint32_t i = model->n ? (uint32_t)rand() % model->n : 0;
+	int what = rand() % 10;
+
+	if (!model->n || (what < 4 && model->n < 390)) {
+		model_append(bed, log, model, tag);
+	} else if (what < 7) {
+		model->record[i].live = !model->record[i].live;
+		set_live(bed, log, model->record[i].pos, model->record[i].live);
+	} else if (what < 9) {
+		i = rand() % 4 ? model->n - 1 : i;
+		undo(bed, log, model->record[i].pos);
+		/* Where the log has gone on to another segment even the last one stays. */
+		if (i == model->n - 1 && !watchlog_next(log, i ? model->record[i - 1].pos : 0))
+			model->n--;
+	} else if (rand() % 4 == 0) {
+		assert_int_equal(watchlog_compact(log, &bed->place, model_moved, model), 0);
+		model_compacted(model);
+	}
+}
+
+static void random_steps_survive_the_process(void **state)
+{
+	struct bed *bed = *state;
+	struct model model = { 0 };
+	struct watchlog log;
+
+	srand(3);
+	watchlog_init(&log, bed->ledger, bed->pool);
+	for (uint32_t step = 0; step < 3000; step++) {
+		model_step(bed, &log, &model, step);
+		assert_model(&log, &model);
+		assert_next_process(bed, &log, &model, false);
+	}
+	assert_next_process(bed, &log, &model, true);
+}
+
+int main(void)
+{
+	static const struct CMUnitTest tests[] = {
+		BED_TEST_BOTH(what_is_appended_is_there),
+		BED_TEST_BOTH(records_keep_their_order),
+		BED_TEST_BOTH(records_of_every_length),
+		BED_TEST(most_guests_need_no_extent),
+		BED_TEST_BOTH(only_the_last_one_can_be_taken_back),
+		BED_TEST_BOTH(two_can_be_taken_back_at_once),
+		BED_TEST_BOTH(taking_back_does_not_leak_segments),
+		BED_TEST_BOTH(compaction_keeps_the_living),
+		BED_TEST_BOTH(compaction_returns_to_the_ledger),
+		BED_TEST_BOTH(an_old_epoch_is_dead),
+		BED_TEST_PRIVATE(compaction_without_memory_changes_nothing),
+		BED_TEST_PRIVATE(appending_without_memory_is_an_error),
+		BED_TEST(broken_chains_are_refused),
+		BED_TEST(random_steps_survive_the_process),
+	};
+
+	return cmocka_run_group_tests_name("watchlog", tests, NULL, NULL);
+}

@@ -1,0 +1,118 @@
+# SPDX-License-Identifier: MIT
+"""What is proved on the real Xen. Each check is run once with each daemon as the upstream."""
+
+import dataclasses
+import typing
+
+from machine import Failure
+
+CHECKS = []
+
+
+@dataclasses.dataclass
+class Check:
+    name: str
+    title: str
+    run: typing.Callable
+
+
+def check(name, title):
+    def add(function):
+        CHECKS.append(Check(name, title, function))
+        return function
+    return add
+
+
+def expect(condition, what):
+    if not condition:
+        raise Failure(what)
+
+
+def expect_xenbus(guest):
+    """The guest's kernel has written what it can do, so its xenbus works both ways."""
+    for feature in "poweroff", "reboot", "suspend":
+        value = guest.dom0.read(guest.path(f"control/feature-{feature}"))
+        expect(value == "1", f"control/feature-{feature} is {value!r}: not written by the guest")
+
+
+def expect_ours(guest):
+    """xsproxyd alone holds the guest's page, so that a later check for none of it means something."""
+    dom0 = guest.dom0
+    maps = dom0.run("grep -l /dev/xen/gntdev /proc/[0-9]*/maps").split()
+    proxy, daemon = (dom0.run(f"pidof {name}").strip() for name in ("xsproxyd", dom0.upstream))
+    expect(f"/proc/{proxy}/maps" in maps, f"xsproxyd ({proxy}) has mapped no grant: {maps}")
+    expect(f"/proc/{daemon}/maps" not in maps, f"{dom0.upstream} has mapped a grant itself")
+    ports = dom0.run("lsevtchn 0")
+    expect(f"Remote Domain {guest.domid}," in ports, f"dom0 has no port of d{guest.domid}:\n{ports}")
+
+
+@check("create", "a PV guest's kernel comes up, xl lists it")
+def create(dom0):
+    guest = dom0.shared()
+    expect_xenbus(guest)
+    expect_ours(guest)
+    expect(dom0.domains() == {guest.name: guest.domid}, f"xl list: {dom0.domains()}")
+
+
+@check("watches", "the watches that the guest's kernel registered are listed")
+def watches(dom0):
+    guest = dom0.shared()
+    before = guest.watches()
+    for path in "control/shutdown", "memory/target", "device":
+        expect(path in before, f"no watch on {path}: {before}")
+    guest.run("xs watch data/probe >/tmp/events & echo $! >/tmp/pid")
+    dom0.wait(f"xenstore-control get-domain-watches {guest.domid} | grep ^data/probe", "command")
+    expect(guest.watches() == sorted(before + ["data/probe"]), f"with one more: {guest.watches()}")
+    guest.run("kill $(cat /tmp/pid)")
+    dom0.wait(f"! xenstore-control get-domain-watches {guest.domid} | grep ^data/probe", "command")
+    expect(guest.watches() == before, f"with one less: {guest.watches()}")
+
+
+@check("dom0-ring", "dom0's own ring is relayed: a network backend and its frontend connect")
+def dom0_ring(dom0):
+    guest = dom0.shared()
+    guest.run("for module in /usr/lib/modules/*.ko; do insmod $module || exit; done")
+    dom0.run(f"xl network-attach {guest.name} script=vif-script", "guest up")
+    backend = f"/local/domain/0/backend/vif/{guest.domid}/0"
+    frontend = guest.path("device/vif/0")
+    for end in backend, frontend:
+        dom0.wait(f"[ $(xenstore-read {end}/state) = 4 ]", "guest up", f"{end} to connect")
+    guest.run("[ -d /sys/class/net/eth0 ]")
+    watched = dom0.run("xenstore-control get-domain-watches 0")
+    for path in "backend", f"{frontend}/state":
+        expect(f"\n{path} " in watched, f"dom0's kernel has no watch on {path}:\n{watched}")
+    dom0.run(f"xl network-detach {guest.name} 0", "guest down")
+    dom0.wait(f"! xenstore-exists {backend}", "guest down", f"{backend} to go")
+
+
+@check("shutdown", "xl shutdown -w ends a guest, and nothing of it remains")
+def shutdown(dom0):
+    guest = dom0.shared()
+    guest.shutdown()
+    dom0.wait_gone(guest.domid)
+
+
+@check("destroy", "xl destroy ends a guest, and nothing of it remains")
+def destroy(dom0):
+    guest = dom0.shared()
+    expect_ours(guest)
+    guest.destroy()
+    dom0.wait_gone(guest.domid)
+
+
+@check("four", "four guests at once: created, shut down; created, destroyed")
+def four(dom0):
+    for end in "shutdown", "destroy":
+        guests = [dom0.new_guest() for _ in range(4)]
+        for guest in guests:
+            guest.create()
+        for guest in guests:
+            guest.wait_up()
+            expect_xenbus(guest)
+        for guest in guests:
+            dom0.run(f"xl {end} {guest.name}", "guest down")
+        for guest in guests:
+            dom0.wait_gone(guest.domid)
+
+
+NAMES = [each.name for each in CHECKS]
