@@ -67,6 +67,7 @@ help:
 	@echo "bench     measure direct and proxied side by side"
 	@echo "lint      clang-format, cppcheck"
 	@echo "install   DESTDIR= PREFIX=$(PREFIX)"
+	@echo "deb       a Debian package, in $(BUILD)/deb/"
 	@echo "clean     remove build/"
 
 # --- objects: plain for programs, position independent and unsanitized for preloaded libraries
@@ -156,7 +157,49 @@ bench: deps
 	@$(MAKE) --no-print-directory -s all
 	@XSPROXY_BUILD=$(abspath $(BUILD)) /usr/bin/python3 tests/bench/bench.py
 
+# --- what goes onto a host
+.PHONY: programs deb
+UNITDIR ?= $(PREFIX)/lib/systemd/system
+MANDIR := $(PREFIX)/share/man
+EXAMPLES := $(PREFIX)/share/doc/xsproxy/examples
+VERSION := $(shell sed -n 's/.*XSPROXY_VERSION "\(.*\)".*/\1/p' config/config.h)
+
+# Paths in scripts, units and manuals are those of PREFIX=/usr
+AT_PREFIX := sed -e 's|/usr/\(sbin/xsproxy\|lib/xsproxy\|libexec/xsproxy\|share/doc/xsproxy\)|$(PREFIX)/\1|g'
+# $(call put,MODE,FROM,TO): install a text file, with paths as they are on this host
+put = $(Q)$(AT_PREFIX) $(2) | install -D -m $(1) /dev/stdin $(DESTDIR)$(3)
+
+programs: $(PROGRAMS)
+
+install: programs
+	$(call say,INST,$(DESTDIR)$(PREFIX))
+	$(Q)install -D -m 0755 -t $(DESTDIR)$(PREFIX)/sbin $(filter %/xsproxyd %/xsproxyctl,$(PROGRAMS))
+	$(Q)install -D -m 0644 -t $(DESTDIR)$(PREFIX)/lib/xsproxy $(BUILD)/libxsproxy-bridge.so
+	$(call put,0755,systemd/xenstored-wrapper,$(PREFIX)/libexec/xsproxy/xenstored)
+	$(call put,0755,systemd/select-xenstored,$(PREFIX)/libexec/xsproxy/select-xenstored)
+	$(call put,0644,systemd/xsproxy.service,$(UNITDIR)/xsproxy.service)
+	$(call put,0644,systemd/xsproxy.socket,$(UNITDIR)/xsproxy.socket)
+	$(call put,0644,systemd/xenstored.service.d/xsproxy.conf,$(EXAMPLES)/xenstored.service.d/xsproxy.conf)
+	$(call put,0644,docs/man/xsproxyd.8,$(MANDIR)/man8/xsproxyd.8)
+	$(call put,0644,docs/man/xsproxyctl.8,$(MANDIR)/man8/xsproxyctl.8)
+	$(call put,0644,docs/man/xsproxy.conf.5,$(MANDIR)/man5/xsproxy.conf.5)
+	$(call put,0644,docs/man/libxsproxy-bridge.7,$(MANDIR)/man7/libxsproxy-bridge.7)
+	$(Q)install -D -m 0644 -t $(DESTDIR)$(EXAMPLES) xsproxy.conf.example
+	$(Q)install -D -m 0644 share/bash-completion/xsproxyctl \
+		$(DESTDIR)$(PREFIX)/share/bash-completion/completions/xsproxyctl
+	$(Q)[ -e $(DESTDIR)/etc/xsproxy/xsproxy.conf ] || \
+		install -D -m 0644 xsproxy.conf.example $(DESTDIR)/etc/xsproxy/xsproxy.conf
+
+# On a copy of the tree: dpkg-buildpackage cleans up before it builds. Ends in $(BUILD)/deb/.
+deb:
+	@rm -rf $(BUILD)/deb
+	@mkdir -p $(BUILD)/deb/xsproxy-$(VERSION)
+	@tar -cf - --exclude-vcs --exclude=./build . | tar -xf - -C $(BUILD)/deb/xsproxy-$(VERSION)
+	@cd $(BUILD)/deb/xsproxy-$(VERSION) && dpkg-buildpackage -b -us -uc >../log 2>&1 || \
+		{ tail -40 ../log >&2; exit 1; }
+	@ls $(BUILD)/deb/*.deb
+
 clean:
 	rm -rf build
 
--include $(shell find $(BUILD) -name '*.d' 2>/dev/null)
+-include $(shell find $(BUILD)/obj $(BUILD)/pic -name '*.d' -type f 2>/dev/null)

@@ -31,12 +31,12 @@ struct command {
 	const char *help;     /* paragraphs */
 };
 
-/* stream.c */
+/* cmd_stream.c */
 int command_export(const struct options *options, const struct report *report);
 int command_import(const struct options *options, const struct report *report);
 int command_show(const struct options *options, const struct report *report);
 
-/* domain.c */
+/* cmd_domain.c */
 int command_quiesce(const struct options *options, const struct report *report);
 int command_unquiesce(const struct options *options, const struct report *report);
 int command_hold(const struct options *options, const struct report *report);

@@ -205,11 +205,17 @@ static void connect_waiting(struct clients *clients)
 	struct timeval delay = ms(CONNECT_RETRY_MS);
 	struct client *client;
 
+	/*
+	 * xenstored's socket is there before its bridge is. An INTRODUCE that came through earlier
+	 * than our attachment would be granted without a look at the domain.
+	 */
+	if (!upstream_arena(clients->daemon->upstream))
+		return;
 	while ((client = TAILQ_FIRST(&clients->waiting)))
 		if (!client_connect(client))
 			break;
-	/* A full backlog gives no event when it empties; without a daemon its HELLO wakes us. */
-	if (client && upstream_arena(clients->daemon->upstream))
+	/* A full backlog gives no event when it empties. */
+	if (client)
 		evtimer_add(clients->retry, &delay);
 }
 

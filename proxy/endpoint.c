@@ -22,11 +22,13 @@ int endpoint_begin(struct endpoint *end)
 bool endpoint_end(struct endpoint *end)
 {
 	uint32_t prod = atomic_load_explicit(end->in.prod, memory_order_acquire);
-	uint32_t cons = atomic_load_explicit(end->out.cons, memory_order_acquire);
 	bool consumed = end->in_view.cons != end->in_start;
+	uint32_t cons;
 
 	if (end->produced || end->nudge || (consumed && prod - end->in_start >= end->in.size))
 		end->kick(end->owner);
+	/* After the kick: a socket may have taken all there was, and will not say so again. */
+	cons = atomic_load_explicit(end->out.cons, memory_order_acquire);
 	return prod != end->in_view.prod || (end->starved && cons != end->out_view.cons);
 }
 

@@ -39,6 +39,8 @@ class Load:
             self.processes[domid] = subprocess.Popen(
                 [BUILD / "xsstress", host.sim.dir, str(domid), str(SEED + domid)],
                 stdout=subprocess.PIPE, text=True)
+        for process in self.processes.values():
+            assert process.stdout.readline() == "ready\n"
 
     def all_alive(self):
         return all(process.poll() is None for process in self.processes.values())

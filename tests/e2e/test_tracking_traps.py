@@ -322,3 +322,17 @@ def test_restart(flavour, how):
         for domid in (0, 7):
             assert tracked_watches(client, domid) == []
             assert tracked_transactions(client, domid) == set()
+
+
+def test_flood_of_events(flavour):
+    """Many watches fire at once: a client that only listens gets all of it."""
+    with running(flavour) as host:
+        client = host.client()
+        tokens = [f"{i:03}" + "t" * (i * 29 % 4000) for i in range(200)]
+        for token in tokens:
+            client.watch("/flood", token)
+            client.wait_event()
+        for _ in range(30):
+            host.dom0.write("/flood", "x")
+            got = [client.wait_event().token for _ in tokens]
+            assert sorted(got) == tokens

@@ -7,8 +7,8 @@
  * Runs until SIGTERM, then finishes its round. Each kind of round fails if a request is lost, done
  * twice, answered twice or out of order, or if an event is lost, doubled or torn: requests that
  * cannot be done twice with the same answer (WATCH, UNWATCH, RM of what exists, TRANSACTION_END),
- * contents read back octet by octet, events counted by unique tokens. Prints the rounds of each
- * kind and ends with 0, or says what went wrong and ends with 1.
+ * contents read back octet by octet, events counted by unique tokens. Prints "ready" after its first
+ * round, at the end the rounds of each kind, and ends with 0; or says what went wrong and ends with 1.
  *
  * Started by tests/e2e/test_kill.py.
  */
@@ -235,12 +235,14 @@ int main(int argc, char **argv)
 	if (err)
 		fail(&g, "cannot open it: %s", strerror(-err));
 	count(&g);
-	while (!stop) {
+	printf("ready\n");
+	fflush(stdout);
+	do {
 		uint32_t kind = pick(&g, sizeof(rounds) / sizeof(rounds[0]));
 
 		rounds[kind](&g);
 		done[kind]++;
-	}
+	} while (!stop);
 	no_events(&g);
 	xsguest_close(g.xs);
 	for (size_t i = 0; i < sizeof(done) / sizeof(done[0]); i++)

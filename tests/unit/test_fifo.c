@@ -131,7 +131,7 @@ static void full_to_the_last_octet(void **state)
 	struct bed *bed = *state;
 
 	for (size_t i = 0; i < NR_STARTS; i++) {
-		uint32_t room, n = 0;
+		uint32_t room, n = 0, size = 1016;
 		struct message msg;
 		struct fifo fifo;
 
@@ -139,21 +139,23 @@ static void full_to_the_last_octet(void **state)
 		room = fifo_room(&fifo);
 		assert_int_equal(room, FIFO_SIZE - starts[i] % POOL_PAGE);
 		assert_int_equal(fifo_reserve(&fifo, 0, room + 1), -ENOBUFS);
-		make_message(&msg, XS_READ, 1000, 3);
+		while (room % size < MESSAGE_HEADER)
+			size++; /* what is left must be a message */
+		make_message(&msg, XS_READ, size - MESSAGE_HEADER, 3);
 		while (!put(bed, &fifo, &msg))
 			n++;
-		assert_int_equal(n, room / 1016);
-		assert_int_equal(fifo_room(&fifo), room % 1016);
-		make_message(&msg, XS_WRITE, room % 1016 - 16, 4);
+		assert_int_equal(n, room / size);
+		assert_int_equal(fifo_room(&fifo), room % size);
+		make_message(&msg, XS_WRITE, room % size - MESSAGE_HEADER, 4);
 		assert_int_equal(put(bed, &fifo, &msg), 0);
 		assert_int_equal(fifo_room(&fifo), 0);
 		assert_int_equal(fifo_reserve(&fifo, 0, 1), -ENOBUFS);
 		assert_int_equal(pages(bed), LEDGER_FIFO_PAGES);
 
-		make_message(&msg, XS_READ, 1000, 3);
+		make_message(&msg, XS_READ, size - MESSAGE_HEADER, 3);
 		while (n--)
 			assert_next(bed, &fifo, &msg);
-		make_message(&msg, XS_WRITE, room % 1016 - 16, 4);
+		make_message(&msg, XS_WRITE, room % size - MESSAGE_HEADER, 4);
 		assert_next(bed, &fifo, &msg);
 		assert_int_equal(pages(bed), 0);
 	}

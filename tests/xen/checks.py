@@ -2,6 +2,7 @@
 """What is proved on the real Xen. Each check is run once with each daemon as the upstream."""
 
 import dataclasses
+import re
 import typing
 
 from machine import Failure
@@ -88,6 +89,90 @@ def dom0_ring(dom0):
 @check("shutdown", "xl shutdown -w ends a guest, and nothing of it remains")
 def shutdown(dom0):
     guest = dom0.shared()
+    guest.shutdown()
+    dom0.wait_gone(guest.domid)
+
+
+class Load:
+    """What a guest's user space does all the time, over its kernel's xenbus."""
+
+    HELD = 3
+    COMMANDS = {"a": "hammer data/a", "b": "hammer data/b", "echo": "watch data/echo",
+                "hold": f"hold data/hold {HELD}"}
+
+    def __init__(self, guest):
+        self.guest = guest
+        self.dom0 = guest.dom0
+        guest.run("mkdir /tmp/load")
+        for name, command in self.COMMANDS.items():
+            guest.run(f"xs {command} >/tmp/load/{name} 2>&1 & echo $! >>/tmp/load/pids")
+        self.dom0.wait(f"[ $(xenstore-control get-domain-transactions {guest.domid} | wc -l)"
+                       f" -ge {self.HELD} ]", "command", "transactions to be open")
+        self.wait_progress()
+
+    def written(self):
+        """What the two writers have last written."""
+        return [self.dom0.read(self.guest.path(f"data/{name}")) for name in "ab"]
+
+    def wait_progress(self):
+        """Until both writers go on, which they do only as long as nothing is lost or wrong."""
+        for name in "ab":
+            path = self.guest.path(f"data/{name}")
+            was = self.dom0.run(f"xenstore-read {path} || :").strip()
+            self.dom0.wait(f"now=$(xenstore-read {path}) && [ $now != '{was}' ] && echo $now",
+                           "command", f"{path} to change from '{was}'")
+
+    def stop(self):
+        """Ends it; what each process printed, by name. Fails if one met anything unexpected."""
+        status = self.guest.run("touch /tmp/stop; for pid in $(cat /tmp/load/pids); do"
+                                " while [ -d /proc/$pid ]; do sleep 0.1; done; done")
+        printed = {name: self.guest.run(f"cat /tmp/load/{name}").split("\n")[:-1]
+                   for name in self.COMMANDS}
+        self.guest.run("rm -r /tmp/stop /tmp/load")
+        for name in "ab":
+            expect(re.fullmatch(r"\d+ plain, \d+ committed, \d+ again", printed[name][-1]),
+                   f"writer {name} has met: {printed[name]}")
+        return printed
+
+
+@check("load", "20 rounds of quiesce and unquiesce under load, with open transactions")
+def load(dom0):
+    guest = dom0.shared()
+    work = Load(guest)
+    for round_ in range(20):
+        dom0.control("quiesce", guest.domid)
+        still = work.written()
+        dom0.run(f"xenstore-write {guest.path(f'data/echo/{round_}')} x")
+        expect(work.written() == still, "the guest has written while quiesced")
+        dom0.control("unquiesce", guest.domid)
+        work.wait_progress()
+    printed = work.stop()
+    expect(printed["hold"] == ["open"] + Load.HELD * ["OK"], f"transactions: {printed['hold']}")
+    missing = {f"data/echo/{round_}" for round_ in range(20)} - set(printed["echo"])
+    expect(not missing, f"events that never came: {sorted(missing)}")
+
+
+@check("migrate", "quiesce, export, RELEASE, HOLD, INTRODUCE, import under load: then xl shutdown")
+def migrate(dom0):
+    guest = dom0.shared()
+    work = Load(guest)
+    complaints = guest.run("dmesg | grep -i xen")
+    listed = dom0.control("get-domain-watches", guest.domid)[1:]
+    gfn, port = (dom0.read(guest.path(f"store/{name}")) for name in ("ring-ref", "port"))
+    dom0.run(f"xsproxyctl export {guest.domid} -o /tmp/session")
+    dom0.run(f"xs release {guest.domid}")
+    dom0.run(f"xsproxyctl hold {guest.domid}")
+    dom0.run(f"xs introduce {guest.domid} {gfn} {port}")
+    dom0.run(f"xsproxyctl import {guest.domid} -i /tmp/session --resume")
+    dom0.run("rm /tmp/session")
+    expect(dom0.control("get-domain-watches", guest.domid)[1:] == listed,
+           f"other watches than {listed}")
+    work.wait_progress()
+    dom0.run(f"xenstore-write {guest.path('data/echo/new')} x")
+    printed = work.stop()
+    expect(printed["hold"] == ["open"] + Load.HELD * ["EAGAIN"], f"transactions: {printed['hold']}")
+    expect("data/echo/new" in printed["echo"], f"the old watch saw only: {printed['echo']}")
+    expect(guest.run("dmesg | grep -i xen") == complaints, "the guest's kernel complains")
     guest.shutdown()
     dom0.wait_gone(guest.domid)
 

@@ -5,11 +5,15 @@
  *   xs introduce DOMID GFN PORT
  *   xs release DOMID
  *
- * In a guest, over its kernel's xenbus:
+ * In a guest, over its kernel's xenbus, until the file /tmp/stop is there:
  *
- *   xs watch PATH                until killed: a line for each event
+ *   xs watch PATH       prints each event's path
+ *   xs hammer NODE      writes NODE and reads it back, plainly and in transactions
+ *   xs hold NODE N      opens N transactions, writes NODE/0 to NODE/N-1 in them, then ends them and
+ *                       prints the answers
  */
 #include <fcntl.h>
+#include <poll.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -21,9 +25,21 @@
 
 #define SOCKET "/run/xenstored/socket"
 #define XENBUS "/dev/xen/xenbus"
+#define STOP "/tmp/stop"
 #define PAYLOAD_MAX 4096
+#define HOLD_MAX 8
 
-enum { XS_WATCH = 4, XS_INTRODUCE = 8, XS_RELEASE = 9, XS_WATCH_EVENT = 15, XS_ERROR = 16 };
+enum type {
+	XS_READ = 2,
+	XS_WATCH = 4,
+	XS_TRANSACTION_START = 6,
+	XS_TRANSACTION_END = 7,
+	XS_INTRODUCE = 8,
+	XS_RELEASE = 9,
+	XS_WRITE = 11,
+	XS_WATCH_EVENT = 15,
+	XS_ERROR = 16,
+};
 
 struct header {
 	uint32_t type, req_id, tx_id, len;
@@ -59,6 +75,11 @@ static int open_xenbus(void)
 	return fd;
 }
 
+static bool stopped(void)
+{
+	return access(STOP, F_OK) == 0;
+}
+
 static void read_all(int fd, void *to, size_t len)
 {
 	while (len) {
@@ -82,23 +103,69 @@ static void receive(int fd, struct message *msg)
 	msg->payload[msg->hdr.len] = 0;
 }
 
-/* Sends a request of strings, each with its NUL; *msg is the answer. */
-static bool request(int fd, struct message *msg, uint32_t type, char **words, int count)
+/*
+ * Sends @count strings, each with a NUL but for WRITE's value. *msg is the answer; true if it is not
+ * an error.
+ */
+static bool ask(int fd, struct message *msg, enum type type, uint32_t tx_id, int count,
+		char *const *words)
 {
-	msg->hdr = (struct header){ .type = type };
+	msg->hdr = (struct header){ .type = type, .tx_id = tx_id };
 	for (int i = 0; i < count; i++) {
 		strcpy(msg->payload + msg->hdr.len, words[i]);
 		msg->hdr.len += (uint32_t)strlen(words[i]) + 1;
 	}
+	if (type == XS_WRITE)
+		msg->hdr.len--;
 	if (write(fd, msg, sizeof(msg->hdr) + msg->hdr.len) < 0)
 		fail("write");
 	do
 		receive(fd, msg);
 	while (msg->hdr.type == XS_WATCH_EVENT);
-	if (msg->hdr.type != XS_ERROR)
-		return true;
-	fprintf(stderr, "xs: %s\n", msg->payload);
-	return false;
+	if (msg->hdr.type == XS_ERROR || msg->hdr.type == (uint32_t)type)
+		return msg->hdr.type != XS_ERROR;
+	fprintf(stderr, "xs: answer of type %u to a request of type %u\n", msg->hdr.type, type);
+	exit(1);
+}
+
+static void must(bool done, const char *what, const struct message *msg)
+{
+	if (done)
+		return;
+	printf("%s: %s\n", what, msg->payload);
+	exit(1);
+}
+
+static uint32_t start(int fd, struct message *msg)
+{
+	char *words[] = { "" };
+
+	must(ask(fd, msg, XS_TRANSACTION_START, 0, 1, words), "TRANSACTION_START", msg);
+	return (uint32_t)strtoul(msg->payload, NULL, 10);
+}
+
+/* Whether it was committed; if not, the reason is in *msg. */
+static bool commit(int fd, struct message *msg, uint32_t tx_id)
+{
+	char *words[] = { "T" };
+
+	return ask(fd, msg, XS_TRANSACTION_END, tx_id, 1, words);
+}
+
+static void put(int fd, struct message *msg, uint32_t tx_id, char *node, char *value)
+{
+	char *words[] = { node, value };
+
+	must(ask(fd, msg, XS_WRITE, tx_id, 2, words), node, msg);
+}
+
+static void expect(int fd, struct message *msg, uint32_t tx_id, char *node, char *value)
+{
+	must(ask(fd, msg, XS_READ, tx_id, 1, &node), node, msg);
+	if (!strcmp(msg->payload, value))
+		return;
+	printf("%s is '%s', not '%s'\n", node, msg->payload, value);
+	exit(1);
 }
 
 static int watch(char *path)
@@ -106,26 +173,104 @@ static int watch(char *path)
 	char *words[] = { path, "xs" };
 	struct message msg;
 	int fd = open_xenbus();
+	struct pollfd ready = { .fd = fd, .events = POLLIN };
 
-	if (!request(fd, &msg, XS_WATCH, words, 2))
-		return 1;
-	for (;;) {
+	must(ask(fd, &msg, XS_WATCH, 0, 2, words), path, &msg);
+	while (!stopped()) {
+		if (poll(&ready, 1, 100) <= 0)
+			continue;
 		receive(fd, &msg);
 		printf("%s\n", msg.payload);
 		fflush(stdout);
 	}
+	return 0;
+}
+
+static int hammer(char *node)
+{
+	unsigned int plain = 0, committed = 0, again = 0;
+	struct message msg;
+	char value[16];
+	int fd = open_xenbus();
+
+	while (!stopped()) {
+		uint32_t tx_id;
+
+		snprintf(value, sizeof(value), "%u", ++plain);
+		put(fd, &msg, 0, node, value);
+		expect(fd, &msg, 0, node, value);
+
+		tx_id = start(fd, &msg);
+		snprintf(value, sizeof(value), "t%u", plain);
+		put(fd, &msg, tx_id, node, value);
+		expect(fd, &msg, tx_id, node, value);
+		if (commit(fd, &msg, tx_id)) {
+			committed++;
+			expect(fd, &msg, 0, node, value);
+		} else {
+			must(!strcmp(msg.payload, "EAGAIN"), "TRANSACTION_END", &msg);
+			again++;
+		}
+	}
+	printf("%u plain, %u committed, %u again\n", plain, committed, again);
+	return 0;
+}
+
+static int hold(const char *node, int count)
+{
+	uint32_t tx_id[HOLD_MAX];
+	char path[HOLD_MAX][128];
+	struct message msg;
+	int fd = open_xenbus();
+
+	if (count > HOLD_MAX)
+		count = HOLD_MAX;
+	for (int i = 0; i < count; i++) {
+		snprintf(path[i], sizeof(path[i]), "%s/%d", node, i);
+		put(fd, &msg, 0, path[i], "before");
+	}
+	for (int i = 0; i < count; i++) {
+		tx_id[i] = start(fd, &msg);
+		put(fd, &msg, tx_id[i], path[i], "after");
+	}
+	puts("open");
+	fflush(stdout);
+	while (!stopped())
+		poll(NULL, 0, 100);
+	for (int i = 0; i < count; i++) {
+		expect(fd, &msg, 0, path[i], "before");
+		expect(fd, &msg, tx_id[i], path[i], "after");
+	}
+	for (int i = 0; i < count; i++) {
+		commit(fd, &msg, tx_id[i]);
+		puts(msg.payload);
+	}
+	return 0;
+}
+
+static int dom0(enum type type, int count, char **words)
+{
+	struct message msg;
+
+	must(ask(open_socket(), &msg, type, 0, count, words), words[-1], &msg);
+	return 0;
 }
 
 int main(int argc, char **argv)
 {
-	struct message msg;
+	const char *command = argc > 1 ? argv[1] : "";
 
-	if (argc == 5 && !strcmp(argv[1], "introduce"))
-		return !request(open_socket(), &msg, XS_INTRODUCE, argv + 2, 3);
-	if (argc == 3 && !strcmp(argv[1], "release"))
-		return !request(open_socket(), &msg, XS_RELEASE, argv + 2, 1);
-	if (argc == 3 && !strcmp(argv[1], "watch"))
+	if (argc == 5 && !strcmp(command, "introduce"))
+		return dom0(XS_INTRODUCE, 3, argv + 2);
+	if (argc == 3 && !strcmp(command, "release"))
+		return dom0(XS_RELEASE, 1, argv + 2);
+	if (argc == 3 && !strcmp(command, "watch"))
 		return watch(argv[2]);
-	fputs("Usage: xs introduce DOMID GFN PORT | release DOMID | watch PATH\n", stderr);
+	if (argc == 3 && !strcmp(command, "hammer"))
+		return hammer(argv[2]);
+	if (argc == 4 && !strcmp(command, "hold"))
+		return hold(argv[2], atoi(argv[3]));
+	fputs("Usage: xs introduce DOMID GFN PORT | release DOMID | watch PATH | hammer NODE |"
+	      " hold NODE N\n", stderr);
 	return 2;
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * stream - the commands about migration streams: export, import, show. Thin: what they do is in
+ * cmd_stream - the commands about migration streams: export, import, show. Thin: what they do is in
  * migration/.
  */
 #include "migration/stream.h"

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * domain - the commands about one domain's session that are one request to xsproxyd each.
+ * cmd_domain - the commands about one domain's session that are one request to xsproxyd each.
  */
 #include "ctl/command.h"
 #include "migration/buffer.h"

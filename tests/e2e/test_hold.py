@@ -1,0 +1,220 @@
+# SPDX-License-Identifier: MIT
+"""HOLD: a domain is quiesced from its INTRODUCE on, so that its watches and transactions are in
+place before its first pending request is read."""
+
+import signal
+
+import pytest
+
+from ours import (GET_DOMAIN_TRANSACTIONS, HOLD, QUIESCE, START_DOMAIN_TRANSACTION, UNQUIESCE,
+                  add_watches, ask, error_of, quiesce, running, settle, tracked_transactions,
+                  tracked_watches, unquiesce)
+from relay import FLAVOURS, RING, introduce, packet, wait_until
+from xensim import home
+from xsclient import READ, WATCH, WRITE, join
+
+pytestmark = pytest.mark.parametrize("flavour", FLAVOURS)
+
+PENDING = (packet(READ, b"data/node\0", req_id=1, tx=9) + packet(WATCH, join("data", "own"), req_id=2) +
+           packet(WRITE, b"data/node\0guest", req_id=3, tx=9))
+
+
+def hold(client, domid):
+    assert ask(client, HOLD, domid) == b"OK\0"
+
+
+def held(host, guest, page):
+    """Introduced, but nothing of its page has been read or written."""
+    host.dom0.write(f"/local/domain/{guest.domid}/data/other", "x")
+    guest.notify()
+    settle(host)
+    assert guest.page() == page
+
+
+def serves(guest):
+    assert guest.read("domid") == str(guest.domid).encode()
+
+
+def test_hold_then_introduce(flavour):
+    """What waits in the page is served in transactions and with watches that it has not asked for
+    itself here."""
+    pages = []
+
+    def prepare(guest):
+        guest.send_raw(PENDING)
+        pages.append(guest.page())
+
+    with running(flavour) as host:
+        hold(host.dom0, 7)
+        guest, _ = introduce(host, 7, prepare)
+        host.dom0.write("/local/domain/7/data/node", "before")
+        host.dom0.set_perms("/local/domain/7/data/node", "n7")
+        held(host, guest, pages[0])
+        assert add_watches(host.dom0, 7, [("data", "moved"), ("/tool", "moved")]) is None
+        assert ask(host.dom0, START_DOMAIN_TRANSACTION, 7, 9) == b"OK\0"
+        held(host, guest, pages[0])
+        assert tracked_watches(host.dom0, 7) == [("data", "moved"), ("/tool", "moved")]
+        unquiesce(host.dom0, 7)
+        replies = [guest.recv_reply() for _ in range(3)]
+        assert replies == [(READ, 1, 9, b"before"), (WATCH, 2, replies[1].tx_id, b"OK\0"),
+                           (WRITE, 3, 9, b"OK\0")]
+        assert tracked_watches(host.dom0, 7) == [("data", "moved"), ("/tool", "moved"),
+                                                 ("data", "own")]
+        assert error_of(guest.call(7, b"T\0", tx=9)) == "EAGAIN"
+        assert guest.read("data/node") == b"before"
+        events = [tuple(event) for event in guest.events]
+        assert events[:2] == [("data", "moved"), ("/tool", "moved")]
+        assert events.count(("data", "own")) == 1
+        assert guest.server_features == 3
+
+
+def test_full_ring(flavour):
+    """A ring that is full of requests, the last one not whole."""
+    requests = [packet(WRITE, f"data/a\0{i}".encode().ljust(40, b"."), req_id=i) for i in range(19)]
+    octets = b"".join(requests)
+
+    def prepare(guest):
+        assert guest.push(octets) == RING
+
+    with running(flavour) as host:
+        hold(host.dom0, 7)
+        guest, _ = introduce(host, 7, prepare)
+        page = guest.page()
+        held(host, guest, page)
+        unquiesce(host.dom0, 7)
+        guest.send_raw(octets[RING:])
+        for i in range(19):
+            assert guest.recv_message() == (WRITE, i, 0, b"OK\0")
+        serves(guest)
+
+
+def test_eexist(flavour):
+    with running(flavour) as host:
+        guest = host.add_guest(7)
+        assert ask(host.dom0, HOLD, 7) == "EEXIST"
+        serves(guest)
+        quiesce(host.dom0, 7)
+        assert ask(host.dom0, HOLD, 7) == "EEXIST"
+        unquiesce(host.dom0, 7)
+        serves(guest)
+        # A hold that was refused is none.
+        host.dom0.release(7)
+        guest.close()
+        host.sim.destroy(7)
+        serves(introduce(host, 7)[0])
+        hold(host.dom0, 8)
+        hold(host.dom0, 8)
+        guest, _ = introduce(host, 8)
+        assert ask(host.dom0, HOLD, 8) == "EEXIST"
+        held(host, guest, guest.page())
+        quiesce(host.dom0, 8)
+        unquiesce(host.dom0, 8)
+        serves(guest)
+
+
+def test_ends_with_unquiesce(flavour):
+    """Before INTRODUCE or after it."""
+    with running(flavour) as host:
+        hold(host.dom0, 7)
+        assert ask(host.dom0, QUIESCE, 7) == "ENOENT"
+        assert ask(host.dom0, GET_DOMAIN_TRANSACTIONS, 7) == "ENOENT"
+        unquiesce(host.dom0, 7)
+        assert ask(host.dom0, UNQUIESCE, 7) == "ENOENT"
+        guest, domain = introduce(host, 7)
+        serves(guest)
+
+        hold(host.dom0, 8)
+        guest, domain = introduce(host, 8)
+        held(host, guest, guest.page())
+        unquiesce(host.dom0, 8)
+        serves(guest)
+        # It is over for good: not at the next INTRODUCE either.
+        host.dom0.introduce(8, domain.gfn, domain.port)
+        serves(guest)
+        host.dom0.release(8)
+        home(host.dom0, 8)
+        host.dom0.introduce(8, domain.gfn, domain.port)
+        serves(guest)
+
+
+@pytest.mark.parametrize("how", ["release", "death"])
+def test_ends_with_the_domain(flavour, how):
+    with running(flavour) as host:
+        hold(host.dom0, 7)
+        guest, domain = introduce(host, 7)
+        held(host, guest, guest.page())
+        if how == "release":
+            host.dom0.release(7)
+            assert ask(host.dom0, UNQUIESCE, 7) == "ENOENT"
+            home(host.dom0, 7)
+            host.dom0.introduce(7, domain.gfn, domain.port)
+        else:
+            guest.close()
+            host.sim.destroy(7)
+            wait_until(lambda: not host.dom0.is_introduced(7))
+            assert ask(host.dom0, UNQUIESCE, 7) == "ENOENT"
+            guest, _ = introduce(host, 7)
+        serves(guest)
+
+
+def test_reintroduce_while_held(flavour):
+    with running(flavour) as host:
+        hold(host.dom0, 7)
+        guest, domain = introduce(host, 7, lambda guest: guest.send_raw(PENDING))
+        page = guest.page()
+        host.dom0.introduce(7, domain.gfn, domain.port)
+        held(host, guest, page)
+        unquiesce(host.dom0, 7)
+        assert [guest.recv_reply().req_id for _ in range(3)] == [1, 2, 3]
+
+
+def test_failed_introduce(flavour):
+    """It holds until there is a domain."""
+    with running(flavour) as host:
+        hold(host.dom0, 7)
+        domain = host.sim.create(7)
+        home(host.dom0, 7)
+        try:
+            host.dom0.introduce(7, domain.gfn, domain.port + 77)
+        except Exception as err:  # pylint: disable=broad-except
+            assert getattr(err, "name", None)
+        assert not host.dom0.is_introduced(7)
+        guest = host.guest(7)
+        page = guest.page()
+        host.dom0.introduce(7, domain.gfn, domain.port)
+        held(host, guest, page)
+        unquiesce(host.dom0, 7)
+        serves(guest)
+
+
+def restart(host, how):
+    host.proxy.kill(how)
+    host.start_proxy()
+    client = host.client()
+    client.directory("/")
+    wait_until(lambda: ask(client, GET_DOMAIN_TRANSACTIONS, 1) != "ENOENT")
+    host._dom0 = client  # pylint: disable=protected-access
+
+
+@pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGKILL])
+def test_kept_across_restart(flavour, how):
+    """Before INTRODUCE and after it, with what was put in place."""
+    with running(flavour) as host:
+        host.add_guest(1)  # says when xsproxyd has taken up the domains
+        hold(host.dom0, 7)
+        restart(host, how)
+        guest, _ = introduce(host, 7, lambda guest: guest.send_raw(PENDING))
+        page = guest.page()
+        held(host, guest, page)
+        assert add_watches(host.dom0, 7, [("data", "moved")]) is None
+        assert ask(host.dom0, START_DOMAIN_TRANSACTION, 7, 9) == b"OK\0"
+        restart(host, how)
+        held(host, guest, page)
+        assert tracked_watches(host.dom0, 7) == [("data", "moved")]
+        assert tracked_transactions(host.dom0, 7) == {9}
+        unquiesce(host.dom0, 7)
+        assert [guest.recv_reply().req_id for _ in range(3)] == [1, 2, 3]
+        assert tuple(guest.events[0]) == ("data", "moved")
+        # And what is over stays over.
+        restart(host, how)
+        serves(guest)

@@ -1,0 +1,370 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * xsproxy.conf: every option with its units and limits, that a mistake is refused with file, line,
+ * key and what is allowed, what a reload takes over, and that what is printed is read back as the
+ * same.
+ */
+#include <errno.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <syslog.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "config/config.h"
+
+static char path[] = "/tmp/test_config.XXXXXX";
+
+static int setup(void **state)
+{
+	int fd = mkstemp(path);
+
+	(void)state;
+	assert_true(fd >= 0);
+	close(fd);
+	return 0;
+}
+
+static int teardown(void **state)
+{
+	(void)state;
+	unlink(path);
+	return 0;
+}
+
+static int read_text(struct config *config, const char *text, char *why, int size)
+{
+	FILE *file = fopen(path, "w");
+
+	assert_non_null(file);
+	fputs(text, file);
+	fclose(file);
+	config_defaults(config);
+	return config_read(config, path, why, size);
+}
+
+static void read_good(struct config *config, const char *text)
+{
+	char why[512] = "";
+	int err = read_text(config, text, why, sizeof(why));
+
+	if (err)
+		fail_msg("%s", why);
+}
+
+/* @words: what the error must mention, in that order, separated by '|' */
+static void assert_refused(const char *text, int line, const char *words)
+{
+	char why[512] = "", want[64], copy[256], *save = NULL;
+	const char *at = why;
+	struct config config;
+
+	assert_int_equal(read_text(&config, text, why, sizeof(why)), -EINVAL);
+	snprintf(want, sizeof(want), "%s:%d: ", path, line);
+	if (strncmp(why, want, strlen(want)))
+		fail_msg("\"%s\" does not begin with \"%s\"", why, want);
+	snprintf(copy, sizeof(copy), "%s", words);
+	for (char *word = strtok_r(copy, "|", &save); word; word = strtok_r(NULL, "|", &save)) {
+		at = strstr(at, word);
+		if (!at)
+			fail_msg("\"%s\" does not mention \"%s\"", why, word);
+	}
+}
+
+static void defaults(void **state)
+{
+	struct config config;
+
+	(void)state;
+	memset(&config, 0xff, sizeof(config));
+	config_defaults(&config);
+	assert_string_equal(config.run_dir, "/run/xsproxy");
+	assert_string_equal(config.socket, "/run/xenstored/socket");
+	assert_int_equal(config.quiesce_timeout_ms, 5000);
+	assert_int_equal(config.log_level, LOG_INFO);
+}
+
+static void every_option(void **state)
+{
+	struct config config;
+
+	(void)state;
+	read_good(&config, "# comment\n"
+			   "[xsproxy]\n"
+			   "run-dir = /a/b\n"
+			   "socket=/c\n"
+			   "\n"
+			   "[quiesce]\n"
+			   "timeout = 250ms ; comment\n"
+			   "[log]\n"
+			   "level = debug\n");
+	assert_string_equal(config.run_dir, "/a/b");
+	assert_string_equal(config.socket, "/c");
+	assert_int_equal(config.quiesce_timeout_ms, 250);
+	assert_int_equal(config.log_level, LOG_DEBUG);
+}
+
+/* The example that is installed names every option, and its values are the defaults. */
+static void the_example_holds_the_defaults(void **state)
+{
+	static const char *const keys[] = { "run-dir", "socket", "timeout", "level" };
+	FILE *file = fopen("xsproxy.conf.example", "r");
+	char text[8192] = "", line[256];
+	struct config config, wanted;
+
+	(void)state;
+	if (!file) {
+		print_message("not run from the top directory\n");
+		skip();
+	}
+	while (fgets(line, sizeof(line), file)) {
+		size_t n = 1 + strcspn(line + 1, " ");
+
+		/* "#key = value" is an option, "# words" is prose. */
+		for (size_t i = 0; i < sizeof(keys) / sizeof(keys[0]); i++)
+			if (line[0] == '#' && n == strlen(keys[i]) + 1 &&
+			    !strncmp(line + 1, keys[i], n - 1) && strstr(line, " = "))
+				line[0] = ' ';
+		strcat(text, line[0] == ' ' ? line + 1 : line);
+	}
+	fclose(file);
+	for (size_t i = 0; i < sizeof(keys) / sizeof(keys[0]); i++) {
+		char at[64];
+
+		snprintf(at, sizeof(at), "\n%s = ", keys[i]);
+		assert_non_null(strstr(text, at));
+	}
+	read_good(&config, text);
+	config_defaults(&wanted);
+	assert_string_equal(config.run_dir, wanted.run_dir);
+	assert_string_equal(config.socket, wanted.socket);
+	assert_int_equal(config.quiesce_timeout_ms, wanted.quiesce_timeout_ms);
+	assert_int_equal(config.log_level, wanted.log_level);
+}
+
+static void units_and_limits(void **state)
+{
+	static const struct {
+		const char *value;
+		uint32_t ms; /* 0: refused */
+	} cases[] = {
+		{ "1ms", 1 },
+		{ "1s", 1000 },
+		{ "600s", 600000 },
+		{ "600000ms", 600000 },
+		{ "007ms", 7 },
+		{ "0ms", 0 },
+		{ "0s", 0 },
+		{ "601s", 0 },
+		{ "600001ms", 0 },
+		{ "5", 0 },
+		{ "5 s", 0 },
+		{ "5m", 0 },
+		{ "5S", 0 },
+		{ "5ss", 0 },
+		{ "s", 0 },
+		{ "", 0 },
+		{ "-1s", 0 },
+		{ "1.5s", 0 },
+		{ "0x10ms", 0 },
+		{ "4294967297ms", 0 },
+		{ "4294968s", 0 },
+		{ "18446744073709551617ms", 0 },
+		{ "99999999999999999999s", 0 },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		struct config config;
+		char why[160] = "";
+		int err;
+
+		config_defaults(&config);
+		err = config_set(&config, "quiesce", "timeout", cases[i].value, why, sizeof(why));
+		assert_int_equal(err, cases[i].ms ? 0 : -EINVAL);
+		assert_int_equal(config.quiesce_timeout_ms, cases[i].ms ? cases[i].ms : 5000);
+		if (err) {
+			assert_non_null(strstr(why, "1ms to 600s"));
+			assert_non_null(strstr(why, "unit ms or s"));
+		}
+	}
+}
+
+static void levels(void **state)
+{
+	static const char *const names[] = { "error", "warning", "notice", "info", "debug" };
+	static const uint32_t wanted[] = { LOG_ERR, LOG_WARNING, LOG_NOTICE, LOG_INFO, LOG_DEBUG };
+
+	(void)state;
+	for (size_t i = 0; i < 5; i++) {
+		struct config config;
+		char why[160];
+
+		assert_int_equal(config_set(&config, "log", "level", names[i], why, sizeof(why)),
+				 0);
+		assert_int_equal(config.log_level, wanted[i]);
+		assert_string_equal(config_level(wanted[i]), names[i]);
+	}
+	assert_string_equal(config_level(99), "unknown");
+}
+
+static void paths(void **state)
+{
+	char longest[CONFIG_PATH_MAX + 1] = "/", why[160];
+	struct config config;
+
+	(void)state;
+	config_defaults(&config);
+	memset(longest + 1, 'x', CONFIG_PATH_MAX - 2);
+	assert_int_equal(config_set(&config, "xsproxy", "socket", longest, why, sizeof(why)), 0);
+	assert_string_equal(config.socket, longest);
+	longest[CONFIG_PATH_MAX - 1] = 'x';
+	assert_int_equal(config_set(&config, "xsproxy", "run-dir", longest, why, sizeof(why)),
+			 -EINVAL);
+	assert_non_null(strstr(why, "95"));
+	assert_int_equal(config_set(&config, "xsproxy", "run-dir", "run", why, sizeof(why)),
+			 -EINVAL);
+	assert_non_null(strstr(why, "absolute"));
+	assert_string_equal(config.run_dir, "/run/xsproxy");
+}
+
+static void mistakes_are_named(void **state)
+{
+	(void)state;
+	assert_refused("[log]\nlevel = loud\n", 2,
+		       "[log] level = loud|error, warning, notice, info or debug");
+	assert_refused("\n\n[quiesce]\n\ntimeout = 5\n", 5, "[quiesce] timeout = 5|1ms to 600s");
+	assert_refused("[xsproxy]\nsocket = here\n", 2, "[xsproxy] socket = here|absolute path");
+	assert_refused("[xsproxy]\nsocket =\n", 2, "[xsproxy] socket|absolute path");
+	assert_refused("[xsproxy]\nscoket = /x\n", 2, "[xsproxy] scoket = /x|no such option");
+	assert_refused("[xsprxoy]\nsocket = /x\n", 2, "[xsprxoy] socket = /x|no such option");
+	assert_refused("socket = /x\n", 1, "socket = /x|no such option");
+	assert_refused("[Log]\nlevel = info\n", 2, "[Log] level|no such option");
+	assert_refused("[log]\nlevel\n", 2, "key = value");
+	assert_refused("[log\nlevel = info\n", 1, "[section]");
+}
+
+static void the_first_mistake_counts(void **state)
+{
+	(void)state;
+	assert_refused("[log]\nlevel = loud\nlevel = info\n[x]\ny = 1\n", 2, "level = loud");
+	/* The reason must be that of the line that is named. */
+	assert_refused("[log]\nnonsense\nlevel = loud\n", 2, "key = value");
+}
+
+/* inih reads lines of 200 octets; a longer one must not be taken for two. */
+static void long_lines(void **state)
+{
+	char text[1024] = "# ", *at = text + 2;
+	struct config config;
+
+	(void)state;
+	memset(at, 'x', 400);
+	strcpy(at + 400, "\n[log]\nlevel = debug\n");
+	read_good(&config, text);
+	assert_int_equal(config.log_level, LOG_DEBUG);
+}
+
+static void files_that_cannot_be_read(void **state)
+{
+	struct config config;
+	char why[512];
+
+	(void)state;
+	config_defaults(&config);
+	assert_int_equal(config_read(&config, "/nonexistent/file", why, sizeof(why)), -ENOENT);
+	assert_non_null(strstr(why, "/nonexistent/file"));
+	assert_int_equal(config_read(&config, "/", why, sizeof(why)), -EISDIR);
+	assert_non_null(strstr(why, "/"));
+	read_good(&config, "");
+}
+
+static void short_buffers_are_respected(void **state)
+{
+	struct config config;
+	char why[32];
+
+	(void)state;
+	memset(why, 'x', sizeof(why));
+	assert_int_equal(read_text(&config, "[log]\nlevel = loud\n", why, 16), -EINVAL);
+	assert_int_equal(why[15], 0);
+	assert_int_equal(why[16], 'x');
+}
+
+/* --- reload */
+
+static char changes[200];
+
+static void on_change(const char *section, const char *key, bool adopted)
+{
+	sprintf(changes + strlen(changes), "%s.%s%s;", section, key, adopted ? "" : " not");
+}
+
+static void a_reload_takes_what_it_can(void **state)
+{
+	struct config config, next;
+
+	(void)state;
+	config_defaults(&config);
+	config_defaults(&next);
+	memset(next.socket + strlen(next.socket) + 1, 'x', 5); /* beyond the end of the text */
+	changes[0] = 0;
+	config_adopt(&config, &next, on_change);
+	assert_string_equal(changes, "");
+
+	read_good(&next, "[xsproxy]\nsocket = /other\n[quiesce]\ntimeout = 7s\n"
+			 "[log]\nlevel = error\n");
+	config_adopt(&config, &next, on_change);
+	assert_string_equal(changes, "xsproxy.socket not;quiesce.timeout;log.level;");
+	assert_string_equal(config.socket, "/run/xenstored/socket");
+	assert_int_equal(config.quiesce_timeout_ms, 7000);
+	assert_int_equal(config.log_level, LOG_ERR);
+}
+
+static void what_is_printed_can_be_read(void **state)
+{
+	struct config config, again;
+	char *text = NULL;
+	size_t len;
+	FILE *out;
+
+	(void)state;
+	read_good(&config, "[xsproxy]\nrun-dir = /r\nsocket = /s\n[quiesce]\ntimeout = 1500ms\n"
+			   "[log]\nlevel = notice\n");
+	out = open_memstream(&text, &len);
+	config_print(&config, out);
+	fclose(out);
+	read_good(&again, text);
+	free(text);
+	assert_string_equal(again.run_dir, "/r");
+	assert_string_equal(again.socket, "/s");
+	assert_int_equal(again.quiesce_timeout_ms, 1500);
+	assert_int_equal(again.log_level, LOG_NOTICE);
+}
+
+int main(void)
+{
+	static const struct CMUnitTest tests[] = {
+		cmocka_unit_test(defaults),
+		cmocka_unit_test(every_option),
+		cmocka_unit_test(the_example_holds_the_defaults),
+		cmocka_unit_test(units_and_limits),
+		cmocka_unit_test(levels),
+		cmocka_unit_test(paths),
+		cmocka_unit_test(mistakes_are_named),
+		cmocka_unit_test(the_first_mistake_counts),
+		cmocka_unit_test(long_lines),
+		cmocka_unit_test(files_that_cannot_be_read),
+		cmocka_unit_test(short_buffers_are_respected),
+		cmocka_unit_test(a_reload_takes_what_it_can),
+		cmocka_unit_test(what_is_printed_can_be_read),
+	};
+
+	return cmocka_run_group_tests_name("config", tests, setup, teardown);
+}
