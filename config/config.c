@@ -192,8 +192,10 @@ int config_set(struct config *config, const char *section, const char *key, cons
 
 struct reading {
 	struct config *config;
-	char why[320]; /* what is wrong with the first bad line */
-	bool failed;
+	FILE *file;
+	int line;	/* that was read last */
+	int bad_line;	/* the first one whose fault is known, or 0 */
+	char why[320];	/* its fault */
 };
 
 static int on_option(void *user, const char *section, const char *key, const char *value)
@@ -201,31 +203,80 @@ static int on_option(void *user, const char *section, const char *key, const cha
 	struct reading *reading = user;
 	char why[160];
 
-	if (reading->failed)
-		return 0;
 	if (!config_set(reading->config, section, key, value, why, sizeof(why)))
 		return 1;
-	snprintf(reading->why, sizeof(reading->why), "[%s] %s = %s: %s", section, key, value, why);
-	reading->failed = true;
+	if (!reading->bad_line) {
+		snprintf(reading->why, sizeof(reading->why), "[%s] %s = %s: %s", section, key, value,
+			 why);
+		reading->bad_line = reading->line;
+	}
 	return 0;
+}
+
+static bool is_comment(const char *line)
+{
+	line += strspn(line, " \t");
+	return *line == '#' || *line == ';';
+}
+
+/* inih's own reader would take the rest of a long line for a line of its own. */
+static char *next_line(char *to, int size, void *stream)
+{
+	struct reading *reading = stream;
+	size_t len;
+	int c;
+
+	if (!fgets(to, size, reading->file))
+		return NULL;
+	reading->line++;
+	len = strlen(to);
+	if (len && to[len - 1] == '\n')
+		return to;
+	c = fgetc(reading->file);
+	if (c != EOF && c != '\n' && !is_comment(to) && !reading->bad_line) {
+		snprintf(reading->why, sizeof(reading->why), "the line is longer than %d characters",
+			 size - 2);
+		reading->bad_line = reading->line;
+	}
+	while (c != EOF && c != '\n')
+		c = fgetc(reading->file);
+	return to;
+}
+
+/* Return: 0 or a negative errno; inih takes a directory for an empty file. */
+static int parse_file(struct reading *reading, const char *path, int *bad_line)
+{
+	int err = 0;
+
+	reading->file = fopen(path, "re");
+	if (!reading->file)
+		return -errno;
+	errno = 0;
+	*bad_line = ini_parse_stream(next_line, reading, on_option, reading);
+	if (ferror(reading->file))
+		err = errno ? -errno : -EIO;
+	fclose(reading->file);
+	return *bad_line < 0 ? -ENOMEM : err;
 }
 
 int config_read(struct config *config, const char *path, char *why, int size)
 {
 	struct reading reading = { .config = config };
-	int line, err;
+	int bad_line = 0, err = parse_file(&reading, path, &bad_line);
 
-	errno = 0;
-	line = ini_parse(path, on_option, &reading); /* the first bad line */
-	if (line > 0) {
-		snprintf(why, (size_t)size, "%s:%d: %s", path, line,
-			 reading.failed ? reading.why : "neither a [section] nor a key = value");
-		return -EINVAL;
-	}
-	if (line < 0) {
-		err = errno ? -errno : -EIO;
+	if (err) {
 		snprintf(why, (size_t)size, "%s: %s", path, strerror(-err));
 		return err;
+	}
+	/* inih names lines that are no option at all, we the others: the first one counts. */
+	if (reading.bad_line && (!bad_line || reading.bad_line <= bad_line)) {
+		snprintf(why, (size_t)size, "%s:%d: %s", path, reading.bad_line, reading.why);
+		return -EINVAL;
+	}
+	if (bad_line) {
+		snprintf(why, (size_t)size, "%s:%d: neither a [section] nor a key = value", path,
+			 bad_line);
+		return -EINVAL;
 	}
 	return 0;
 }

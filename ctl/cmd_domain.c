@@ -46,7 +46,8 @@ static int request(const struct options *options, const struct report *report,
 
 int command_quiesce(const struct options *options, const struct report *report)
 {
-	return request(options, report, remote_quiesce);
+	return options->lease ? command_quiesce_lease(options, report) :
+				request(options, report, remote_quiesce);
 }
 
 int command_unquiesce(const struct options *options, const struct report *report)
@@ -56,7 +57,8 @@ int command_unquiesce(const struct options *options, const struct report *report
 
 int command_hold(const struct options *options, const struct report *report)
 {
-	return request(options, report, remote_hold);
+	return options->hold_new ? command_hold_new(options, report) :
+				   request(options, report, remote_hold);
 }
 
 /* --- lists */

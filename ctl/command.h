@@ -43,4 +43,14 @@ int command_hold(const struct options *options, const struct report *report);
 int command_watches(const struct options *options, const struct report *report);
 int command_transactions(const struct options *options, const struct report *report);
 
+/* cmd_control.c */
+int command_status(const struct options *options, const struct report *report);
+int command_domains(const struct options *options, const struct report *report);
+int command_domain(const struct options *options, const struct report *report);
+int command_log_level(const struct options *options, const struct report *report);
+
+/* What hold --new and quiesce --lease come to. */
+int command_hold_new(const struct options *options, const struct report *report);
+int command_quiesce_lease(const struct options *options, const struct report *report);
+
 #endif

@@ -41,7 +41,8 @@ static const struct command commands[] = {
 	  "print a stream",
 	  "Checks a migration stream and prints its records, a line each. FILE - is standard "
 	  "input.\n" },
-	{ "quiesce", command_quiesce, ARGUMENT_GUEST, OPTION_SOCKET, "DOMID",
+	{ "quiesce", command_quiesce, ARGUMENT_GUEST,
+	  OPTION_LEASE | OPTION_SOCKET | OPTION_CONTROL, "[--lease] DOMID",
 	  "stop a domain's Xenstore ring",
 	  "Waits until all that the domain has asked is answered, then takes nothing more from "
 	  "its\n"
@@ -49,10 +50,27 @@ static const struct command commands[] = {
 	  "request.\n" },
 	{ "unquiesce", command_unquiesce, ARGUMENT_GUEST, OPTION_SOCKET, "DOMID",
 	  "let a domain's Xenstore ring go on", "Ends quiesce and hold.\n" },
-	{ "hold", command_hold, ARGUMENT_GUEST, OPTION_SOCKET, "DOMID",
+	{ "hold", command_hold, ARGUMENT_GUEST, OPTION_NEW | OPTION_SOCKET | OPTION_CONTROL,
+	  "DOMID | --new on|off",
 	  "have a domain quiesced when it is introduced",
 	  "For a domain that is not introduced yet: so that import can give it its watches and\n"
 	  "transactions before its first request is read.\n" },
+	{ "status", command_status, ARGUMENT_NONE, OPTION_JSON | OPTION_CONTROL, "[--json]",
+	  "show what xsproxyd serves",
+	  "Says which xenstored it has, and how many domains and toolstacks.\n" },
+	{ "domains", command_domains, ARGUMENT_NONE, OPTION_JSON | OPTION_CONTROL, "[--json]",
+	  "list the domains",
+	  "Lists every domain that is introduced or held: its state, watches, open transactions,\n"
+	  "requests under way, octets that wait for it to read, how often it was refused "
+	  "something,\n"
+	  "and the last error.\n" },
+	{ "domain", command_domain, ARGUMENT_DOMID, OPTION_JSON | OPTION_CONTROL,
+	  "DOMID [--json]", "show one domain, with what it was refused",
+	  "As domains, and how often which request got which error.\n" },
+	{ "log-level", command_log_level, ARGUMENT_LEVEL, OPTION_CONTROL, "[LEVEL]",
+	  "print or change what xsproxyd logs",
+	  "LEVEL is error, warning, notice, info or debug. Lasts until xsproxyd is restarted or\n"
+	  "reloaded.\n" },
 	{ "watches", command_watches, ARGUMENT_DOMID, OPTION_JSON | OPTION_SOCKET, "DOMID [--json]",
 	  "list a domain's watches",
 	  "Lists the watches as the domain spelt them, in order of registration.\n" },

@@ -12,6 +12,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define CONTROL_SOCKET "/run/xsproxy/control"
+
 #define MAX_STREAM_LIMIT ((uint64_t)32 << 30) /* what a reader can count (stream.h) */
 
 /* A command line while it is parsed. */
@@ -122,6 +124,30 @@ static int set_socket(struct parsing *parsing, const char *value)
 	return 0;
 }
 
+static int set_control(struct parsing *parsing, const char *value)
+{
+	if (strlen(value) >= sizeof(parsing->options->control))
+		return wrong(parsing, "--control %s: has more than %zu characters", value,
+			     sizeof(parsing->options->control) - 1);
+	strcpy(parsing->options->control, value);
+	return 0;
+}
+
+static int set_lease(struct parsing *parsing, const char *value)
+{
+	(void)value;
+	parsing->options->lease = true;
+	return 0;
+}
+
+static int set_new(struct parsing *parsing, const char *value)
+{
+	if (strcmp(value, "on") && strcmp(value, "off"))
+		return wrong(parsing, "--new %s: must be on or off", value);
+	parsing->options->hold_new = strcmp(value, "on") ? HOLD_NEW_OFF : HOLD_NEW_ON;
+	return 0;
+}
+
 static int set_help(struct parsing *parsing, const char *value)
 {
 	(void)value;
@@ -147,6 +173,11 @@ static const struct option_spec specs[] = {
 	{ OPTION_JSON, 'j', false, "json", NULL, "print JSON", set_json },
 	{ OPTION_SOCKET, 's', false, "socket", "PATH",
 	  "xsproxyd's Xenstore socket (/run/xenstored/socket)", set_socket },
+	{ OPTION_CONTROL, 'c', false, "control", "PATH",
+	  "xsproxyd's control socket (" CONTROL_SOCKET ")", set_control },
+	{ OPTION_LEASE, 'l', false, "lease", NULL, "only until this command ends", set_lease },
+	{ OPTION_NEW, 'n', false, "new", "on|off",
+	  "instead of DOMID: every domain introduced from now on", set_new },
 	{ 0, 'h', true, "help", NULL, "this text", set_help },
 };
 
@@ -251,13 +282,18 @@ static int parse_argument(struct parsing *parsing, enum option_argument argument
 			  char **argv)
 {
 	const char *what = argument == ARGUMENT_FILE ? "FILE" : "DOMID";
+	bool none = argument == ARGUMENT_NONE || parsing->options->hold_new;
 
+	if (none && optind < argc)
+		return wrong(parsing, "'%s' is one argument too many; see --help", argv[optind]);
+	if (optind == argc && (none || argument == ARGUMENT_LEVEL))
+		return 0;
 	if (optind == argc)
 		return wrong(parsing, "%s is missing; see --help", what);
 	if (optind + 1 < argc)
 		return wrong(parsing, "'%s' is one argument too many; see --help",
 			     argv[optind + 1]);
-	if (argument == ARGUMENT_FILE)
+	if (argument == ARGUMENT_FILE || argument == ARGUMENT_LEVEL)
 		return set_file(parsing, argv[optind]);
 	return parse_domid(parsing, argv[optind], argument == ARGUMENT_GUEST);
 }
@@ -274,7 +310,7 @@ int options_parse(struct options *options, unsigned int accepts, enum option_arg
 	struct parsing parsing = { options, report };
 	int r;
 
-	*options = (struct options){ .max_stream = STREAM_MAX_DEFAULT };
+	*options = (struct options){ .max_stream = STREAM_MAX_DEFAULT, .control = CONTROL_SOCKET };
 	r = parse_options(&parsing, accepts, argc, argv);
 	if (r || options->help)
 		return r;

@@ -30,18 +30,31 @@ enum option_bit {
 	OPTION_RESUME = 1 << 5,
 	OPTION_JSON = 1 << 6,
 	OPTION_SOCKET = 1 << 7,
+	OPTION_CONTROL = 1 << 8,
+	OPTION_LEASE = 1 << 9,
+	OPTION_NEW = 1 << 10,
 };
 
 enum option_argument {
 	ARGUMENT_DOMID, /* a domain, which may be 0 */
 	ARGUMENT_GUEST, /* a domain, which may not */
 	ARGUMENT_FILE,
+	ARGUMENT_NONE,
+	ARGUMENT_LEVEL, /* of the log; may be left out */
+};
+
+enum option_new {
+	HOLD_NEW_UNSAID,
+	HOLD_NEW_ON,
+	HOLD_NEW_OFF,
 };
 
 struct options {
 	bool help; /* asked for; nothing else was checked */
 	uint16_t domid;
 	const char *file; /* the argument, --output or --input; NULL: none was given */
+	bool lease;
+	enum option_new hold_new;
 	const char **roots;
 	size_t nr_roots;
 	struct confine_map *maps;
@@ -50,6 +63,7 @@ struct options {
 	bool resume;
 	bool json;
 	char socket[WIRE_PATH_MAX];
+	char control[WIRE_PATH_MAX];
 };
 
 /*

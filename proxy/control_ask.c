@@ -17,6 +17,9 @@
 #include "proxy/toolstack.h"
 #include "proxy/upstream.h"
 
+/* As many as a message can hold */
+#define MESSAGE_STRINGS XENSTORE_PAYLOAD_MAX
+
 static void not_ready(struct control *control)
 {
 	control_error(control, "NotReady",
@@ -138,32 +141,41 @@ void control_hold(struct control *control, const struct control_args *args)
 
 /* --- watches, transactions */
 
-/* {"generation":N,"watches":[{"path":..,"token":..}...],"next":INDEX or null} */
+/*
+ * {"generation":N,"watches":[{"path":..,"token":..}...],"next":INDEX or null}. A pair with an empty
+ * path, which no watch has, is the depth of the watch that follows (docs/protocol.md).
+ */
 static void watches(void *arg, const struct message *msg)
 {
 	struct control *control = arg;
-	uint32_t index = control_args(control)->index;
-	const char *text = (const char *)msg->payload, *end = text + msg->hdr.len;
+	uint32_t index = control_args(control)->index, n = 0;
+	const char *vec[MESSAGE_STRINGS], *depth = NULL;
 	json_t *list, *object;
-	bool more;
+	int strings;
 
 	if (!good(control, msg))
 		return;
+	strings = message_strings(msg->payload, msg->hdr.len, vec, MESSAGE_STRINGS);
 	list = json_array();
-	object = json_pack("{s:I}", "generation", (json_int_t)strtoul(text, NULL, 10));
-	text += strlen(text) + 1;
-	more = text < end;
-	while (text < end) {
-		const char *token = text + strlen(text) + 1;
+	for (int i = 1; i + 1 < strings; i += 2) {
+		json_t *watch;
 
-		control_json_append(&list, json_pack("{s:o,s:o}", "path", control_json_text(text),
-						      "token", control_json_text(token)));
-		text = token + strlen(token) + 1;
-		index++;
+		if (!*vec[i]) {
+			depth = vec[i + 1];
+			continue;
+		}
+		watch = json_pack("{s:o,s:o}", "path", control_json_text(vec[i]), "token",
+				  control_json_text(vec[i + 1]));
+		if (depth)
+			json_object_set_new(watch, "depth", control_json_text(depth));
+		control_json_append(&list, watch);
+		depth = NULL;
+		n++;
 	}
-	json_object_set_new(object, "watches", list);
+	object = json_pack("{s:I,s:o}", "generation", (json_int_t)strtoul(vec[0], NULL, 10),
+			   "watches", list);
 	/* Only an empty page says that there is no further one. */
-	json_object_set_new(object, "next", more ? json_integer(index) : json_null());
+	json_object_set_new(object, "next", n ? json_integer(index + n) : json_null());
 	control_return(control, object);
 }
 

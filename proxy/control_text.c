@@ -125,6 +125,8 @@ void control_text_help(struct message *msg)
 
 	while (n && !msg->payload[n - 1])
 		n--;
+	if (n == sizeof(msg->payload))
+		return;
 	limit = n + CONTROL_TEXT_HELP_MAX;
 	if (limit > sizeof(msg->payload))
 		limit = sizeof(msg->payload);

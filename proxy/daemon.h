@@ -22,6 +22,7 @@ struct event_base;
 struct loop;
 struct op;
 struct settings;
+struct stop;
 struct upstream;
 
 struct daemon {
@@ -35,6 +36,7 @@ struct daemon {
 	struct domains *domains;
 	struct clients *clients;
 	struct controls *controls;
+	struct stop *stop;
 	TAILQ_HEAD(op_list, op) ops; /* toolstack requests that wait for something (op.h) */
 	uint32_t next_session;
 	uint32_t next_op;

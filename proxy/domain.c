@@ -229,8 +229,6 @@ static int session_attach(struct domain *domain)
 		return err;
 	}
 	domain->session->unbound = true;
-	if (!recovered && hold_begin(arena, domain->domid))
-		session_quiet(domain->session);
 	return 0;
 }
 
@@ -325,6 +323,9 @@ static int bind_port(struct domain *domain, uint32_t remote_port, uint32_t bind_
 	/* The C daemon resets the connection at every bind but the first (rule 5). */
 	if (c_daemon && ledger->bind_gen && ledger->bind_gen != bind_gen)
 		session_upstream_reset(domain->session);
+	/* A bind that fails introduces nobody, so a hold begins (and ends) only after this one. */
+	if (!ledger->bind_gen && hold_begin(upstream_arena(domains->daemon->upstream), domain->domid))
+		session_quiet(domain->session);
 	domain->session->await_back = c_daemon;
 	domain->session->unbound = false;
 	ledger->bind_gen = bind_gen;
@@ -357,7 +358,8 @@ int domains_change(struct domains *domains, const struct link_msg *msg)
 		return 0;
 	case LINK_UNMAP:
 		if (domain) {
-			hold_end(arena, msg->domid);
+			if (domain->session->ledger->bind_gen)
+				hold_end(arena, msg->domid);
 			drop(domain, true);
 		}
 		return 0;
@@ -422,4 +424,25 @@ void domains_ready_all(struct domains *domains)
 		kick_front(domain);
 		upstream_ring(domains->daemon->upstream, domain->domid);
 	}
+}
+
+void domains_drain(struct domains *domains)
+{
+	struct domain *domain, *tmp;
+
+	HASH_ITER(hh, domains->by_domid, domain, tmp)
+		if (domain->session)
+			domain->session->drain.quiesce++;
+}
+
+uint32_t domains_busy(struct domains *domains)
+{
+	struct domain *domain, *tmp;
+	uint32_t n = 0;
+
+	HASH_ITER(hh, domains->by_domid, domain, tmp)
+		if (domain->session && session_state(domain->session) == LEDGER_RUN &&
+		    !domain->session->unbound && !session_drained(domain->session))
+			n++;
+	return n;
 }

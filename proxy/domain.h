@@ -46,6 +46,12 @@ void domains_bell(struct domains *domains, uint32_t domid);
 /** domains_ready_all() - run every session once, and wake every guest. */
 void domains_ready_all(struct domains *domains);
 
+/** domains_drain() - take no further request from any guest. */
+void domains_drain(struct domains *domains);
+
+/** domains_busy() - how many guests are owed an answer, or have a message in their ring in part. */
+uint32_t domains_busy(struct domains *domains);
+
 /** domains_session() - the session of an attached domain, or NULL. */
 struct session *domains_session(struct domains *domains, uint32_t domid);
 

@@ -23,6 +23,7 @@
 #include "proxy/log.h"
 #include "proxy/loop.h"
 #include "proxy/settings.h"
+#include "proxy/stop.h"
 #include "proxy/upstream.h"
 
 #define EXIT_USAGE 2
@@ -129,7 +130,7 @@ static void signal_cb(evutil_socket_t sig, short what, void *arg)
 
 	(void)what;
 	log_line(LOG_NOTICE, "ending on signal %d; guests wait for the next xsproxyd", (int)sig);
-	loop_stop(daemon->loop);
+	stop_begin(daemon->stop);
 }
 
 static void hup_cb(evutil_socket_t sig, short what, void *arg)
@@ -186,6 +187,8 @@ static int run(struct daemon *daemon)
 		return -ENOMEM;
 	err = loop_new(&daemon->loop, daemon);
 	if (!err)
+		err = stop_new(&daemon->stop, daemon);
+	if (!err)
 		err = domains_new(&daemon->domains, daemon);
 	if (!err)
 		err = clients_new(&daemon->clients, daemon);
@@ -213,6 +216,7 @@ static void take_down(struct daemon *daemon)
 	daemon->clients = clients_free(daemon->clients);
 	daemon->domains = domains_free(daemon->domains);
 	daemon->upstream = upstream_free(daemon->upstream);
+	daemon->stop = stop_free(daemon->stop);
 	daemon->loop = loop_free(daemon->loop);
 	daemon->xen = xen_free(daemon->xen);
 	if (daemon->base)

@@ -196,14 +196,14 @@ def children(host, path, total):
 
 
 def open_files(process):
-    """What a process has open, but for what the simulator keeps for itself."""
+    """The sockets and the like that a process has open; the simulator's own are files."""
     files = []
     for entry in pathlib.Path(f"/proc/{process.pid}/fd").iterdir():
         try:
             files.append(os.readlink(entry))
         except FileNotFoundError:
             pass
-    return sorted(name for name in files if "/evtchn/" not in name)
+    return sorted(name for name in files if not name.startswith("/"))
 
 
 def wait_closed(process, before):

@@ -9,7 +9,7 @@ import threading
 import pytest
 
 import xsclient
-from ours import (GET_DOMAIN_TRANSACTIONS, QUIESCE, START_DOMAIN_TRANSACTION, UNQUIESCE, ask, error_of, events_until_now,
+from ours import (QUIESCE, START_DOMAIN_TRANSACTION, UNQUIESCE, ask, error_of, events_until_now,
                   quiesce, running, settle, tracked_transactions, tracked_watches, unquiesce)
 from relay import FLAVOURS, RING, introduce, packet, wait_until
 from xsclient import HEADER, READ, TRANSACTION_START, WATCH, WRITE, join
@@ -382,8 +382,6 @@ def test_restart(flavour, how):
         assert guest.page() == page
         host.start_proxy()
         client = host.client()
-        client.directory("/")
-        wait_until(lambda: ask(client, GET_DOMAIN_TRANSACTIONS, 7) != "ENOENT")
         for i in range(200):
             client.write(f"/local/domain/7/data/{i}", "y")
         guest.notify()

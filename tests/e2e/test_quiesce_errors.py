@@ -181,8 +181,8 @@ WRONG_REST = {
 
 
 def test_einval(flavour):
-    """Wrong domids and whatever is malformed, from a socket and from dom0's ring. Nothing happens to
-    domain 7."""
+    """Wrong domids and whatever is malformed, from a socket and from dom0's ring. Nothing happens
+    to domain 7."""
     with running(flavour) as host:
         guest = host.add_guest(7)
         for client in (host.dom0, host.guest(0)):
@@ -201,7 +201,7 @@ def test_einval(flavour):
 
 
 def test_eacces(flavour):
-    """Guests have no say, over themselves as little as over others; their requests stay in order."""
+    """Guests have no say, over themselves or over others; their requests stay in order."""
     with running(flavour) as host:
         guest, other = host.add_guest(7), host.add_guest(8)
         for domid in (7, 8, 9, 0):

@@ -222,8 +222,10 @@ def test_introduced_while_away(flavour):
             guest.watch("control", "t")
             guest.wait_watch()
 
+        new = {}
+
         def meanwhile():
-            introduce_past(host, 8)
+            new.update(introduce_past(host, 8))
             host.sim.destroy(7)
             with upstream(host) as client:
                 client.release(6)
@@ -237,7 +239,7 @@ def test_introduced_while_away(flavour):
         with pytest.raises(XsError):
             again.unwatch("control", "t")
         stay.unwatch("control", "t")
-        assert host.guest(8).read("name") == b"guest-8"
+        assert new[8].read("name") == b"guest-8"
         assert host.sim.zombies() == []
         assert sorted(dom for dom, info in host.sim.list().items() if info["maps"]) == [5, 6, 8]
         host.check()

@@ -83,7 +83,7 @@ static void hello_brings_descriptors(void **state)
 	assert_int_equal(in.value, LINK_VERSION);
 	for (i = 0; i < LINK_HELLO_FDS; i++) {
 		assert_int_equal(fcntl(fds[i], F_GETFD), FD_CLOEXEC);
-		assert_int_equal(write(fds[i], "abc" + i, 1), 1);
+		assert_int_equal(write(fds[i], &"abc"[i], 1), 1);
 		assert_int_equal(read(pipes[i][0], &octet, 1), 1);
 		assert_int_equal(octet, "abc"[i]); /* in the order they were sent */
 		close(fds[i]);

@@ -88,7 +88,7 @@ static void every_error_goes_there_and_back(void **state)
 static void errors_beyond_the_protocol(void **state)
 {
 	(void)state;
-	assert_string_equal(message_error_name(EDQUOT), "EINVAL");
+	assert_string_equal(message_error_name(EDQUOT), "EQUOTA");
 	assert_int_equal(message_error_parse((const uint8_t *)"EQUOTA", 7), EDQUOT);
 	assert_int_equal(message_error_parse((const uint8_t *)"EINVALID", 9), EIO);
 	assert_int_equal(message_error_parse((const uint8_t *)"EINV", 4), EIO);

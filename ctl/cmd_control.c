@@ -1,0 +1,248 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * cmd_control - the commands that only the control socket has.
+ */
+#include "ctl/command.h"
+#include "ctl/control.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <string.h>
+
+/* One command, one answer. */
+static int ask(const struct options *options, const struct report *report, const char *command,
+	       json_t *arguments, json_t **out)
+{
+	struct control *control = NULL;
+	int r = control_open(&control, options, report);
+
+	if (r)
+		json_decref(arguments);
+	else
+		r = control_run(control, command, arguments, out, report);
+	control_free(control);
+	return r;
+}
+
+static int print_json(const json_t *value)
+{
+	int r = json_dumpf(value, stdout, JSON_COMPACT | JSON_ENSURE_ASCII);
+
+	fputc('\n', stdout);
+	return r && !ferror(stdout) ? -ENOMEM : 0;
+}
+
+/* @r: what printing came to */
+static int end_printing(int r, const struct report *report)
+{
+	errno = 0;
+	if (!r && (fflush(stdout) || ferror(stdout)))
+		r = errno ? -errno : -EIO;
+	return r ? report_fail(report, r, "cannot print: %s", report_reason(r)) : 0;
+}
+
+static const char *text(const json_t *object, const char *key)
+{
+	const char *value = json_string_value(json_object_get(object, key));
+
+	return value ? value : "-";
+}
+
+static int64_t number(const json_t *object, const char *key)
+{
+	return json_integer_value(json_object_get(object, key));
+}
+
+/* --- status */
+
+static void print_status(const json_t *status)
+{
+	const json_t *xenstored = json_object_get(status, "xenstored");
+
+	printf("xsproxyd    %s, pid %" PRId64 ", up %" PRId64 " s\n", text(status, "version"),
+	       number(status, "pid"), number(status, "uptime"));
+	if (json_is_object(xenstored))
+		printf("xenstored   %s, pid %" PRId64 "\n", text(xenstored, "name"),
+		       number(xenstored, "pid"));
+	else
+		puts("xenstored   none with the bridge; guests and toolstacks wait for it");
+	printf("domains     %" PRId64 "\n", number(status, "domains"));
+	printf("toolstacks  %" PRId64 "\n", number(status, "clients"));
+	printf("hold --new  %s\n", json_is_true(json_object_get(status, "hold_new")) ? "on" : "off");
+	printf("log-level   %s\n", text(status, "log_level"));
+}
+
+int command_status(const struct options *options, const struct report *report)
+{
+	json_t *status = NULL;
+	int r = ask(options, report, "status", json_object(), &status);
+
+	if (r)
+		return r;
+	if (options->json)
+		r = print_json(status);
+	else
+		print_status(status);
+	json_decref(status);
+	return end_printing(r, report);
+}
+
+/* --- domains */
+
+/* All pages of the list, as one list. */
+static int get_domains(struct control *control, const struct report *report, json_t *all)
+{
+	json_int_t index = 0;
+	json_t *page, *next;
+	int r;
+
+	do {
+		r = control_run(control, "domains", json_pack("{s:I}", "index", index), &page,
+				report);
+		if (r)
+			return r;
+		r = json_array_extend(all, json_object_get(page, "domains"));
+		next = json_object_get(page, "next");
+		index = json_is_integer(next) ? json_integer_value(next) : 0;
+		json_decref(page);
+		if (r)
+			return report_fail(report, -ENOMEM, "%s", report_reason(-ENOMEM));
+	} while (index);
+	return 0;
+}
+
+static int64_t count_refusals(const json_t *domain)
+{
+	const json_t *refusal;
+	int64_t sum = 0;
+	size_t i;
+
+	json_array_foreach(json_object_get(domain, "refusals"), i, refusal)
+		sum += number(refusal, "count");
+	return sum;
+}
+
+#define ROW "%-6s %-12s %7s %5s %8s %7s %8s  %s\n"
+
+static void print_row(const json_t *domain)
+{
+	static const char *const keys[] = { "watches", "transactions", "requests", "queued" };
+	char cells[4][24], domid[24], refusals[24];
+	bool session = json_object_get(domain, "session");
+
+	snprintf(domid, sizeof(domid), "%" PRId64, number(domain, "domid"));
+	snprintf(refusals, sizeof(refusals), "%" PRId64, count_refusals(domain));
+	for (int i = 0; i < 4; i++)
+		snprintf(cells[i], sizeof(cells[i]), session ? "%" PRId64 : "-",
+			 number(domain, keys[i]));
+	printf(ROW, domid, text(domain, "state"), cells[0], cells[1], cells[2], cells[3],
+	       session ? refusals : "-", text(domain, "last_error"));
+}
+
+static void print_head(void)
+{
+	printf(ROW, "DOMID", "STATE", "WATCHES", "TRANS", "REQUESTS", "QUEUED", "REFUSALS",
+	       "LAST ERROR");
+}
+
+int command_domains(const struct options *options, const struct report *report)
+{
+	struct control *control = NULL;
+	json_t *all = json_array(), *domain;
+	size_t i;
+	int r = control_open(&control, options, report);
+
+	if (!r)
+		r = get_domains(control, report, all);
+	control_free(control);
+	if (r) {
+		json_decref(all);
+		return r;
+	}
+	if (options->json) {
+		json_t *object = json_pack("{s:O}", "domains", all);
+
+		r = object ? print_json(object) : -ENOMEM;
+		json_decref(object);
+	} else {
+		print_head();
+		json_array_foreach(all, i, domain)
+			print_row(domain);
+	}
+	json_decref(all);
+	return end_printing(r, report);
+}
+
+int command_domain(const struct options *options, const struct report *report)
+{
+	json_t *domain = NULL;
+	const json_t *refusal;
+	size_t i;
+	int r = ask(options, report, "domain", json_pack("{s:i}", "domid", options->domid),
+		    &domain);
+
+	if (r)
+		return r;
+	if (options->json) {
+		r = print_json(domain);
+	} else {
+		print_head();
+		print_row(domain);
+		json_array_foreach(json_object_get(domain, "refusals"), i, refusal)
+			printf("refused %s with %s: %" PRId64 " times\n", text(refusal, "request"),
+			       text(refusal, "error"), number(refusal, "count"));
+	}
+	json_decref(domain);
+	return end_printing(r, report);
+}
+
+/* --- what changes something */
+
+int command_log_level(const struct options *options, const struct report *report)
+{
+	json_t *arguments = options->file ? json_pack("{s:s}", "level", options->file) :
+					    json_object();
+	json_t *answer = NULL;
+	int r = ask(options, report, "log-level", arguments, &answer);
+
+	if (r)
+		return r;
+	puts(text(answer, "level"));
+	json_decref(answer);
+	return end_printing(0, report);
+}
+
+int command_hold_new(const struct options *options, const struct report *report)
+{
+	json_t *answer = NULL;
+	int r = ask(options, report, "hold",
+		    json_pack("{s:b}", "new", options->hold_new == HOLD_NEW_ON), &answer);
+
+	json_decref(answer);
+	return r;
+}
+
+int command_quiesce_lease(const struct options *options, const struct report *report)
+{
+	struct control *control = NULL;
+	json_t *answer = NULL;
+	int r = control_open(&control, options, report);
+
+	if (r)
+		return r;
+	r = control_run(control, "quiesce",
+			json_pack("{s:i,s:b}", "domid", options->domid, "lease", 1), &answer,
+			report);
+	json_decref(answer);
+	if (!r) {
+		printf("domain %u is quiesced until this command ends\n", options->domid);
+		r = end_printing(0, report);
+	}
+	if (!r)
+		r = report_fail(report, control_wait(control),
+				"xsproxyd ended the connection; domain %u runs on unless something "
+				"else stops it",
+				options->domid);
+	control_free(control);
+	return r;
+}

@@ -1,0 +1,148 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * control - see control.h.
+ */
+#include "ctl/control.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+struct control {
+	int fd;
+	FILE *in; /* over fd */
+};
+
+static int connect_to(const char *path)
+{
+	struct sockaddr_un addr = { .sun_family = AF_UNIX };
+	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0), r = 0;
+
+	if (fd < 0)
+		return -errno;
+	strcpy(addr.sun_path, path); /* options.c has checked that it fits */
+	if (connect(fd, (struct sockaddr *)&addr, sizeof(addr)))
+		r = -errno;
+	if (r)
+		close(fd);
+	return r ? r : fd;
+}
+
+int control_open(struct control **out, const struct options *options, const struct report *report)
+{
+	struct control *control = calloc(1, sizeof(*control));
+	int r;
+
+	if (!control)
+		return report_fail(report, -ENOMEM, "%s", report_reason(-ENOMEM));
+	control->fd = connect_to(options->control);
+	if (control->fd < 0) {
+		r = control->fd;
+		free(control);
+		return report_fail(report, r, "cannot connect to %s: %s; is xsproxyd running?",
+				   options->control, report_reason(r));
+	}
+	control->in = fdopen(control->fd, "r");
+	if (!control->in) {
+		r = -errno;
+		close(control->fd);
+		free(control);
+		return report_fail(report, r, "%s", report_reason(r));
+	}
+	*out = control;
+	return 0;
+}
+
+void control_free(struct control *control)
+{
+	if (!control)
+		return;
+	fclose(control->in);
+	free(control);
+}
+
+static int send_all(int fd, const char *text, size_t len)
+{
+	while (len) {
+		ssize_t n = send(fd, text, len, MSG_NOSIGNAL);
+
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0)
+			return -errno;
+		text += n;
+		len -= (size_t)n;
+	}
+	return 0;
+}
+
+static int send_request(struct control *control, const char *command, json_t *arguments)
+{
+	json_t *request = json_pack("{s:s,s:o}", "execute", command, "arguments", arguments);
+	char *text = json_dumps(request, JSON_COMPACT);
+	int r = -ENOMEM;
+
+	json_decref(request);
+	if (text) {
+		r = send_all(control->fd, text, strlen(text));
+		if (!r)
+			r = send_all(control->fd, "\n", 1);
+	}
+	free(text);
+	return r;
+}
+
+static int receive_reply(struct control *control, json_t **out)
+{
+	size_t size = 0;
+	char *line = NULL;
+	ssize_t len;
+
+	errno = 0;
+	len = getline(&line, &size, control->in);
+	if (len < 0) {
+		int r = errno ? -errno : -ECONNRESET;
+
+		free(line);
+		return r;
+	}
+	*out = json_loadb(line, (size_t)len, JSON_REJECT_DUPLICATES, NULL);
+	free(line);
+	return json_is_object(*out) ? 0 : -EBADMSG;
+}
+
+int control_run(struct control *control, const char *command, json_t *arguments, json_t **out,
+		const struct report *report)
+{
+	json_t *reply = NULL;
+	const char *desc;
+	int r = send_request(control, command, arguments);
+
+	if (!r)
+		r = receive_reply(control, &reply);
+	if (r) {
+		json_decref(reply);
+		return report_fail(report, r, "xsproxyd does not answer: %s; see its log",
+				   report_reason(r));
+	}
+	desc = json_string_value(json_object_get(json_object_get(reply, "error"), "desc"));
+	*out = json_incref(json_object_get(reply, "return"));
+	if (!*out)
+		r = report_fail(report, -EREMOTEIO, "%s", desc ? desc : "xsproxyd makes no sense");
+	json_decref(reply);
+	return r;
+}
+
+int control_wait(struct control *control)
+{
+	char octet;
+	ssize_t n;
+
+	do {
+		n = read(control->fd, &octet, 1);
+	} while (n > 0 || (n < 0 && errno == EINTR));
+	return n ? -errno : -ECONNRESET;
+}

@@ -1,0 +1,44 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * control - a connection to xsproxyd's control socket: one JSON object a line both ways
+ * (docs/protocol.md, "Control socket").
+ *
+ * Used by ctl/cmd_control. Waits for its answers; one command at a time.
+ */
+#ifndef XSPROXY_CTL_CONTROL_H
+#define XSPROXY_CTL_CONTROL_H
+
+#include <jansson.h>
+
+#include "ctl/options.h"
+#include "migration/report.h"
+
+struct control;
+
+/*
+ * Connect to options->control.
+ *
+ * @out: the connection; control_free() it
+ *
+ * Returns 0, or a negative errno, which has been reported.
+ */
+int control_open(struct control **out, const struct options *options, const struct report *report);
+
+/* NULL is fine. */
+void control_free(struct control *control);
+
+/*
+ * Have a command carried out.
+ *
+ * @arguments: an object, taken over; NULL means that memory ran out
+ * @out: what the command returned; the caller's
+ *
+ * Returns 0, or a negative errno, which has been reported: -EREMOTEIO when xsproxyd refused it.
+ */
+int control_run(struct control *control, const char *command, json_t *arguments, json_t **out,
+		const struct report *report);
+
+/* Wait until xsproxyd ends the connection. Returns -ECONNRESET, or another negative errno. */
+int control_wait(struct control *control);
+
+#endif

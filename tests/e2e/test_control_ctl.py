@@ -1,0 +1,181 @@
+# SPDX-License-Identifier: MIT
+"""xsproxyctl's commands over the control socket."""
+
+import json
+import os
+import signal
+import subprocess
+
+import pytest
+
+import xensim
+import xsclient
+from control import Control
+from harness import Host
+from ours import WATCH_LIMIT, WATCH_QUOTA, running
+
+CTL = xensim.BUILD / "xsproxyctl"
+
+
+@pytest.fixture(params=("C", "O"))
+def host(request):
+    with running(request.param) as running_host:
+        with Control(running_host) as control:
+            control.wait(lambda status: status["state"] == "running", "status")
+        yield running_host
+
+
+def ctl(host, *args, control=True):
+    where = ["--control", host.run_dir / "control"] if control else []
+    return subprocess.run([CTL, *map(str, args), *where], capture_output=True, text=True,
+                          timeout=xensim.TIMEOUT, check=False, env=host.tool_env())
+
+
+def ok(host, *args):
+    done = ctl(host, *args)
+    assert (done.returncode, done.stderr) == (0, ""), done
+    return done.stdout
+
+
+def state(host, domid):
+    return json.loads(ok(host, "domain", domid, "--json"))["state"]
+
+
+def test_status(host):
+    status = json.loads(ok(host, "status", "--json"))
+    assert status["pid"] == host.proxy.pid
+    text = ok(host, "status")
+    assert f"pid {host.proxy.pid}" in text and f"pid {host.daemon.pid}" in text
+    assert "hold --new  off" in text
+
+
+def test_status_while_there_is_no_xenstored():
+    with Host("C", start=False) as host:
+        host.start_proxy()
+        assert "none with the bridge" in ok(host, "status")
+        assert json.loads(ok(host, "domains", "--json")) == {"domains": []}
+        done = ctl(host, "hold", "--new", "on")
+        assert done.returncode == 1 and "start xenstored first" in done.stderr
+
+
+def test_domains(host):
+    guest = host.add_guest(7)
+    quota = WATCH_QUOTA[host.flavour]
+    for i in range(WATCH_LIMIT[host.flavour]):
+        guest.watch("data", str(i))
+    for i in range(3):
+        with pytest.raises(xsclient.XsError):
+            guest.watch("data", f"more{i}")
+    lines = ok(host, "domains").splitlines()
+    assert lines[0].split() == ["DOMID", "STATE", "WATCHES", "TRANS", "REQUESTS", "QUEUED",
+                                "REFUSALS", "LAST", "ERROR"]
+    assert lines[1].split()[:2] == ["0", "running"]
+    assert lines[2].split() == ["7", "running", str(WATCH_LIMIT[host.flavour]), "0", "0", "0", "3",
+                                "WATCH:", quota]
+    assert f"refused WATCH with {quota}: 3 times" in ok(host, "domain", 7)
+
+
+def test_more_domains_than_a_page(host):
+    for domid, (port, gfn) in host.sim.create_range(1, 300).items():
+        host.dom0.introduce(domid, gfn, port)
+    domains = json.loads(ok(host, "domains", "--json"))["domains"]
+    assert [domain["domid"] for domain in domains] == list(range(301))
+
+
+def test_held_domains_are_listed(host):
+    with Control(host) as control:
+        control.run("hold", domid=9)
+    assert ok(host, "domains").splitlines()[2].split() == ["9", "held"] + ["-"] * 6
+
+
+def test_hold_new(host):
+    assert ok(host, "hold", "--new", "on") == ""
+    guest = host.add_guest(7)
+    guest.send(xsclient.READ, b"domid\0")
+    assert state(host, 7) == "held"
+    assert ok(host, "hold", "--new", "off") == ""
+    host.dom0.control("unquiesce", 7)
+    assert guest.recv_reply().payload == b"7"
+
+
+@pytest.mark.parametrize("sig", (signal.SIGTERM, signal.SIGKILL))
+def test_a_lease_ends_with_its_process(host, sig):
+    guest = host.add_guest(7)
+    with subprocess.Popen([CTL, "quiesce", "--lease", "7", "--control", host.run_dir / "control"],
+                          stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout.readline() == "domain 7 is quiesced until this command ends\n"
+        assert state(host, 7) == "leased"
+        process.send_signal(sig)
+    assert guest.read("domid") == b"7"
+    assert state(host, 7) == "running"
+
+
+def test_a_lease_says_when_xsproxyd_has_gone(host):
+    host.add_guest(7)
+    with subprocess.Popen([CTL, "quiesce", "7", "--lease", "--control", host.run_dir / "control"],
+                          stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        process.stdout.readline()
+        host.proxy.kill()
+        out, err = process.communicate(timeout=xensim.TIMEOUT)
+    assert (out, process.returncode) == ("", 1)
+    assert "xsproxyd ended the connection" in err
+    host.start_proxy()
+
+
+def test_log_level(host):
+    assert ok(host, "log-level") == "debug\n"
+    assert ok(host, "log-level", "warning") == "warning\n"
+    assert ok(host, "log-level") == "warning\n"
+    done = ctl(host, "log-level", "loud")
+    assert done.returncode == 1
+    assert done.stderr.strip() == ("xsproxyctl log-level: log-level: must be error, warning, "
+                                   "notice, info or debug")
+
+
+@pytest.mark.parametrize("args", [
+    ("status", "7"), ("domains", "7"), ("domain",), ("domain", "x"), ("hold", "--new", "maybe"),
+    ("hold", "7", "--new", "on"), ("quiesce", "--lease"), ("log-level", "info", "debug"),
+    ("status", "--lease"), ("nonsense",)])
+def test_wrong_command_lines(args, tmp_path):
+    done = subprocess.run([CTL, *args], capture_output=True, text=True, check=False, cwd=tmp_path)
+    assert done.returncode == 2
+    assert done.stderr.startswith("xsproxyctl") and done.stderr.count("\n") == 1
+
+
+def test_errors_are_one_line(host):
+    for args, words in ((("domain", 9), "neither introduced nor held"),
+                        (("quiesce", "--lease", 9), "not introduced")):
+        done = ctl(host, *args)
+        assert done.returncode == 1
+        assert words in done.stderr and done.stderr.count("\n") == 1
+    done = subprocess.run([CTL, "status", "--control", host.run_dir / "nothing"],
+                          capture_output=True, text=True, check=False)
+    assert done.returncode == 1 and "is xsproxyd running?" in done.stderr
+
+
+def test_bash_completion(host):
+    """What bash offers comes from xsproxyctl itself."""
+    host.add_guest(7)
+    completion = xensim.BUILD.parent / "share/bash-completion/xsproxyctl"
+    if not completion.exists():
+        completion = xensim.BUILD.parent.parent / "share/bash-completion/xsproxyctl"
+    script = """
+        xsproxyctl() { "$CTL" "$@" ${ctl_socket:+--control "$ctl_socket"}; }
+        compopt() { :; }
+        source "$1"
+        try() { COMP_WORDS=("$@"); COMP_CWORD=$(($# - 1)); _xsproxyctl; echo "${COMPREPLY[*]}"; }
+        try xsproxyctl ""
+        try xsproxyctl do
+        try xsproxyctl hold --n
+        try xsproxyctl hold --new ""
+        try xsproxyctl log-level d
+        ctl_socket=$2
+        try xsproxyctl watches ""
+    """
+    done = subprocess.run(["bash", "-c", script, "bash", completion, host.run_dir / "control"],
+                          capture_output=True, text=True, check=True,
+                          env=dict(os.environ, CTL=str(CTL)))
+    lines = done.stdout.splitlines()
+    assert {"export", "import", "status", "log-level", "--help"} <= set(lines[0].split())
+    assert lines[1:] == ["domains domain", "--new", "on off", "debug", "0 7"]
+    assert done.stderr == ""

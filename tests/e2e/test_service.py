@@ -1,0 +1,399 @@
+# SPDX-License-Identifier: MIT
+"""xsproxyd as a service: units, readiness, watchdog, socket activation, journal, start and stop."""
+
+import contextlib
+import os
+import pathlib
+import shutil
+import signal
+import socket
+import stat
+import subprocess
+
+import pytest
+
+import xensim
+import xsclient
+from control import Control
+from harness import BRIDGE, Host
+from ours import running
+from relay import wait_until
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+XSPROXYD = xensim.BUILD / "xsproxyd"
+SELECT = ROOT / "systemd/select-xenstored"
+WRAPPER = "/usr/libexec/xsproxy/xenstored"
+
+
+# --- the units
+
+@pytest.fixture
+def units(tmp_path):
+    """The units, with the binary that was built just now."""
+    for name in ("xsproxy.service", "xsproxy.socket"):
+        text = (ROOT / "systemd" / name).read_text()
+        (tmp_path / name).write_text(text.replace("/usr/sbin/xsproxyd", str(XSPROXYD)))
+    return tmp_path
+
+
+def test_units_are_sound(units):
+    done = subprocess.run(["systemd-analyze", "verify", "--man=no", "--recursive-errors=no",
+                           units / "xsproxy.service", units / "xsproxy.socket"],
+                          capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+
+
+def test_the_drop_in_is_sound(tmp_path):
+    (tmp_path / "xenstored.service.d").mkdir()
+    shutil.copy(ROOT / "systemd/xenstored.service.d/xsproxy.conf",
+                tmp_path / "xenstored.service.d")
+    # As upstream Xen ships it.
+    (tmp_path / "xenstored.service").write_text(
+        "[Unit]\nDescription=The Xen xenstore\nConditionPathExists=/proc/xen/capabilities\n"
+        "[Service]\nType=notify\nNotifyAccess=all\nRemainAfterExit=true\nExecStart=/bin/true\n")
+    done = subprocess.run(["systemd-analyze", "verify", "--man=no", "--recursive-errors=no",
+                           tmp_path / "xenstored.service"],
+                          capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_the_service_is_hardened(units):
+    done = subprocess.run(["systemd-analyze", "security", "--offline=true", "--threshold=20",
+                           units / "xsproxy.service"], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout
+
+
+def test_what_the_units_promise():
+    service = (ROOT / "systemd/xsproxy.service").read_text().splitlines()
+    unit_socket = (ROOT / "systemd/xsproxy.socket").read_text().splitlines()
+    for line in ("Type=notify", "Restart=always", "Before=xenstored.service xen.service",
+                 "RuntimeDirectoryPreserve=yes", "RuntimeDirectoryMode=0700",
+                 "Requires=xsproxy.socket"):
+        assert line in service
+    assert any(line.startswith("WatchdogSec=") for line in service)
+    # It needs /dev/xen and /proc/xen.
+    assert not any(line.startswith(("PrivateDevices=", "ProcSubset=", "ProtectProc="))
+                   for line in service)
+    for line in ("ListenStream=/run/xenstored/socket", "SocketMode=0600",
+                 "Before=xenstored.service xen.service"):
+        assert line in unit_socket
+
+
+# --- readiness, watchdog
+
+class Notify:
+    """What systemd hears from the service."""
+
+    def __init__(self, path):
+        self.path = path
+        self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        self.sock.bind(str(path))
+        self.sock.settimeout(xensim.TIMEOUT)
+
+    def close(self):
+        self.sock.close()
+
+    def wait(self, word):
+        while True:
+            said = self.sock.recv(4096).decode()
+            if word in said:
+                return said
+
+
+@contextlib.contextmanager
+def proxy_with(host, argv=(), env=None):
+    """xsproxyd as systemd would start it."""
+    path = host.sim.dir / "systemd"
+    path.unlink(missing_ok=True)
+    with contextlib.closing(Notify(path)) as notify:
+        host.proxy = host.sim.start("xsproxyd", [*argv, XSPROXYD, "--config", host._config()],
+                                    ready=False, env=dict(env or {}, NOTIFY_SOCKET=path))
+        yield notify
+
+
+@pytest.mark.parametrize("flavour", ("C", "O"))
+def test_ready_before_xenstored(flavour):
+    """Clients may connect at once; they are held until xenstored is there."""
+    with Host(flavour, start=False) as host, proxy_with(host) as notify:
+        notify.wait("READY=1")
+        with Control(host) as control:
+            assert control.run("status")["state"] == "waiting"
+        client = host.client()
+        client.send(xsclient.DIRECTORY, b"/\0")
+        wait_until(lambda: "waiting for a xenstored with the bridge at" in host.proxy.text())
+        assert host.proxy.text().count("waiting") == 1
+        host.start_daemon()
+        notify.wait("STATUS=Relaying for xenstored")
+        assert client.recv_reply().type == xsclient.DIRECTORY
+        host.daemon.kill()
+        notify.wait("STATUS=Waiting for a xenstored")
+        host.check()
+
+
+def test_ready_after_xenstored():
+    with Host("C", start=False) as host:
+        host.start_daemon()
+        with proxy_with(host) as notify:
+            notify.wait("READY=1")
+            assert host.dom0.directory("/")
+
+
+def test_watchdog_pings_come_from_the_loop():
+    with Host("C", start=False) as host:
+        host.start_daemon()
+        with proxy_with(host, env={"WATCHDOG_USEC": 100000}) as notify:
+            notify.wait("READY=1")
+            for _ in range(3):
+                notify.wait("WATCHDOG=1")
+            # A loop that does not run does not ping.
+            host.proxy.process.send_signal(signal.SIGSTOP)
+            notify.sock.settimeout(0.3)
+            with pytest.raises(TimeoutError):
+                while True:
+                    notify.sock.recv(100)
+            notify.sock.settimeout(xensim.TIMEOUT)
+            host.proxy.process.send_signal(signal.SIGCONT)
+            notify.wait("WATCHDOG=1")
+
+
+def test_no_watchdog_unless_asked():
+    with Host("C", start=False) as host, proxy_with(host) as notify:
+        notify.wait("READY=1")
+        host.proxy.kill(signal.SIGTERM)
+        assert "WATCHDOG" not in notify.wait("STOPPING=1")
+
+
+# --- socket activation
+
+ACTIVATE = ("import os, sys; os.dup2(int(sys.argv[1]), 3); os.set_inheritable(3, True); "
+            "os.environ.update(LISTEN_FDS='1', LISTEN_PID=str(os.getpid())); "
+            "os.execv(sys.argv[2], sys.argv[2:])")
+
+
+def test_systemds_socket_outlives_us():
+    """xsproxy.socket holds it, so it is there while xsproxyd is not."""
+    with Host("C", start=False) as host:
+        host.start_daemon()
+        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as listener:
+            listener.bind(str(host.socket))
+            listener.listen(16)
+            inode = os.stat(host.socket).st_ino
+            for _ in range(2):
+                client = host.client()  # waits in the backlog, as while the service restarts
+                client.send(xsclient.DIRECTORY, b"/\0")
+                argv = ["python3", "-c", ACTIVATE, listener.fileno()]
+                path = host.sim.dir / "systemd"
+                path.unlink(missing_ok=True)
+                with contextlib.closing(Notify(path)) as notify:
+                    host.proxy = host.sim.start(
+                        "xsproxyd", [*argv, XSPROXYD, "--config", host._config()], ready=False,
+                        env={"NOTIFY_SOCKET": path}, pass_fds=[listener.fileno()])
+                    notify.wait("READY=1")
+                    assert client.recv_reply().type == xsclient.DIRECTORY
+                    assert host.proxy.kill(signal.SIGTERM) == 0
+                assert os.stat(host.socket).st_ino == inode
+        host.check()
+
+
+def test_our_own_socket_is_0600_and_goes_with_us():
+    with running("C") as host:
+        assert stat.S_IMODE(os.stat(host.socket).st_mode) == 0o600
+        host.proxy.kill(signal.SIGTERM)
+        assert not host.socket.exists()
+        assert not (host.run_dir / "control").exists()
+
+
+# --- the journal
+
+def read_journal(sock):
+    """One entry: {field: value}."""
+    fields = {}
+    for line in sock.recv(65536).decode().splitlines():
+        key, _, value = line.partition("=")
+        fields[key] = value
+    return fields
+
+
+@pytest.fixture
+def journal_host(tmp_path):
+    """A host whose xsproxyd finds @tmp_path/socket where journald has its own."""
+    script = ("mount -t tmpfs none /run/systemd && mkdir /run/systemd/journal && "
+              f"mount --bind {tmp_path} /run/systemd/journal && exec \"$@\"")
+    argv = ["unshare", "-m", "sh", "-c", script, "sh"]
+    if not os.path.isdir("/run/systemd") or subprocess.run(
+            [*argv, "true"], capture_output=True, check=False).returncode:
+        pytest.skip("this needs /run/systemd and the right to mount")
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as journal, \
+            Host("C", start=False) as host:
+        journal.bind(str(tmp_path / "socket"))
+        journal.settimeout(xensim.TIMEOUT)
+        host.journal = journal
+        host.argv = argv
+        host.start_daemon()
+        log = host.sim.dir / "xsproxyd.log"
+        log.touch()
+        host.stream = f"{log.stat().st_dev}:{log.stat().st_ino}"
+        yield host
+
+
+def test_journal_fields(journal_host):
+    host = journal_host
+    with proxy_with(host, host.argv, {"JOURNAL_STREAM": host.stream}) as notify:
+        notify.wait("READY=1")
+        entry = read_journal(host.journal)
+        assert entry["SYSLOG_IDENTIFIER"] == "xsproxyd"
+        assert entry["PRIORITY"] == "5" and entry["MESSAGE"].startswith("connected to the bridge")
+        assert "DOMID" not in entry
+        guest = host.add_guest(7)
+        with pytest.raises(xsclient.XsError):
+            guest.write("/local/domain/0/forbidden", "x")
+        entry = read_journal(host.journal)
+        assert entry["DOMID"] == "7" and entry["REQUEST"] == "WRITE" and entry["PRIORITY"] == "5"
+        assert entry["MESSAGE"].startswith(f"d7 s{entry['SESSION']}: WRITE was refused")
+        guest.reconnect()
+        entry = read_journal(host.journal)
+        assert entry["DOMID"] == "7" and "reconnects" in entry["MESSAGE"]
+        assert "REQUEST" not in entry
+        assert host.proxy.text() == ""
+
+
+def test_stderr_where_it_is_not_the_journal(journal_host):
+    """JOURNAL_STREAM is inherited by whoever is started from a service; stderr may be elsewhere."""
+    host = journal_host
+    with proxy_with(host, host.argv, {"JOURNAL_STREAM": "1:2"}) as notify:
+        notify.wait("READY=1")
+        wait_until(lambda: "connected to the bridge" in host.proxy.text())
+
+
+def test_a_guest_cannot_flood_the_log():
+    with running("C") as host:
+        guest = host.add_guest(7)
+        for _ in range(100):
+            guest.reconnect()
+        assert host.proxy.text().count("reconnects") <= 10
+
+
+# --- start and stop
+
+def end(host, sig=signal.SIGTERM):
+    """Have xsproxyd end, without waiting for it."""
+    host.proxy.ended = True
+    host.proxy.process.send_signal(sig)
+
+
+def test_a_second_instance_is_refused():
+    with running("C") as host:
+        done = subprocess.run([XSPROXYD, "--config", host._config()], capture_output=True,
+                              text=True, timeout=xensim.TIMEOUT, check=False)
+        assert done.returncode == 2
+        assert done.stderr == f"xsproxyd: another xsproxyd serves {host.run_dir}; stop it first\n"
+        assert host.dom0.directory("/")
+
+
+def test_a_run_dir_that_others_may_enter_is_refused():
+    with Host("C", start=False) as host:
+        host.run_dir.chmod(0o755)
+        done = subprocess.run([XSPROXYD, "--config", host._config()], capture_output=True,
+                              text=True, timeout=xensim.TIMEOUT, check=False)
+        assert done.returncode == 2 and "mode 0700" in done.stderr
+
+
+@pytest.mark.parametrize("flavour", ("C", "O"))
+@pytest.mark.parametrize("sig", (signal.SIGTERM, signal.SIGINT))
+def test_sigterm_leaves_the_page_at_a_message_boundary(flavour, sig):
+    with running(flavour) as host:
+        guest = host.add_guest(7)
+        guest.write("data/big", "x" * 2000)
+        for i in range(20):
+            guest.send(xsclient.READ, b"data/big\0", req_id=100 + i)
+        end(host, sig)
+        got = 0
+        with contextlib.suppress(xsclient.Timeout):
+            while got < 20:
+                assert guest.recv_reply(timeout=1).req_id == 100 + got
+                got += 1
+        assert host.proxy.wait() == 0
+        # Replies came whole, and no request is half taken; the others are still in the ring.
+        assert guest.rsp_prod == guest.rsp_cons
+        left = guest.req_prod - guest.req_cons
+        assert left % (xsclient.HEADER.size + len(b"data/big\0")) == 0
+        assert "within a message" not in host.proxy.text()
+        host.start_proxy()
+        while got < 20:
+            assert guest.recv_reply().req_id == 100 + got
+            got += 1
+
+
+def test_sigterm_does_not_wait_for_a_guest_that_does_not_read():
+    with running("C") as host:
+        guest = host.add_guest(7)
+        guest.write("data/big", "x" * 2000)
+        guest.send(xsclient.READ, b"data/big\0", req_id=5)
+        wait_until(lambda: guest.rsp_prod - guest.rsp_cons == 1024)
+        assert host.proxy.kill(signal.SIGTERM) == 0
+        assert "1 guests are within a message" in host.proxy.text()
+        host.start_proxy()
+        assert guest.recv_reply().payload == b"x" * 2000
+
+
+def test_a_second_sigterm_ends_at_once():
+    with running("C") as host:
+        guest = host.add_guest(7)
+        guest.send_raw(xsclient.HEADER.pack(xsclient.WRITE, 1, 0, 2000) + b"data\0" + b"x" * 1000)
+        wait_until(lambda: guest.req_cons == guest.req_prod)
+        end(host)
+        wait_until(lambda: "ending on signal" in host.proxy.text())
+        end(host)
+        assert host.proxy.wait() == 0
+        assert "within a message" not in host.proxy.text()
+        host.start_proxy()
+        guest.send_raw(b"x" * 995)
+        assert guest.recv_reply().type == xsclient.WRITE
+
+
+# --- choosing the wrapper
+
+def select(what, path):
+    subprocess.run([SELECT, what, path], check=True)
+    return path.read_text()
+
+
+@pytest.mark.parametrize("before, daemon", [
+    ("", None),
+    ("# comment\n#XENSTORED=/usr/sbin/oxenstored\nXENSTORED_ARGS=\n", None),
+    ("XENSTORED_ARGS=-v\nXENSTORED=/usr/sbin/xenstored\n# end\n", "/usr/sbin/xenstored"),
+    ("XENSTORED='/opt/my xen/oxenstored'\n", "/opt/my xen/oxenstored"),
+])
+def test_select_xenstored(tmp_path, before, daemon):
+    path, defaults = tmp_path / "xen", tmp_path / "xsproxy"
+    path.write_text(before)
+    path.chmod(0o640)
+    after = select("on", path)
+    assert select("on", path) == after
+    shell = f'. {path}; [ -e {defaults} ] && . {defaults}; echo "$XENSTORED,$XSPROXY_XENSTORED"'
+    said = subprocess.run(["sh", "-c", shell], capture_output=True, text=True, check=True)
+    assert said.stdout.strip() == f"{WRAPPER},{daemon or ''}"
+    assert stat.S_IMODE(path.stat().st_mode) == 0o640
+    assert select("off", path) == before
+    assert not defaults.exists()
+    assert sorted(entry.name for entry in tmp_path.iterdir()) == ["xen"]
+    assert select("off", path) == before
+
+
+def test_select_keeps_what_the_administrator_wrote(tmp_path):
+    path, defaults = tmp_path / "xen", tmp_path / "xsproxy"
+    path.write_text("XENSTORED=/usr/sbin/xenstored\n")
+    defaults.write_text("XSPROXY_DOM0=0\n")
+    select("on", path)
+    select("off", path)
+    assert defaults.read_text() == "XSPROXY_DOM0=0\n"
+    # Chosen anew by hand since: that is left alone.
+    select("on", path)
+    path.write_text("XENSTORED=/opt/other\n")
+    assert select("off", path) == "XENSTORED=/opt/other\n"
+
+
+@pytest.mark.parametrize("args", ([], ["maybe"], ["on", "/nonexistent/xen"], ["on", "a", "b"]))
+def test_select_refuses(args):
+    done = subprocess.run([SELECT, *args], capture_output=True, text=True, check=False)
+    assert done.returncode == 2 and done.stderr.count("\n") == 1

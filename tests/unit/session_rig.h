@@ -1,0 +1,363 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * session_rig - one session between a scripted guest and a scripted xenstored.
+ *
+ * The real session, loop, pool and ledger over a real arena; no Xen, no bridge. Each of the three
+ * sides has the shared memory mapped at an address of its own, and rig_restart() maps xsproxyd's
+ * elsewhere again, as a new process would.
+ */
+#ifndef XSPROXY_TESTS_UNIT_SESSION_RIG_H
+#define XSPROXY_TESTS_UNIT_SESSION_RIG_H
+
+#include <errno.h>
+#include <event2/event.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "proxy/daemon.h"
+#include "proxy/domain.h"
+#include "proxy/loop.h"
+#include "proxy/pending.h"
+#include "proxy/session.h"
+#include "proxy/toolstack.h"
+#include "proxy/upstream.h"
+
+typedef struct xenstore_domain_interface xs_page;
+
+struct rig {
+	struct daemon daemon;
+	uint32_t domid;
+	int page_fd;
+	struct arena stored, proxy; /* the arena, as xenstored and as xsproxyd see it */
+	xs_page *guest, *front;	    /* the guest's page, as the guest and as xsproxyd see it */
+	xs_page *back;		    /* the back ring, as xenstored sees it */
+	struct ring guest_out, guest_in, stored_in, stored_out;
+	struct pool *pool;
+	struct session *s;
+	uint32_t front_kicks, back_kicks;
+};
+
+/* --- queues */
+
+static inline struct ring rig_queue(char *data, uint32_t *prod, uint32_t *cons)
+{
+	return (struct ring){ .data = (uint8_t *)data,
+			      .size = XENSTORE_RING_SIZE,
+			      .prod = (_Atomic uint32_t *)prod,
+			      .cons = (_Atomic uint32_t *)cons };
+}
+
+static inline uint32_t queue_used(const struct ring *ring)
+{
+	return atomic_load(ring->prod) - atomic_load(ring->cons);
+}
+
+/* Put in what there is room for. */
+static inline uint32_t queue_put(const struct ring *ring, const void *octets, uint32_t len)
+{
+	struct ring_view view;
+
+	assert_int_equal(ring_load(ring, &view), 0);
+	if (len > ring_room(ring, &view))
+		len = ring_room(ring, &view);
+	ring_write(ring, view.prod, octets, len);
+	atomic_store(ring->prod, view.prod + len);
+	return len;
+}
+
+/* Take out what there is, @len octets at most. */
+static inline uint32_t queue_get(const struct ring *ring, void *octets, uint32_t len)
+{
+	struct ring_view view;
+
+	assert_int_equal(ring_load(ring, &view), 0);
+	if (len > ring_used(&view))
+		len = ring_used(&view);
+	ring_read(ring, view.cons, octets, len);
+	atomic_store(ring->cons, view.cons + len);
+	return len;
+}
+
+static inline void queue_put_message(const struct ring *ring, const struct message *msg)
+{
+	assert_int_equal(queue_put(ring, msg, message_size(&msg->hdr)), message_size(&msg->hdr));
+}
+
+/* A whole message of at most a ring's size. */
+static inline void queue_get_message(const struct ring *ring, struct message *msg)
+{
+	assert_int_equal(queue_get(ring, &msg->hdr, MESSAGE_HEADER), MESSAGE_HEADER);
+	assert_true(msg->hdr.len <= XENSTORE_PAYLOAD_MAX);
+	assert_int_equal(queue_get(ring, msg->payload, msg->hdr.len), msg->hdr.len);
+}
+
+static inline struct message make_message(uint32_t type, uint32_t req_id, uint32_t tx_id,
+					  const void *payload, uint32_t len)
+{
+	struct message msg = { .hdr = { .type = type, .req_id = req_id, .tx_id = tx_id } };
+
+	message_set_text(&msg, payload, len);
+	return msg;
+}
+
+/* --- setting up */
+
+static inline void rig_kick_front(void *owner)
+{
+	((struct rig *)owner)->front_kicks++;
+}
+
+static inline void rig_kick_back(void *owner)
+{
+	((struct rig *)owner)->back_kicks++;
+}
+
+static inline xs_page *rig_map_page(struct rig *rig)
+{
+	void *page = mmap(NULL, ARENA_PAGE, PROT_READ | PROT_WRITE, MAP_SHARED, rig->page_fd, 0);
+
+	assert_ptr_not_equal(page, MAP_FAILED);
+	return page;
+}
+
+static inline int rig_session_new(struct rig *rig, bool recovered)
+{
+	xs_page *back = (xs_page *)(rig->proxy.base + arena_ring_off(rig->domid));
+	struct session_params params = {
+		.daemon = &rig->daemon,
+		.domid = rig->domid,
+		.front = { .in = rig_queue(rig->front->req, &rig->front->req_prod,
+					   &rig->front->req_cons),
+			   .out = rig_queue(rig->front->rsp, &rig->front->rsp_prod,
+					    &rig->front->rsp_cons),
+			   .kick = rig_kick_front,
+			   .owner = rig },
+		.back = { .in = rig_queue(back->rsp, &back->rsp_prod, &back->rsp_cons),
+			  .out = rig_queue(back->req, &back->req_prod, &back->req_cons),
+			  .kick = rig_kick_back,
+			  .owner = rig },
+		.place = { .ledger = (struct ledger *)(rig->proxy.base +
+						       arena_ledger_off(rig->domid)),
+			   .arena = &rig->proxy,
+			   .front_page = rig->front },
+		.back_page = back,
+		.pool = rig->pool,
+		.on_turn = toolstack_turn,
+		.owner = rig,
+	};
+	int err;
+
+	if (!recovered)
+		ledger_format(params.place.ledger, 1);
+	err = session_new(&rig->s, &params, recovered);
+	if (!err && recovered)
+		toolstack_recover(rig->s);
+	return err;
+}
+
+/* @start: where all indexes begin, so that they may pass 2^32 */
+static inline void rig_open(struct rig *rig, uint32_t domid, uint32_t start)
+{
+	*rig = (struct rig){ .domid = domid };
+	TAILQ_INIT(&rig->daemon.ops);
+	config_defaults(&rig->daemon.config);
+	rig->daemon.base = event_base_new();
+	assert_int_equal(loop_new(&rig->daemon.loop, &rig->daemon), 0);
+	assert_int_equal(domains_new(&rig->daemon.domains, &rig->daemon), 0);
+	assert_int_equal(upstream_new(&rig->daemon.upstream, &rig->daemon), 0);
+
+	assert_int_equal(arena_create(&rig->stored, ARENA_FLAVOUR_C), 0);
+	assert_int_equal(arena_reserve(&rig->stored, arena_ring_off(domid)), 0);
+	assert_int_equal(arena_reserve(&rig->stored, arena_ledger_off(domid)), 0);
+	assert_int_equal(arena_open(&rig->proxy, dup(rig->stored.fd)), 0);
+	rig->page_fd = memfd_create("guest", MFD_CLOEXEC);
+	assert_int_equal(ftruncate(rig->page_fd, ARENA_PAGE), 0);
+	rig->guest = rig_map_page(rig);
+	rig->front = rig_map_page(rig);
+	rig->back = (xs_page *)(rig->stored.base + arena_ring_off(domid));
+	rig->guest_out = rig_queue(rig->guest->req, &rig->guest->req_prod, &rig->guest->req_cons);
+	rig->guest_in = rig_queue(rig->guest->rsp, &rig->guest->rsp_prod, &rig->guest->rsp_cons);
+	rig->stored_in = rig_queue(rig->back->req, &rig->back->req_prod, &rig->back->req_cons);
+	rig->stored_out = rig_queue(rig->back->rsp, &rig->back->rsp_prod, &rig->back->rsp_cons);
+	for (int i = 0; i < 2; i++) {
+		xs_page *page = i ? rig->guest : rig->back;
+
+		page->req_cons = page->req_prod = page->rsp_cons = page->rsp_prod = start;
+	}
+	assert_int_equal(pool_new_shared(&rig->pool, &rig->proxy), 0);
+	assert_int_equal(rig_session_new(rig, false), 0);
+}
+
+/* Extents that are in use. The pool can only be freed afterwards. */
+static inline uint32_t rig_pages(struct rig *rig)
+{
+	uint32_t n = 0;
+
+	for (uint32_t page = 1; page < ARENA_EXTENTS; page++)
+		n += pool_claim(rig->pool, page) != 0;
+	return n;
+}
+
+static inline void rig_close(struct rig *rig)
+{
+	if (rig->s) {
+		toolstack_session_gone(rig->s);
+		session_free(rig->s, true);
+		assert_int_equal(rig_pages(rig), 0);
+	}
+	pool_free(rig->pool);
+	upstream_free(rig->daemon.upstream);
+	domains_free(rig->daemon.domains);
+	loop_free(rig->daemon.loop);
+	event_base_free(rig->daemon.base);
+	munmap(rig->guest, ARENA_PAGE);
+	munmap(rig->front, ARENA_PAGE);
+	close(rig->page_fd);
+	arena_close(&rig->proxy);
+	arena_close(&rig->stored);
+}
+
+/* The process is gone with all it had in memory. What it has begun is as it is. */
+static inline void rig_die(struct rig *rig)
+{
+	toolstack_session_gone(rig->s);
+	session_free(rig->s, false);
+	rig->s = NULL;
+	rig->pool = pool_free(rig->pool);
+}
+
+/* Another one takes up the session. Returns what session_new() says. */
+static inline int rig_revive(struct rig *rig)
+{
+	struct arena arena;
+	xs_page *front = rig_map_page(rig);
+
+	/* The old mappings still exist, so the new ones lie elsewhere. */
+	assert_int_equal(arena_open(&arena, dup(rig->stored.fd)), 0);
+	assert_ptr_not_equal(arena.base, rig->proxy.base);
+	arena_close(&rig->proxy);
+	munmap(rig->front, ARENA_PAGE);
+	rig->proxy = arena;
+	rig->front = front;
+	assert_int_equal(pool_new_shared(&rig->pool, &rig->proxy), 0);
+	return rig_session_new(rig, true);
+}
+
+static inline void rig_restart(struct rig *rig)
+{
+	rig_die(rig);
+	assert_int_equal(rig_revive(rig), 0);
+}
+
+/* --- running */
+
+static inline void rig_turn(struct rig *rig)
+{
+	loop_forget(rig->daemon.loop, rig->s);
+	session_run(rig->s);
+}
+
+/* A wake-up, and all the turns that the session asks for. */
+static inline void rig_run(struct rig *rig)
+{
+	int n = 0;
+
+	do {
+		rig_turn(rig);
+		if (++n > 1000)
+			fail_msg("the session never comes to rest");
+	} while (rig->s->queued);
+}
+
+/* --- the guest and xenstored, message by message */
+
+static inline void guest_sends(struct rig *rig, uint32_t type, uint32_t req_id, uint32_t tx_id,
+			       const void *payload, uint32_t len)
+{
+	struct message msg = make_message(type, req_id, tx_id, payload, len);
+
+	queue_put_message(&rig->guest_out, &msg);
+}
+
+static inline void stored_sends(struct rig *rig, uint32_t type, uint32_t req_id, uint32_t tx_id,
+				const void *payload, uint32_t len)
+{
+	struct message msg = make_message(type, req_id, tx_id, payload, len);
+
+	queue_put_message(&rig->stored_out, &msg);
+}
+
+static inline void assert_message(const struct message *msg, uint32_t type, uint32_t tx_id,
+				  const void *payload, uint32_t len)
+{
+	assert_int_equal(msg->hdr.type, type);
+	assert_int_equal(msg->hdr.tx_id, tx_id);
+	assert_int_equal(msg->hdr.len, len);
+	assert_memory_equal(msg->payload, payload, len);
+}
+
+/* Returns the request's id. */
+static inline uint32_t stored_gets(struct rig *rig, uint32_t type, uint32_t tx_id,
+				   const void *payload, uint32_t len)
+{
+	struct message msg;
+
+	queue_get_message(&rig->stored_in, &msg);
+	assert_message(&msg, type, tx_id, payload, len);
+	assert_true(msg.hdr.req_id > 0 && msg.hdr.req_id < 1u << 30);
+	return msg.hdr.req_id;
+}
+
+static inline void guest_gets(struct rig *rig, uint32_t type, uint32_t req_id, uint32_t tx_id,
+			      const void *payload, uint32_t len)
+{
+	struct message msg;
+
+	queue_get_message(&rig->guest_in, &msg);
+	assert_message(&msg, type, tx_id, payload, len);
+	assert_int_equal(msg.hdr.req_id, req_id);
+}
+
+static inline void assert_stored_idle(struct rig *rig)
+{
+	assert_int_equal(queue_used(&rig->stored_in), 0);
+}
+
+static inline void assert_guest_idle(struct rig *rig)
+{
+	assert_int_equal(queue_used(&rig->guest_in), 0);
+}
+
+#define GUEST_SENDS(rig, type, req_id, tx_id, text) \
+	guest_sends(rig, type, req_id, tx_id, text, sizeof(text))
+#define GUEST_GETS(rig, type, req_id, tx_id, text) \
+	guest_gets(rig, type, req_id, tx_id, text, sizeof(text))
+#define STORED_SENDS(rig, type, req_id, tx_id, text) \
+	stored_sends(rig, type, req_id, tx_id, text, sizeof(text))
+#define STORED_GETS(rig, type, tx_id, text) stored_gets(rig, type, tx_id, text, sizeof(text))
+
+/* A request of the guest, its way up, the answer, and its way down. */
+static inline void rig_exchange(struct rig *rig, uint32_t type, uint32_t tx_id, const char *payload,
+				uint32_t len, uint32_t reply_type, const char *reply)
+{
+	struct message msg;
+
+	guest_sends(rig, type, 77, tx_id, payload, len);
+	rig_run(rig);
+	queue_get_message(&rig->stored_in, &msg);
+	assert_int_equal(msg.hdr.type, type);
+	stored_sends(rig, reply_type, msg.hdr.req_id, msg.hdr.tx_id, reply,
+		     (uint32_t)strlen(reply) + 1);
+	rig_run(rig);
+	guest_gets(rig, reply_type, 77, tx_id, reply, (uint32_t)strlen(reply) + 1);
+}
+
+#endif

@@ -1,0 +1,468 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * A session relays: requests whole and under ids of ours, replies with the guest's own, both in
+ * pieces where they are larger than a ring, a bounded number a turn, and at the guest's pace.
+ */
+#include "tests/unit/session_rig.h"
+
+static int setup(void **state)
+{
+	static struct rig rig;
+
+	rig_open(&rig, 7, 0u - 700);
+	*state = &rig;
+	return 0;
+}
+
+static int teardown(void **state)
+{
+	rig_close(*state);
+	return 0;
+}
+
+static void fill(uint8_t *octets, uint32_t len, uint32_t seed)
+{
+	for (uint32_t i = 0; i < len; i++)
+		octets[i] = (uint8_t)(seed + i * 7 + (i >> 7));
+}
+
+static void a_request_and_its_reply(void **state)
+{
+	struct rig *rig = *state;
+	uint32_t id;
+
+	GUEST_SENDS(rig, XS_READ, 0x12345678, 0, "name");
+	rig_run(rig);
+	id = STORED_GETS(rig, XS_READ, 0, "name");
+	assert_true(rig->back_kicks > 0);
+	assert_guest_idle(rig);
+	assert_int_equal(queue_used(&rig->guest_out), 0);
+
+	rig->front_kicks = 0;
+	STORED_SENDS(rig, XS_READ, id, 0, "value");
+	rig_run(rig);
+	GUEST_GETS(rig, XS_READ, 0x12345678, 0, "value");
+	assert_int_equal(rig->front_kicks, 1);
+	assert_true(session_drained(rig->s));
+}
+
+static void every_type_is_relayed(void **state)
+{
+	static const uint32_t types[] = { XS_CONTROL,
+					  XS_DIRECTORY,
+					  XS_GET_PERMS,
+					  XS_GET_DOMAIN_PATH,
+					  XS_WRITE,
+					  XS_MKDIR,
+					  XS_RM,
+					  XS_SET_PERMS,
+					  XS_IS_DOMAIN_INTRODUCED,
+					  XS_INTRODUCE,
+					  XS_RELEASE,
+					  XS_RESUME,
+					  XS_SET_TARGET,
+					  XS_DIRECTORY_PART,
+					  XS_WATCH_EVENT,
+					  XS_ERROR,
+					  0xff,
+					  0xffff,
+					  UINT32_MAX };
+	struct rig *rig = *state;
+
+	for (size_t i = 0; i < sizeof(types) / sizeof(types[0]); i++)
+		rig_exchange(rig, types[i], 0, "a\0b", 4, i % 2 ? XS_ERROR : types[i], "EINVAL");
+	rig_exchange(rig, XS_READ, 0, "", 0, XS_READ, "");
+}
+
+static void ids_are_ours_and_unique(void **state)
+{
+	struct rig *rig = *state;
+	uint32_t id[8];
+
+	/* All with the same id, one of them with one that we may use ourselves. */
+	for (uint32_t i = 0; i < 8; i++)
+		GUEST_SENDS(rig, XS_READ, 33, 0, "x");
+	rig_run(rig);
+	for (uint32_t i = 0; i < 8; i++) {
+		id[i] = STORED_GETS(rig, XS_READ, 0, "x");
+		for (uint32_t j = 0; j < i; j++)
+			assert_int_not_equal(id[i], id[j]);
+	}
+	/* Replies find their request in whatever order they come. */
+	for (uint32_t i = 8; i-- > 0;) {
+		char text[2] = { (char)('a' + i), 0 };
+
+		stored_sends(rig, XS_READ, id[i], 0, text, 2);
+	}
+	rig_run(rig);
+	for (uint32_t i = 8; i-- > 0;) {
+		char text[2] = { (char)('a' + i), 0 };
+
+		guest_gets(rig, XS_READ, 33, 0, text, 2);
+	}
+	assert_true(session_drained(rig->s));
+}
+
+static void no_more_than_the_slots(void **state)
+{
+	struct rig *rig = *state;
+	uint32_t id;
+
+	for (uint32_t i = 0; i < LEDGER_PENDING + 1; i++)
+		GUEST_SENDS(rig, XS_READ, i, 0, "x");
+	rig_run(rig);
+	id = STORED_GETS(rig, XS_READ, 0, "x");
+	for (uint32_t i = 1; i < LEDGER_PENDING; i++)
+		STORED_GETS(rig, XS_READ, 0, "x");
+	assert_stored_idle(rig);
+	/* The last one waits in its ring, whole, for an answer to any other. */
+	assert_int_equal(queue_used(&rig->guest_out), MESSAGE_HEADER + 2);
+	STORED_SENDS(rig, XS_READ, id, 0, "y");
+	rig_run(rig);
+	STORED_GETS(rig, XS_READ, 0, "x");
+	GUEST_GETS(rig, XS_READ, 0, 0, "y");
+}
+
+static void a_turn_is_bounded(void **state)
+{
+	struct rig *rig = *state;
+	uint32_t n;
+
+	for (uint32_t i = 0; i < 24; i++)
+		GUEST_SENDS(rig, XS_READ, i, 0, "x");
+	rig_turn(rig);
+	n = queue_used(&rig->stored_in) / (MESSAGE_HEADER + 2);
+	assert_in_range(n, 1, 23);
+	assert_true(rig->s->queued);
+	rig_run(rig);
+	assert_int_equal(queue_used(&rig->stored_in), 24 * (MESSAGE_HEADER + 2));
+
+	/* The other way as well. */
+	for (uint32_t i = 0; i < 24; i++)
+		STORED_SENDS(rig, XS_WATCH_EVENT, 0, 0, "a\0b");
+	rig_turn(rig);
+	assert_true(queue_used(&rig->guest_in) < 24 * (MESSAGE_HEADER + 4));
+	assert_true(rig->s->queued);
+	rig_run(rig);
+	assert_int_equal(queue_used(&rig->guest_in), 24 * (MESSAGE_HEADER + 4));
+}
+
+/* Octet by octet: upstream sees nothing before the last one, then all. */
+static void half_a_request_goes_nowhere(void **state)
+{
+	struct rig *rig = *state;
+
+	for (uint32_t len = 0; len < 40; len += 13) {
+		uint8_t payload[40];
+		struct message msg;
+
+		fill(payload, len, len);
+		msg = make_message(XS_WRITE, 5, 0, payload, len);
+		for (uint32_t i = 0; i < message_size(&msg.hdr); i++) {
+			assert_stored_idle(rig);
+			queue_put(&rig->guest_out, (uint8_t *)&msg + i, 1);
+			rig_run(rig);
+			/* Linux rings for the next octet only if all before it were taken. */
+			assert_int_equal(queue_used(&rig->guest_out), 0);
+		}
+		stored_sends(rig, XS_WRITE, stored_gets(rig, XS_WRITE, 0, payload, len), 0, "OK",
+			     3);
+		rig_run(rig);
+		GUEST_GETS(rig, XS_WRITE, 5, 0, "OK");
+	}
+	assert_true(session_drained(rig->s));
+}
+
+/* Every way to cut two requests in two. */
+static void requests_cut_anywhere(void **state)
+{
+	struct rig *rig = *state;
+	uint8_t octets[64], payload[16];
+	struct message msg;
+
+	fill(payload, sizeof(payload), 1);
+	msg = make_message(XS_WRITE, 1, 0, payload, sizeof(payload));
+	memcpy(octets, &msg, 32);
+	msg.hdr.req_id = 2;
+	memcpy(octets + 32, &msg, 32);
+	for (uint32_t cut = 1; cut < 64; cut++) {
+		uint32_t id[2];
+
+		queue_put(&rig->guest_out, octets, cut);
+		rig_run(rig);
+		queue_put(&rig->guest_out, octets + cut, 64 - cut);
+		rig_run(rig);
+		for (int i = 0; i < 2; i++)
+			id[i] = stored_gets(rig, XS_WRITE, 0, payload, sizeof(payload));
+		for (uint32_t i = 0; i < 2; i++)
+			STORED_SENDS(rig, XS_WRITE, id[i], 0, "OK");
+		rig_run(rig);
+		for (uint32_t i = 0; i < 2; i++)
+			GUEST_GETS(rig, XS_WRITE, i + 1, 0, "OK");
+	}
+}
+
+/* Reads what there is in the queue until @len octets are there. */
+static void drain(struct rig *rig, const struct ring *ring, void *to, uint32_t len, uint32_t piece)
+{
+	uint32_t n = 0, idle = 0;
+
+	while (n < len) {
+		uint32_t got =
+			queue_get(ring, (uint8_t *)to + n, piece < len - n ? piece : len - n);
+
+		n += got;
+		idle = got ? 0 : idle + 1;
+		if (idle > 3)
+			fail_msg("stuck at octet %u of %u", n, len);
+		rig_run(rig);
+	}
+}
+
+static void a_request_larger_than_the_ring(void **state)
+{
+	struct rig *rig = *state;
+
+	for (uint32_t len = 1000; len <= XENSTORE_PAYLOAD_MAX; len += 172) {
+		static uint8_t payload[XENSTORE_PAYLOAD_MAX];
+		struct message msg, got;
+
+		fill(payload, len, len);
+		msg = make_message(XS_WRITE, len, 0, payload, len);
+		for (uint32_t n = 0; n < message_size(&msg.hdr);) {
+			/* It begins its way up when it is whole: xenstored never waits for a guest.
+			 */
+			assert_stored_idle(rig);
+			n += queue_put(&rig->guest_out, (uint8_t *)&msg + n,
+				       message_size(&msg.hdr) - n);
+			rig_run(rig);
+		}
+		drain(rig, &rig->stored_in, &got, message_size(&msg.hdr), 300);
+		assert_message(&got, XS_WRITE, 0, payload, len);
+		assert_stored_idle(rig);
+		STORED_SENDS(rig, XS_WRITE, got.hdr.req_id, 0, "OK");
+		rig_run(rig);
+		GUEST_GETS(rig, XS_WRITE, len, 0, "OK");
+		assert_true(session_drained(rig->s));
+	}
+	/* A shorter one behind it does not overtake. */
+}
+
+static void requests_do_not_overtake_a_large_one(void **state)
+{
+	static uint8_t payload[2000];
+	struct rig *rig = *state;
+	struct message msg = make_message(XS_WRITE, 1, 0, payload, sizeof(payload)), got;
+
+	for (uint32_t n = 0; n < message_size(&msg.hdr); rig_run(rig))
+		n += queue_put(&rig->guest_out, (uint8_t *)&msg + n, message_size(&msg.hdr) - n);
+	GUEST_SENDS(rig, XS_READ, 2, 0, "x");
+	rig_run(rig);
+	drain(rig, &rig->stored_in, &got, message_size(&msg.hdr), 5000);
+	assert_int_equal(got.hdr.type, XS_WRITE);
+	STORED_GETS(rig, XS_READ, 0, "x");
+}
+
+static void a_reply_larger_than_the_ring(void **state)
+{
+	struct rig *rig = *state;
+
+	for (uint32_t len = 900; len <= XENSTORE_PAYLOAD_MAX; len += 188) {
+		static uint8_t payload[XENSTORE_PAYLOAD_MAX];
+		struct message msg, got;
+		uint32_t n = 0;
+
+		GUEST_SENDS(rig, XS_READ, len, 0, "x");
+		rig_run(rig);
+		fill(payload, len, len);
+		msg = make_message(XS_READ, STORED_GETS(rig, XS_READ, 0, "x"), 0, payload, len);
+		while (n < message_size(&msg.hdr)) {
+			uint32_t put = queue_put(&rig->stored_out, (uint8_t *)&msg + n,
+						 message_size(&msg.hdr) - n);
+
+			assert_int_not_equal(put, 0); /* upstream is always drained */
+			n += put;
+			rig_run(rig);
+		}
+		drain(rig, &rig->guest_in, &got, message_size(&msg.hdr), 333);
+		assert_message(&got, XS_READ, 0, payload, len);
+		assert_int_equal(got.hdr.req_id, len);
+		assert_guest_idle(rig);
+		assert_true(session_drained(rig->s));
+	}
+}
+
+/* Upstream writes in pieces; the guest sees messages, whole, also events in between. */
+static void pieces_from_upstream(void **state)
+{
+	struct rig *rig = *state;
+	struct message event = make_message(XS_WATCH_EVENT, 0, 0, "path\0token", 11), reply;
+
+	GUEST_SENDS(rig, XS_READ, 9, 0, "x");
+	rig_run(rig);
+	reply = make_message(XS_READ, STORED_GETS(rig, XS_READ, 0, "x"), 0, "value", 5);
+	for (uint32_t i = 0; i < message_size(&event.hdr); i++) {
+		assert_guest_idle(rig);
+		queue_put(&rig->stored_out, (uint8_t *)&event + i, 1);
+		rig_run(rig);
+	}
+	GUEST_GETS(rig, XS_WATCH_EVENT, 0, 0, "path\0token");
+	for (uint32_t i = 0; i < message_size(&reply.hdr); i++) {
+		assert_guest_idle(rig);
+		queue_put(&rig->stored_out, (uint8_t *)&reply + i, 1);
+		rig_run(rig);
+	}
+	guest_gets(rig, XS_READ, 9, 0, "value", 5);
+}
+
+/* --- a guest that does not read */
+
+static uint32_t flood(struct rig *rig, uint32_t max)
+{
+	uint8_t payload[300];
+	uint32_t n = 0;
+
+	while (n < max) {
+		struct message msg;
+
+		fill(payload, 200 + n % 100, n);
+		msg = make_message(XS_WATCH_EVENT, 0, 0, payload, 200 + n % 100);
+		if (XENSTORE_RING_SIZE - queue_used(&rig->stored_out) < message_size(&msg.hdr))
+			break;
+		queue_put_message(&rig->stored_out, &msg);
+		n++;
+		rig_run(rig);
+	}
+	return n;
+}
+
+static void assert_flood(struct rig *rig, uint32_t n, uint32_t piece)
+{
+	for (uint32_t i = 0; i < n; i++) {
+		uint8_t payload[300];
+		struct message got;
+
+		fill(payload, 200 + i % 100, i);
+		drain(rig, &rig->guest_in, &got, MESSAGE_HEADER, piece);
+		drain(rig, &rig->guest_in, got.payload, got.hdr.len, piece);
+		assert_message(&got, XS_WATCH_EVENT, 0, payload, 200 + i % 100);
+	}
+	assert_guest_idle(rig);
+}
+
+static void what_does_not_fit_waits_in_order(void **state)
+{
+	struct rig *rig = *state;
+
+	assert_int_equal(flood(rig, 50), 50);
+	/* To the brim, or a guest that sleeps until it is full would sleep for ever. */
+	assert_int_equal(queue_used(&rig->guest_in), XENSTORE_RING_SIZE);
+	assert_flood(rig, 50, 7);
+	assert_true(session_drained(rig->s));
+
+	assert_int_equal(flood(rig, 50), 50);
+	assert_flood(rig, 50, 5000);
+	assert_true(session_drained(rig->s));
+}
+
+static void the_guest_is_woken_for_what_waited(void **state)
+{
+	struct rig *rig = *state;
+	uint8_t octets[XENSTORE_RING_SIZE];
+
+	flood(rig, 20);
+	rig->front_kicks = 0;
+	rig_run(rig);
+	assert_int_equal(rig->front_kicks, 0);
+	queue_get(&rig->guest_in, octets, sizeof(octets));
+	rig_run(rig);
+	assert_int_equal(rig->front_kicks, 1);
+	assert_int_equal(queue_used(&rig->guest_in), XENSTORE_RING_SIZE);
+}
+
+/* Then upstream's own limit is reached, as it would be without us; and it goes on from there. */
+static void a_full_fifo_stops_upstream(void **state)
+{
+	struct rig *rig = *state;
+	uint32_t n = flood(rig, 5000);
+
+	assert_in_range(n, 250 * 1024 / 316, 4999);
+	assert_true(queue_used(&rig->stored_out) > XENSTORE_RING_SIZE - 316);
+	assert_flood(rig, n, 900);
+	assert_int_equal(queue_used(&rig->stored_out), 0);
+	assert_int_equal(flood(rig, 10), 10);
+}
+
+/* Whoever reads nothing gets nothing done, but a little of it, for simple guests write first. */
+static void requests_wait_for_a_guest_that_does_not_read(void **state)
+{
+	struct rig *rig = *state;
+
+	assert_int_equal(flood(rig, 20), 20);
+	GUEST_SENDS(rig, XS_READ, 1, 0, "x");
+	rig_run(rig);
+	stored_sends(rig, XS_READ, STORED_GETS(rig, XS_READ, 0, "x"), 0, "", 0);
+	rig_run(rig);
+
+	assert_int_equal(flood(rig, 200), 200);
+	GUEST_SENDS(rig, XS_READ, 2, 0, "y");
+	rig_run(rig);
+	assert_stored_idle(rig);
+	assert_int_equal(queue_used(&rig->guest_out), MESSAGE_HEADER + 2);
+	for (int i = 0; i < 100 && !queue_used(&rig->stored_in); i++) {
+		uint8_t octets[XENSTORE_RING_SIZE];
+
+		queue_get(&rig->guest_in, octets, sizeof(octets));
+		rig_run(rig);
+	}
+	STORED_GETS(rig, XS_READ, 0, "y");
+}
+
+/* A reply of ours takes its turn like any other message. */
+static void an_error_of_ours_keeps_the_order(void **state)
+{
+	static char payload[MESSAGE_WATCH_MAX + 1];
+	struct rig *rig = *state;
+	struct message big = make_message(XS_WATCH, 2, 0, payload, sizeof(payload));
+	uint32_t id;
+
+	GUEST_SENDS(rig, XS_READ, 1, 0, "x");
+	for (uint32_t n = 0; n < message_size(&big.hdr); rig_run(rig))
+		n += queue_put(&rig->guest_out, (uint8_t *)&big + n, message_size(&big.hdr) - n);
+	GUEST_SENDS(rig, XS_READ, 3, 0, "y");
+	rig_run(rig);
+	id = STORED_GETS(rig, XS_READ, 0, "x");
+	assert_stored_idle(rig);
+	assert_guest_idle(rig);
+	STORED_SENDS(rig, XS_READ, id, 0, "1");
+	rig_run(rig);
+	GUEST_GETS(rig, XS_READ, 1, 0, "1");
+	GUEST_GETS(rig, XS_ERROR, 2, 0, "E2BIG");
+	STORED_GETS(rig, XS_READ, 0, "y");
+	assert_int_equal(rig->s->watches.count + rig->s->watches.intents, 0);
+}
+
+int main(void)
+{
+#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+	static const struct CMUnitTest tests[] = {
+		TEST(a_request_and_its_reply),
+		TEST(every_type_is_relayed),
+		TEST(ids_are_ours_and_unique),
+		TEST(no_more_than_the_slots),
+		TEST(a_turn_is_bounded),
+		TEST(half_a_request_goes_nowhere),
+		TEST(requests_cut_anywhere),
+		TEST(a_request_larger_than_the_ring),
+		TEST(requests_do_not_overtake_a_large_one),
+		TEST(a_reply_larger_than_the_ring),
+		TEST(pieces_from_upstream),
+		TEST(what_does_not_fit_waits_in_order),
+		TEST(the_guest_is_woken_for_what_waited),
+		TEST(a_full_fifo_stops_upstream),
+		TEST(requests_wait_for_a_guest_that_does_not_read),
+		TEST(an_error_of_ours_keeps_the_order),
+	};
+
+	return cmocka_run_group_tests_name("session", tests, NULL, NULL);
+}
