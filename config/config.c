@@ -42,8 +42,8 @@ static const struct {
 	const char *name;
 	uint32_t level;
 } levels[] = {
-	{ "error", LOG_ERR },	{ "warning", LOG_WARNING }, { "notice", LOG_NOTICE },
-	{ "info", LOG_INFO },	{ "debug", LOG_DEBUG },
+	{ "error", LOG_ERR }, { "warning", LOG_WARNING }, { "notice", LOG_NOTICE },
+	{ "info", LOG_INFO }, { "debug", LOG_DEBUG },
 };
 
 static int set_path(char *to, const char *value, char *why, int size)
@@ -193,9 +193,9 @@ int config_set(struct config *config, const char *section, const char *key, cons
 struct reading {
 	struct config *config;
 	FILE *file;
-	int line;	/* that was read last */
-	int bad_line;	/* the first one whose fault is known, or 0 */
-	char why[320];	/* its fault */
+	int line;      /* that was read last */
+	int bad_line;  /* the first one whose fault is known, or 0 */
+	char why[320]; /* its fault */
 };
 
 static int on_option(void *user, const char *section, const char *key, const char *value)
@@ -206,8 +206,8 @@ static int on_option(void *user, const char *section, const char *key, const cha
 	if (!config_set(reading->config, section, key, value, why, sizeof(why)))
 		return 1;
 	if (!reading->bad_line) {
-		snprintf(reading->why, sizeof(reading->why), "[%s] %s = %s: %s", section, key, value,
-			 why);
+		snprintf(reading->why, sizeof(reading->why), "[%s] %s = %s: %s", section, key,
+			 value, why);
 		reading->bad_line = reading->line;
 	}
 	return 0;
@@ -234,8 +234,8 @@ static char *next_line(char *to, int size, void *stream)
 		return to;
 	c = fgetc(reading->file);
 	if (c != EOF && c != '\n' && !is_comment(to) && !reading->bad_line) {
-		snprintf(reading->why, sizeof(reading->why), "the line is longer than %d characters",
-			 size - 2);
+		snprintf(reading->why, sizeof(reading->why),
+			 "the line is longer than %d characters", size - 2);
 		reading->bad_line = reading->line;
 	}
 	while (c != EOF && c != '\n')

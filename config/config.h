@@ -15,7 +15,7 @@
 #define XSPROXY_VERSION "0.1"
 
 #define CONFIG_PATH_MAX 96 /* so that a socket's name still fits struct sockaddr_un */
-#define CONFIG_FILE "/etc/xsproxy/xsproxy.conf"
+#define CONFIG_FILE	"/etc/xsproxy/xsproxy.conf"
 
 struct config {
 	char run_dir[CONFIG_PATH_MAX]; /* [xsproxy] run-dir */

@@ -68,7 +68,8 @@ static void print_status(const json_t *status)
 		puts("xenstored   none with the bridge; guests and toolstacks wait for it");
 	printf("domains     %" PRId64 "\n", number(status, "domains"));
 	printf("toolstacks  %" PRId64 "\n", number(status, "clients"));
-	printf("hold --new  %s\n", json_is_true(json_object_get(status, "hold_new")) ? "on" : "off");
+	printf("hold --new  %s\n",
+	       json_is_true(json_object_get(status, "hold_new")) ? "on" : "off");
 	printf("log-level   %s\n", text(status, "log_level"));
 }
 
@@ -117,8 +118,8 @@ static int64_t count_refusals(const json_t *domain)
 	int64_t sum = 0;
 	size_t i;
 
-	json_array_foreach(json_object_get(domain, "refusals"), i, refusal)
-		sum += number(refusal, "count");
+	json_array_foreach(json_object_get(domain, "refusals"), i, refusal) sum +=
+		number(refusal, "count");
 	return sum;
 }
 
@@ -166,8 +167,7 @@ int command_domains(const struct options *options, const struct report *report)
 		json_decref(object);
 	} else {
 		print_head();
-		json_array_foreach(all, i, domain)
-			print_row(domain);
+		json_array_foreach(all, i, domain) print_row(domain);
 	}
 	json_decref(all);
 	return end_printing(r, report);
@@ -200,8 +200,8 @@ int command_domain(const struct options *options, const struct report *report)
 
 int command_log_level(const struct options *options, const struct report *report)
 {
-	json_t *arguments = options->file ? json_pack("{s:s}", "level", options->file) :
-					    json_object();
+	json_t *arguments =
+		options->file ? json_pack("{s:s}", "level", options->file) : json_object();
 	json_t *answer = NULL;
 	int r = ask(options, report, "log-level", arguments, &answer);
 

@@ -123,6 +123,10 @@ int edits_begin(struct edits *edits, struct wire *wire)
 int edits_commit(struct edits *edits)
 {
 	struct iovec yes = wire_string("T");
+	int r;
 
-	return wire_call(edits->wire, XS_TRANSACTION_END, edits->tx_id, &yes, 1, NULL);
+	wire_set_firm(edits->wire, true);
+	r = wire_call(edits->wire, XS_TRANSACTION_END, edits->tx_id, &yes, 1, NULL);
+	wire_set_firm(edits->wire, false);
+	return r;
 }

@@ -52,7 +52,10 @@ int edits_remove(struct edits *edits, const char *path, size_t len, uint64_t num
 /* Wait for all replies. Returns 0; what a request failed with; or as wire_wait(). */
 int edits_finish(struct edits *edits);
 
-/* Commit. Returns 0; -EAGAIN after a conflict: nothing was changed; or as wire_call(). */
+/*
+ * Commit; no signal ends the wait. Returns 0; -EAGAIN after a conflict: nothing was changed; or as
+ * wire_call().
+ */
 int edits_commit(struct edits *edits);
 
 /*

@@ -15,7 +15,7 @@
 #include <string.h>
 #include <xen/io/xs_wire.h>
 
-#define TAKE_BACK_MS 10000 /* how long nothing may be heard of xsproxyd while taking back */
+#define PATIENCE_MS 60000 /* how long nothing may be heard of xsproxyd */
 
 struct import {
 	const struct import_options *options;
@@ -46,7 +46,7 @@ static int import_connect(struct import *im)
 	if (r)
 		return fail(im, r, "cannot connect to %s: %s; is xsproxyd running?",
 			    im->options->socket, report_reason(r));
-	wire_set_patience(im->wire, &im->interrupt, -1);
+	wire_set_patience(im->wire, &im->interrupt, PATIENCE_MS);
 	return 0;
 }
 
@@ -103,7 +103,10 @@ static int import_nodes(struct import *im)
 
 	if (r)
 		return fail(im, r, "%s", report_reason(r));
-	return intake_count(im->intake, RECORD_NODE) ? graft_apply(im->graft, im->wire) : 0;
+	if (intake_count(im->intake, RECORD_NODE))
+		r = graft_apply(im->graft, im->wire);
+	wire_set_firm(im->wire, true);
+	return r;
 }
 
 static int fail_reading(struct import *im, int err)
@@ -111,7 +114,18 @@ static int fail_reading(struct import *im, int err)
 	return fail(im, err, "cannot read the stream again: %s", report_reason(err));
 }
 
-/* A request that is part of the session has ended with @r. */
+/*
+ * Watches and transactions: a signal is looked for before each request, not while it is under way,
+ * so that it is known what there is to take back.
+ */
+static int check_interrupt(struct import *im)
+{
+	int r = interrupt_check(&im->interrupt);
+
+	return r ? fail(im, r, "%s; nothing is imported", report_reason(r)) : 0;
+}
+
+/* A request for watches or a transaction has ended with @r. */
 static void note_result(struct import *im, int r)
 {
 	if (!r || !wire_answered(r))
@@ -124,6 +138,9 @@ static int send_batch(struct import *im, struct batch *batch)
 
 	if (!batch->len)
 		return 0;
+	r = check_interrupt(im);
+	if (r)
+		return r;
 	r = remote_add_watches(im->wire, im->domid, batch->pairs, batch->len);
 	note_result(im, r);
 	batch->len = 0;
@@ -174,8 +191,11 @@ static int import_watches(struct import *im)
 
 static int start_transaction(struct import *im, uint32_t id)
 {
-	int r = remote_start_transaction(im->wire, im->domid, id);
+	int r = check_interrupt(im);
 
+	if (r)
+		return r;
+	r = remote_start_transaction(im->wire, im->domid, id);
 	note_result(im, r);
 	return r ? fail(im, r, "cannot open transaction %" PRIu32 " of domain %u: %s", id,
 			im->domid, remote_reason(r))
@@ -206,7 +226,7 @@ static int reconnect(struct import *im)
 	im->wire = NULL;
 	r = wire_open(&im->wire, im->options->socket);
 	if (!r)
-		wire_set_patience(im->wire, NULL, TAKE_BACK_MS);
+		wire_set_patience(im->wire, NULL, PATIENCE_MS);
 	return r;
 }
 

@@ -56,3 +56,10 @@ int interrupt_poll(const struct interrupt *interrupt, struct pollfd *fds, nfds_t
 			return -errno;
 	}
 }
+
+int interrupt_check(const struct interrupt *interrupt)
+{
+	int r = interrupt_poll(interrupt, NULL, 0, 0);
+
+	return r < 0 ? r : 0;
+}

@@ -40,4 +40,7 @@ int interrupt_catch(struct interrupt *interrupt);
 int interrupt_poll(const struct interrupt *interrupt, struct pollfd *fds, nfds_t nr,
 		   int timeout_ms);
 
+/* Whether a signal has come. Returns 0 or -EINTR. */
+int interrupt_check(const struct interrupt *interrupt);
+
 #endif

@@ -43,6 +43,7 @@ struct wire {
 	int error; /* of the connection, for ever */
 	const struct interrupt *interrupt;
 	int timeout_ms;
+	bool firm;
 	wire_event_fn on_event;
 	void *event_arg;
 	uint32_t seq;
@@ -155,7 +156,7 @@ static int wire_exchange(struct wire *wire)
 	}
 	if (queue_fill(&wire->out))
 		pfd.events |= POLLOUT;
-	r = interrupt_poll(wire->interrupt, &pfd, 1, wire->timeout_ms);
+	r = interrupt_poll(wire->firm ? NULL : wire->interrupt, &pfd, 1, wire->timeout_ms);
 	if (r <= 0)
 		return r ? r : -ETIMEDOUT;
 	if (!(pfd.revents & ~POLLOUT))
@@ -350,6 +351,11 @@ void wire_set_patience(struct wire *wire, const struct interrupt *interrupt, int
 {
 	wire->interrupt = interrupt;
 	wire->timeout_ms = timeout_ms;
+}
+
+void wire_set_firm(struct wire *wire, bool firm)
+{
+	wire->firm = firm;
 }
 
 void wire_set_event(struct wire *wire, wire_event_fn fn, void *arg)

@@ -93,6 +93,12 @@ void wire_free(struct wire *wire);
  */
 void wire_set_patience(struct wire *wire, const struct interrupt *interrupt, int timeout_ms);
 
+/*
+ * While @firm, no signal ends a wait: for requests whose outcome must be known. They are answered
+ * soon.
+ */
+void wire_set_firm(struct wire *wire, bool firm);
+
 /* Have @fn called for watch events; NULL, as it is at first: they are skipped. */
 void wire_set_event(struct wire *wire, wire_event_fn fn, void *arg);
 

@@ -145,14 +145,14 @@ static void end_batch(struct op *op)
 	op_finish(op, op->batch->err);
 }
 
-/* A watch of this batch that exists still, or NULL. */
+/* A watch of this batch that exists still, or NULL; nobody has added another one since. */
 static const struct watch *to_undo(struct op *op)
 {
-	const struct watch *watch = watches_from(&op->target->watches, 0);
+	const struct watch *watch = watches_last(&op->target->watches);
 
-	while (watch && watch_batch(&op->target->watches, watch) != op->batch->id)
-		watch = watch_next(watch);
-	return watch;
+	if (watch && watch_batch(&op->target->watches, watch) == op->batch->id)
+		return watch;
+	return NULL;
 }
 
 static bool answers_missing(const struct op *op)
@@ -249,6 +249,12 @@ void batch_reply(struct op *op, int err)
 	op->batch->outstanding--;
 	if (err && op->batch->phase == BATCH_ADD && !op->batch->err)
 		op->batch->err = err;
+}
+
+void batch_overflow(struct op *op)
+{
+	if (!op->batch->err)
+		op->batch->err = ENOSPC;
 }
 
 void batch_abandon(struct op *op, int err)

@@ -37,11 +37,11 @@ struct control {
 	TAILQ_ENTRY(control) list; /* the one idle longest comes first */
 	struct controls *controls;
 	struct bufferevent *bev;
-	json_t *id;	/* of the command under way; NULL when it has none */
+	json_t *id; /* of the command under way; NULL when it has none */
 	struct control_args args;
-	bool busy;	/* a command is under way */
-	bool eof;	/* the client sends no more; it may still read */
-	bool closing;	/* once all is written */
+	bool busy;    /* a command is under way */
+	bool eof;     /* the client sends no more; it may still read */
+	bool closing; /* once all is written */
 	SLIST_HEAD(, lease) leases;
 };
 
@@ -74,8 +74,8 @@ static bool leased_elsewhere(const struct control *control, uint32_t domid)
 		if (other == control)
 			continue;
 		SLIST_FOREACH(lease, &other->leases, next)
-			if (lease->domid == domid)
-				return true;
+		if (lease->domid == domid)
+			return true;
 	}
 	return false;
 }
@@ -85,8 +85,8 @@ int control_lease(struct control *control, uint32_t domid)
 	struct lease *lease;
 
 	SLIST_FOREACH(lease, &control->leases, next)
-		if (lease->domid == domid)
-			return 0;
+	if (lease->domid == domid)
+		return 0;
 	lease = malloc(sizeof(*lease));
 	if (!lease)
 		return -ENOMEM;
@@ -99,7 +99,8 @@ static void drop_lease(struct control *control, uint32_t domid)
 {
 	struct lease *lease;
 
-	SLIST_FOREACH(lease, &control->leases, next) {
+	SLIST_FOREACH(lease, &control->leases, next)
+	{
 		if (lease->domid != domid)
 			continue;
 		SLIST_REMOVE(&control->leases, lease, lease, next);
@@ -184,8 +185,7 @@ void control_error(struct control *control, const char *class, const char *fmt, 
 	va_start(args, fmt);
 	vsnprintf(desc, sizeof(desc), fmt, args);
 	va_end(args);
-	send_object(control,
-		    json_pack("{s:{s:s,s:s}}", "error", "class", class, "desc", desc));
+	send_object(control, json_pack("{s:{s:s,s:s}}", "error", "class", class, "desc", desc));
 }
 
 /* Carry out what has come, as far as nothing is under way and the client reads the answers. */
@@ -259,7 +259,8 @@ static void event_cb(struct bufferevent *bev, short what, void *arg)
 
 	(void)bev;
 	control->eof = true;
-	/* Who is gone waits for nothing (QUIESCE, protocol.md); what is answered may still be read. */
+	/* Who is gone waits for nothing (QUIESCE, protocol.md); what is answered may still be read.
+	 */
 	if (control->busy || (what & BEV_EVENT_ERROR))
 		control_free(control);
 	else
@@ -326,8 +327,9 @@ static void accept_cb(evutil_socket_t listen_fd, short what, void *arg)
 		return;
 	}
 	if (!make_room(controls)) {
-		log_line(LOG_WARNING, "refused a client on the control socket: %d hold leases or "
-				      "wait; end some of them",
+		log_line(LOG_WARNING,
+			 "refused a client on the control socket: %d hold leases or "
+			 "wait; end some of them",
 			 CONNECTIONS_MAX);
 		close(fd);
 		return;

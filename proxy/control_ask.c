@@ -39,10 +39,11 @@ static void explain(struct control *control, int err)
 			      "domain %u is introduced already; quiesce it instead", domid);
 		break;
 	case EBUSY:
-		control_error(control, "Busy",
-			      "domain %u did not come to rest in time and runs on: it stopped within "
-			      "a request, or does not read its replies; try again",
-			      domid);
+		control_error(
+			control, "Busy",
+			"domain %u did not come to rest in time and runs on: it stopped within "
+			"a request, or does not read its replies; try again",
+			domid);
 		break;
 	case EINVAL:
 		control_error(control, "BadRequest", "domain %u cannot be quiesced or held", domid);

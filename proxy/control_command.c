@@ -33,12 +33,12 @@ static const struct argument {
 
 #define NR_ARGUMENTS (sizeof(arguments) / sizeof(arguments[0]))
 
-#define TAKES_DOMID 1u /* and needs it */
-#define MAY_DOMID   2u
-#define TAKES_INDEX 4u
-#define TAKES_LEASE 8u
-#define TAKES_NEW   16u
-#define TAKES_LEVEL 32u
+#define TAKES_DOMID  1u /* and needs it */
+#define MAY_DOMID    2u
+#define TAKES_INDEX  4u
+#define TAKES_LEASE  8u
+#define TAKES_NEW    16u
+#define TAKES_LEVEL  32u
 
 static const struct command {
 	const char *name;
@@ -115,7 +115,8 @@ static bool set_arguments(struct control *control, const struct command *command
 	const char *name;
 	json_t *value;
 
-	json_object_foreach(given, name, value) {
+	json_object_foreach(given, name, value)
+	{
 		const struct argument *argument = find_argument(command, name);
 
 		if (!argument) {
@@ -146,16 +147,18 @@ static const struct command *read_object(struct control *control, json_t *object
 	const char *name;
 	json_t *value;
 
-	json_object_foreach(object, name, value) {
+	json_object_foreach(object, name, value)
+	{
 		if (!strcmp(name, "execute") || !strcmp(name, "arguments") || !strcmp(name, "id"))
 			continue;
-		control_error(control, "BadRequest",
-			      "'%.40s' is none of execute, arguments and id", name);
+		control_error(control, "BadRequest", "'%.40s' is none of execute, arguments and id",
+			      name);
 		return NULL;
 	}
 	if (!json_is_string(execute) || (given && !json_is_object(given))) {
-		control_error(control, "BadRequest",
-			      "a request is {\"execute\":\"COMMAND\",\"arguments\":{...},\"id\":...}");
+		control_error(
+			control, "BadRequest",
+			"a request is {\"execute\":\"COMMAND\",\"arguments\":{...},\"id\":...}");
 		return NULL;
 	}
 	command = find_command(json_string_value(execute));

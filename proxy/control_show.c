@@ -118,15 +118,14 @@ static json_t *refusals(const struct session *s)
 	for (uint32_t i = 0; i < s->refusals.kinds; i++) {
 		const struct refusal *kind = &s->refusals.kind[i];
 
-		control_json_append(&list, json_pack("{s:s,s:s,s:i}", "request",
-						      message_name(kind->type), "error",
-						      refusal_error(kind->err), "count",
-						      (int)kind->count));
+		control_json_append(&list,
+				    json_pack("{s:s,s:s,s:i}", "request", message_name(kind->type),
+					      "error", refusal_error(kind->err), "count",
+					      (int)kind->count));
 	}
 	if (s->refusals.others)
 		control_json_append(&list, json_pack("{s:s,s:s,s:i}", "request", "others", "error",
-						      "various", "count",
-						      (int)s->refusals.others));
+						     "various", "count", (int)s->refusals.others));
 	return list;
 }
 
@@ -179,9 +178,9 @@ void control_domains(struct control *control, const struct control_args *args)
 		control_json_append(&list, domain(daemon, arena, domid));
 		domid = next_listed(arena, domid + 1);
 	}
-	control_return(control, json_pack("{s:o,s:o}", "domains", list, "next",
-					  domid < ARENA_DOMIDS ? json_integer(domid) :
-								 json_null()));
+	control_return(control,
+		       json_pack("{s:o,s:o}", "domains", list, "next",
+				 domid < ARENA_DOMIDS ? json_integer(domid) : json_null()));
 }
 
 void control_domain(struct control *control, const struct control_args *args)

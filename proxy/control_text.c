@@ -18,7 +18,7 @@ static const struct {
 	{ "get-domain-transactions", MESSAGE_GET_DOMAIN_TRANSACTIONS, "<domid>" },
 	{ "get-domain-state", MESSAGE_GET_DOMAIN_STATE, "<domid>" },
 	/* It would exec and reorder replies; xsproxy does not carry that yet. */
-	{ "live-update", XS_CONTROL, NULL },
+	{ "live-update", MESSAGE_REFUSED, NULL },
 };
 
 #define NR_COMMANDS (sizeof(commands) / sizeof(commands[0]))
@@ -81,7 +81,7 @@ static uint32_t escape(char *to, const char *text)
 	return n;
 }
 
-void control_text_reply(uint32_t type, struct message *msg)
+int control_text_reply(uint32_t type, struct message *msg)
 {
 	/* A watch is a line of path and token; everything else is a line a string. */
 	bool pairs = type == MESSAGE_GET_DOMAIN_WATCHES;
@@ -100,8 +100,11 @@ void control_text_reply(uint32_t type, struct message *msg)
 		}
 		strings++;
 		line[len++] = '\n';
-		if (n + len >= sizeof(out))
+		if (n + len >= sizeof(out)) {
+			if (pairs && strings == 2)
+				return -E2BIG;
 			break;
+		}
 		memcpy(out + n, line, len);
 		n += len;
 	}
@@ -109,6 +112,7 @@ void control_text_reply(uint32_t type, struct message *msg)
 		n--; /* the tool ends the last line */
 	out[n++] = '\0';
 	message_set_text(msg, out, n);
+	return 0;
 }
 
 bool control_text_is_help(const struct message *msg)

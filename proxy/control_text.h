@@ -13,8 +13,8 @@
 /**
  * control_text_type() - the request that a CONTROL message names.
  *
- * Return: enum message_type; XS_CONTROL for live-update, which is refused while proxied; or 0 when
- * the command is upstream's.
+ * Return: enum message_type; MESSAGE_REFUSED for live-update, which cannot be proxied; or 0 when the
+ * command is upstream's.
  */
 uint32_t control_text_type(const struct message *msg);
 
@@ -25,10 +25,12 @@ uint32_t control_text_type(const struct message *msg);
 void control_text_request(const struct message *msg, struct message *out);
 
 /**
- * control_text_reply() - turn the payload of the wire reply to a request of @type into text: an item
- * a line, cut at an item so that it fits.
+ * control_text_reply() - turn the payload of the wire reply to a request of @type into text: an
+ * item a line, cut at an item so that it fits.
+ *
+ * Return: 0, or -E2BIG when not even the first watch fits: an empty page would mean the list's end.
  */
-void control_text_reply(uint32_t type, struct message *msg);
+int control_text_reply(uint32_t type, struct message *msg);
 
 /* What our part of the help may take */
 #define CONTROL_TEXT_HELP_MAX 512u

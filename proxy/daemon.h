@@ -39,7 +39,6 @@ struct daemon {
 	struct stop *stop;
 	TAILQ_HEAD(op_list, op) ops; /* toolstack requests that wait for something (op.h) */
 	uint32_t next_session;
-	uint32_t next_op;
 };
 
 #endif

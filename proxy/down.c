@@ -47,11 +47,18 @@ static bool fits_front(const struct session *s, uint32_t size)
 	       ring_room(&s->front.out, &s->front.out_view) >= size;
 }
 
-/* Make room beyond the fifo's tail. Without memory the session runs again a little later. */
+/*
+ * Make room beyond the fifo's tail. Without memory the session runs again a little later. A guest
+ * that merely does not read gets less: beyond that, what is for it waits in xenstored, as natively.
+ */
 static bool fifo_can_take(struct session *s, uint32_t size)
 {
-	int err = fifo_reserve(&s->fifo, 0, size);
+	bool stands = session_state(s) == LEDGER_QUIET || word_get(&s->ledger->batch);
+	int err;
 
+	if (!stands && fifo_used(&s->fifo) + size > FIFO_RUNNING)
+		return false;
+	err = fifo_reserve(&s->fifo, 0, size);
 	if (err == -ENOMEM)
 		loop_retry(s->daemon->loop, s);
 	return !err;
@@ -286,8 +293,6 @@ static void reply(struct session *s, struct commit *commit, int slot, struct mes
 
 	if (session_state(s) == LEDGER_GREET)
 		session_greet(s);
-	if (pending.type == XS_INTRODUCE || pending.type == XS_RELEASE)
-		toolstack_gate_done(s, pending.ref);
 	if (op)
 		toolstack_reply(s, op, &pending, msg);
 }
@@ -326,10 +331,34 @@ static uint32_t growth(const struct session *s, const struct xsd_sockmsg *hdr)
 		       0;
 }
 
+/*
+ * While ADD_DOMAIN_WATCHES runs nothing goes to the front, and upstream's answers to it come behind
+ * the events: when the fifo is full of these, the batch cannot end unless the next ones are dropped.
+ * It fails then, and takes its watches back.
+ */
+static bool batch_overflows(struct session *s, const struct xsd_sockmsg *hdr)
+{
+	return hdr->type == XS_WATCH_EVENT && word_get(&s->ledger->batch) &&
+	       fifo_reserve(&s->fifo, 0, message_size(hdr)) == -ENOBUFS;
+}
+
+static bool drop_whole(struct session *s, uint32_t size)
+{
+	struct commit commit;
+
+	commit_begin(&commit, &s->place);
+	endpoint_consume(&s->back, &commit, size);
+	commit_end(&commit);
+	toolstack_overflow(s);
+	return true;
+}
+
 static bool whole_message(struct session *s, struct message *msg, uint32_t size)
 {
 	struct commit commit;
 
+	if (batch_overflows(s, &msg->hdr))
+		return drop_whole(s, size);
 	if (!down_reserve(s, size + growth(s, &msg->hdr)))
 		return false;
 	ring_read(&s->back.in, s->back.in_view.cons + MESSAGE_HEADER, msg->payload, msg->hdr.len);
@@ -349,16 +378,31 @@ static bool take_piece(struct session *s, struct message *msg)
 	struct commit commit;
 
 	n = min_u32(n, sizeof(octets));
-	if (!n || !fifo_can_take(s, size + growth(s, &msg->hdr)))
+	if (!n)
 		return false;
+	if (!fill && batch_overflows(s, &msg->hdr)) {
+		/* What is left of it is counted, but nowhere kept. */
+		msg->hdr.type = XS_INVALID;
+		toolstack_overflow(s);
+	}
+	if (msg->hdr.type != XS_INVALID) {
+		if (!fifo_can_take(s, size + growth(s, &msg->hdr)))
+			return false;
+		ring_read(&s->back.in, s->back.in_view.cons, octets, n);
+		fifo_write(&s->fifo, fill, octets, n);
+	}
 	if (!fill)
 		ledger->fifo_hdr = msg->hdr;
-	ring_read(&s->back.in, s->back.in_view.cons, octets, n);
-	fifo_write(&s->fifo, fill, octets, n);
 	commit_begin(&commit, &s->place);
 	endpoint_consume(&s->back, &commit, n);
 	if (fill + n < size) {
 		commit_set(&commit, &ledger->fifo_fill, fill + n);
+		commit_end(&commit);
+		return true;
+	}
+
+	if (msg->hdr.type == XS_INVALID) {
+		commit_set(&commit, &ledger->fifo_fill, 0);
 		commit_end(&commit);
 		return true;
 	}

@@ -19,68 +19,92 @@ void fifo_init(struct fifo *fifo, struct ledger *ledger, struct pool *pool)
 {
 	fifo->ledger = ledger;
 	fifo->pool = pool;
+	fifo->first = fifo->pages = 0;
 	fifo->events = NULL;
 }
 
-static uint32_t *page_slot(const struct fifo *fifo, uint32_t pos)
+/* Positions count octets modulo 2^32, so pages count modulo 2^20. */
+#define PAGE_MASK (UINT32_MAX / POOL_PAGE)
+
+static uint32_t *page_slot(const struct fifo *fifo, uint32_t page)
 {
-	return &fifo->ledger->fifo_page[pos / POOL_PAGE % LEDGER_FIFO_PAGES];
+	uint32_t *directory = pool_page(fifo->pool, fifo->ledger->fifo_directory);
+
+	return &directory[page % FIFO_PAGES];
+}
+
+static uint8_t *octet_at(const struct fifo *fifo, uint32_t pos)
+{
+	uint8_t *page = pool_page(fifo->pool, *page_slot(fifo, pos / POOL_PAGE));
+
+	return page + pos % POOL_PAGE;
 }
 
 /* The end of what is written, whole messages or not. */
 static uint32_t fill_end(const struct fifo *fifo)
 {
-	return word_get(&fifo->ledger->fifo_tail) + word_get(&fifo->ledger->fifo_fill);
+	uint32_t tail = word_get(&fifo->ledger->fifo_tail);
+
+	/* A message that is being dropped is counted, but not kept (down.c). */
+	if (fifo->ledger->fifo_hdr.type == XS_INVALID)
+		return tail;
+	return tail + word_get(&fifo->ledger->fifo_fill);
 }
 
-/* Whether page slot @i holds an octet of what is written. */
-static bool slot_in_use(const struct fifo *fifo, uint32_t i)
+/* How many pages [head, end) touches. */
+static uint32_t pages_needed(uint32_t head, uint32_t end)
 {
-	uint32_t head = word_get(&fifo->ledger->fifo_head), len = fill_end(fifo) - head;
-	uint32_t pages = (head % POOL_PAGE + len + POOL_PAGE - 1) / POOL_PAGE;
-
-	return len && (i - head / POOL_PAGE) % LEDGER_FIFO_PAGES < pages;
+	return end == head ? 0 : (head % POOL_PAGE + (end - head) + POOL_PAGE - 1) / POOL_PAGE;
 }
 
 static void release_unused(struct fifo *fifo)
 {
-	for (uint32_t i = 0; i < LEDGER_FIFO_PAGES; i++) {
-		uint32_t *slot = &fifo->ledger->fifo_page[i];
+	uint32_t head = word_get(&fifo->ledger->fifo_head), first = head / POOL_PAGE;
+	uint32_t needed = pages_needed(head, fill_end(fifo));
 
-		if (!*slot || slot_in_use(fifo, i))
-			continue;
-		pool_release(fifo->pool, *slot);
-		*slot = 0;
+	while (fifo->pages && (!needed || fifo->first != first)) {
+		pool_release(fifo->pool, *page_slot(fifo, fifo->first));
+		fifo->first = (fifo->first + 1) & PAGE_MASK;
+		fifo->pages--;
+	}
+	while (fifo->pages > needed) {
+		fifo->pages--;
+		pool_release(fifo->pool, *page_slot(fifo, fifo->first + fifo->pages));
+	}
+	if (!fifo->pages) {
+		pool_release(fifo->pool, fifo->ledger->fifo_directory);
+		fifo->ledger->fifo_directory = 0;
 	}
 }
 
 int fifo_recover(struct fifo *fifo)
 {
-	if (fill_end(fifo) - word_get(&fifo->ledger->fifo_head) > FIFO_SIZE)
-		return -EINVAL;
-	for (uint32_t i = 0; i < LEDGER_FIFO_PAGES; i++) {
-		uint32_t *slot = &fifo->ledger->fifo_page[i];
-		int err;
+	uint32_t head = word_get(&fifo->ledger->fifo_head), needed;
+	int err;
 
-		/* A page beyond the end was never part of a step that ended. */
-		if (!slot_in_use(fifo, i)) {
-			*slot = 0;
-			continue;
-		}
-		err = pool_claim(fifo->pool, *slot);
-		if (err)
-			return err;
+	if (fill_end(fifo) - head > FIFO_SIZE)
+		return -EINVAL;
+	needed = pages_needed(head, fill_end(fifo));
+	/* What lies beyond the end was never part of a step that ended. */
+	if (!needed) {
+		fifo->ledger->fifo_directory = 0;
+		return 0;
 	}
-	return 0;
+	err = pool_claim(fifo->pool, fifo->ledger->fifo_directory);
+	fifo->first = head / POOL_PAGE;
+	for (fifo->pages = 0; !err && fifo->pages < needed; fifo->pages++)
+		err = pool_claim(fifo->pool, *page_slot(fifo, fifo->first + fifo->pages));
+	return err;
 }
 
 void fifo_fini(struct fifo *fifo)
 {
 	fifo_forget_events(fifo);
-	for (uint32_t i = 0; i < LEDGER_FIFO_PAGES; i++) {
-		pool_release(fifo->pool, fifo->ledger->fifo_page[i]);
-		fifo->ledger->fifo_page[i] = 0;
-	}
+	for (uint32_t i = 0; i < fifo->pages; i++)
+		pool_release(fifo->pool, *page_slot(fifo, fifo->first + i));
+	pool_release(fifo->pool, fifo->ledger->fifo_directory);
+	fifo->ledger->fifo_directory = 0;
+	fifo->pages = 0;
 }
 
 uint32_t fifo_room(const struct fifo *fifo)
@@ -90,23 +114,38 @@ uint32_t fifo_room(const struct fifo *fifo)
 	return FIFO_SIZE - (fill_end(fifo) - head);
 }
 
+/* One page more at the end. */
+static int add_page(struct fifo *fifo)
+{
+	uint32_t page;
+
+	if (!fifo->ledger->fifo_directory)
+		fifo->ledger->fifo_directory = pool_alloc(fifo->pool);
+	page = fifo->ledger->fifo_directory ? pool_alloc(fifo->pool) : 0;
+	if (!page) {
+		release_unused(fifo);
+		return -ENOMEM;
+	}
+	*page_slot(fifo, fifo->first + fifo->pages++) = page;
+	return 0;
+}
+
 int fifo_reserve(struct fifo *fifo, uint32_t off, uint32_t len)
 {
-	uint32_t pos = word_get(&fifo->ledger->fifo_tail) + off;
+	uint32_t tail = word_get(&fifo->ledger->fifo_tail), last;
 
-	if (off + len > fifo_room(fifo) + word_get(&fifo->ledger->fifo_fill))
+	if (!len)
+		return 0;
+	if (off + len > fifo_room(fifo) + fill_end(fifo) - tail)
 		return -ENOBUFS;
-	while (len) {
-		uint32_t at = pos % POOL_PAGE, n = POOL_PAGE - at < len ? POOL_PAGE - at : len;
-		uint32_t *slot = page_slot(fifo, pos);
+	if (!fifo->pages)
+		fifo->first = word_get(&fifo->ledger->fifo_head) / POOL_PAGE;
+	last = (tail + off + len - 1) / POOL_PAGE;
+	while (((last - fifo->first) & PAGE_MASK) >= fifo->pages) {
+		int err = add_page(fifo);
 
-		if (!*slot) {
-			*slot = pool_alloc(fifo->pool);
-			if (!*slot)
-				return -ENOMEM;
-		}
-		pos += n;
-		len -= n;
+		if (err)
+			return err;
 	}
 	return 0;
 }
@@ -117,9 +156,9 @@ void fifo_write(struct fifo *fifo, uint32_t off, const void *src, uint32_t len)
 	const uint8_t *from = src;
 
 	while (len) {
-		uint32_t at = pos % POOL_PAGE, n = POOL_PAGE - at < len ? POOL_PAGE - at : len;
+		uint32_t room = POOL_PAGE - pos % POOL_PAGE, n = room < len ? room : len;
 
-		memcpy((uint8_t *)pool_page(fifo->pool, *page_slot(fifo, pos)) + at, from, n);
+		memcpy(octet_at(fifo, pos), from, n);
 		pos += n;
 		from += n;
 		len -= n;
@@ -132,9 +171,9 @@ void fifo_read(const struct fifo *fifo, uint32_t off, void *dst, uint32_t len)
 	uint8_t *to = dst;
 
 	while (len) {
-		uint32_t at = pos % POOL_PAGE, n = POOL_PAGE - at < len ? POOL_PAGE - at : len;
+		uint32_t room = POOL_PAGE - pos % POOL_PAGE, n = room < len ? room : len;
 
-		memcpy(to, (uint8_t *)pool_page(fifo->pool, *page_slot(fifo, pos)) + at, n);
+		memcpy(to, octet_at(fifo, pos), n);
 		pos += n;
 		to += n;
 		len -= n;

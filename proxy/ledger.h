@@ -34,7 +34,6 @@
 #define LEDGER_PENDING 32     /* requests under way at once; one bit each in pending_mask */
 #define LEDGER_TX 16	      /* transactions that need no extent */
 #define LEDGER_TX_PAGES 16    /* extents for further ones */
-#define LEDGER_FIFO_PAGES 64  /* 256 KiB of replies and events for a guest that does not read */
 #define LEDGER_COMMIT_WORDS 24
 
 /* A word that a commit may change; written by xsproxyd only. */
@@ -60,7 +59,7 @@ struct ledger_pending {
 	uint32_t tx_id;
 	uint32_t type;
 	uint32_t kind;	 /* enum pending_kind */
-	uint32_t ref;	 /* WATCH, UNWATCH: record in the log; START, END: slot; INTRODUCE, RELEASE: domid */
+	uint32_t ref;	 /* WATCH, UNWATCH: record in the log; START, END: slot */
 	uint32_t flags;
 	uint32_t up_tx;	 /* the transaction id that upstream sees */
 };
@@ -83,7 +82,7 @@ struct ledger_record {
 };
 
 /* The log's first octets lie in the ledger page itself, so that most guests need no extent. */
-#define LEDGER_LOG_INLINE 1536
+#define LEDGER_LOG_INLINE 1760
 
 struct ledger {
 	struct arena_attach attach; /* written by the bridge */
@@ -111,8 +110,9 @@ struct ledger {
 	ledger_word fifo_tail;
 	ledger_word fifo_fill; /* octets beyond the tail of a message under way from upstream */
 	ledger_word fifo_left; /* octets that the front has yet to get of the message at the head */
-	struct xsd_sockmsg fifo_hdr; /* upstream's header of the message that fifo_fill counts */
-	uint32_t fifo_page[LEDGER_FIFO_PAGES];
+	/* Upstream's header of the message that fifo_fill counts; type XS_INVALID: it is dropped */
+	struct xsd_sockmsg fifo_hdr;
+	uint32_t fifo_directory; /* extent that holds the numbers of the fifo's pages, or 0 */
 
 	/* The watch log (watchlog.h) */
 	ledger_word log_first; /* segment */

@@ -64,8 +64,8 @@ static void send_journal(int level, const struct about *about, const char *text)
 
 	iov[n++] = (struct iovec){ message,
 				   (size_t)snprintf(message, sizeof(message), "MESSAGE=%s", text) };
-	iov[n++] = (struct iovec){ fields[f], (size_t)snprintf(fields[f], FIELD_MAX, "PRIORITY=%d",
-							       level) };
+	iov[n++] = (struct iovec){ fields[f],
+				   (size_t)snprintf(fields[f], FIELD_MAX, "PRIORITY=%d", level) };
 	iov[n++] = (struct iovec){ "SYSLOG_IDENTIFIER=xsproxyd", 26 };
 	if (about->domain) {
 		f++;
@@ -80,9 +80,9 @@ static void send_journal(int level, const struct about *about, const char *text)
 	}
 	if (about->request) {
 		f++;
-		iov[n++] = (struct iovec){ fields[f],
-					   (size_t)snprintf(fields[f], FIELD_MAX, "REQUEST=%s",
-							    about->request) };
+		iov[n++] =
+			(struct iovec){ fields[f], (size_t)snprintf(fields[f], FIELD_MAX,
+								    "REQUEST=%s", about->request) };
 	}
 	sd_journal_sendv(iov, n);
 }

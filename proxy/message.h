@@ -35,6 +35,7 @@ enum message_type {
 	MESSAGE_GET_DOMAIN_TRANSACTIONS,
 	MESSAGE_GET_DOMAIN_STATE, /* docs/protocol.md */
 	MESSAGE_OURS_END,
+	MESSAGE_REFUSED = MESSAGE_OURS_END, /* on no wire: a CONTROL command that nobody may use */
 };
 
 /* A message in private memory, where nobody else can change it any more. */

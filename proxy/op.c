@@ -57,7 +57,6 @@ int op_new(struct op **out, struct daemon *daemon, enum op_kind kind, const stru
 	}
 	op->daemon = daemon;
 	op->kind = kind;
-	op->number = ++daemon->next_op ? daemon->next_op : ++daemon->next_op;
 	op->asker = *asker;
 	op->target = target;
 	if (target && kind == OP_SETTLE)
@@ -67,8 +66,12 @@ int op_new(struct op **out, struct daemon *daemon, enum op_kind kind, const stru
 	if (target && kind == OP_START)
 		target->injectors++;
 	TAILQ_INSERT_TAIL(&daemon->ops, op, link);
-	if (target)
+	if (asker->session)
+		TAILQ_INSERT_TAIL(&asker->session->asked, op, on_asker);
+	if (target) {
+		TAILQ_INSERT_TAIL(&target->targeted, op, on_target);
 		session_ready(target);
+	}
 	*out = op;
 	return 0;
 }
@@ -89,8 +92,25 @@ static void let_go(struct op *op)
 	for (uint32_t i = 0; i < LEDGER_PENDING; i++)
 		if (target->ops[i] == op)
 			target->ops[i] = NULL;
+	TAILQ_REMOVE(&target->targeted, op, on_target);
 	session_ready(target);
 	op->target = NULL;
+}
+
+/* Nobody is answered any more. */
+static void leave_asker(struct op *op)
+{
+	struct session *asker = op->asker.session;
+
+	if (asker) {
+		if (asker->settle == op)
+			asker->settle = NULL;
+		for (uint32_t i = 0; i < LEDGER_PENDING; i++)
+			if (asker->ops[i] == op)
+				asker->ops[i] = NULL;
+		TAILQ_REMOVE(&asker->asked, op, on_asker);
+	}
+	op->asker = ASKER_NOBODY;
 }
 
 void op_free(struct op *op)
@@ -98,8 +118,7 @@ void op_free(struct op *op)
 	if (op->kind == OP_BATCH)
 		batch_free(op);
 	let_go(op);
-	if (op->asker.session && op->asker.session->settle == op)
-		op->asker.session->settle = NULL;
+	leave_asker(op);
 	if (op->timer)
 		event_free(op->timer);
 	TAILQ_REMOVE(&op->daemon->ops, op, link);
@@ -147,11 +166,6 @@ void op_finish(struct op *op, int err)
 }
 
 /* --- what sessions tell (toolstack.h) */
-
-static struct op *op_next(struct op *op)
-{
-	return TAILQ_NEXT(op, link);
-}
 
 static void quiesce_turn(struct op *op)
 {
@@ -208,19 +222,21 @@ void toolstack_turn(struct session *s)
 	struct op *op, *next;
 
 	answer_orphans(s);
-	for (op = TAILQ_FIRST(&s->daemon->ops); op; op = next) {
-		next = op_next(op);
-		if (op->asker.session == s && op->done)
+	for (op = TAILQ_FIRST(&s->asked); op; op = next) {
+		next = TAILQ_NEXT(op, on_asker);
+		if (op->done)
 			op_finish(op, op->err);
-		else if (op->target == s)
-			target_turn(op);
+	}
+	for (op = TAILQ_FIRST(&s->targeted); op; op = next) {
+		next = TAILQ_NEXT(op, on_target);
+		target_turn(op);
 	}
 }
 
 /* Nobody waits for the answer any more; what can still be left undone is. May free @op. */
 static void abandon(struct op *op)
 {
-	op->asker = ASKER_NOBODY;
+	leave_asker(op);
 	if (op->kind == OP_BATCH && op->batch)
 		batch_abandon(op, EIO);
 	else if (op->kind != OP_START || !op->under_way)
@@ -231,10 +247,10 @@ void toolstack_asker_gone(struct session *s)
 {
 	struct op *op, *next;
 
-	for (op = TAILQ_FIRST(&s->daemon->ops); op; op = next) {
-		next = op_next(op);
+	for (op = TAILQ_FIRST(&s->asked); op; op = next) {
+		next = TAILQ_NEXT(op, on_asker);
 		/* A held back or forwarded INTRODUCE or RELEASE runs its course. */
-		if (op->asker.session == s && op->kind != OP_SETTLE)
+		if (op->kind != OP_SETTLE)
 			abandon(op);
 	}
 }
@@ -244,7 +260,7 @@ void toolstack_control_gone(struct daemon *daemon, void *arg)
 	struct op *op, *next;
 
 	for (op = TAILQ_FIRST(&daemon->ops); op; op = next) {
-		next = op_next(op);
+		next = TAILQ_NEXT(op, link);
 		if (op->asker.reply && op->asker.arg == arg)
 			abandon(op);
 	}
@@ -252,22 +268,17 @@ void toolstack_control_gone(struct daemon *daemon, void *arg)
 
 void toolstack_session_gone(struct session *s)
 {
-	struct op *op, *next;
+	struct op *op;
 
 	toolstack_asker_gone(s);
-	for (op = TAILQ_FIRST(&s->daemon->ops); op; op = next) {
-		next = op_next(op);
-		if (op->asker.session == s) {
-			op_free(op);
-			continue;
-		}
-		if (op->target != s)
-			continue;
-		op->target = NULL;
+	while ((op = TAILQ_FIRST(&s->asked)))
+		op_free(op);
+	while ((op = TAILQ_FIRST(&s->targeted))) {
 		if (op->kind != OP_SETTLE) {
 			op_finish(op, ENOENT);
 			continue;
 		}
+		let_go(op);
 		op->passed = true;
 		if (op->asker.session && !op->under_way)
 			session_ready(op->asker.session);
@@ -276,33 +287,15 @@ void toolstack_session_gone(struct session *s)
 
 /* --- the gate */
 
-static struct op *op_find(struct daemon *daemon, uint32_t number)
-{
-	struct op *op;
-
-	TAILQ_FOREACH(op, &daemon->ops, link)
-		if (op->number == number)
-			return op;
-	return NULL;
-}
-
-uint32_t toolstack_gate_pass(struct session *s)
+void toolstack_gate_pass(struct session *s, int slot)
 {
 	struct op *op = s->settle;
 
 	if (!op)
-		return 0;
+		return;
 	op->under_way = true;
 	s->settle = NULL;
+	s->ops[slot] = op;
 	if (op->timer)
 		evtimer_del(op->timer);
-	return op->number;
-}
-
-void toolstack_gate_done(struct session *s, uint32_t ref)
-{
-	struct op *op = ref ? op_find(s->daemon, ref) : NULL;
-
-	if (op)
-		op_free(op);
 }

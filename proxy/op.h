@@ -4,8 +4,9 @@
  * RELEASE), or for upstream's answers to what we inject (START_DOMAIN_TRANSACTION,
  * ADD_DOMAIN_WATCHES).
  *
- * An op knows its asker and its target, either of which may go away first. It ends once: with an
- * answer, at its deadline, or silently when nobody is left to answer.
+ * An op knows its asker and its target, either of which may go away first, and both know it: a turn
+ * looks only at the ops of its own session. It ends once: with an answer, at its deadline, or
+ * silently when nobody is left to answer.
  *
  * Used by toolstack.c, op.c and batch.c.
  */
@@ -45,10 +46,11 @@ struct asker {
 #define ASKER_NOBODY ((struct asker){ .slot = -1 })
 
 struct op {
-	TAILQ_ENTRY(op) link;
+	TAILQ_ENTRY(op) link;	   /* the daemon's list */
+	TAILQ_ENTRY(op) on_asker;  /* the asking session's list */
+	TAILQ_ENTRY(op) on_target; /* the target's list */
 	struct daemon *daemon;
 	enum op_kind kind;
-	uint32_t number;
 	struct asker asker;
 	struct session *target; /* NULL: gone */
 	struct event *timer;	/* the deadline, or NULL */
@@ -101,6 +103,9 @@ bool batch_inject(struct op *op);
 
 /** batch_reply() - upstream answered one. @err: 0 or a positive errno */
 void batch_reply(struct op *op, int err);
+
+/** batch_overflow() - its events cannot be kept: it fails with ENOSPC. */
+void batch_overflow(struct op *op);
 
 /** batch_turn() - the target ended a turn; may free @op. */
 void batch_turn(struct op *op);

@@ -20,8 +20,8 @@ struct event;
 struct session;
 
 struct refusal {
-	uint32_t type;	/* the request's */
-	int err;	/* a positive errno */
+	uint32_t type; /* the request's */
+	int err;       /* a positive errno */
 	uint32_t count;
 	uint32_t fresh; /* not logged yet */
 };

@@ -89,6 +89,8 @@ int session_new(struct session **out, const struct session_params *params, bool 
 	s->on_turn = params->on_turn;
 	s->owner = params->owner;
 	s->seq = 1;
+	TAILQ_INIT(&s->asked);
+	TAILQ_INIT(&s->targeted);
 
 	transactions_init(&s->transactions, s->ledger, s->pool);
 	watches_init(&s->watches, s->ledger, s->pool, s->domid);

@@ -64,7 +64,9 @@ struct session {
 	uint32_t seq; /* of request ids; pending.h */
 	uint32_t orphans; /* PENDING_ANSWER slots of a killed xsproxyd: they get EAGAIN */
 
-	struct op *ops[LEDGER_PENDING]; /* who waits for the reply to an injected request */
+	struct op *ops[LEDGER_PENDING]; /* who waits for the reply to a request; mostly nobody */
+	TAILQ_HEAD(session_asked, op) asked;	   /* ops that this session waits for */
+	TAILQ_HEAD(session_targeted, op) targeted; /* ops that wait for something of this session */
 	struct op *settle;		/* what this session's INTRODUCE or RELEASE waits for */
 	uint32_t giant_left;		/* sockets: octets left of a reply beyond MESSAGE_MAX */
 	uint32_t injectors;		/* ops that want to send requests on its behalf */

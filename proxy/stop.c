@@ -12,8 +12,8 @@
 #include "proxy/loop.h"
 
 /* A guest that reads needs microseconds; looking this often is simpler than being told. */
-#define LOOK_MS	   5
-#define LOOKS_MAX  200
+#define LOOK_MS	  5
+#define LOOKS_MAX 200
 
 struct stop {
 	struct daemon *daemon;

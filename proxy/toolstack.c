@@ -83,7 +83,8 @@ static int answer_payload(struct request *req, struct message *reply)
 	reply->hdr.type = req->msg.hdr.type;
 	if (session && session->ledger->pending[req->asker.slot].type == XS_CONTROL) {
 		reply->hdr.type = XS_CONTROL;
-		control_text_reply(req->msg.hdr.type, reply);
+		if (control_text_reply(req->msg.hdr.type, reply))
+			return -E2BIG;
 	}
 	op_answer_message(&req->asker, reply);
 	return 1;
@@ -204,8 +205,8 @@ static bool start_under_way(struct request *req, uint32_t id)
 {
 	struct op *op;
 
-	TAILQ_FOREACH(op, &req->daemon->ops, link)
-		if (op->kind == OP_START && op->target == req->target && op->transaction == id)
+	TAILQ_FOREACH(op, &req->target->targeted, on_target)
+		if (op->kind == OP_START && op->transaction == id)
 			return true;
 	return false;
 }
@@ -246,7 +247,7 @@ static int add_watches(struct request *req)
 
 static int carry_out(struct request *req)
 {
-	if (req->msg.hdr.type == XS_CONTROL || parse_domid(req))
+	if (req->msg.hdr.type == MESSAGE_REFUSED || parse_domid(req))
 		return -EINVAL;
 	/* Only on the control socket: toolstack clients wait for xenstored. */
 	req->arena = upstream_arena(req->daemon->upstream);
@@ -353,9 +354,7 @@ bool toolstack_inject(struct session *s)
 {
 	struct op *op;
 
-	TAILQ_FOREACH(op, &s->daemon->ops, link) {
-		if (op->target != s)
-			continue;
+	TAILQ_FOREACH(op, &s->targeted, on_target) {
 		if (op->kind == OP_START && !op->under_way)
 			return inject_start(op);
 		if (op->kind == OP_BATCH && op->batch && batch_inject(op))
@@ -373,10 +372,21 @@ void toolstack_reply(struct session *s, struct op *op, const struct ledger_pendi
 	(void)pending;
 	if (msg->hdr.type == XS_ERROR)
 		err = message_error_parse(msg->payload, msg->hdr.len);
-	if (op->kind == OP_BATCH)
+	if (op->kind == OP_SETTLE)
+		op_free(op);
+	else if (op->kind == OP_BATCH)
 		batch_reply(op, err);
 	else
 		op_finish(op, err);
+}
+
+void toolstack_overflow(struct session *s)
+{
+	struct op *op;
+
+	TAILQ_FOREACH(op, &s->targeted, on_target)
+		if (op->kind == OP_BATCH && op->batch)
+			batch_overflow(op);
 }
 
 void toolstack_lost(struct session *s, int slot)

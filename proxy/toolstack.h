@@ -53,11 +53,8 @@ void toolstack_lease_end(struct daemon *daemon, uint32_t domid);
  */
 bool toolstack_gate(struct session *s, const struct message *msg);
 
-/** toolstack_gate_pass() - the request is being forwarded. Return: what its pending remembers. */
-uint32_t toolstack_gate_pass(struct session *s);
-
-/** toolstack_gate_done() - upstream has answered it. @ref: what toolstack_gate_pass() returned */
-void toolstack_gate_done(struct session *s, uint32_t ref);
+/** toolstack_gate_pass() - the request is being forwarded, in @slot; its reply ends the op. */
+void toolstack_gate_pass(struct session *s, int slot);
 
 /** toolstack_inject() - in a turn of @s: let an op send a request. Return: whether one did. */
 bool toolstack_inject(struct session *s);
@@ -65,12 +62,15 @@ bool toolstack_inject(struct session *s);
 /** toolstack_turn() - a session ended a turn: see who waited for that. */
 void toolstack_turn(struct session *s);
 
-/** toolstack_reply() - the reply to a request that an op injected. */
+/** toolstack_reply() - the reply to a request that an op injected, or waited for. */
 void toolstack_reply(struct session *s, struct op *op, const struct ledger_pending *pending,
 		     const struct message *msg);
 
 /** toolstack_lost() - the reply to the request that an op injected in @slot will never come. */
 void toolstack_lost(struct session *s, int slot);
+
+/** toolstack_overflow() - the ADD_DOMAIN_WATCHES of @s has more events than can be kept. */
+void toolstack_overflow(struct session *s);
 
 /** toolstack_recover() - a session was taken up again: undo what an op left half done. */
 void toolstack_recover(struct session *s);

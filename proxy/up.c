@@ -106,7 +106,7 @@ static int track(struct session *s, struct commit *commit, struct message *msg,
 		return 0;
 	case XS_INTRODUCE:
 	case XS_RELEASE:
-		pending->ref = toolstack_gate_pass(s);
+		toolstack_gate_pass(s, (int)(pending - s->ledger->pending));
 		return 0;
 	case XS_CONTROL:
 		if (s->privileged && control_text_is_help(msg))

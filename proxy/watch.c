@@ -21,6 +21,7 @@ struct watch {
 	UT_hash_handle hh;
 	struct watch *prev, *next; /* in order of registration; only while confirmed */
 	uint32_t pos;		   /* the live record, or 0 */
+	uint32_t order;		   /* of registration */
 	uint32_t intents;
 	uint32_t keylen;
 	char key[];
@@ -145,6 +146,7 @@ static struct watch *entry_of_record(struct watches *set, uint32_t pos)
 static void list_append(struct watches *set, struct watch *watch)
 {
 	set->live += watchlog_size(&set->log, watch->pos);
+	watch->order = set->next_order++;
 	watch->prev = set->last;
 	watch->next = NULL;
 	if (set->last)
@@ -161,7 +163,10 @@ static void list_remove(struct watches *set, struct watch *watch)
 	*(watch->prev ? &watch->prev->next : &set->list) = watch->next;
 	*(watch->next ? &watch->next->prev : &set->last) = watch->prev;
 	set->count--;
-	set->cursor = NULL;
+	if (watch == set->cursor)
+		set->cursor = watch->next;
+	else if (set->cursor && (int32_t)(watch->order - set->cursor->order) < 0)
+		set->cursor_index--;
 }
 
 int watch_intend(struct watches *set, struct commit *commit, const uint8_t *payload, uint32_t len,
@@ -346,6 +351,11 @@ const struct watch *watch_next(const struct watch *watch)
 	return watch->next;
 }
 
+const struct watch *watches_last(const struct watches *set)
+{
+	return set->last;
+}
+
 const char *watch_text(const struct watches *set, const struct watch *watch, uint32_t *len)
 {
 	const struct watch_record *record = watchlog_at(&set->log, watch->pos);
@@ -357,11 +367,6 @@ const char *watch_text(const struct watches *set, const struct watch *watch, uin
 uint32_t watch_batch(const struct watches *set, const struct watch *watch)
 {
 	return watchlog_at(&set->log, watch->pos)->batch;
-}
-
-uint32_t watch_position(const struct watch *watch)
-{
-	return watch->pos;
 }
 
 /* Whether a watch of @path fires for a change at @event (the spelling of both is the same kind). */

@@ -29,6 +29,8 @@ struct watches {
 	uint32_t live;	     /* octets of the log that confirmed watches take */
 	uint32_t base_domid; /* relative paths start at /local/domain/<base_domid> */
 
+	uint32_t next_order;
+
 	/* Where the last watches_from() ended, so that paging through a long list stays linear. */
 	struct watch *cursor;
 	uint32_t cursor_index;
@@ -98,14 +100,14 @@ const struct watch *watches_from(struct watches *set, uint32_t index);
 /** watch_next() - the next one in order of registration, or NULL. */
 const struct watch *watch_next(const struct watch *watch);
 
+/** watches_last() - the one confirmed last, or NULL. */
+const struct watch *watches_last(const struct watches *set);
+
 /** watch_text() - "path NUL token NUL" as spelt, and its length. */
 const char *watch_text(const struct watches *set, const struct watch *watch, uint32_t *len);
 
 /** watch_batch() - the batch id that it came with, or 0. */
 uint32_t watch_batch(const struct watches *set, const struct watch *watch);
-
-/** watch_position() - its record in the log. */
-uint32_t watch_position(const struct watch *watch);
 
 /**
  * watches_explain() - whether a confirmed watch that is not of @batch could have caused an event.

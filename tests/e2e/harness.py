@@ -11,6 +11,7 @@ import pathlib
 import select
 import socket
 import sys
+import time
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "sim"))
 
@@ -38,10 +39,18 @@ class Host:
         self._open = []
         self._dom0 = None
         if start:
-            self.start_daemon()
-            if proxied:
-                self.start_proxy()
-            self.dom0  # connects: both are up
+            try:
+                self._start()
+            except BaseException:
+                self.dump()
+                self.close()
+                raise
+
+    def _start(self):
+        self.start_daemon()
+        if self.proxied:
+            self.start_proxy()
+        self.dom0  # connects: both are up
 
     def __enter__(self):
         return self
@@ -89,10 +98,12 @@ class Host:
         return self.proxy
 
     def _wait_ready(self, notify):
-        while select.select([notify], [], [], xensim.TIMEOUT)[0]:
-            if b"READY=1" in notify.recv(4096):
+        deadline = time.monotonic() + xensim.TIMEOUT
+        while time.monotonic() < deadline:
+            if not select.select([notify], [], [], 0.2)[0]:
+                self.proxy.check()
+            elif b"READY=1" in notify.recv(4096):
                 return
-        self.proxy.check()
         raise xsclient.Timeout("xsproxyd does not get READY")
 
     def _config(self):

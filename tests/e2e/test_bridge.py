@@ -697,7 +697,7 @@ def test_silent_owner_is_dropped(stack):
         start = time.monotonic()
         stack.introduce(7)
         # One wait for all of it.
-        assert LINK_TIMEOUT <= time.monotonic() - start < LINK_TIMEOUT + 1.5
+        assert LINK_TIMEOUT <= time.monotonic() - start < 2 * LINK_TIMEOUT
         assert owner.closed.wait(TIMEOUT)
     wait_until(lambda: "does not answer" in stack.daemon.text())
     with stack.owner() as owner:
@@ -859,7 +859,7 @@ def test_idle_daemon_sleeps(stack):
 
         before = ticks()
         time.sleep(0.5)
-        assert ticks() - before <= 1
+        assert ticks() - before <= 5  # it would be 50
         assert not select.select([owner.wake_stored], [], [], 0)[0]
 
 

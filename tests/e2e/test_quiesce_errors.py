@@ -116,6 +116,29 @@ def test_asker_disconnects(flavour, begun):
             goes_on(guest)
 
 
+@pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGKILL])
+def test_restart_while_it_waits(flavour, how):
+    """A QUIESCE that waits does not outlive xsproxyd; dom0's kernel, whose ring does, is told."""
+    with running(flavour) as host:
+        guest, kernel = host.add_guest(7), host.guest(0)
+        guest.send_raw(LARGE[:1500])
+        taken(guest)
+        req_id = kernel.send(QUIESCE, b"7\0")
+        host.client().send(QUIESCE, b"7\0")
+        taken(kernel)
+        settle(host)
+        host.proxy.kill(how)
+        host.start_proxy()
+        msg = kernel.recv_message()
+        assert (msg.req_id, error_of(msg)) == (req_id, "EAGAIN")
+        guest.send_raw(LARGE[1500:])
+        assert guest.recv_message() == (WRITE, 1, 0, b"OK\0")
+        goes_on(guest)
+        assert ask(kernel, QUIESCE, 7) == b"OK\0"
+        assert ask(kernel, UNQUIESCE, 7) == b"OK\0"
+        goes_on(guest)
+
+
 @pytest.mark.parametrize("how", ["release", "death"])
 def test_domain_goes_away(flavour, how):
     """While QUIESCE waits; and while it is quiesced: the next one of that name is not."""

@@ -14,6 +14,7 @@ from relay import FLAVOURS, run_tool
 both = pytest.mark.parametrize("flavour", FLAVOURS)
 
 TEST_XENSTORE = xensim.XEN_BIN / "test-xenstore"
+CONTROL = xensim.XEN_BIN / "xenstore-control"  # /usr/bin's wants a real hypervisor
 BIG = "v" * 2000
 
 # In order, over a store with a guest 7 in it.
@@ -84,8 +85,9 @@ def test_control(flavour):
     for proxied in (False, True):
         with Host(flavour, proxied) as host:
             host.add_guest(7)
-            results.append([run_tool(host, "xenstore-control", *command.split())
+            results.append([run_tool(host, CONTROL, *command.split())
                             for command in ("check", "print hello", "quota", "log on", "nonsense x")])
+    assert [r[0] for r in results[0][:2]] == [0, 0]
     # A refused command makes the tool print the help, to which ours are added.
     assert [r[:2] for r in results[1][:4]] == [r[:2] for r in results[0][:4]]
     assert results[1][4][0] == results[0][4][0]

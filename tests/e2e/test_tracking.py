@@ -16,8 +16,8 @@ import random
 
 import pytest
 
-from ours import (TX_LIMIT, TX_QUOTA, UNKNOWN_TX, WATCH_LIMIT, WATCH_QUOTA, error_of, running,
-                  tracked_transactions, tracked_watches)
+from ours import (TX_LIMIT, TX_QUOTA, UNKNOWN_TX, WATCH_LIMIT, WATCH_QUOTA, add_watches, error_of,
+                  quiesce, running, said, tracked_transactions, tracked_watches, unquiesce)
 from relay import FLAVOURS, introduce, wait_until
 from xensim import home
 from xsclient import (ERROR, READ, RESET_WATCHES, TRANSACTION_END, TRANSACTION_START, UNWATCH,
@@ -68,8 +68,9 @@ class Connection:
             return path if relative.startswith("@") else relative
         return path
 
-    def run(self, ops):
-        """Send requests, many at once; their replies, in order. Follows what they say."""
+    def run(self, ops, meanwhile=lambda: None):
+        """Send requests, many at once; their replies, in order. Follows what they say. Does
+        @meanwhile before it reads the last ones."""
         replies, sent = [], collections.deque()
         for op in ops:
             long = len(op.payload) > 100
@@ -78,6 +79,7 @@ class Connection:
             if long:
                 self.read_events()
             sent.append((self.peer.send(op.type, op.payload, op.tx), op))
+        meanwhile()
         while sent:
             replies.append(self._reply(*sent.popleft()))
         self.peer.events.clear()
@@ -216,6 +218,37 @@ class Sequence:
                   for path, token in keys])
         conn.run([Op(TRANSACTION_START, b"\0", 0) for _ in range(TX_LIMIT + 2 - len(conn.open))])
 
+    def quiesced(self, conn):
+        """Requests that wait in the page are as good as others."""
+        ops = [self.rng.choice((self.watch, self.unwatch, self.start, self.end, self.node))(conn)
+               for _ in range(WINDOW)]
+        if self.host.proxied and conn.limited:
+            quiesce(self.lister, conn.domid)
+            conn.run(ops, lambda: unquiesce(self.lister, conn.domid))
+        else:
+            conn.run(ops)
+
+    def batch(self, conn):
+        """ADD_DOMAIN_WATCHES. Direct, the guest does what it is the same as."""
+        if not conn.ring:
+            return
+        watches = [(conn.spell(self.rng, path), token)
+                   for path, token in self.rng.choices(conn.universe, k=self.rng.randint(1, 4))]
+        if self.rng.random() < 0.2:
+            watches.insert(self.rng.randint(0, len(watches)), ("data//", "t"))
+        if self.host.proxied:
+            error = add_watches(self.lister, conn.domid, watches)
+        else:
+            done = [said(conn.peer.watch, *watch) for watch in watches]
+            error = next((err for err in done if err), None)
+            for watch, err in zip(watches, done):
+                if error and not err:
+                    conn.peer.unwatch(*watch)
+        conn.transcript.append((conn.name, watches, error))
+        if not error:
+            conn.watches.update((((conn.canonical(watch[0]), watch[1]), watch)
+                                 for watch in watches))
+
     def conflict(self, conn):
         """A transaction that reads and writes what somebody else changes must fail and be gone."""
         msg, = conn.run([Op(TRANSACTION_START, b"\0", 0)])
@@ -274,7 +307,8 @@ class Sequence:
     def step(self):
         conn = self.rng.choice(self.connections)
         choices = {self.burst: 20, self.fill: 1, self.conflict: 4, self.too_long: 1,
-                   self.reintroduce: 2, self.release: 1, self.reconnect: 2}
+                   self.reintroduce: 2, self.release: 1, self.reconnect: 2, self.quiesced: 4,
+                   self.batch: 4}
         self.rng.choices(list(choices), choices.values())[0](conn)
         self.compare(conn)
 
@@ -345,8 +379,8 @@ def test_random(flavour, run):
         for i, pair in enumerate(zip(transcript, proxied[name], strict=True)):
             assert pair[0] == pair[1], f"{name}, message {i}: direct, then proxied"
     # It must have met what it is about.
-    seen = {(op.type, payload) for transcript in direct.values()
-            for _, op, type_, payload in transcript if type_ == ERROR}
+    seen = {(entry[1].type, entry[3]) for transcript in direct.values()
+            for entry in transcript if entry[2] == ERROR}
     wanted = {(WATCH, error.encode() + b"\0")
               for error in ("EINVAL", "EEXIST", WATCH_QUOTA[flavour])}
     wanted |= {(UNWATCH, b"ENOENT\0"), (TRANSACTION_END, b"EAGAIN\0"),

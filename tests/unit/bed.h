@@ -20,7 +20,7 @@
 #include "proxy/pool.h"
 
 #define BED_DOMID	  7
-#define BED_PRIVATE_PAGES 200
+#define BED_PRIVATE_PAGES 1100
 
 struct bed {
 	bool shared;

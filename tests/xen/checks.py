@@ -8,6 +8,7 @@ import typing
 from machine import Failure
 
 CHECKS = []
+ROUNDS = 20
 
 
 @dataclasses.dataclass
@@ -110,22 +111,17 @@ class Load:
                        f" -ge {self.HELD} ]", "command", "transactions to be open")
         self.wait_progress()
 
-    def written(self):
-        """What the two writers have last written."""
-        return [self.dom0.read(self.guest.path(f"data/{name}")) for name in "ab"]
-
     def wait_progress(self):
         """Until both writers go on, which they do only as long as nothing is lost or wrong."""
-        for name in "ab":
-            path = self.guest.path(f"data/{name}")
-            was = self.dom0.run(f"xenstore-read {path} || :").strip()
-            self.dom0.wait(f"now=$(xenstore-read {path}) && [ $now != '{was}' ] && echo $now",
-                           "command", f"{path} to change from '{was}'")
+        both = f"xenstore-read {self.guest.path('data/a')} {self.guest.path('data/b')}"
+        was = self.dom0.wait(both, "command").split()
+        self.dom0.wait(f"set -- $({both}) && [ $# = 2 ] && [ $1 != {was[0]} ] && [ $2 != {was[1]} ]",
+                       "command", f"the writers to go on from {was}")
 
     def stop(self):
         """Ends it; what each process printed, by name. Fails if one met anything unexpected."""
-        status = self.guest.run("touch /tmp/stop; for pid in $(cat /tmp/load/pids); do"
-                                " while [ -d /proc/$pid ]; do sleep 0.1; done; done")
+        self.guest.run("touch /tmp/stop; for pid in $(cat /tmp/load/pids); do"
+                       " while [ -d /proc/$pid ]; do sleep 0.1; done; done")
         printed = {name: self.guest.run(f"cat /tmp/load/{name}").split("\n")[:-1]
                    for name in self.COMMANDS}
         self.guest.run("rm -r /tmp/stop /tmp/load")
@@ -139,16 +135,10 @@ class Load:
 def load(dom0):
     guest = dom0.shared()
     work = Load(guest)
-    for round_ in range(20):
-        dom0.control("quiesce", guest.domid)
-        still = work.written()
-        dom0.run(f"xenstore-write {guest.path(f'data/echo/{round_}')} x")
-        expect(work.written() == still, "the guest has written while quiesced")
-        dom0.control("unquiesce", guest.domid)
-        work.wait_progress()
+    dom0.run(f"xs rounds {guest.domid} {ROUNDS}", "rounds")
     printed = work.stop()
     expect(printed["hold"] == ["open"] + Load.HELD * ["OK"], f"transactions: {printed['hold']}")
-    missing = {f"data/echo/{round_}" for round_ in range(20)} - set(printed["echo"])
+    missing = {f"data/echo/{round_}" for round_ in range(ROUNDS)} - set(printed["echo"])
     expect(not missing, f"events that never came: {sorted(missing)}")
 
 
@@ -156,7 +146,7 @@ def load(dom0):
 def migrate(dom0):
     guest = dom0.shared()
     work = Load(guest)
-    complaints = guest.run("dmesg | grep -i xen")
+    complaints = guest.complaints()
     listed = dom0.control("get-domain-watches", guest.domid)[1:]
     gfn, port = (dom0.read(guest.path(f"store/{name}")) for name in ("ring-ref", "port"))
     dom0.run(f"xsproxyctl export {guest.domid} -o /tmp/session")
@@ -172,7 +162,7 @@ def migrate(dom0):
     printed = work.stop()
     expect(printed["hold"] == ["open"] + Load.HELD * ["EAGAIN"], f"transactions: {printed['hold']}")
     expect("data/echo/new" in printed["echo"], f"the old watch saw only: {printed['echo']}")
-    expect(guest.run("dmesg | grep -i xen") == complaints, "the guest's kernel complains")
+    expect(guest.complaints() == complaints, f"the guest's kernel says: {guest.complaints()}")
     guest.shutdown()
     dom0.wait_gone(guest.domid)
 

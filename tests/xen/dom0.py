@@ -113,6 +113,10 @@ class Guest:
         lines = self.dom0.control("get-domain-watches", self.domid)[1:]
         return sorted(line.split()[0] for line in lines)
 
+    def complaints(self):
+        """What its kernel has said about Xenstore, or about what hangs."""
+        return self.run("dmesg | grep -E -i 'xenbus|xenstore|hung|blocked for|warn|bug:' || :")
+
     def shutdown(self):
         self.ended = True
         self.dom0.run(f"xl shutdown -w {self.name}", "guest down")

@@ -15,11 +15,12 @@ XEN_ARGS = ("console=com1 loglvl=warning guest_loglvl=warning spec-ctrl=no xpti=
 DOM0_ARGS = "console=hvc0 rdinit=/init quiet mitigations=off tsc=unstable"
 
 # Seconds. Emulation is slow and the machine is shared: measured are 10 to 35 s for each of these.
-LIMITS = {"dom0 up": 150, "store up": 90, "guest up": 150, "guest down": 90, "command": 90}
+LIMITS = {"dom0 up": 150, "store up": 90, "guest up": 150, "guest down": 90, "rounds": 180,
+          "command": 90}
 
-# Where every process of a user's waits: a hung one tells where.
-STACKS = ("for p in /proc/[0-9]*; do [ -s $p/cmdline ] && { tr '\\0' ' ' <$p/cmdline; echo;"
-          " cat $p/stack; }; done")
+# Where each process waits: a hung one tells why.
+STACKS = ("for p in /proc/[0-9]*; do exe=$(readlink $p/exe) && echo \"${p#/proc/} $exe\" &&"
+          " cat $p/stack; done")
 
 
 class Failure(Exception):

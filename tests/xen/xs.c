@@ -4,13 +4,16 @@
  *
  *   xs introduce DOMID GFN PORT
  *   xs release DOMID
+ *   xs rounds DOMID COUNT   COUNT times: quiesces the guest, sees that it writes nothing (it runs
+ *                       `hammer data/a` and `hammer data/b`), writes data/echo/<round>, unquiesces
+ *                       it and sees it go on
  *
  * In a guest, over its kernel's xenbus, until the file /tmp/stop is there:
  *
  *   xs watch PATH       prints each event's path
  *   xs hammer NODE      writes NODE and reads it back, plainly and in transactions
- *   xs hold NODE N      opens N transactions, writes NODE/0 to NODE/N-1 in them, then ends them and
- *                       prints the answers
+ *   xs hold NODE N      opens N transactions, writes NODE/0 to NODE/N-1 in them, then commits them
+ *                       and prints the answers
  */
 #include <fcntl.h>
 #include <poll.h>
@@ -39,6 +42,8 @@ enum type {
 	XS_WRITE = 11,
 	XS_WATCH_EVENT = 15,
 	XS_ERROR = 16,
+	XS_QUIESCE = 0x100, /* docs/protocol.md */
+	XS_UNQUIESCE = 0x104,
 };
 
 struct header {
@@ -211,6 +216,7 @@ static int hammer(char *node)
 			must(!strcmp(msg.payload, "EAGAIN"), "TRANSACTION_END", &msg);
 			again++;
 		}
+		poll(NULL, 0, 5); /* leaves dom0 some of the emulated machine */
 	}
 	printf("%u plain, %u committed, %u again\n", plain, committed, again);
 	return 0;
@@ -238,21 +244,61 @@ static int hold(const char *node, int count)
 	while (!stopped())
 		poll(NULL, 0, 100);
 	for (int i = 0; i < count; i++) {
+		bool committed;
+
 		expect(fd, &msg, 0, path[i], "before");
-		expect(fd, &msg, tx_id[i], path[i], "after");
-	}
-	for (int i = 0; i < count; i++) {
-		commit(fd, &msg, tx_id[i]);
+		committed = commit(fd, &msg, tx_id[i]);
 		puts(msg.payload);
+		expect(fd, &msg, 0, path[i], committed ? "after" : "before");
 	}
 	return 0;
 }
 
-static int dom0(enum type type, int count, char **words)
+static int introduction(enum type type, int count, char **words)
 {
 	struct message msg;
 
 	must(ask(open_socket(), &msg, type, 0, count, words), words[-1], &msg);
+	return 0;
+}
+
+/* What the guest's two writers have last written. */
+static void get_written(int fd, struct message *msg, const char *domid, char value[2][16])
+{
+	for (int i = 0; i < 2; i++) {
+		char path[64], *word = path;
+
+		snprintf(path, sizeof(path), "/local/domain/%s/data/%c", domid, "ab"[i]);
+		must(ask(fd, msg, XS_READ, 0, 1, &word), path, msg);
+		snprintf(value[i], sizeof(value[i]), "%.15s", msg->payload);
+	}
+}
+
+static int rounds(char *domid, int count)
+{
+	char still[2][16], now[2][16];
+	struct message msg;
+	int fd = open_socket();
+
+	for (int i = 0; i < count; i++) {
+		char path[64];
+
+		must(ask(fd, &msg, XS_QUIESCE, 0, 1, &domid), "QUIESCE", &msg);
+		get_written(fd, &msg, domid, still);
+		snprintf(path, sizeof(path), "/local/domain/%s/data/echo/%d", domid, i);
+		put(fd, &msg, 0, path, "x");
+		poll(NULL, 0, 50); /* time enough for what must not happen */
+		get_written(fd, &msg, domid, now);
+		if (strcmp(still[0], now[0]) || strcmp(still[1], now[1])) {
+			printf("round %d: the guest has written while quiesced\n", i);
+			return 1;
+		}
+		must(ask(fd, &msg, XS_UNQUIESCE, 0, 1, &domid), "UNQUIESCE", &msg);
+		do {
+			poll(NULL, 0, 10);
+			get_written(fd, &msg, domid, now);
+		} while (!strcmp(still[0], now[0]) || !strcmp(still[1], now[1]));
+	}
 	return 0;
 }
 
@@ -261,16 +307,18 @@ int main(int argc, char **argv)
 	const char *command = argc > 1 ? argv[1] : "";
 
 	if (argc == 5 && !strcmp(command, "introduce"))
-		return dom0(XS_INTRODUCE, 3, argv + 2);
+		return introduction(XS_INTRODUCE, 3, argv + 2);
 	if (argc == 3 && !strcmp(command, "release"))
-		return dom0(XS_RELEASE, 1, argv + 2);
+		return introduction(XS_RELEASE, 1, argv + 2);
+	if (argc == 4 && !strcmp(command, "rounds"))
+		return rounds(argv[2], atoi(argv[3]));
 	if (argc == 3 && !strcmp(command, "watch"))
 		return watch(argv[2]);
 	if (argc == 3 && !strcmp(command, "hammer"))
 		return hammer(argv[2]);
 	if (argc == 4 && !strcmp(command, "hold"))
 		return hold(argv[2], atoi(argv[3]));
-	fputs("Usage: xs introduce DOMID GFN PORT | release DOMID | watch PATH | hammer NODE |"
-	      " hold NODE N\n", stderr);
+	fputs("Usage: xs introduce DOMID GFN PORT | release DOMID | rounds DOMID COUNT |"
+	      " watch PATH | hammer NODE | hold NODE N\n", stderr);
 	return 2;
 }

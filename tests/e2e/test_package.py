@@ -1,0 +1,176 @@
+# SPDX-License-Identifier: MIT
+"""`make install`, the manuals, and the Debian package: builds, passes lintian, comes and goes."""
+
+import pathlib
+import re
+import shutil
+import subprocess
+
+import pytest
+
+import xensim
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+MANUALS = sorted((ROOT / "docs/man").iterdir())
+
+INSTALLED = {
+    "etc/xsproxy/xsproxy.conf",
+    "usr/lib/systemd/system/xsproxy.service",
+    "usr/lib/systemd/system/xsproxy.socket",
+    "usr/lib/xsproxy/libxsproxy-bridge.so",
+    "usr/libexec/xsproxy/select-xenstored",
+    "usr/libexec/xsproxy/xenstored",
+    "usr/sbin/xsproxyctl",
+    "usr/sbin/xsproxyd",
+    "usr/share/bash-completion/completions/xsproxyctl",
+    "usr/share/doc/xsproxy/examples/xenstored.service.d/xsproxy.conf",
+    "usr/share/doc/xsproxy/examples/xsproxy.conf.example",
+    "usr/share/man/man5/xsproxy.conf.5",
+    "usr/share/man/man7/libxsproxy-bridge.7",
+    "usr/share/man/man8/xsproxyctl.8",
+    "usr/share/man/man8/xsproxyd.8",
+}
+
+
+def make(*args):
+    done = subprocess.run(["make", "-s", *args], cwd=ROOT, capture_output=True, text=True,
+                          check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def files(directory):
+    return {str(path.relative_to(directory)) for path in directory.rglob("*") if path.is_file()}
+
+
+# --- the manuals
+
+@pytest.mark.parametrize("path", MANUALS, ids=lambda path: path.name)
+def test_manuals_are_sound(path):
+    done = subprocess.run(["mandoc", "-Tlint", "-W", "warning", path], capture_output=True,
+                          text=True, check=False)
+    said = [line for line in done.stdout.splitlines() if "trailing delimiter" not in line]
+    assert said == []
+
+
+def test_all_manuals_are_there():
+    assert {path.name for path in MANUALS} == {
+        "xsproxyd.8", "xsproxyctl.8", "xsproxy.conf.5", "libxsproxy-bridge.7"}
+
+
+def usage(program, *args):
+    return subprocess.run([xensim.BUILD / program, *args, "--help"], capture_output=True,
+                          text=True, check=True).stdout
+
+
+def manual(name):
+    """A manual as it is read."""
+    done = subprocess.run(["mandoc", "-Tutf8", "-O", "width=500", ROOT / "docs/man" / name],
+                          capture_output=True, text=True, check=True)
+    return re.sub(".\b", "", done.stdout)
+
+
+def test_xsproxyctl_8_has_every_command_and_option():
+    text = manual("xsproxyctl.8")
+    commands = re.findall(r"^  ([a-z][a-z-]*) ", usage("xsproxyctl"), re.M)
+    assert len(commands) >= 12
+    for command in commands:
+        assert re.search(rf"^ +{command}( |$)", text, re.M), command
+        for option in re.findall(r"--[a-z-]+", usage("xsproxyctl", command)):
+            assert option in text, f"{command} {option}"
+
+
+def test_xsproxyd_8_has_every_option():
+    text = manual("xsproxyd.8")
+    for short, option in re.findall(r"^  (-.), (--[a-z-]+)", usage("xsproxyd"), re.M):
+        assert f"{short}, {option}" in text
+
+
+def test_versions_agree():
+    version = subprocess.run([xensim.BUILD / "xsproxyd", "--version"], capture_output=True,
+                             text=True, check=True).stdout.split()[1]
+    changelog = (ROOT / "debian/changelog").read_text()
+    assert changelog.startswith(f"xsproxy ({version}) ")
+
+
+# --- make install
+
+def test_install(tmp_path):
+    make("install", f"DESTDIR={tmp_path}", "PREFIX=/usr")
+    assert files(tmp_path) == INSTALLED
+    for name in ("usr/libexec/xsproxy/xenstored", "usr/libexec/xsproxy/select-xenstored",
+                 "usr/sbin/xsproxyd"):
+        assert (tmp_path / name).stat().st_mode & 0o777 == 0o755
+    # Once more: what the administrator has written stays.
+    conf = tmp_path / "etc/xsproxy/xsproxy.conf"
+    conf.write_text("[log]\nlevel = debug\n")
+    make("install", f"DESTDIR={tmp_path}", "PREFIX=/usr")
+    assert conf.read_text() == "[log]\nlevel = debug\n"
+
+
+def test_install_elsewhere(tmp_path):
+    make("install", f"DESTDIR={tmp_path}", "PREFIX=/opt/xs")
+    assert files(tmp_path) == {name.replace("usr/", "opt/xs/", 1) for name in INSTALLED}
+    for name in files(tmp_path):
+        if not name.startswith(("opt/xs/sbin", "opt/xs/lib/xsproxy")):
+            text = (tmp_path / name).read_text()
+            assert not re.search(r"/usr/(sbin/xsp|lib/xsp|libexec|share/doc/xsp)", text), name
+
+
+# --- the package
+
+@pytest.fixture(scope="module")
+def deb():
+    if xensim.BUILD.name == "san":
+        pytest.skip("a package has no sanitizers")
+    make("deb")
+    return next((ROOT / "build/deb").glob("xsproxy_*.deb"))
+
+
+def test_lintian(deb):
+    done = subprocess.run(["lintian", "--allow-root", "--fail-on", "error,warning",
+                           deb.parent / deb.name], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+# An overlay over this very machine, so that nothing of it changes.
+CHROOT = """
+set -e
+top=$1 deb=$2
+mount -t tmpfs t "$top"
+mkdir "$top/up" "$top/work" "$top/root"
+mount -t overlay -o "lowerdir=/,upperdir=$top/up,workdir=$top/work" o "$top/root"
+mount --rbind /dev "$top/root/dev"
+mount -t proc p "$top/root/proc"
+cp "$deb" "$top/root/tmp/xsproxy.deb"
+cp "$top/root/etc/default/xen" "$top/root/tmp/before"
+exec chroot "$top/root" sh -c '
+    set -e
+    links() { find /etc/systemd/system -name "xsproxy.*" | sort; }
+    dpkg -i /tmp/xsproxy.deb >/dev/null
+    echo "installed: $(. /etc/default/xen; echo "$XENSTORED"), $(links | wc -l) links"
+    xsproxyd --version >/dev/null; xsproxyd --check-config >/dev/null
+    xsproxyctl --help >/dev/null; man -w xsproxyd xsproxyctl xsproxy.conf libxsproxy-bridge >/dev/null
+    dpkg -i /tmp/xsproxy.deb >/dev/null
+    echo "again: $(grep -c XENSTORED=/usr/libexec /etc/default/xen)"
+    dpkg -r xsproxy >/dev/null
+    cmp /etc/default/xen /tmp/before && echo "removed: as before"
+    dpkg -P xsproxy >/dev/null
+    [ -e /etc/xsproxy ] || [ -n "$(links)" ] || echo "purged: nothing left"
+'
+"""
+
+
+def test_it_installs_enables_and_removes_cleanly(deb, tmp_path):
+    top = tmp_path / "top"
+    top.mkdir()
+    argv = ["unshare", "-m", "sh", "-c", CHROOT, "sh", top, deb]
+    if not shutil.which("unshare") or subprocess.run(
+            ["unshare", "-m", "sh", "-c", "mount -t tmpfs t /mnt && mkdir /mnt/u /mnt/w /mnt/r && "
+             "mount -t overlay -o lowerdir=/,upperdir=/mnt/u,workdir=/mnt/w o /mnt/r"],
+            capture_output=True, check=False).returncode:
+        pytest.skip("this needs the right to mount an overlay")
+    done = subprocess.run(argv, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert done.stdout.splitlines() == [
+        "installed: /usr/libexec/xsproxy/xenstored, 2 links", "again: 1", "removed: as before",
+        "purged: nothing left"]

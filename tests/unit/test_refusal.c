@@ -1,0 +1,163 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Refusals: what counts as one, the first line of each kind, the minute's totals, and that neither
+ * the table nor the log grows at a guest's will.
+ */
+#include <errno.h>
+#include <event2/event.h>
+#include <fcntl.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "proxy/daemon.h"
+#include "proxy/refusal.h"
+#include "proxy/session.h"
+
+static struct daemon daemon_;
+static struct session *s;
+static int saved_stderr, out[2];
+
+static int setup(void **state)
+{
+	(void)state;
+	assert_int_equal(pipe2(out, O_NONBLOCK), 0);
+	saved_stderr = dup(STDERR_FILENO);
+	dup2(out[1], STDERR_FILENO);
+	unsetenv("JOURNAL_STREAM");
+	log_open(LOG_INFO);
+	daemon_.base = event_base_new();
+	s = calloc(1, sizeof(*s));
+	assert_non_null(s);
+	s->daemon = &daemon_;
+	s->domid = 7;
+	s->source = (struct log_source){ .domid = 7, .session = 3 };
+	return 0;
+}
+
+static int teardown(void **state)
+{
+	(void)state;
+	refusals_fini(&s->refusals);
+	free(s);
+	event_base_free(daemon_.base);
+	dup2(saved_stderr, STDERR_FILENO);
+	close(saved_stderr);
+	close(out[0]);
+	close(out[1]);
+	return 0;
+}
+
+/* What was logged since the last call. */
+static const char *logged(void)
+{
+	static char text[16384];
+	ssize_t n = read(out[0], text, sizeof(text) - 1);
+
+	text[n < 0 ? 0 : n] = 0;
+	return text;
+}
+
+/* As if the timer had run out. */
+static void minute_passes(void)
+{
+	assert_true(evtimer_pending(s->refusals.timer, NULL));
+	evtimer_del(s->refusals.timer);
+	event_active(s->refusals.timer, EV_TIMEOUT, 0);
+	event_base_loop(daemon_.base, EVLOOP_NONBLOCK);
+}
+
+static void only_refusals_count(void **state)
+{
+	static const int others[] = { ENOENT, EEXIST, EAGAIN, EINVAL, EBUSY, EIO, EISCONN };
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(others) / sizeof(others[0]); i++)
+		refusal_note(s, XS_READ, others[i]);
+	assert_int_equal(s->refusals.kinds, 0);
+	assert_null(s->refusals.timer);
+	assert_string_equal(logged(), "");
+}
+
+static void the_first_of_each_kind_is_logged(void **state)
+{
+	(void)state;
+	refusal_note(s, XS_WATCH, E2BIG);
+	assert_string_equal(logged(),
+			    "xsproxyd: d7 s3: WATCH was refused with E2BIG; see xsproxyctl "
+			    "watches 7\n");
+	refusal_note(s, XS_WATCH, E2BIG);
+	assert_string_equal(logged(), "");
+	refusal_note(s, XS_TRANSACTION_START, EDQUOT);
+	assert_string_equal(logged(),
+			    "xsproxyd: d7 s3: TRANSACTION_START was refused with EQUOTA; see "
+			    "xsproxyctl transactions 7\n");
+	refusal_note(s, XS_WRITE, EACCES);
+	assert_string_equal(
+		logged(), "xsproxyd: d7 s3: WRITE was refused with EACCES; it has no permission\n");
+	refusal_note(s, XS_WRITE, ENOSPC);
+	assert_string_equal(logged(), "xsproxyd: d7 s3: WRITE was refused with ENOSPC; if it needs "
+				      "more, raise xenstored's quota\n");
+	assert_int_equal(s->refusals.kinds, 4);
+	assert_int_equal(s->refusals.last, 3);
+	assert_int_equal(s->refusals.kind[0].count, 2);
+}
+
+static void then_a_line_a_minute(void **state)
+{
+	(void)state;
+	for (int i = 0; i < 1000; i++)
+		refusal_note(s, XS_WATCH, E2BIG);
+	refusal_note(s, XS_WRITE, EACCES);
+	refusal_note(s, XS_WRITE, EACCES);
+	logged();
+	minute_passes();
+	assert_string_equal(logged(),
+			    "xsproxyd: d7 s3: refused in the last minute: WATCH E2BIG 999 "
+			    "times (1000 in all), WRITE EACCES 1 times (2 in all)\n");
+	refusal_note(s, XS_WATCH, E2BIG);
+	assert_string_equal(logged(), "");
+	minute_passes();
+	assert_string_equal(logged(), "xsproxyd: d7 s3: refused in the last minute: WATCH E2BIG 1 "
+				      "times (1001 in all)\n");
+	/* A quiet minute: no line, no timer, and the next one is news again. */
+	minute_passes();
+	assert_string_equal(logged(), "");
+	assert_false(evtimer_pending(s->refusals.timer, NULL));
+	refusal_note(s, XS_WATCH, E2BIG);
+	assert_non_null(strstr(logged(), "WATCH was refused with E2BIG"));
+}
+
+static void the_table_is_bounded(void **state)
+{
+	(void)state;
+	for (uint32_t type = 0; type < 200; type++)
+		refusal_note(s, type, EACCES);
+	assert_int_equal(s->refusals.kinds, REFUSAL_KINDS);
+	assert_int_equal(s->refusals.others, 200 - REFUSAL_KINDS);
+	logged();
+	for (uint32_t type = 0; type < 200; type++)
+		refusal_note(s, type, EACCES);
+	assert_string_equal(logged(), "");
+	minute_passes();
+	/* One line, however many kinds. */
+	assert_non_null(strstr(logged(), "refused in the last minute"));
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test_setup_teardown(only_refusals_count, setup, teardown),
+		cmocka_unit_test_setup_teardown(the_first_of_each_kind_is_logged, setup, teardown),
+		cmocka_unit_test_setup_teardown(then_a_line_a_minute, setup, teardown),
+		cmocka_unit_test_setup_teardown(the_table_is_bounded, setup, teardown),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,434 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * A session's states: reconnection, the guest's and upstream's faults, standing still, what the C
+ * daemon's re-INTRODUCE takes away, a bound or unbound channel, and memory that runs out.
+ */
+#include "tests/unit/session_rig.h"
+
+static int setup(void **state)
+{
+	static struct rig rig;
+
+	rig_open(&rig, 7, 0u - 300);
+	*state = &rig;
+	return 0;
+}
+
+static int teardown(void **state)
+{
+	rig_close(*state);
+	return 0;
+}
+
+static void watch(struct rig *rig, const char *payload, uint32_t len)
+{
+	rig_exchange(rig, XS_WATCH, 0, payload, len, XS_WATCH, "OK");
+}
+
+static void open_transaction(struct rig *rig)
+{
+	rig_exchange(rig, XS_TRANSACTION_START, 0, "", 1, XS_TRANSACTION_START, "5");
+}
+
+static uint32_t holdings(const struct rig *rig)
+{
+	return rig->s->watches.count + transaction_count(&rig->s->transactions);
+}
+
+/* --- reconnection */
+
+/* RESET_WATCHES of ours reaches upstream and is answered. */
+static void answer_reset(struct rig *rig)
+{
+	uint32_t id = STORED_GETS(rig, XS_RESET_WATCHES, 0, "");
+
+	STORED_SENDS(rig, XS_RESET_WATCHES, id, 0, "OK");
+	rig_run(rig);
+}
+
+static void assert_ring_is_new(struct rig *rig)
+{
+	xs_page *page = rig->guest;
+
+	assert_int_equal(page->connection, XENSTORE_CONNECTED);
+	assert_int_equal(page->req_prod | page->req_cons | page->rsp_prod | page->rsp_cons, 0);
+	assert_int_equal(session_state(rig->s), LEDGER_RUN);
+	assert_int_equal(holdings(rig), 0);
+	assert_true(session_drained(rig->s));
+	rig_exchange(rig, XS_READ, 0, "x", 2, XS_READ, "y");
+}
+
+static void reconnecting_resets_all(void **state)
+{
+	struct rig *rig = *state;
+
+	watch(rig, "a\0t", 4);
+	open_transaction(rig);
+	rig->guest->connection = XENSTORE_RECONNECT;
+	rig_run(rig);
+	/* Not before upstream has forgotten the old connection. */
+	assert_int_equal(rig->guest->connection, XENSTORE_RECONNECT);
+	rig->front_kicks = 0;
+	answer_reset(rig);
+	assert_int_equal(rig->front_kicks, 1);
+	assert_ring_is_new(rig);
+}
+
+/* What was under way each way, in whatever form, does not reach the new connection. */
+static void reconnecting_in_the_middle_of_everything(void **state)
+{
+	static uint8_t payload[3000];
+	struct rig *rig = *state;
+	struct message big = make_message(XS_WRITE, 3, 0, payload, sizeof(payload)), got;
+	uint32_t id[2], n = 0;
+
+	GUEST_SENDS(rig, XS_READ, 1, 0, "a");
+	GUEST_SENDS(rig, XS_READ, 2, 0, "b");
+	rig_run(rig);
+	id[0] = STORED_GETS(rig, XS_READ, 0, "a");
+	id[1] = STORED_GETS(rig, XS_READ, 0, "b");
+	/* A reply of which the ring holds a part, with more behind it. */
+	for (int i = 0; i < 10; i++) {
+		stored_sends(rig, XS_WATCH_EVENT, 0, 0, payload, 300);
+		rig_run(rig);
+	}
+	/* A request of which upstream has a part. */
+	while (n < message_size(&big.hdr)) {
+		n += queue_put(&rig->guest_out, (uint8_t *)&big + n, message_size(&big.hdr) - n);
+		rig_run(rig);
+	}
+	rig->guest->connection = XENSTORE_RECONNECT;
+	rig_run(rig);
+	/* Upstream gets the rest of it, then our request. */
+	for (n = 0; n < message_size(&big.hdr); rig_run(rig))
+		n += queue_get(&rig->stored_in, (uint8_t *)&got + n, message_size(&big.hdr) - n);
+	assert_message(&got, XS_WRITE, 0, payload, sizeof(payload));
+	STORED_SENDS(rig, XS_READ, id[0], 0, "A");
+	STORED_SENDS(rig, XS_WATCH_EVENT, 0, 0, "a\0t");
+	STORED_SENDS(rig, XS_READ, id[1], 0, "B");
+	STORED_SENDS(rig, XS_WRITE, got.hdr.req_id, 0, "OK");
+	answer_reset(rig);
+	assert_ring_is_new(rig);
+	assert_guest_idle(rig);
+}
+
+static void reconnecting_with_half_a_request(void **state)
+{
+	static uint8_t payload[2000];
+	struct rig *rig = *state;
+	struct message big = make_message(XS_WRITE, 3, 0, payload, sizeof(payload));
+
+	queue_put(&rig->guest_out, &big, 900);
+	rig_run(rig);
+	rig->guest->connection = XENSTORE_RECONNECT;
+	rig_run(rig);
+	answer_reset(rig);
+	assert_ring_is_new(rig);
+	/* Another large one finds the place clean. */
+	for (uint32_t n = 0; n < message_size(&big.hdr); rig_run(rig))
+		n += queue_put(&rig->guest_out, (uint8_t *)&big + n, message_size(&big.hdr) - n);
+	assert_int_equal(queue_used(&rig->stored_in), XENSTORE_RING_SIZE);
+}
+
+static void reconnecting_survives_restarts(void **state)
+{
+	struct rig *rig = *state;
+	uint32_t id;
+
+	watch(rig, "a\0t", 4);
+	rig->guest->connection = XENSTORE_RECONNECT;
+	rig_restart(rig);
+	rig_run(rig);
+	id = STORED_GETS(rig, XS_RESET_WATCHES, 0, "");
+	rig_restart(rig);
+	rig_run(rig);
+	assert_stored_idle(rig); /* not a second time */
+	STORED_SENDS(rig, XS_RESET_WATCHES, id, 0, "OK");
+	rig_restart(rig);
+	rig_run(rig);
+	assert_ring_is_new(rig);
+}
+
+/* hvmloader sets the indexes to 0 without a word. */
+static void zeroed_indexes_are_taken_as_they_are(void **state)
+{
+	struct rig *rig = *state;
+
+	rig_exchange(rig, XS_READ, 0, "x", 2, XS_READ, "y");
+	rig->guest->req_prod = rig->guest->req_cons = 0;
+	rig->guest->rsp_prod = rig->guest->rsp_cons = 0;
+	rig_exchange(rig, XS_READ, 0, "x", 2, XS_READ, "y");
+}
+
+/* --- faults */
+
+static void assert_ended(struct rig *rig, uint32_t error)
+{
+	uint32_t prod = rig->guest->rsp_prod, cons = rig->guest->req_cons;
+
+	assert_int_equal(session_state(rig->s), LEDGER_ENDED);
+	assert_int_equal(rig->guest->error, error);
+	assert_true(rig->front_kicks > 0);
+	answer_reset(rig);
+	assert_int_equal(holdings(rig), 0);
+	/* From now on nobody looks at what it does, and it hears nothing. */
+	STORED_SENDS(rig, XS_WATCH_EVENT, 0, 0, "a\0t");
+	rig->guest->req_prod = rig->guest->req_cons + 100;
+	rig_run(rig);
+	assert_stored_idle(rig);
+	assert_int_equal(rig->guest->rsp_prod, prod);
+	assert_int_equal(rig->guest->req_cons, cons);
+	assert_int_equal(queue_used(&rig->stored_out), 0);
+	rig->guest->connection = XENSTORE_RECONNECT;
+	rig_run(rig);
+	assert_stored_idle(rig);
+	assert_int_equal(rig->guest->connection, XENSTORE_RECONNECT);
+}
+
+static void too_long_a_request_ends_it(void **state)
+{
+	static const uint32_t lens[] = { XENSTORE_PAYLOAD_MAX + 1, 0x7fffffff, UINT32_MAX };
+	struct rig *rig = *state;
+
+	for (size_t i = 0; i < sizeof(lens) / sizeof(lens[0]); i++) {
+		struct xsd_sockmsg hdr = { .type = XS_WRITE, .len = lens[i] };
+
+		watch(rig, "a\0t", 4);
+		open_transaction(rig);
+		rig->front_kicks = 0;
+		/* The header comes whole, or octet by octet. */
+		for (uint32_t n = 0; n < sizeof(hdr); n += i ? 1 : sizeof(hdr)) {
+			queue_put(&rig->guest_out, (uint8_t *)&hdr + n, i ? 1 : sizeof(hdr));
+			rig_run(rig);
+		}
+		assert_ended(rig, XENSTORE_ERROR_PROTO);
+		teardown(state);
+		setup(state);
+	}
+}
+
+static void broken_indexes_end_it(void **state)
+{
+	struct rig *rig = *state;
+
+	for (int i = 0; i < 4; i++) {
+		watch(rig, "a\0t", 4);
+		rig->front_kicks = 0;
+		if (i == 0)
+			rig->guest->req_prod = rig->guest->req_cons + XENSTORE_RING_SIZE + 1;
+		else if (i == 1)
+			rig->guest->req_cons = rig->guest->req_prod + 1;
+		else if (i == 2)
+			rig->guest->rsp_cons = rig->guest->rsp_prod + 1;
+		else
+			rig->guest->rsp_prod += 0x80000000;
+		rig_run(rig);
+		assert_ended(rig, XENSTORE_ERROR_RINGIDX);
+		teardown(state);
+		setup(state);
+	}
+}
+
+static void its_replies_are_swallowed(void **state)
+{
+	struct rig *rig = *state;
+	uint32_t id;
+
+	GUEST_SENDS(rig, XS_WATCH, 1, 0, "a\0t");
+	rig_run(rig);
+	id = STORED_GETS(rig, XS_WATCH, 0, "a\0t");
+	rig->guest->rsp_cons--;
+	rig->guest->rsp_prod += XENSTORE_RING_SIZE;
+	rig_run(rig);
+	STORED_SENDS(rig, XS_WATCH, id, 0, "OK");
+	rig_run(rig);
+	assert_ended(rig, XENSTORE_ERROR_RINGIDX);
+	assert_int_equal(word_get(&rig->s->ledger->pending_mask), 0);
+}
+
+static void it_stays_ended_after_a_restart(void **state)
+{
+	struct rig *rig = *state;
+
+	watch(rig, "a\0t", 4);
+	rig->guest->rsp_cons++;
+	rig_run(rig);
+	rig_restart(rig);
+	rig->front_kicks = 1;
+	rig_run(rig);
+	assert_ended(rig, XENSTORE_ERROR_RINGIDX);
+}
+
+static void upstreams_verdict_is_passed_on(void **state)
+{
+	struct rig *rig = *state;
+
+	rig->back->error = XENSTORE_ERROR_COMM;
+	rig_run(rig);
+	assert_int_equal(session_state(rig->s), LEDGER_ENDED);
+	assert_int_equal(rig->guest->error, XENSTORE_ERROR_COMM);
+}
+
+/* Upstream gone mad must not keep us busy for ever. */
+static void too_long_a_reply_ends_it(void **state)
+{
+	struct xsd_sockmsg hdr = { .type = XS_READ, .len = XENSTORE_PAYLOAD_MAX + 1 };
+	struct rig *rig = *state;
+
+	queue_put(&rig->stored_out, &hdr, sizeof(hdr));
+	rig_run(rig);
+	assert_int_equal(session_state(rig->s), LEDGER_ENDED);
+	assert_int_equal(rig->guest->error, XENSTORE_ERROR_COMM);
+	rig_run(rig);
+}
+
+static void broken_back_indexes_are_survived(void **state)
+{
+	struct rig *rig = *state;
+
+	rig->back->rsp_prod += XENSTORE_RING_SIZE + 1;
+	rig_run(rig);
+	rig->back->rsp_prod -= XENSTORE_RING_SIZE + 1;
+	rig_exchange(rig, XS_READ, 0, "x", 2, XS_READ, "y");
+}
+
+static void messages_nobody_asked_for_are_dropped(void **state)
+{
+	struct rig *rig = *state;
+
+	STORED_SENDS(rig, XS_ERROR, 0, 0, "E2BIG"); /* oxenstored: an event was too long */
+	STORED_SENDS(rig, XS_READ, 12345, 0, "?");
+	STORED_SENDS(rig, XS_WATCH_EVENT, 0, 0, "a\0t");
+	rig_run(rig);
+	GUEST_GETS(rig, XS_WATCH_EVENT, 0, 0, "a\0t");
+	assert_guest_idle(rig);
+	assert_int_equal(session_state(rig->s), LEDGER_RUN);
+}
+
+/* --- standing still */
+
+static void a_quiet_page_is_not_touched(void **state)
+{
+	struct rig *rig = *state;
+	xs_page before;
+
+	watch(rig, "a\0t", 4);
+	session_quiet(rig->s);
+	GUEST_SENDS(rig, XS_READ, 1, 0, "x");
+	memcpy(&before, rig->guest, sizeof(before));
+	rig->front_kicks = 0;
+	for (int i = 0; i < 3; i++) {
+		STORED_SENDS(rig, XS_WATCH_EVENT, 0, 0, "a/1\0t");
+		STORED_SENDS(rig, XS_WATCH_EVENT, 0, 0, "a/2\0t");
+		STORED_SENDS(rig, XS_WATCH_EVENT, 0, 0, "a/1\0t");
+		rig_run(rig);
+		rig_restart(rig);
+		rig_run(rig);
+	}
+	assert_memory_equal(rig->guest, &before, sizeof(before));
+	assert_int_equal(rig->front_kicks, 0);
+	assert_stored_idle(rig);
+	assert_int_equal(queue_used(&rig->stored_out), 0);
+
+	/* What came in the meantime, once each; then its requests. */
+	session_resume(rig->s);
+	assert_true(rig->s->queued);
+	rig_run(rig);
+	GUEST_GETS(rig, XS_WATCH_EVENT, 0, 0, "a/1\0t");
+	GUEST_GETS(rig, XS_WATCH_EVENT, 0, 0, "a/2\0t");
+	assert_guest_idle(rig);
+	STORED_GETS(rig, XS_READ, 0, "x");
+	assert_true(rig->front_kicks > 0);
+
+	/* From now on two identical ones are two again. */
+	for (int i = 0; i < 2; i++)
+		STORED_SENDS(rig, XS_WATCH_EVENT, 0, 0, "a/1\0t");
+	rig_run(rig);
+	for (int i = 0; i < 2; i++)
+		GUEST_GETS(rig, XS_WATCH_EVENT, 0, 0, "a/1\0t");
+}
+
+static void draining_takes_no_new_request(void **state)
+{
+	static uint8_t payload[1500];
+	struct rig *rig = *state;
+	struct message big = make_message(XS_WRITE, 2, 0, payload, sizeof(payload)), got;
+	uint32_t n;
+
+	/* One that is begun is finished. */
+	n = queue_put(&rig->guest_out, &big, 500);
+	rig_run(rig);
+	rig->s->drain.quiesce++;
+	while (n < message_size(&big.hdr)) {
+		n += queue_put(&rig->guest_out, (uint8_t *)&big + n, message_size(&big.hdr) - n);
+		rig_run(rig);
+	}
+	GUEST_SENDS(rig, XS_READ, 3, 0, "x");
+	for (n = 0; n < message_size(&big.hdr); rig_run(rig))
+		n += queue_get(&rig->stored_in, (uint8_t *)&got + n, message_size(&big.hdr) - n);
+	assert_false(session_drained(rig->s));
+	STORED_SENDS(rig, XS_WRITE, got.hdr.req_id, 0, "OK");
+	rig_run(rig);
+	assert_true(session_drained(rig->s));
+	assert_stored_idle(rig);
+	rig->s->drain.quiesce--;
+	rig_run(rig);
+	STORED_GETS(rig, XS_READ, 0, "x");
+}
+
+/* --- channel and features */
+
+static void nothing_moves_while_unbound(void **state)
+{
+	struct rig *rig = *state;
+
+	rig->s->unbound = true;
+	GUEST_SENDS(rig, XS_READ, 1, 0, "x");
+	STORED_SENDS(rig, XS_WATCH_EVENT, 0, 0, "a\0t");
+	rig_run(rig);
+	assert_stored_idle(rig);
+	assert_guest_idle(rig);
+	rig->s->unbound = false;
+	rig_run(rig);
+	STORED_GETS(rig, XS_READ, 0, "x");
+	GUEST_GETS(rig, XS_WATCH_EVENT, 0, 0, "a\0t");
+}
+
+static void our_features_are_offered(void **state)
+{
+	struct rig *rig = *state;
+
+	rig_run(rig);
+	assert_int_equal(rig->guest->server_features, 3);
+	rig->back->server_features = 0xffffffff; /* of these only watch depth is passed on */
+	rig_restart(rig);
+	rig_run(rig);
+	assert_int_equal(rig->guest->server_features, 7);
+	assert_int_equal(rig->back->connection, 0);
+}
+
+int main(void)
+{
+#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+	static const struct CMUnitTest tests[] = {
+		TEST(reconnecting_resets_all),
+		TEST(reconnecting_in_the_middle_of_everything),
+		TEST(reconnecting_with_half_a_request),
+		TEST(reconnecting_survives_restarts),
+		TEST(zeroed_indexes_are_taken_as_they_are),
+		TEST(too_long_a_request_ends_it),
+		TEST(broken_indexes_end_it),
+		TEST(its_replies_are_swallowed),
+		TEST(it_stays_ended_after_a_restart),
+		TEST(upstreams_verdict_is_passed_on),
+		TEST(too_long_a_reply_ends_it),
+		TEST(broken_back_indexes_are_survived),
+		TEST(messages_nobody_asked_for_are_dropped),
+		TEST(a_quiet_page_is_not_touched),
+		TEST(draining_takes_no_new_request),
+		TEST(nothing_moves_while_unbound),
+		TEST(our_features_are_offered),
+	};
+
+	return cmocka_run_group_tests_name("session, states", tests, NULL, NULL);
+}
