@@ -120,7 +120,8 @@ bool control_text_is_help(const struct message *msg)
 	uint32_t rest;
 	const char *name = command(msg, &rest);
 
-	return name && !strcmp(name, "help");
+	/* With arguments it is somebody else's idea of help. */
+	return name && rest == msg->hdr.len && !strcmp(name, "help");
 }
 
 void control_text_help(struct message *msg)

@@ -204,6 +204,9 @@ static int run(struct daemon *daemon)
 		loop_run(daemon->loop);
 		sd_notify(0, "STOPPING=1");
 	}
+	/* We are ending; the default action of a second signal would leave our socket behind. */
+	signal(SIGTERM, SIG_IGN);
+	signal(SIGINT, SIG_IGN);
 	for (int i = 0; i < NR_EVENTS; i++)
 		if (events[i])
 			event_free(events[i]);

@@ -130,7 +130,9 @@ def test_restart_while_it_waits(flavour, how):
         host.proxy.kill(how)
         host.start_proxy()
         msg = kernel.recv_message()
-        assert (msg.req_id, error_of(msg)) == (req_id, "EAGAIN")
+        # An xsproxyd that ends in good order may wait for the guest until QUIESCE's own end.
+        assert msg.req_id == req_id
+        assert error_of(msg) in (["EAGAIN"] if how == signal.SIGKILL else ["EAGAIN", "EBUSY"])
         guest.send_raw(LARGE[1500:])
         assert guest.recv_message() == (WRITE, 1, 0, b"OK\0")
         goes_on(guest)

@@ -292,6 +292,41 @@ def test_transactions(flavour):
     same(flavour, scenario)
 
 
+def test_watches(flavour):
+    """Relative and absolute spellings, special paths, what a guest may not read, and its own writes:
+    the same events, spelt the same, in the same places between the replies."""
+    def scenario(host):
+        tape = Tape(host.add_guest(7))
+        for path in ("data", f"{HOME}/data", "", "/", HOME, "data/deep/node", "/local/domain/8",
+                     "@releaseDomain", "@introduceDomain", "memory/target", f"{HOME}/memory"):
+            for token in ("one", "one", "two", ""):
+                tape.call(WATCH, path, token)
+        tape.call(WRITE, payload=b"data/deep/node\0x")
+        tape.call(WRITE, payload=f"{HOME}/data/deep/node\0y".encode())
+        tx = tape.start()
+        tape.call(WRITE, payload=b"data/in-tx\0x", tx=tx)
+        tape.call(MKDIR, "data/dir", tx=tx)
+        tape.end(tx)
+        tape.call(SET_PERMS, "data/deep", "n7", "r8")
+        tape.call(RM, "data/deep")
+        host.dom0.write(f"{HOME}/memory/target", "1")
+        host.add_guest(8)
+        host.dom0.release(8)
+        tape.call(UNWATCH, f"{HOME}/data", "one")  # was added as "data"
+        tape.call(UNWATCH, "data", "one")
+        tape.call(UNWATCH, "data", "no such token")
+        tape.call(WRITE, payload=b"data/last\0x")
+        while not any(msg.payload.startswith(b"data/last\0two") for msg in tape.messages):
+            tape.recv()
+        tape.call(READ, "data/last")
+        return tape.messages
+
+    messages = same(flavour, scenario)
+    spelt = {msg.payload for msg in messages if msg.type == WATCH_EVENT}
+    assert {b"data/deep/node\0one\0", f"{HOME}/memory/target\0one\0".encode(),
+            b"data/in-tx\0two\0"} <= spelt
+
+
 def test_reset_watches(flavour):
     """It ends watches and transactions, upstream's and ours, and new ones can be made."""
     def scenario(host):

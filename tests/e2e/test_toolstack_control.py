@@ -176,8 +176,8 @@ def test_help(flavour):
 def test_everything_else_goes_upstream(flavour):
     """The very answer that upstream gives without us. Live update is refused."""
     payloads = [join(*words) for words in (
-        ["help", "quiesce"], ["check"], ["print", "hello"], ["log", "off"], ["log", "x"], ["quota"],
-        ["quota", "7"], ["nonsense"], ["Quiesce", "7"], ["quiesces", "7"], [""], ["memreport", "x"])]
+        ["check"], ["print", "hello"], ["log", "off"], ["log", "x"], ["quota"], ["quota", "7"],
+        ["nonsense"], ["Quiesce", "7"], ["quiesces", "7"], [""], ["memreport", "x"])]
     payloads += [b"check", b"\0\0"]
     answers = []
     for proxied in (False, True):

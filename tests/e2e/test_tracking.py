@@ -222,6 +222,7 @@ class Sequence:
         """Requests that wait in the page are as good as others."""
         ops = [self.rng.choice((self.watch, self.unwatch, self.start, self.end, self.node))(conn)
                for _ in range(WINDOW)]
+        ops = [op for op in ops if len(op.payload) <= 100]
         if self.host.proxied and conn.limited:
             quiesce(self.lister, conn.domid)
             conn.run(ops, lambda: unquiesce(self.lister, conn.domid))

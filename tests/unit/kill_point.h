@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * kill_point - the real proxy/ledger.c, compiled into the test so that it can be stopped before
- *each of its stores, as a SIGKILL would. Include this after everything else. The linker takes these
- *functions instead of libunit.a's.
+ *each of its stores, as a SIGKILL would, or that others act between two of them. Include this after
+ *everything else. The linker takes these functions instead of libunit.a's.
  */
 #ifndef XSPROXY_TESTS_UNIT_KILL_POINT_H
 #define XSPROXY_TESTS_UNIT_KILL_POINT_H
@@ -14,9 +14,13 @@
 
 static jmp_buf kill_jump;
 static long kill_at = -1;
+static void (*kill_point_visit)(void *arg); /* called before each store, if set */
+static void *kill_point_arg;
 
 static void kill_point_store(_Atomic uint32_t *word, uint32_t value)
 {
+	if (kill_point_visit)
+		kill_point_visit(kill_point_arg);
 	if (kill_at >= 0 && kill_at-- == 0)
 		longjmp(kill_jump, 1);
 	atomic_store_explicit(word, value, memory_order_release);

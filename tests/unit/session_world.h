@@ -167,6 +167,8 @@ static inline bool guest_writes(struct world *w)
 
 	if (n > stream_left(&w->guest_out))
 		n = (uint32_t)stream_left(&w->guest_out);
+	if (!n)
+		return false;
 	n = queue_put(ring, w->guest_out.octets + w->guest_out.at, n);
 	w->guest_out.at += n;
 	/* As xb_write() does: only if all that was there before has been taken. */
@@ -184,7 +186,8 @@ static inline bool guest_reads(struct world *w)
 	n = queue_get(ring, octets, n < sizeof(octets) ? n : sizeof(octets));
 	if (n > stream_left(&w->guest_in))
 		fail_msg("the guest got octets that nobody sent");
-	assert_memory_equal(octets, w->guest_in.octets + w->guest_in.at, n);
+	if (n)
+		assert_memory_equal(octets, w->guest_in.octets + w->guest_in.at, n);
 	w->guest_in.at += n;
 	/* As xb_read() does: only if the ring was full. */
 	if (n && before == XENSTORE_RING_SIZE)
@@ -336,6 +339,8 @@ static inline bool stored_writes(struct world *w)
 
 	if (n > stream_left(&w->stored_out))
 		n = (uint32_t)stream_left(&w->stored_out);
+	if (!n)
+		return false;
 	n = queue_put(&w->rig.stored_out, w->stored_out.octets + w->stored_out.at, n);
 	w->stored_out.at += n;
 	if (n)

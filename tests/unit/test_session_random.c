@@ -6,7 +6,7 @@
  */
 #include "tests/unit/session_world.h"
 
-#define STEPS 6000
+#define STEPS 30000
 #define LIVES 12
 
 static void turn(struct world *w)
