@@ -34,8 +34,8 @@ static void look_cb(evutil_socket_t fd, short what, void *arg)
 		return;
 	if (busy)
 		log_line(LOG_NOTICE,
-			 "%u guests are within a message or do not read; the next xsproxyd goes on "
-			 "there",
+			 "guests that are within a message or do not read: %u; the next xsproxyd "
+			 "goes on there",
 			 busy);
 	loop_stop(stop->daemon->loop);
 }

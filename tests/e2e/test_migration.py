@@ -2,6 +2,7 @@
 """xsproxyctl export and import: a session moves between hosts and daemons, and what fails on the way
 leaves no trace."""
 
+import array
 import contextlib
 import json
 import os
@@ -17,13 +18,12 @@ import pytest
 import xensim
 import xsclient
 from harness import BUILD
-from ours import (GET_DOMAIN_TRANSACTIONS, GET_DOMAIN_WATCHES, HOLD, QUIESCE, TX_QUOTA, WATCH_LIMIT,
-                  WATCH_QUOTA, add_watches, ask, error_of, limits, quiesce, running, said,
+from ours import (HOLD, QUIESCE, TX_LIMIT, WATCH_LIMIT, ask, error_of, quiesce, running, said,
                   tracked_transactions, tracked_watches, unquiesce)
-from relay import FLAVOURS, RING, introduce, packet, run_tool, split, wait_until
+from relay import FLAVOURS, RING, introduce, packet, split, wait_until
 from xensim import home
-from xsclient import (DIRECTORY, ERROR, HEADER, READ, TRANSACTION_END, TRANSACTION_START, WATCH_EVENT,
-                      WRITE, XsError, join, strings)
+from xsclient import (ERROR, READ, TRANSACTION_END, TRANSACTION_START, WATCH_EVENT, WRITE, join,
+                      strings)
 
 GET_DOMAIN_STATE, RESET_DOMAIN = 0x107, 0x108
 CTL = BUILD / "xsproxyctl"
@@ -504,32 +504,33 @@ def test_content(flavour, tmp_path):
 
 @pytest.mark.parametrize("flavour", FLAVOURS)
 def test_changes_while_exporting(flavour):
-    """What changes after it was read is read again; what never rests is warned about."""
+    """What changes behind the reader's back is read again; what never rests is warned about."""
     with running(flavour) as host:
         host.add_guest(7)
-        host.dom0.write("/vm/7/counter", "0")
+        host.dom0.write("/vm/7/early", "old")
         writer = host.client()
-        left = [1]
-
-        def fault(_, msg):
-            if msg.type == READ and msg.payload == join("/vm/7/counter") and left[0]:
-                left[0] -= 1
-                # The daemon answers after this; its event follows sooner or later.
-                changes.append(msg)
-
         changes = []
 
-        def changing(n, msg):
-            fault(n, msg)
-            # Behind the reply to what was read, so before any later reply.
-            if changes and msg.type == xsclient.GET_PERMS and msg.payload == join("/vm/7/counter"):
-                changes.clear()
-                host.dom0.directory("/")
-                writer.write("/vm/7/counter", left[0] + 100)
+        def change(_, msg):
+            # Each time that its permissions are asked for, its value has been sent already.
+            if msg.type == xsclient.GET_PERMS and msg.payload == join("/vm/7/early"):
+                changes.append(len(changes))
+                if len(changes) <= times:
+                    writer.write("/vm/7/early", len(changes))
+                    writer.write(f"/vm/7/new{len(changes)}", "x")
 
-        with Tap(host, changing) as tap:
-            octets = ctl(host, "export", 7, "--root", "/vm/7", socket_path=tap.path)
-        assert shown(octets)[0]["/vm/7/counter"][0] == "100"
+        for times, read_again in ((1, 2), (2, 3), (1000, 4)):
+            changes.clear()
+            with Tap(host, change) as tap:
+                done = subprocess.run([CTL, "export", "7", "--root", "/vm/7", "--resume"],
+                                      env=env(host, tap.path), capture_output=True, check=True)
+            nodes = shown(done.stdout)[0]
+            assert len(changes) == read_again
+            assert (b"/vm/7/" in done.stderr and b"nodes keep changing" in done.stderr) == (
+                times == 1000)
+            if times < 1000:
+                assert nodes["/vm/7/early"][0] == str(times)
+                assert f"/vm/7/new{times}" in nodes
 
 
 # --- export that fails
@@ -771,10 +772,10 @@ def test_hostile_streams(flavour):
                                 status=1)
                 assert reason in said_text, said_text
                 assert said_text.count("\n") == 1
-        many = bytearray(struct.pack("<IIII", 7, 8, 3, 1) * 10_000_000)
-        for shift in range(4):
-            many[12 + shift::16] = bytes((i >> 8 * shift) & 0xff for i in range(1, 10_000_001))
-        assert "longer than 67108864 octets" in ctl(host, "import", 7, input=stream(many), status=1)
+        many = array.array("I", [7, 8, 3, 0]) * 10_000_000  # different transactions
+        many[3::4] = array.array("I", range(1, 10_000_001))
+        assert "longer than 67108864 octets" in ctl(host, "import", 7, input=stream(many.tobytes()),
+                                                    status=1)
         assert session(host) == before
 
 
@@ -794,21 +795,38 @@ def test_roots_and_maps(flavour):
 
 # --- import that fails
 
+def needs_reset(host):
+    if ask(host.dom0, RESET_DOMAIN, 7) == "ENOSYS":
+        pytest.skip("this xsproxyd has no RESET_DOMAIN")
+
+
+def reset(host):
+    """As before the import of FRESH."""
+    assert ask(host.dom0, RESET_DOMAIN, 7) == b"OK\0"
+    host.dom0.rm(f"{HOME}/imported")
+    host.dom0.rm(f"{HOME}/data")
+    host.dom0.write(f"{HOME}/data", "")
+    host.dom0.set_perms(f"{HOME}/data", "n7")
+
+
+def sees_nothing_but_the_import(host, guest):
+    ctl(host, "import", 7, "--resume", input=stream(*FRESH))
+    assert_imported(host)
+    assert guest.read("data/a/b") == b"deep"
+    assert [tuple(event) for event in guest.events] == [("data", "relative"),
+                                                        (f"{HOME}/imported", "absolute")]
+
+
 @pytest.mark.parametrize("how", ["cut", "lose", "EIO"])
 @pytest.mark.parametrize("flavour", FLAVOURS)
 def test_import_fails_at_each_step(flavour, how):
     """Everything is as it was, and the import can be tried again."""
-    with held(flavour) as (host, _):
-        if ask(host.dom0, RESET_DOMAIN, 7) == "ENOSYS":
-            pytest.skip("xsproxyd has no RESET_DOMAIN yet")
+    with held(flavour) as (host, guest):
+        needs_reset(host)
         before = session(host)
         octets = stream(*FRESH)
         steps = count_requests(host, "import", 7, input=octets)
-        assert ask(host.dom0, RESET_DOMAIN, 7) == b"OK\0"
-        host.dom0.rm(f"{HOME}/imported")
-        host.dom0.rm(f"{HOME}/data")
-        host.dom0.write(f"{HOME}/data", "")
-        host.dom0.set_perms(f"{HOME}/data", "n7")
+        reset(host)
         assert session(host) == before
         with Tap(host) as tap:
             for step in range(1, steps + 1):
@@ -817,22 +835,83 @@ def test_import_fails_at_each_step(flavour, how):
                 said_text = ctl(host, "import", 7, input=octets, status=1, socket_path=tap.path)
                 assert said_text.count("\n") == 1, said_text
                 assert session(host) == before, (step, said_text)
-        ctl(host, "import", 7, input=octets)
-        assert_imported(host)
+        sees_nothing_but_the_import(host, guest)
+
+
+def signal_at(host, tap, step, sig, *args, octets=None):
+    """Run xsproxyctl, with a signal when it has sent request number @step: its exit status."""
+    process = start_ctl(host, *args, "--socket", tap.path, stdin=subprocess.PIPE)
+    tap.requests.clear()
+    tap.fault = lambda n, msg: process.send_signal(sig) if n == step else None
+    _, errors = process.communicate(octets, timeout=xensim.TIMEOUT)
+    if process.returncode:
+        assert errors.count(b"\n") == 1 and b"interrupted by a signal" in errors, errors
+    return process.returncode
 
 
 @pytest.mark.parametrize("flavour", FLAVOURS)
-def test_nodes_are_taken_back(flavour):
-    """One watch too many for the daemon: neither the watches nor the nodes stay."""
-    with held(flavour) as (host, _):
+def test_signal_at_each_step_of_import(flavour):
+    """All or nothing; what is under way when it is too late to stop is taken back."""
+    with held(flavour) as (host, guest):
+        needs_reset(host)
         before = session(host)
-        many = [watch(f"w{i}", "t") for i in range(WATCH_LIMIT[flavour] + 1)]
-        said_text = ctl(host, "import", 7, input=stream(*FRESH[:5], *many), status=1)
-        assert f"cannot add watches 1 to {len(many)} " in said_text
-        assert said_text.count("\n") == 1, said_text
-        assert session(host) == before
+        octets = stream(*FRESH)
+        steps = count_requests(host, "import", 7, input=octets)
+        reset(host)
+        with Tap(host) as tap:
+            for step in range(1, steps + 1):
+                sig = SIGNALS[step % len(SIGNALS)]
+                if signal_at(host, tap, step, sig, "import", 7, octets=octets) == 0:
+                    assert step == steps
+                    assert_imported(host)
+                    reset(host)
+                assert session(host) == before, step
+        sees_nothing_but_the_import(host, guest)
+
+
+@pytest.mark.parametrize("flavour", FLAVOURS)
+def test_signal_at_each_step_of_export(flavour, tmp_path):
+    with running(flavour) as host:
+        guest = host.add_guest(7)
+        guest.watch("data", "token")
+        steps = count_requests(host, "export", 7)
+        unquiesce(host.dom0, 7)
+        with Tap(host) as tap:
+            for step in range(1, steps + 1):
+                sig = SIGNALS[step % len(SIGNALS)]
+                assert signal_at(host, tap, step, sig, "export", 7, "-o", tmp_path / "stream") == 1
+                assert_runs_on(host, guest)
+                assert os.listdir(tmp_path) == []
+
+
+def refused_by_quota(host, records, said_text):
+    before = session(host)
+    assert said_text in ctl(host, "import", 7, input=stream(*FRESH[:5], *records), status=1)
+    assert session(host) == before
+
+
+@pytest.mark.parametrize("size", [1, 60])
+@pytest.mark.parametrize("flavour", FLAVOURS)
+def test_watch_too_many(flavour, size):
+    """In the first request that adds watches, or in the last of several."""
+    with held(flavour) as (host, _):
+        if size > 1:
+            needs_reset(host)
+        most = WATCH_LIMIT[flavour]
+        many = [watch(f"w{i}", "t" * size) for i in range(most + 1)]
+        refused_by_quota(host, many, f" to {len(many)} of the stream to domain 7: ")
         ctl(host, "import", 7, input=stream(*FRESH[:5], *many[1:]))
-        assert len(tracked_watches(host.dom0, 7)) == WATCH_LIMIT[flavour]
+        assert len(tracked_watches(host.dom0, 7)) == most
+
+
+@pytest.mark.parametrize("flavour", FLAVOURS)
+def test_transaction_too_many(flavour):
+    with held(flavour) as (host, _):
+        needs_reset(host)
+        many = [transaction(100 + i) for i in range(TX_LIMIT + 1)]
+        refused_by_quota(host, many, f"cannot open transaction {100 + TX_LIMIT} of domain 7: ")
+        ctl(host, "import", 7, input=stream(*FRESH[:5], *many[1:]))
+        assert len(tracked_transactions(host.dom0, 7)) == TX_LIMIT
 
 
 @pytest.mark.parametrize("times", [0, 3, 1000])
@@ -863,23 +942,6 @@ def test_conflicts(flavour, times):
         else:
             assert_imported(host)
             assert len(commits) == (times + 1 if flavour == "C" else 1)
-
-
-@pytest.mark.parametrize("sig", SIGNALS)
-@pytest.mark.parametrize("flavour", FLAVOURS)
-def test_signal_while_importing(flavour, sig):
-    """At the commit, which by then cannot be stopped: it is taken back."""
-    with held(flavour) as (host, _):
-        before = session(host)
-        process = []
-        fault = lambda _, msg: process[0].send_signal(sig) if msg.type == TRANSACTION_END else None
-        with Tap(host, fault) as tap:
-            process.append(start_ctl(host, "import", 7, "--socket", tap.path,
-                                     stdin=subprocess.PIPE))
-            _, errors = process[0].communicate(stream(*FRESH), timeout=xensim.TIMEOUT)
-        assert process[0].returncode == 1
-        assert errors == b"xsproxyctl import: interrupted by a signal; nothing is imported\n"
-        assert session(host) == before
 
 
 # --- the other commands
