@@ -153,8 +153,13 @@ demo: deps
 	@$(MAKE) --no-print-directory -s all
 	@XSPROXY_BUILD=$(abspath $(BUILD)) tests/demo/demo
 
+# Only for comparison: what a commit's record costs
+$(BUILD)/xsproxyd-norecord: $(call objs,$(DAEMON_SRC) tests/bench/no_record.c)
+	$(call say,LD,$@)
+	$(Q)$(CC) $(SAN_LINK) -Wl,--wrap=commit_end -o $@ $^ $(call pkg_libs,$(PKGS_DAEMON)) -linih $(LDFLAGS)
+
 bench: deps
-	@$(MAKE) --no-print-directory -s all
+	@$(MAKE) --no-print-directory -s all $(BUILD)/xsproxyd-norecord
 	@XSPROXY_BUILD=$(abspath $(BUILD)) /usr/bin/python3 tests/bench/bench.py
 
 # --- what goes onto a host

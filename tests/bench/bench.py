@@ -19,6 +19,8 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "e2e"))
 
 from harness import BUILD, DAEMONS, Host  # noqa: E402
 
+import special  # noqa: E402
+
 TICK = os.sysconf("SC_CLK_TCK")
 
 # name, operation, guests, depth
@@ -156,6 +158,8 @@ def main():
                         show(name, state, row)
                         results.append({"daemon": flavour, "state": state, "row": name,
                                         "direct": row[False], "proxied": row[True]})
+    if not args.rows or "special" in args.rows:
+        results += special.run(args.daemon or DAEMONS, args.rounds, args.seconds)
     out = BUILD / "bench.json"
     out.write_text(json.dumps({"processors": os.cpu_count(), "rows": results}, indent=1))
     print(f"\nwritten to {out}")

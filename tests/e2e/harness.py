@@ -84,14 +84,14 @@ class Host:
             self.flavour, *self.daemon_args, preloads=preloads, env=env, socket=None)
         return self.daemon
 
-    def start_proxy(self, *args, wait=True):
+    def start_proxy(self, *args, wait=True, program="xsproxyd"):
         """Start xsproxyd; with @wait, until it says READY as it would to systemd."""
         path = self.sim.dir / "notify"
         path.unlink(missing_ok=True)
         with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as notify:
             notify.bind(str(path))
             self.proxy = self.sim.start(
-                "xsproxyd", [BUILD / "xsproxyd", "--config", self._config(), *args],
+                "xsproxyd", [BUILD / program, "--config", self._config(), *args],
                 ready=False, env={"NOTIFY_SOCKET": path})
             if wait:
                 self._wait_ready(notify)
