@@ -14,6 +14,7 @@
 #include "proxy/session.h"
 #include "proxy/toolstack.h"
 #include "proxy/upstream.h"
+#include "proxy/util.h"
 
 struct domain {
 	UT_hash_handle hh;	/* by domid */
@@ -128,11 +129,6 @@ static void kick_back(void *owner)
 }
 
 /* --- sessions */
-
-static ledger_word *page_word(uint32_t *word)
-{
-	return (ledger_word *)word;
-}
 
 static struct endpoint front_of(struct domain *domain)
 {

@@ -12,27 +12,15 @@
 #include <string.h>
 
 #include "proxy/control_text.h"
+#include "proxy/daemon.h"
 #include "proxy/loop.h"
 #include "proxy/pending.h"
 #include "proxy/session.h"
 #include "proxy/toolstack.h"
-#include "proxy/daemon.h"
+#include "proxy/util.h"
 
 /* A reply may be replaced by a short one of ours; room for that is always reserved. */
 #define SHORT_MAX 64u
-
-/* struct ledger_pending.ref of a TRANSACTION_END whose id the connection does not have */
-#define NO_TRANSACTION UINT32_MAX
-
-static uint32_t min_u32(uint32_t a, uint32_t b)
-{
-	return a < b ? a : b;
-}
-
-static uint32_t max_u32(uint32_t a, uint32_t b)
-{
-	return a > b ? a : b;
-}
 
 /* Whether messages may go straight into the front's queue. */
 static bool front_takes(const struct session *s)
@@ -192,7 +180,7 @@ static void track_end(struct session *s, struct commit *commit,
 		if (err == EINVAL || err == EDQUOT)
 			return;
 	}
-	if (pending->ref != NO_TRANSACTION && transaction_live(&s->transactions, (int)pending->ref))
+	if (pending->ref != PENDING_NO_TRANSACTION && transaction_live(&s->transactions, (int)pending->ref))
 		transaction_end(&s->transactions, commit, (int)pending->ref);
 	if (msg->hdr.type != XS_ERROR && (pending->flags & PENDING_CONFLICT))
 		message_set_error(msg, EAGAIN);
@@ -237,11 +225,6 @@ static void track_reply(struct session *s, struct commit *commit,
 }
 
 /* --- the guest's reconnection */
-
-static ledger_word *page_word(uint32_t *word)
-{
-	return (ledger_word *)word;
-}
 
 /* Upstream has forgotten the old connection: give the guest's ring back empty. */
 static void reconnect_end(struct session *s, struct commit *commit)

@@ -20,6 +20,9 @@ enum pending_kind {
 	PENDING_DISCARD,     /* the requester has reset its connection; drop the reply */
 };
 
+/* struct ledger_pending.ref of a TRANSACTION_END whose id the connection does not have */
+#define PENDING_NO_TRANSACTION UINT32_MAX
+
 /* struct ledger_pending.flags */
 #define PENDING_CONFLICT 1u /* an END T that went upstream as F: its OK becomes EAGAIN */
 

@@ -5,10 +5,11 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "proxy/daemon.h"
 #include "proxy/loop.h"
 #include "proxy/pending.h"
 #include "proxy/toolstack.h"
-#include "proxy/daemon.h"
+#include "proxy/util.h"
 
 /* Messages that one turn may move in each direction before the next session has its turn. */
 #define TURN_BUDGET 16
@@ -16,11 +17,6 @@
 /* Our own offer, whatever upstream's is (protocol.md); depth only if upstream knows it. */
 #define FEATURES_OURS (XENSTORE_SERVER_FEATURE_RECONNECTION | XENSTORE_SERVER_FEATURE_ERROR)
 #define FEATURE_DEPTH 4u
-
-static ledger_word *page_word(uint32_t *word)
-{
-	return (ledger_word *)word;
-}
 
 /* See session_greet(). */
 static void recover_greet(struct session *s)

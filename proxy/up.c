@@ -11,19 +11,12 @@
 #include <string.h>
 
 #include "proxy/control_text.h"
+#include "proxy/daemon.h"
+#include "proxy/loop.h"
 #include "proxy/pending.h"
 #include "proxy/session.h"
 #include "proxy/toolstack.h"
-#include "proxy/loop.h"
-#include "proxy/daemon.h"
-
-/* struct ledger_pending.ref of a TRANSACTION_END whose id the connection does not have */
-#define NO_TRANSACTION UINT32_MAX
-
-static uint32_t min_u32(uint32_t a, uint32_t b)
-{
-	return a < b ? a : b;
-}
+#include "proxy/util.h"
 
 /* Put back what taking the request in pieces has cost. */
 static void release_page(struct session *s)
@@ -67,7 +60,7 @@ static void track_end(struct session *s, struct message *msg, struct ledger_pend
 {
 	int slot = transaction_find(&s->transactions, msg->hdr.tx_id);
 
-	pending->ref = NO_TRANSACTION;
+	pending->ref = PENDING_NO_TRANSACTION;
 	if (slot < 0)
 		return;
 	pending->ref = (uint32_t)slot;
