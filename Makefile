@@ -158,6 +158,8 @@ $(BUILD)/xsproxyd-norecord: $(call objs,$(DAEMON_SRC) tests/bench/no_record.c)
 	$(call say,LD,$@)
 	$(Q)$(CC) $(SAN_LINK) -Wl,--wrap=commit_end -o $@ $^ $(call pkg_libs,$(PKGS_DAEMON)) -linih $(LDFLAGS)
 
+include tests/fuzz/fuzz.mk
+
 bench: deps
 	@$(MAKE) --no-print-directory -s all $(BUILD)/xsproxyd-norecord
 	@XSPROXY_BUILD=$(abspath $(BUILD)) /usr/bin/python3 tests/bench/bench.py

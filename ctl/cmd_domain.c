@@ -46,8 +46,8 @@ static int request(const struct options *options, const struct report *report,
 
 int command_quiesce(const struct options *options, const struct report *report)
 {
-	return options->lease ? command_quiesce_lease(options, report) :
-				request(options, report, remote_quiesce);
+	return options->lease ? command_quiesce_lease(options, report)
+			      : request(options, report, remote_quiesce);
 }
 
 int command_unquiesce(const struct options *options, const struct report *report)
@@ -57,8 +57,8 @@ int command_unquiesce(const struct options *options, const struct report *report
 
 int command_hold(const struct options *options, const struct report *report)
 {
-	return options->hold_new ? command_hold_new(options, report) :
-				   request(options, report, remote_hold);
+	return options->hold_new ? command_hold_new(options, report)
+				 : request(options, report, remote_hold);
 }
 
 /* --- lists */
@@ -136,17 +136,26 @@ static int print_watches(const struct remote_watches *watches)
 	return 0;
 }
 
+static json_t *watch_json(struct buffer *scratch, const struct remote_watch *watch)
+{
+	json_t *item = json_pack("{s:o,s:o}", "path",
+				 escape_json(scratch, watch->path, strlen(watch->path)), "token",
+				 escape_json(scratch, watch->token, strlen(watch->token)));
+
+	if (item && watch->depth && json_object_set_new(item, "depth", json_string(watch->depth))) {
+		json_decref(item);
+		item = NULL;
+	}
+	return item;
+}
+
 static json_t *watches_json(uint16_t domid, const struct remote_watches *watches)
 {
 	struct buffer scratch = { 0 };
 	json_t *list = json_array();
 
 	for (size_t i = 0; list && i < watches->nr; i++) {
-		const struct remote_watch *watch = &watches->list[i];
-		json_t *item =
-			json_pack("{s:o,s:o}", "path",
-				  escape_json(&scratch, watch->path, strlen(watch->path)), "token",
-				  escape_json(&scratch, watch->token, strlen(watch->token)));
+		json_t *item = watch_json(&scratch, &watches->list[i]);
 
 		if (json_array_append_new(list, item)) {
 			json_decref(list);

@@ -3,11 +3,11 @@
  * cmd_stream - the commands about migration streams: export, import, show. Thin: what they do is in
  * migration/.
  */
-#include "migration/stream.h"
 #include "ctl/command.h"
 #include "migration/export.h"
 #include "migration/import.h"
 #include "migration/show.h"
+#include "migration/stream.h"
 
 #include <errno.h>
 #include <fcntl.h>

@@ -41,9 +41,8 @@ static const struct command commands[] = {
 	  "print a stream",
 	  "Checks a migration stream and prints its records, a line each. FILE - is standard "
 	  "input.\n" },
-	{ "quiesce", command_quiesce, ARGUMENT_GUEST,
-	  OPTION_LEASE | OPTION_SOCKET | OPTION_CONTROL, "[--lease] DOMID",
-	  "stop a domain's Xenstore ring",
+	{ "quiesce", command_quiesce, ARGUMENT_GUEST, OPTION_LEASE | OPTION_SOCKET | OPTION_CONTROL,
+	  "[--lease] DOMID", "stop a domain's Xenstore ring",
 	  "Waits until all that the domain has asked is answered, then takes nothing more from "
 	  "its\n"
 	  "ring. Ask before its vCPUs are paused: a guest that does not run cannot finish a "
@@ -51,8 +50,7 @@ static const struct command commands[] = {
 	{ "unquiesce", command_unquiesce, ARGUMENT_GUEST, OPTION_SOCKET, "DOMID",
 	  "let a domain's Xenstore ring go on", "Ends quiesce and hold.\n" },
 	{ "hold", command_hold, ARGUMENT_GUEST, OPTION_NEW | OPTION_SOCKET | OPTION_CONTROL,
-	  "DOMID | --new on|off",
-	  "have a domain quiesced when it is introduced",
+	  "DOMID | --new on|off", "have a domain quiesced when it is introduced",
 	  "For a domain that is not introduced yet: so that import can give it its watches and\n"
 	  "transactions before its first request is read.\n" },
 	{ "status", command_status, ARGUMENT_NONE, OPTION_JSON | OPTION_CONTROL, "[--json]",
@@ -64,8 +62,8 @@ static const struct command commands[] = {
 	  "requests under way, octets that wait for it to read, how often it was refused "
 	  "something,\n"
 	  "and the last error.\n" },
-	{ "domain", command_domain, ARGUMENT_DOMID, OPTION_JSON | OPTION_CONTROL,
-	  "DOMID [--json]", "show one domain, with what it was refused",
+	{ "domain", command_domain, ARGUMENT_DOMID, OPTION_JSON | OPTION_CONTROL, "DOMID [--json]",
+	  "show one domain, with what it was refused",
 	  "As domains, and how often which request got which error.\n" },
 	{ "log-level", command_log_level, ARGUMENT_LEVEL, OPTION_CONTROL, "[LEVEL]",
 	  "print or change what xsproxyd logs",

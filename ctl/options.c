@@ -12,7 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define CONTROL_SOCKET "/run/xsproxy/control"
+#define CONTROL_SOCKET	 "/run/xsproxy/control"
 
 #define MAX_STREAM_LIMIT ((uint64_t)32 << 30) /* what a reader can count (stream.h) */
 

@@ -17,10 +17,9 @@
 #include <string.h>
 
 #define HOME_MAX     32	   /* octets of a domain's home, NUL included */
-#define TAKE_BACK_MS 10000 /* how long xsproxyd may take to answer UNQUIESCE */
+#define TAKE_BACK_MS 10000 /* how long xsproxyd may take to answer, or to be there again */
 
-struct export
-{
+struct exporter {
 	const struct export_options *options;
 	const struct report *report;
 	struct interrupt interrupt;
@@ -37,7 +36,7 @@ struct export
 
 /* --- the domain */
 
-static int export_connect(struct export *ex)
+static int export_connect(struct exporter *ex)
 {
 	int r = wire_open(&ex->wire, ex->options->socket);
 
@@ -48,7 +47,7 @@ static int export_connect(struct export *ex)
 	return 0;
 }
 
-static int export_open(struct export *ex)
+static int export_open(struct exporter *ex)
 {
 	int r = output_open(&ex->output, ex->options->file, &ex->interrupt);
 
@@ -59,7 +58,7 @@ static int export_open(struct export *ex)
 	return 0;
 }
 
-static int export_quiesce(struct export *ex)
+static int export_quiesce(struct exporter *ex)
 {
 	uint16_t domid = ex->options->domid;
 	enum remote_state state;
@@ -70,11 +69,14 @@ static int export_quiesce(struct export *ex)
 			    "domain %u has broken the Xenstore protocol and is ignored; "
 			    "there is nothing to export",
 			    domid);
-	if (!r && state == REMOTE_RUNNING) {
-		/* Also when it fails: xsproxyd may have done it before the connection broke. */
-		ex->ours = true;
+	if (!r) {
+		/*
+		 * Also when it stands still already, as that may be for the time of a lease only.
+		 * Also if it fails it may be ours: xsproxyd may have done it before the connection
+		 * broke. EBUSY says for sure that it was not done.
+		 */
+		ex->ours = state == REMOTE_RUNNING;
 		r = remote_quiesce(ex->wire, domid);
-		/* This one says for sure that it was not done. */
 		if (r == -EBUSY)
 			ex->ours = false;
 	}
@@ -82,7 +84,7 @@ static int export_quiesce(struct export *ex)
 }
 
 /* Somebody may have let it go on meanwhile; then what was read is not all of it. */
-static int export_confirm(struct export *ex)
+static int export_confirm(struct exporter *ex)
 {
 	enum remote_state state;
 	int r = remote_get_state(ex->wire, ex->options->domid, &state);
@@ -99,26 +101,24 @@ static int export_confirm(struct export *ex)
  * Whatever has happened, the guest must go on. No signal ends this. The connection is a new one,
  * for with the old one goes a QUIESCE that still waits there.
  */
-static void export_take_back(struct export *ex)
+static void export_take_back(struct exporter *ex)
 {
 	uint16_t domid = ex->options->domid;
-	int r;
+	int r = remote_reconnect(&ex->wire, ex->options->socket, TAKE_BACK_MS);
 
-	wire_free(ex->wire);
-	ex->wire = NULL;
-	r = wire_open(&ex->wire, ex->options->socket);
 	if (!r) {
-		wire_set_patience(ex->wire, NULL, TAKE_BACK_MS);
 		r = remote_unquiesce(ex->wire, domid);
+		if (r == -ENOENT)
+			return; /* the domain is gone */
 	}
-	if (r && r != -ENOENT) /* that one is gone */
+	if (r)
 		fail(ex, r, "cannot unquiesce domain %u: %s; run xsproxyctl unquiesce %u", domid,
-		     remote_reason(r), domid);
+		     report_reason(r), domid);
 }
 
 /* --- what is exported */
 
-static int export_read_session(struct export *ex)
+static int export_read_session(struct exporter *ex)
 {
 	uint16_t domid = ex->options->domid;
 	int r = remote_get_watches(ex->wire, domid, &ex->watches);
@@ -133,7 +133,7 @@ static int export_read_session(struct export *ex)
 	return 0;
 }
 
-static int export_read_nodes(struct export *ex)
+static int export_read_nodes(struct exporter *ex)
 {
 	char home[HOME_MAX];
 	int r = walk_new(&ex->walk, ex->wire, ex->report);
@@ -147,7 +147,7 @@ static int export_read_nodes(struct export *ex)
 	return r ? r : walk_read(ex->walk);
 }
 
-static int write_watch(struct export *ex, const struct remote_watch *watch)
+static int write_watch(struct exporter *ex, const struct remote_watch *watch)
 {
 	struct record rec = { .kind = RECORD_WATCH,
 			      .watch = { watch->path, strlen(watch->path), watch->token,
@@ -169,7 +169,7 @@ static int write_watch(struct export *ex, const struct remote_watch *watch)
 	return r ? fail(ex, r, "cannot write the stream: %s", report_reason(r)) : 0;
 }
 
-static int write_transaction(struct export *ex, uint32_t id)
+static int write_transaction(struct exporter *ex, uint32_t id)
 {
 	struct record rec = { .kind = RECORD_TRANSACTION, .transaction = { id } };
 	int r = stream_writer_append(ex->writer, &rec, NULL);
@@ -177,7 +177,7 @@ static int write_transaction(struct export *ex, uint32_t id)
 	return r ? fail(ex, r, "cannot write the stream: %s", report_reason(r)) : 0;
 }
 
-static int export_write(struct export *ex)
+static int export_write(struct exporter *ex)
 {
 	int r = stream_writer_new(&ex->writer, output_file(ex->output));
 
@@ -198,7 +198,7 @@ static int export_write(struct export *ex)
 
 /* --- all of it */
 
-static int export_resume(struct export *ex)
+static int export_resume(struct exporter *ex)
 {
 	int r = remote_unquiesce(ex->wire, ex->options->domid);
 
@@ -207,7 +207,7 @@ static int export_resume(struct export *ex)
 		 : 0;
 }
 
-static int export_run(struct export *ex)
+static int export_run(struct exporter *ex)
 {
 	int r = interrupt_catch(&ex->interrupt);
 
@@ -233,7 +233,7 @@ static int export_run(struct export *ex)
 
 int export_domain(const struct export_options *options, const struct report *report)
 {
-	struct export ex = { .options = options, .report = report };
+	struct exporter ex = { .options = options, .report = report };
 	int r = export_run(&ex);
 
 	walk_free(ex.walk);

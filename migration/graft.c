@@ -32,13 +32,7 @@ struct graft {
 
 	/* This try */
 	struct edits edits;
-	struct nodes *nodes;
 	char why[WHY_MAX]; /* it failed, if a node is to blame */
-};
-
-enum tag {
-	TAG_RECORD, /* a node of the stream */
-	TAG_PARENT, /* of one, and not in the stream itself */
 };
 
 /* --- transactions */
@@ -84,20 +78,18 @@ static int end_edits(struct graft *graft, int r)
 }
 
 /*
- * Do @steps in a transaction until it can be committed. @done: gets whether it is committed, or may
- * be, as nobody has answered.
+ * Do @once, which leaves a transaction open, until that can be committed. @done: gets whether it is
+ * committed, or may be, as nobody has answered.
  */
-static int transact(struct graft *graft, struct wire *wire, int (*steps)(struct graft *graft),
-		    bool *done)
+static int transact(struct graft *graft, struct wire *wire,
+		    int (*once)(struct graft *graft, struct wire *wire), bool *done)
 {
 	int r = -EAGAIN;
 
 	*done = false;
 	graft->why[0] = '\0';
 	for (int i = 0; r == -EAGAIN && i < GRAFT_TRIES; i++) {
-		r = edits_begin(&graft->edits, wire);
-		if (!r)
-			r = steps(graft);
+		r = once(graft, wire);
 		if (r)
 			break;
 		r = edits_commit(&graft->edits);
@@ -147,54 +139,72 @@ static int on_old(void *arg, struct node *node)
 	struct graft *graft = arg;
 	int r = node->err;
 
-	if (r == -ENOENT && node->tag == TAG_RECORD)
+	if (r == -ENOENT)
 		return 0;
-	if (!r && node->tag == TAG_RECORD)
+	if (!r)
 		r = stream_writer_append(graft->old, &rec, NULL);
 	return r ? fail_read(graft, r, node) : 0;
 }
 
-/* Ask for a node, and for its parent, unless that is in the stream as well. */
-static int ask_for(struct graft *graft, const struct record_node *in,
-		   const struct record_node *here)
+static int on_parent(void *arg, struct node *node)
+{
+	return node->err ? fail_read(arg, node->err, node) : 0;
+}
+
+/* Ask for a node's parent, unless that is in the stream as well. */
+static int want_parent(struct graft *graft, struct nodes *nodes, const struct record_node *in,
+		       const struct record_node *here)
 {
 	size_t above = pathset_parent(in->path, in->path_len);
-	int r = nodes_want(graft->nodes, here->path, here->path_len, TAG_RECORD);
+	int r;
 
-	if (r || above == in->path_len)
-		return r;
+	if (above == in->path_len)
+		return 0;
 	r = intake_has_node(graft->intake, in->path, above);
 	if (r)
 		return r < 0 ? r : 0;
-	return nodes_want(graft->nodes, here->path, pathset_parent(here->path, here->path_len),
-			  TAG_PARENT);
+	return nodes_want(nodes, here->path, pathset_parent(here->path, here->path_len), 0);
 }
 
-static int ask_for_all(struct graft *graft)
+/* Have @nodes read each node of the stream, or each one's parent. */
+static int read_pass(struct graft *graft, struct nodes *nodes, bool parents)
 {
 	struct record in, here;
 	int r = intake_rewind(graft->intake);
 
 	while (!r && (r = intake_next(graft->intake, RECORD_NODE, &in, &here)) > 0) {
-		r = ask_for(graft, &in.node, &here.node);
+		if (parents)
+			r = want_parent(graft, nodes, &in.node, &here.node);
+		else
+			r = nodes_want(nodes, here.node.path, here.node.path_len, 0);
 		if (!r)
-			r = nodes_run(graft->nodes, BACKLOG);
+			r = nodes_run(nodes, BACKLOG);
 	}
-	return r ? r : nodes_run(graft->nodes, 0);
+	return r ? r : nodes_run(nodes, 0);
 }
 
-static int note_old(struct graft *graft)
+static int note_old(struct graft *graft, struct wire *wire)
 {
+	struct nodes *nodes = NULL;
 	int r = old_new(graft);
 
 	if (!r)
-		r = nodes_new(&graft->nodes, graft->edits.wire, graft->edits.tx_id, false, on_old,
-			      graft);
+		r = nodes_new(&nodes, wire, 0, false, on_old, graft);
 	if (!r)
-		r = ask_for_all(graft);
-	nodes_free(graft->nodes);
-	graft->nodes = NULL;
+		r = read_pass(graft, nodes, false);
+	nodes_free(nodes);
 	return r ? r : stream_writer_finish(graft->old);
+}
+
+static int check_parents(struct graft *graft)
+{
+	struct nodes *nodes = NULL;
+	int r = nodes_new(&nodes, graft->edits.wire, graft->edits.tx_id, false, on_parent, graft);
+
+	if (!r)
+		r = read_pass(graft, nodes, true);
+	nodes_free(nodes);
+	return r;
 }
 
 /* --- there and back */
@@ -241,17 +251,23 @@ static int write_old(struct graft *graft)
 	return r;
 }
 
-static int apply_steps(struct graft *graft)
+static int apply_once(struct graft *graft, struct wire *wire)
 {
-	int r = note_old(graft);
+	int r = note_old(graft, wire);
 
+	if (!r)
+		r = edits_begin(&graft->edits, wire);
+	if (!r)
+		r = check_parents(graft);
 	return r ? r : write_new(graft);
 }
 
-static int revert_steps(struct graft *graft)
+static int revert_once(struct graft *graft, struct wire *wire)
 {
-	int r = remove_new(graft);
+	int r = edits_begin(&graft->edits, wire);
 
+	if (!r)
+		r = remove_new(graft);
 	return r ? r : write_old(graft);
 }
 
@@ -276,7 +292,7 @@ bool graft_is_applied(const struct graft *graft)
 
 int graft_apply(struct graft *graft, struct wire *wire)
 {
-	int r = transact(graft, wire, apply_steps, &graft->applied);
+	int r = transact(graft, wire, apply_once, &graft->applied);
 
 	return report_result(graft, r, "write");
 }
@@ -287,7 +303,7 @@ int graft_revert(struct graft *graft, struct wire *wire)
 	int r = old_open(graft);
 
 	if (!r)
-		r = transact(graft, wire, revert_steps, &reverted);
+		r = transact(graft, wire, revert_once, &reverted);
 	if (!r)
 		graft->applied = false;
 	return report_result(graft, r, "take back");

@@ -2,14 +2,16 @@
 /*
  * graft - writes the nodes of a stream to the store, all or none, and takes them back.
  *
- * One transaction for all of them: first it reads what is there (also to know whether each node's
- * parent is in the store or in the stream, so that the daemon makes no node up), then it writes
+ * First it reads what is there, outside of any transaction, for in one the C daemon notes what one
+ * reads in a list that it searches for every request. Then one transaction: it checks that each
+ * node's parent is in the store or in the stream, so that the daemon makes no node up, and writes
  * values and permissions. Nodes come in any order: the daemon makes missing parents, and each
- * parent gets its own value and permissions when its turn comes. When the commit conflicts, it
- * starts again from the spooled stream, at most GRAFT_TRIES times. What was there before is kept in
- * an unnamed file, so that another transaction can take everything back later: nodes that are new
- * are removed, the others get their old values and permissions. What somebody else wrote to the
- * same nodes between the two is lost then.
+ * parent gets its own value and permissions when its turn comes. When the commit conflicts, all of
+ * it starts again from the spooled stream, at most GRAFT_TRIES times.
+ *
+ * What was there is kept in an unnamed file, so that another transaction can take everything back
+ * later: nodes that are new are removed, the others get their old values and permissions. What
+ * somebody else has written to the same nodes since is lost then.
  *
  * Called by import. Must never write a node that does not come out of migration/intake.
  */

@@ -15,9 +15,10 @@
 #include <string.h>
 #include <xen/io/xs_wire.h>
 
-#define PATIENCE_MS 60000 /* how long nothing may be heard of xsproxyd */
+#define PATIENCE_MS  60000 /* how long nothing may be heard of xsproxyd */
+#define TAKE_BACK_MS 10000 /* likewise, and how long it may take to be there again */
 
-struct import {
+struct importer {
 	const struct import_options *options;
 	const struct report *report;
 	struct interrupt interrupt;
@@ -39,7 +40,7 @@ struct batch {
 
 /* --- before anything is changed */
 
-static int import_connect(struct import *im)
+static int import_connect(struct importer *im)
 {
 	int r = wire_open(&im->wire, im->options->socket);
 
@@ -51,7 +52,7 @@ static int import_connect(struct import *im)
 }
 
 /* The domain must stand still. */
-static int check_state(struct import *im)
+static int check_state(struct importer *im)
 {
 	enum remote_state state;
 	int r = remote_get_state(im->wire, im->domid, &state);
@@ -72,7 +73,7 @@ static int check_state(struct import *im)
 }
 
 /* What it has of its own could not be told from what the stream adds, when that is taken back. */
-static int check_fresh(struct import *im)
+static int check_fresh(struct importer *im)
 {
 	struct remote_transactions transactions = { 0 };
 	struct remote_watches watches = { 0 };
@@ -97,7 +98,7 @@ static int check_fresh(struct import *im)
 
 /* --- nodes, watches, transactions */
 
-static int import_nodes(struct import *im)
+static int import_nodes(struct importer *im)
 {
 	int r = graft_new(&im->graft, im->intake, im->report);
 
@@ -109,7 +110,7 @@ static int import_nodes(struct import *im)
 	return r;
 }
 
-static int fail_reading(struct import *im, int err)
+static int fail_reading(struct importer *im, int err)
 {
 	return fail(im, err, "cannot read the stream again: %s", report_reason(err));
 }
@@ -118,7 +119,7 @@ static int fail_reading(struct import *im, int err)
  * Watches and transactions: a signal is looked for before each request, not while it is under way,
  * so that it is known what there is to take back.
  */
-static int check_interrupt(struct import *im)
+static int check_interrupt(struct importer *im)
 {
 	int r = interrupt_check(&im->interrupt);
 
@@ -126,13 +127,13 @@ static int check_interrupt(struct import *im)
 }
 
 /* A request for watches or a transaction has ended with @r. */
-static void note_result(struct import *im, int r)
+static void note_result(struct importer *im, int r)
 {
 	if (!r || !wire_answered(r))
 		im->session = true;
 }
 
-static int send_batch(struct import *im, struct batch *batch)
+static int send_batch(struct importer *im, struct batch *batch)
 {
 	int r;
 
@@ -152,7 +153,7 @@ static int send_batch(struct import *im, struct batch *batch)
 	return 0;
 }
 
-static int add_watch(struct import *im, struct batch *batch, const struct record_watch *watch)
+static int add_watch(struct importer *im, struct batch *batch, const struct record_watch *watch)
 {
 	size_t len = watch->path_len + 1 + watch->token_len + 1;
 	char *to;
@@ -175,7 +176,7 @@ static int add_watch(struct import *im, struct batch *batch, const struct record
 	return 0;
 }
 
-static int import_watches(struct import *im)
+static int import_watches(struct importer *im)
 {
 	struct batch batch = { 0 };
 	struct record rec;
@@ -189,7 +190,7 @@ static int import_watches(struct import *im)
 	return r ? fail_reading(im, r) : send_batch(im, &batch);
 }
 
-static int start_transaction(struct import *im, uint32_t id)
+static int start_transaction(struct importer *im, uint32_t id)
 {
 	int r = check_interrupt(im);
 
@@ -202,7 +203,7 @@ static int start_transaction(struct import *im, uint32_t id)
 		 : 0;
 }
 
-static int import_transactions(struct import *im)
+static int import_transactions(struct importer *im)
 {
 	struct record rec;
 	int r = intake_rewind(im->intake);
@@ -217,20 +218,7 @@ static int import_transactions(struct import *im)
 
 /* --- taking back */
 
-/* On a new connection: with the old one goes what is still under way there. */
-static int reconnect(struct import *im)
-{
-	int r;
-
-	wire_free(im->wire);
-	im->wire = NULL;
-	r = wire_open(&im->wire, im->options->socket);
-	if (!r)
-		wire_set_patience(im->wire, NULL, PATIENCE_MS);
-	return r;
-}
-
-static void take_back_session(struct import *im)
+static void take_back_session(struct importer *im)
 {
 	int r = remote_reset(im->wire, im->domid);
 
@@ -242,14 +230,14 @@ static void take_back_session(struct import *im)
 }
 
 /* Whatever has happened, nothing may be left. No signal ends this. */
-static void take_back(struct import *im)
+static void take_back(struct importer *im)
 {
 	bool applied = im->graft && graft_is_applied(im->graft);
 	int r;
 
 	if (!applied && !im->session)
 		return;
-	r = reconnect(im);
+	r = remote_reconnect(&im->wire, im->options->socket, TAKE_BACK_MS);
 	if (r) {
 		fail(im, r,
 		     "cannot take back what was imported into domain %u: %s; destroy the domain",
@@ -264,7 +252,7 @@ static void take_back(struct import *im)
 
 /* --- all of it */
 
-static int import_run(struct import *im)
+static int import_run(struct importer *im)
 {
 	int r = intake_open(&im->intake, &im->options->intake, im->report);
 
@@ -288,7 +276,7 @@ static int import_run(struct import *im)
 	return r;
 }
 
-static int import_resume(struct import *im)
+static int import_resume(struct importer *im)
 {
 	int r = im->options->resume ? remote_unquiesce(im->wire, im->domid) : 0;
 
@@ -299,7 +287,9 @@ static int import_resume(struct import *im)
 
 int import_domain(const struct import_options *options, const struct report *report)
 {
-	struct import im = { .options = options, .report = report, .domid = options->intake.domid };
+	struct importer im = { .options = options,
+			       .report = report,
+			       .domid = options->intake.domid };
 	int r = import_run(&im);
 
 	if (r)

@@ -11,10 +11,12 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <xen/io/xs_wire.h>
 
 #define NUMBER_MAX   sizeof("4294967295") /* NUL included */
 #define RESTARTS_MAX 16
+#define RETRY_MS     50
 
 struct number {
 	char text[NUMBER_MAX];
@@ -48,6 +50,42 @@ static int call_number(struct wire *wire, uint32_t type, uint16_t domid, uint32_
 static bool is_strings(const struct wire_reply *reply)
 {
 	return !reply->len || !reply->data[reply->len - 1];
+}
+
+/* Connect, and see that somebody answers: a request that every xsproxyd refuses. */
+static int connect_once(struct wire **wire, const char *path, int timeout_ms)
+{
+	int r = wire_open(wire, path);
+
+	if (r)
+		return r;
+	wire_set_patience(*wire, NULL, timeout_ms);
+	r = wire_call(*wire, WIRE_GET_DOMAIN_STATE, 0, NULL, 0, NULL);
+	if (wire_answered(r))
+		return 0;
+	wire_free(*wire);
+	*wire = NULL;
+	return r;
+}
+
+static int64_t now_ms(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
+}
+
+int remote_reconnect(struct wire **wire, const char *path, int timeout_ms)
+{
+	int64_t end = now_ms() + timeout_ms;
+	int r;
+
+	wire_free(*wire);
+	*wire = NULL;
+	while ((r = connect_once(wire, path, timeout_ms)) && now_ms() < end)
+		poll(NULL, 0, RETRY_MS);
+	return r;
 }
 
 int remote_get_state(struct wire *wire, uint16_t domid, enum remote_state *state)

@@ -42,6 +42,19 @@ struct remote_transactions {
 	size_t nr;
 };
 
+/*
+ * A new connection in place of @wire, for taking back what went wrong on the old one: with it goes
+ * what is still under way there. An xsproxyd that is being restarted is waited for; no signal ends
+ * the wait.
+ *
+ * @wire: freed, and set to the new connection, or NULL
+ * @path: of the socket
+ * @timeout_ms: how long to try, and the new connection's patience
+ *
+ * Returns 0; or what connecting failed with last.
+ */
+int remote_reconnect(struct wire **wire, const char *path, int timeout_ms);
+
 /* How a domain stands (GET_DOMAIN_STATE). -EPROTO for a word that nobody knows. */
 int remote_get_state(struct wire *wire, uint16_t domid, enum remote_state *state);
 

@@ -34,10 +34,8 @@ static void recover_greet(struct session *s)
 static int recover(struct session *s)
 {
 	struct ledger *ledger = s->ledger;
-	int err = ledger_recover(&s->place);
+	int err;
 
-	if (err)
-		return err;
 	err = transactions_recover(&s->transactions);
 	if (!err)
 		err = watches_recover(&s->watches);
@@ -88,10 +86,13 @@ int session_new(struct session **out, const struct session_params *params, bool 
 	TAILQ_INIT(&s->asked);
 	TAILQ_INIT(&s->targeted);
 
+	/* First of all: what the caches look at must be of one step. */
+	if (recovered)
+		err = ledger_recover(&s->place);
 	transactions_init(&s->transactions, s->ledger, s->pool);
 	watches_init(&s->watches, s->ledger, s->pool, s->domid);
 	fifo_init(&s->fifo, s->ledger, s->pool);
-	if (recovered)
+	if (recovered && !err)
 		err = recover(s);
 	if (err) {
 		/* Extents that were claimed stay so: whose they are is not certain any more. */
@@ -358,8 +359,7 @@ void session_upstream_reset(struct session *s)
 	commit_begin(&commit, &s->place);
 	commit_set(&commit, &s->ledger->epoch, word_get(&s->ledger->epoch) + 1);
 	commit_set(&commit, &s->ledger->watch_gen, word_get(&s->ledger->watch_gen) + 1);
-	commit_set(&commit, &s->ledger->log_first, 0);
-	commit_set(&commit, &s->ledger->log_tail, 0);
+	watchlog_reset(&s->watches.log, &commit);
 	commit_end(&commit);
 	watches_init(&s->watches, s->ledger, s->pool, s->domid);
 

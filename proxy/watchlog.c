@@ -48,6 +48,12 @@ void watchlog_init(struct watchlog *log, struct ledger *ledger, struct pool *poo
 	}
 }
 
+void watchlog_reset(struct watchlog *log, struct commit *commit)
+{
+	commit_set(commit, &log->ledger->log_first, 0);
+	commit_set(commit, &log->ledger->log_tail, POS(0u, sizeof(struct segment)));
+}
+
 /* Walk the chain of segments; @visit gives up by returning an error. */
 static int each_segment(struct watchlog *log, int (*visit)(struct pool *pool, uint32_t segment))
 {

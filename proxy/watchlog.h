@@ -39,6 +39,9 @@ int watchlog_recover(struct watchlog *log);
 /** watchlog_fini() - give the extents back. */
 void watchlog_fini(struct watchlog *log);
 
+/** watchlog_reset() - have @commit make the log empty; its extents have been given back. */
+void watchlog_reset(struct watchlog *log, struct commit *commit);
+
 /**
  * watchlog_append() - write a record beyond the tail, and have @commit move the tail over it.
  * @text: @len octets, MESSAGE_WATCH_MAX at most

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""What the test_relay_*.py files share: transcripts, and playing one scenario direct and proxied."""
+"""What the test_relay_*.py files share: transcripts, and one scenario played direct and proxied."""
 
 import itertools
 import os
@@ -108,9 +108,6 @@ class Tape:
             if xsclient.parse_event(msg).path == path:
                 return
 
-    def errors(self):
-        return [msg.payload for msg in self.messages if msg.type == ERROR]
-
 
 def same(flavour, scenario, **kwargs):
     """Play scenario(host) direct and proxied; what it returns must be the same. Returns it.
@@ -136,7 +133,8 @@ def same(flavour, scenario, **kwargs):
 def _compare(direct, proxied, key):
     for i, pair in enumerate(itertools.zip_longest(direct, proxied)):
         assert pair[0] == pair[1], (
-            f"{key or 'message'} {i}: direct {pair[0]}, proxied {pair[1]}; before: {direct[:i][-2:]}")
+            f"{key or 'message'} {i}: direct {pair[0]}, proxied {pair[1]}; "
+            f"before: {direct[:i][-2:]}")
 
 
 def packet(type_, payload=b"", req_id=1, tx=0, length=None):

@@ -18,7 +18,7 @@ import pytest
 import xensim
 import xsclient
 from harness import BUILD
-from ours import (HOLD, QUIESCE, TX_LIMIT, WATCH_LIMIT, ask, error_of, quiesce, running, said,
+from ours import (GET_DOMAIN_WATCHES, HOLD, QUIESCE, TX_LIMIT, WATCH_LIMIT, ask, error_of, quiesce, running, said,
                   tracked_transactions, tracked_watches, unquiesce)
 from relay import FLAVOURS, RING, introduce, packet, split, wait_until
 from xensim import home
@@ -167,11 +167,10 @@ class Tap:
                 client, _ = self._listener.accept()
             except OSError:
                 return  # shut down
-            with client, socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as server:
+            with (client, socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as server,
+                  contextlib.suppress(OSError)):  # either side may be gone at any time
                 server.connect(str(self.host.socket))
-                # The client may hang up while there is something for it.
-                with contextlib.suppress(BrokenPipeError, ConnectionResetError):
-                    self._carry(client, server)
+                self._carry(client, server)
 
     def _carry(self, client, server):
         """One connection after the other, as xsproxyctl has them."""
@@ -565,6 +564,30 @@ def test_export_fails_at_each_step(flavour, how, tmp_path):
                 assert os.listdir(tmp_path) == []
         assert guest.wait_watch() == ("data", "token")
         assert not guest.events
+
+
+@pytest.mark.parametrize("where", [QUIESCE, GET_DOMAIN_WATCHES, READ])
+@pytest.mark.parametrize("flavour", FLAVOURS)
+def test_xsproxyd_dies_meanwhile(flavour, where, tmp_path):
+    """Its successor is waited for, and told that the guest may go on."""
+    with running(flavour) as host:
+        guest = host.add_guest(7)
+        successors = []
+
+        def fault(_, msg):
+            if msg.type != where or successors:
+                return None
+            host.proxy.kill()
+            successors.append(threading.Thread(target=host.start_proxy))
+            successors[0].start()
+            return "cut"
+
+        with Tap(host, fault) as tap:
+            ctl(host, "export", 7, "-o", tmp_path / "stream", status=1, socket_path=tap.path)
+        successors[0].join()
+        assert os.listdir(tmp_path) == []
+        assert ask(host.client(), GET_DOMAIN_STATE, 7) == b"running\0"
+        assert guest.read("domid") == b"7"
 
 
 @pytest.mark.parametrize("flavour", FLAVOURS)

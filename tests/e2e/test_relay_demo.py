@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""`make demo`: it succeeds, ends non-zero when a step fails, and leaves nothing behind either way."""
+"""`make demo` succeeds, ends non-zero when a step fails, and leaves nothing behind either way."""
 
 import os
 import pathlib

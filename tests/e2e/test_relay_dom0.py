@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
-"""Dom0's own kernel talks over a ring, too: relayed by default, or left to xenstored (XSPROXY_DOM0=0).
-The test plays the kernel."""
+"""Dom0's own kernel talks over a ring, too: relayed by default, or left to xenstored by
+XSPROXY_DOM0=0. The test plays the kernel."""
 
 import signal
 

@@ -8,7 +8,7 @@ import xensim
 import xsclient
 from harness import Host
 from relay import (FLAVOURS, RING, Tape, exchange, introduce, open_files, packet, pattern, same,
-                   wait_closed, wait_until)
+                   wait_closed)
 from xsclient import INTRODUCE, READ, RELEASE, WATCH, WATCH_EVENT, WRITE, XsError
 
 pytestmark = pytest.mark.parametrize("flavour", FLAVOURS)
@@ -35,8 +35,8 @@ def test_200_guests(flavour):
         guests = {}
         for domid, domain in host.sim.create_range(1, 200).items():
             home = f"/local/domain/{domid}"
-            for path, value in ((home, ""), (f"{home}/name", f"guest-{domid}"), (f"{home}/data", "")):
-                host.dom0.write(path, value)
+            for path, value in (("", ""), ("/name", f"guest-{domid}"), ("/data", "")):
+                host.dom0.write(home + path, value)
             host.dom0.set_perms(home, f"n{domid}")
             host.dom0.set_perms(f"{home}/name", f"r{domid}")
             host.dom0.set_perms(f"{home}/data", f"n{domid}")
@@ -246,7 +246,7 @@ def test_introduced_again_under_load(flavour):
         host.dom0.write("/local/domain/7/data/v", pattern(1100))
         octets = b"".join(packet(READ, (b"name\0", b"data/v\0")[i % 5 == 0], i)
                           for i in range(count))
-        # It is answered only when nothing of the guest is under way, so nobody may wait for it here.
+        # It is answered only when nothing of the guest is under way: not to be waited for here.
         toolstack = host.client()
         messages, at, again = [], 0, 0
         for end in range(40, count + 1, 40):

@@ -31,14 +31,14 @@ PAYLOADS = (
     b"/\0r0\0", b"data/a b\0t\0", b"nowhere/at/all\0", b"data\0n7\0r9\0", b"data\0q7\0",
     b"@releaseDomain\0t\0", b"@introduceDomain\0t\0", b"@nothing\0t\0", b"name\0", b"name\0mine",
     b"memory/target\0t\0", b"7\0", b"9\0", b"9\0001\0002\0", b"32752\0", b"-1\0", b"7\0009\0",
-    b"T\0", b"F\0", b"T", b"F", b"T\0F\0", b"hello\0", b"x" * 300 + b"\0t\0", b"x" * 3000 + b"\0t\0",
-    b"data/" + b"y" * 2040 + b"\0t\0",
+    b"T\0", b"F\0", b"T", b"F", b"T\0F\0", b"hello\0", b"x" * 300 + b"\0t\0",
+    b"x" * 3000 + b"\0t\0", b"data/" + b"y" * 2040 + b"\0t\0",
 )
 
 
 def malformed(type_, payload):
-    """Whether the C daemon wants one string and this is not one. It then answers what errno happened
-    to be, and dies if that is 0."""
+    """Whether the C daemon wants one string and this is not one. It then answers what errno
+    happened to be, and dies if that is 0."""
     return type_ not in LISTS and (payload.count(b"\0") != 1 or payload[-1:] != b"\0")
 
 
@@ -293,7 +293,7 @@ def test_transactions(flavour):
 
 
 def test_watches(flavour):
-    """Relative and absolute spellings, special paths, what a guest may not read, and its own writes:
+    """Relative and absolute spellings, special paths, what a guest may not read, its own writes:
     the same events, spelt the same, in the same places between the replies."""
     def scenario(host):
         tape = Tape(host.add_guest(7))

@@ -82,8 +82,8 @@ def test_pieces(flavour, cut, mode):
 
 @pytest.mark.parametrize("mode", [NOTIFY_LINUX, NOTIFY_ALWAYS])
 def test_full_reply_ring(flavour, mode):
-    """The guest reads nothing until its ring is full to the brim: only then will it tell that it has
-    read. Then it reads octet by octet, or all at once."""
+    """The guest reads nothing until its ring is full to the brim: only then will it tell that it
+    has read. Then it reads octet by octet, or all at once."""
     count = 40
 
     def scenario(host):
@@ -119,6 +119,19 @@ def test_large_both_ways(flavour, eager):
 
     messages = same(flavour, scenario)
     assert [msg.payload for msg in messages[1::2]] == [pattern(1900, i) for i in range(30)]
+
+
+def test_replies_in_two_writes(flavour):
+    """Upstream finds room for a part of a reply only, again and again, while we read: oxenstored
+    does not look for room again by itself, and would go on after 20 s. (By itself it does so to
+    guests.)"""
+    with Host(flavour) as host:
+        guest = host.add_guest(7)
+        host.dom0.write(f"{HOME}/data/v", pattern(900))
+        octets = b"".join(packet(READ, b"data/v\0", i) for i in range(20))
+        for _ in range(1000):
+            messages = exchange(guest, octets, 20, eager=True)
+            assert [msg.req_id for msg in messages] == list(range(20))
 
 
 def test_features(flavour):

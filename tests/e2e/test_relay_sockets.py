@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
-"""Toolstack clients: many at once, in a hurry, with replies of any size, or that never read. None of
-them disturbs another one or makes xsproxyd grow."""
+"""Toolstack clients: many at once, in a hurry, with replies of any size, or that never read. None
+of them disturbs another one or makes xsproxyd grow."""
 
 import os
 import select
@@ -121,7 +121,7 @@ def test_half_a_request_and_gone(flavour, octets):
 
 
 def test_gone_with_transactions(flavour):
-    """What a client held upstream ends with it: nobody else conflicts or is rate-limited for long."""
+    """What a client held upstream ends with it."""
     with Host(flavour) as host:
         before = open_files(host.proxy)
         for i in range(30):

@@ -29,9 +29,11 @@ COMMANDS = (
     "xenstore-list /tool", "xenstore-list -p /local/domain", "xenstore-list /nowhere",
     "xenstore-list /tool/a",
     "xenstore-exists /tool/a", "xenstore-exists /nowhere", "xenstore-exists /tool/a /tool/c",
-    "xenstore-chmod /tool/a n0 r7", "xenstore-chmod -r /tool/d r7 b8", "xenstore-chmod -u /tool/c w7",
+    "xenstore-chmod /tool/a n0 r7", "xenstore-chmod -r /tool/d r7 b8",
+    "xenstore-chmod -u /tool/c w7",
     "xenstore-chmod /nowhere r0", "xenstore-chmod /tool/a z9", "xenstore-ls -fp /tool",
-    "xenstore-rm /tool/c", "xenstore-rm -t /tool/d/e/f", "xenstore-rm /nowhere", "xenstore-rm /tool/a",
+    "xenstore-rm /tool/c", "xenstore-rm -t /tool/d/e/f", "xenstore-rm /nowhere",
+    "xenstore-rm /tool/a",
     "xenstore-ls -p /tool", "xenstore-watch -n 1 /local/domain/7/name",
     "xenstore-watch -n 3 /local /tool @releaseDomain",
 )
@@ -74,8 +76,9 @@ def test_watch(flavour):
                 assert watch.wait(xensim.TIMEOUT) == 0
             outputs.append(lines)
     assert outputs[1] == outputs[0]
-    assert outputs[0] == ["/local/domain/7/data\n", "/tool/x\n", "/local/domain/7/data/from-guest\n",
-                          "/tool/x\n", "/local/domain/7/data/from-guest\n"]
+    data = "/local/domain/7/data"
+    assert outputs[0] == [f"{data}\n", "/tool/x\n", f"{data}/from-guest\n", "/tool/x\n",
+                          f"{data}/from-guest\n"]
 
 
 @both
@@ -85,8 +88,8 @@ def test_control(flavour):
     for proxied in (False, True):
         with Host(flavour, proxied) as host:
             host.add_guest(7)
-            results.append([run_tool(host, CONTROL, *command.split())
-                            for command in ("check", "print hello", "quota", "log on", "nonsense x")])
+            results.append([run_tool(host, CONTROL, *command.split()) for command in
+                            ("check", "print hello", "quota", "log on", "nonsense x")])
     assert [r[0] for r in results[0][:2]] == [0, 0]
     # A refused command makes the tool print the help, to which ours are added.
     assert [r[:2] for r in results[1][:4]] == [r[:2] for r in results[0][:4]]

@@ -40,7 +40,8 @@ def options(place):
     return [f"--{name}={value}" for name, value in place.items()]
 
 
-@pytest.mark.parametrize("option", ["--nonsense", "-z", "--run-dir", "argument", "--check-config=1"])
+@pytest.mark.parametrize("option", ["--nonsense", "-z", "--run-dir", "argument",
+                                    "--check-config=1"])
 def test_wrong_option(option, place):
     refused(run(*options(place), option), option.lstrip("-").split("=", maxsplit=1)[0])
 

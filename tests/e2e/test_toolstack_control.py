@@ -3,7 +3,6 @@
 for a domain never show in what the guest gets."""
 
 import collections
-import subprocess
 import threading
 
 import pytest
@@ -127,8 +126,8 @@ def test_escapes(flavour):
 
 
 def test_pages_of_text(flavour):
-    """Cut at a line, so that the number of lines says where to go on; even lines that are four times
-    as long as text come through."""
+    """Cut at a line, so that the number of lines says where to go on; even lines that are four
+    times as long as text come through."""
     with running(flavour) as host:
         guest = host.add_guest(7)
         watches = [("data", "a" + "x" * (i * 37 % 900) + str(i)) for i in range(60)]
@@ -177,7 +176,7 @@ def test_everything_else_goes_upstream(flavour):
     """The very answer that upstream gives without us. Live update is refused."""
     payloads = [join(*words) for words in (
         ["check"], ["print", "hello"], ["log", "off"], ["log", "x"], ["quota"], ["quota", "7"],
-        ["nonsense"], ["Quiesce", "7"], ["quiesces", "7"], [""], ["memreport", "x"])]
+        ["nonsense"], ["Quiesce", "7"], ["quiesces", "7"], [""], ["memreport", "/dev/null"])]
     payloads += [b"check", b"\0\0"]
     answers = []
     for proxied in (False, True):
@@ -200,7 +199,7 @@ def test_everything_else_goes_upstream(flavour):
 
 
 class Guest(threading.Thread):
-    """Sends many requests at once, under ids of its own choice that repeat, and checks each reply."""
+    """Sends many requests at once, under ids of its own that repeat, and checks each reply."""
 
     # Some as xsproxy would use upstream: a small counter shifted by 5, and a slot.
     IDS = [0, 1, 2, 0xFFFFFFFF, 0x3FFFFFFF, 1 << 30, *(seq << 5 | slot for seq in range(1, 40)

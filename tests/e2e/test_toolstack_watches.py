@@ -330,6 +330,26 @@ def test_longest_list(flavour, state):
         assert events_until_now(fresh) == watches
 
 
+def test_more_than_there_is_room_for(flavour, tmp_path):
+    """With raised quotas first events that nobody reads can exceed what xsproxy, or the C daemon,
+    keeps for one domain: then there is an error, never a toolstack that waits for ever."""
+    with running(flavour, daemon_args=limits(flavour, tmp_path, watches=3000)) as host:
+        guest = host.add_guest(7)
+        quiesce(host.dom0, 7)
+        watches = [("data", f"{i:04}" + "l" * 4000) for i in range(1500)]
+        errors = (add_watches(host.dom0, 7, [watch]) for watch in watches)
+        added, error = next((i, err) for i, err in enumerate(errors) if err)
+        assert error == ("ENOMEM" if flavour == "C" else "ENOSPC")
+        assert added > 2 * WATCH_LIMIT[flavour]
+        assert tracked_watches(host.dom0, 7) == watches[:added]
+        unquiesce(host.dom0, 7)
+        # At its memory quota the C daemon drops events without a word.
+        assert set(events_until_now(guest)) <= set(watches[:added])
+        guest.reset_watches()
+        assert add_watches(host.dom0, 7, watches[added:added + 1]) is None
+        assert tracked_watches(host.dom0, 7) == watches[added:added + 1]
+
+
 def test_changes_between_pages(flavour):
     """gencnt tells that the pages read so far may be of another list."""
     with running(flavour) as host:

@@ -22,6 +22,13 @@
 struct stream {
 	uint8_t *octets;
 	size_t len, at, room;
+	uint64_t total; /* ever added */
+};
+
+/* A transaction that the guest will know of once it has read so far. */
+struct opened {
+	uint64_t from;
+	uint32_t id;
 };
 
 /* A request that the guest has sent and xenstored has not answered. */
@@ -42,6 +49,9 @@ struct world {
 	/* the guest: what it writes, what it must read */
 	struct stream guest_out, guest_in;
 	uint32_t next_req, tx[WORLD_TX], tx_count;
+	uint32_t starts; /* under way */
+	struct opened opened[WORLD_TX];
+	uint32_t opened_count;
 
 	/* xenstored: requests in order, its half-read one, what it writes */
 	struct asked queue[4096];
@@ -97,6 +107,7 @@ static inline void stream_add(struct stream *stream, const void *octets, size_t 
 	}
 	memcpy(stream->octets + stream->len, octets, len);
 	stream->len += len;
+	stream->total += len;
 }
 
 static inline size_t stream_left(const struct stream *stream)
@@ -114,6 +125,17 @@ static inline uint32_t watch_payload(char *to, uint32_t key)
 	n += key % 5 * 40;
 	to[n++] = 0;
 	return n;
+}
+
+/* What it has read tells it of transactions. */
+static inline void guest_learns(struct world *w)
+{
+	while (w->opened_count &&
+	       w->opened[0].from <= w->guest_in.total - stream_left(&w->guest_in)) {
+		w->tx[w->tx_count++] = w->opened[0].id;
+		w->starts--;
+		memmove(w->opened, w->opened + 1, --w->opened_count * sizeof(w->opened[0]));
+	}
 }
 
 static inline void guest_wishes(struct world *w)
@@ -138,8 +160,9 @@ static inline void guest_wishes(struct world *w)
 		len = watch_payload((char *)payload, asked->key);
 	} else if (type == XS_TRANSACTION_START) {
 		tx = 0;
-		if (w->tx_count == WORLD_TX)
-			type = XS_MKDIR;
+		if (w->tx_count + w->starts == WORLD_TX)
+			return;
+		w->starts++;
 	} else if (type == XS_TRANSACTION_END) {
 		if (!w->tx_count)
 			return;
@@ -189,6 +212,7 @@ static inline bool guest_reads(struct world *w)
 	if (n)
 		assert_memory_equal(octets, w->guest_in.octets + w->guest_in.at, n);
 	w->guest_in.at += n;
+	guest_learns(w);
 	/* As xb_read() does: only if the ring was full. */
 	if (n && before == XENSTORE_RING_SIZE)
 		w->proxy_awake = true;
@@ -277,9 +301,7 @@ static inline void stored_answers(struct world *w)
 		sprintf(text, "%u", ++w->next_tx);
 		stored_says_text(w, asked, text);
 		w->open++;
-		/* The guest knows of it when it has read that far; near enough. */
-		if (w->tx_count < WORLD_TX)
-			w->tx[w->tx_count++] = w->next_tx;
+		w->opened[w->opened_count++] = (struct opened){ w->guest_in.total, w->next_tx };
 		break;
 	case XS_TRANSACTION_END:
 		stored_says_text(w, asked, chance(w, 3) ? "OK" : "EAGAIN");
@@ -309,9 +331,7 @@ static inline void stored_receives(struct world *w)
 	for (uint32_t i = w->queue_head; i < w->queue_got; i++)
 		assert_int_not_equal(w->queue[i % 4096].id, msg->hdr.req_id);
 	asked->id = msg->hdr.req_id;
-	/* An id that the guest uses too early is unknown yet, and must look so. */
-	if (msg->hdr.tx_id != asked->hdr.tx_id)
-		assert_int_equal(msg->hdr.tx_id, MESSAGE_TX_UNKNOWN);
+	assert_int_equal(msg->hdr.tx_id, asked->hdr.tx_id);
 	w->queue_got++;
 	w->half_len = 0;
 }

@@ -254,7 +254,7 @@ static void help_is_recognised(void **state)
 	CONTROL(&msg, "help");
 	assert_true(control_text_is_help(&msg));
 	CONTROL(&msg, "help\0quiesce");
-	assert_true(control_text_is_help(&msg));
+	assert_false(control_text_is_help(&msg));
 	CONTROL(&msg, "helper");
 	assert_false(control_text_is_help(&msg));
 	set(&msg, XS_CONTROL, "help", 4);

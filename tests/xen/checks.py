@@ -5,7 +5,7 @@ import dataclasses
 import re
 import typing
 
-from machine import Failure
+from machine import Failure, OutOfTime
 
 CHECKS = []
 ROUNDS = 20
@@ -115,8 +115,11 @@ class Load:
         """Until both writers go on, which they do only as long as nothing is lost or wrong."""
         both = f"xenstore-read {self.guest.path('data/a')} {self.guest.path('data/b')}"
         was = self.dom0.wait(both, "command").split()
-        self.dom0.wait(f"set -- $({both}) && [ $# = 2 ] && [ $1 != {was[0]} ] && [ $2 != {was[1]} ]",
-                       "command", f"the writers to go on from {was}")
+        try:
+            self.dom0.wait(f"set -- $({both}) && [ $1 != {was[0]} ] && [ $2 != {was[1]} ]",
+                           "command", f"the writers to go on from {was}")
+        except OutOfTime as failure:
+            raise Failure(f"{failure}\n{self.guest.run('tail -n 3 /tmp/load/*')}") from None
 
     def stop(self):
         """Ends it; what each process printed, by name. Fails if one met anything unexpected."""
@@ -140,6 +143,33 @@ def load(dom0):
     expect(printed["hold"] == ["open"] + Load.HELD * ["OK"], f"transactions: {printed['hold']}")
     missing = {f"data/echo/{round_}" for round_ in range(ROUNDS)} - set(printed["echo"])
     expect(not missing, f"events that never came: {sorted(missing)}")
+
+
+def expect_same(guest, listed):
+    """After it was restored: it has its watches again, and its xenbus works both ways.
+
+    Linux writes control/feature-* at boot only, so they are empty now, without xsproxy as well.
+    """
+    guest.find()
+    guest.run(f"xs put data/id {guest.domid}", "guest up")
+    expect(guest.dom0.read(guest.path("data/id")) == str(guest.domid), "dom0 does not see the guest's node")
+    guest.dom0.wait(f"[ $(xenstore-control get-domain-watches {guest.domid} | wc -l)"
+                    f" -gt {len(listed)} ]", "guest up", "the guest's watches to be there again")
+    expect(guest.watches() == listed, f"watches: {guest.watches()}, not {listed}")
+
+
+@check("save", "xl save -c (the guest goes on), then xl save and xl restore")
+def save(dom0):
+    guest = dom0.shared()
+    listed = guest.watches()
+    dom0.run(f"xl save -c {guest.name} /tmp/checkpoint && rm /tmp/checkpoint", "save")
+    expect_same(guest, listed)
+    old = guest.domid
+    dom0.run(f"xl save {guest.name} /tmp/image", "save")
+    dom0.wait_gone(old)
+    dom0.run("xl restore /tmp/image && rm /tmp/image", "guest up")
+    expect_same(guest, listed)
+    expect(guest.domid != old, "the restored guest has the domid of the saved one")
 
 
 @check("migrate", "quiesce, export, RELEASE, HOLD, INTRODUCE, import under load: then xl shutdown")
@@ -188,6 +218,27 @@ def four(dom0):
             dom0.run(f"xl {end} {guest.name}", "guest down")
         for guest in guests:
             dom0.wait_gone(guest.domid)
+
+
+@check("pvh", "a PVH guest: created, saved, restored, migrated live, shut down")
+def pvh(dom0):
+    guest = dom0.new_guest(kind="pvh", memory=104)
+    guest.create()
+    guest.wait_up()
+    expect_xenbus(guest)
+    expect_ours(guest)
+    listed = guest.watches()
+    old = guest.domid
+    dom0.run(f"xl save {guest.name} /tmp/image", "save")
+    dom0.wait_gone(old)
+    dom0.run("xl restore /tmp/image && rm /tmp/image", "guest up")
+    expect_same(guest, listed)
+    old = guest.domid
+    dom0.run(f"xl migrate -s '' {guest.name} 'xl migrate-receive'", "migrate")
+    dom0.wait_gone(old)
+    expect_same(guest, listed)
+    guest.shutdown()
+    dom0.wait_gone(guest.domid)
 
 
 NAMES = [each.name for each in CHECKS]

@@ -89,6 +89,10 @@ class Guest:
     def create(self):
         self.dom0.run(f"cat >/tmp/{self.name}.cfg <<'END'\n{self.config}END\n"
                       f"xl create -q /tmp/{self.name}.cfg", "guest up")
+        self.find()
+
+    def find(self):
+        """Its domid, which changes when it is restored."""
         self.domid = self.dom0.domains()[self.name]
 
     def wait_up(self):

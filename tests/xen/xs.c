@@ -10,6 +10,7 @@
  *
  * In a guest, over its kernel's xenbus, until the file /tmp/stop is there:
  *
+ *   xs put NODE VALUE   writes it and reads it back, once
  *   xs watch PATH       prints each event's path
  *   xs hammer NODE      writes NODE and reads it back, plainly and in transactions
  *   xs hold NODE N      opens N transactions, writes NODE/0 to NODE/N-1 in them, then commits them
@@ -164,13 +165,28 @@ static void put(int fd, struct message *msg, uint32_t tx_id, char *node, char *v
 	must(ask(fd, msg, XS_WRITE, tx_id, 2, words), node, msg);
 }
 
-static void expect(int fd, struct message *msg, uint32_t tx_id, char *node, char *value)
+static bool reads(int fd, struct message *msg, uint32_t tx_id, char *node, const char *value)
 {
 	must(ask(fd, msg, XS_READ, tx_id, 1, &node), node, msg);
-	if (!strcmp(msg->payload, value))
+	return !strcmp(msg->payload, value);
+}
+
+static void expect(int fd, struct message *msg, char *node, const char *value)
+{
+	if (reads(fd, msg, 0, node, value))
 		return;
 	printf("%s is '%s', not '%s'\n", node, msg->payload, value);
 	exit(1);
+}
+
+static int put_once(char *node, char *value)
+{
+	struct message msg;
+	int fd = open_xenbus();
+
+	put(fd, &msg, 0, node, value);
+	expect(fd, &msg, node, value);
+	return 0;
 }
 
 static int watch(char *path)
@@ -200,18 +216,21 @@ static int hammer(char *node)
 
 	while (!stopped()) {
 		uint32_t tx_id;
+		bool there;
 
 		snprintf(value, sizeof(value), "%u", ++plain);
 		put(fd, &msg, 0, node, value);
-		expect(fd, &msg, 0, node, value);
+		expect(fd, &msg, node, value);
 
 		tx_id = start(fd, &msg);
 		snprintf(value, sizeof(value), "t%u", plain);
 		put(fd, &msg, tx_id, node, value);
-		expect(fd, &msg, tx_id, node, value);
+		/* A transaction that was migrated has lost what was written, and must fail. */
+		there = reads(fd, &msg, tx_id, node, value);
 		if (commit(fd, &msg, tx_id)) {
+			must(there, "committed, but what was written in the transaction is lost", &msg);
+			expect(fd, &msg, node, value);
 			committed++;
-			expect(fd, &msg, 0, node, value);
 		} else {
 			must(!strcmp(msg.payload, "EAGAIN"), "TRANSACTION_END", &msg);
 			again++;
@@ -246,10 +265,10 @@ static int hold(const char *node, int count)
 	for (int i = 0; i < count; i++) {
 		bool committed;
 
-		expect(fd, &msg, 0, path[i], "before");
+		expect(fd, &msg, path[i], "before");
 		committed = commit(fd, &msg, tx_id[i]);
 		puts(msg.payload);
-		expect(fd, &msg, 0, path[i], committed ? "after" : "before");
+		expect(fd, &msg, path[i], committed ? "after" : "before");
 	}
 	return 0;
 }
@@ -312,6 +331,8 @@ int main(int argc, char **argv)
 		return introduction(XS_RELEASE, 1, argv + 2);
 	if (argc == 4 && !strcmp(command, "rounds"))
 		return rounds(argv[2], atoi(argv[3]));
+	if (argc == 4 && !strcmp(command, "put"))
+		return put_once(argv[2], argv[3]);
 	if (argc == 3 && !strcmp(command, "watch"))
 		return watch(argv[2]);
 	if (argc == 3 && !strcmp(command, "hammer"))
@@ -319,6 +340,6 @@ int main(int argc, char **argv)
 	if (argc == 4 && !strcmp(command, "hold"))
 		return hold(argv[2], atoi(argv[3]));
 	fputs("Usage: xs introduce DOMID GFN PORT | release DOMID | rounds DOMID COUNT |"
-	      " watch PATH | hammer NODE | hold NODE N\n", stderr);
+	      " put NODE VALUE | watch PATH | hammer NODE | hold NODE N\n", stderr);
 	return 2;
 }

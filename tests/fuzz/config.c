@@ -1,0 +1,79 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * xsproxy.conf: a file is refused with its line and the reason, or what it says is within its
+ * bounds, and what is printed of it reads as the same.
+ */
+#include <errno.h>
+#include <sys/mman.h>
+#include <syslog.h>
+#include <unistd.h>
+
+#include "config/config.h"
+#include "tests/fuzz/fuzz.h"
+
+static int fd = -1;
+static char path[32];
+
+static int read_text(struct config *config, const void *text, size_t len)
+{
+	char why[320];
+	int err;
+
+	if (fd < 0) {
+		fd = memfd_create("conf", MFD_CLOEXEC);
+		sprintf(path, "/proc/self/fd/%d", fd);
+	}
+	CHECK(!ftruncate(fd, 0));
+	CHECK(pwrite(fd, text, len, 0) == (ssize_t)len);
+	memset(why, 1, sizeof(why));
+	err = config_read(config, path, why, sizeof(why));
+	CHECK(!err || err == -EINVAL);
+	if (err) {
+		unsigned long line;
+		char *end;
+
+		CHECK(memchr(why, 0, sizeof(why)));
+		CHECK(!strncmp(why, path, strlen(path)) && why[strlen(path)] == ':');
+		line = strtoul(why + strlen(path) + 1, &end, 10);
+		CHECK(line >= 1 && line <= len + 1 && !strncmp(end, ": ", 2) && end[2]);
+	}
+	return err;
+}
+
+static void check(const struct config *config)
+{
+	CHECK(config->run_dir[0] == '/' && memchr(config->run_dir, 0, CONFIG_PATH_MAX));
+	CHECK(config->socket[0] == '/' && memchr(config->socket, 0, CONFIG_PATH_MAX));
+	CHECK(config->quiesce_timeout_ms >= 1 && config->quiesce_timeout_ms <= 600000);
+	CHECK(config->log_level >= LOG_ERR && config->log_level <= LOG_DEBUG);
+}
+
+static void differs(const char *section, const char *key, bool adopted)
+{
+	(void)adopted;
+	fprintf(stderr, "[%s] %s differs\n", section, key);
+	abort();
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+	struct config config, again;
+	char *printed = NULL;
+	size_t len = 0;
+	FILE *out;
+	int err;
+
+	config_defaults(&config);
+	err = read_text(&config, data, size);
+	check(&config); /* also a file that is refused leaves nothing bad behind */
+	if (err)
+		return 0;
+	out = open_memstream(&printed, &len);
+	config_print(&config, out);
+	fclose(out);
+	config_defaults(&again);
+	CHECK(!read_text(&again, printed, len));
+	config_adopt(&config, &again, differs);
+	free(printed);
+	return 0;
+}

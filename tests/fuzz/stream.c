@@ -1,0 +1,92 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * A migration stream from a file: it is refused as a whole, with a place in it, or every pass over
+ * it gives the same records, and writing these makes a stream that reads the same.
+ */
+#include <errno.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "migration/stream.h"
+#include "tests/fuzz/fuzz.h"
+
+#define MAX_STREAM 65536
+
+static int input_fd = -1;
+
+/* The spool's: in memory, since files cost most of the time. */
+FILE *tmpfile(void)
+{
+	return fdopen(memfd_create("spool", MFD_CLOEXEC), "w+");
+}
+
+static struct stream_reader *open_reader(const uint8_t *data, size_t size, int *err)
+{
+	struct record_fault fault = { .offset = UINT64_MAX };
+	struct stream_reader *reader = NULL;
+
+	if (input_fd < 0)
+		input_fd = memfd_create("stream", MFD_CLOEXEC);
+	CHECK(!ftruncate(input_fd, 0));
+	CHECK(pwrite(input_fd, data, size, 0) == (ssize_t)size);
+	CHECK(!lseek(input_fd, 0, SEEK_SET));
+	*err = stream_reader_open(&reader, input_fd, MAX_STREAM, &fault);
+	CHECK(!*err || *err == -EBADMSG);
+	CHECK(!*err == !!reader);
+	if (*err)
+		CHECK(fault.offset <= size && fault.reason[0]);
+	return reader;
+}
+
+/* One pass, whose records go to @writer if there is one. Return: how many there were. */
+static uint32_t pass(struct stream_reader *reader, struct stream_writer *writer)
+{
+	struct record_fault fault;
+	struct record rec;
+	uint32_t n = 0;
+	int r;
+
+	while ((r = stream_reader_next(reader, &rec)) > 0) {
+		n++;
+		if (rec.kind == RECORD_NODE)
+			CHECK(stream_reader_has_node(reader, rec.node.path, rec.node.path_len) == 1);
+		if (writer)
+			CHECK(!stream_writer_append(writer, &rec, &fault));
+	}
+	CHECK(!r);
+	CHECK(!stream_reader_next(reader, &rec)); /* the end stays the end */
+	return n;
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+	struct stream_reader *reader;
+	struct stream_writer *writer;
+	char *octets = NULL;
+	size_t len = 0;
+	uint32_t n;
+	FILE *file;
+	int err;
+
+	reader = open_reader(data, size, &err);
+	if (err)
+		return 0;
+	n = pass(reader, NULL);
+	CHECK(!stream_reader_rewind(reader));
+	file = open_memstream(&octets, &len);
+	CHECK(!stream_writer_new(&writer, file));
+	CHECK(pass(reader, writer) == n);
+	CHECK(!stream_writer_finish(writer));
+	stream_writer_free(writer);
+	stream_reader_free(reader);
+	fclose(file);
+
+	/* Optional records of others are the only thing that does not come back. */
+	CHECK(len <= size);
+	reader = open_reader((uint8_t *)octets, len, &err);
+	CHECK(!err);
+	CHECK(pass(reader, NULL) == n);
+	stream_reader_free(reader);
+	free(octets);
+	return 0;
+}

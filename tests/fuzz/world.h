@@ -1,0 +1,357 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * world - two guests behind one xsproxyd: session.c and upstream.c play tricks on the connection of
+ * the first one, the second one must never notice.
+ *
+ * The real sessions, loop, pool, ledgers and toolstack requests over a real arena. Every side has
+ * the shared memory mapped at an address of its own; a killed xsproxyd's successor has it elsewhere.
+ * proxy/ledger.c and ring/ring.c are compiled in here, so that somebody may act before each of
+ * their stores, and before and after each of their reads of shared memory, and so that the process
+ * may be killed before a store. proxy/pool.c is, so that lost extents can be counted.
+ */
+#ifndef XSPROXY_TESTS_FUZZ_WORLD_H
+#define XSPROXY_TESTS_FUZZ_WORLD_H
+
+#include <errno.h>
+#include <event2/event.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "bridge/arena.h"
+#include "proxy/daemon.h"
+#include "proxy/domain.h"
+#include "proxy/loop.h"
+#include "proxy/pending.h"
+#include "proxy/session.h"
+#include "proxy/toolstack.h"
+#include "proxy/upstream.h"
+#include "ring/ring.h"
+#include "tests/fuzz/fuzz.h"
+
+#include "tests/unit/kill_point.h"
+
+/* Its searches of the whole pool are no coverage that is worth having, and slow with it. */
+#pragma clang attribute push(__attribute__((no_sanitize("coverage"))), apply_to = function)
+#include "proxy/pool.c"
+#pragma clang attribute pop
+
+static inline uint32_t visited_load(_Atomic uint32_t *word)
+{
+	if (kill_point_visit)
+		kill_point_visit(kill_point_arg);
+	return atomic_load(word);
+}
+
+static inline void visited_copy(void *to, const void *from, size_t len)
+{
+	if (kill_point_visit)
+		kill_point_visit(kill_point_arg);
+	memmove(to, from, len);
+	if (kill_point_visit)
+		kill_point_visit(kill_point_arg);
+}
+
+#pragma push_macro("atomic_load_explicit")
+#undef atomic_load_explicit
+#define atomic_load_explicit(word, order) visited_load(word)
+#define memcpy(to, from, len) visited_copy(to, from, len)
+#include "ring/ring.c"
+#undef memcpy
+#pragma pop_macro("atomic_load_explicit")
+
+typedef struct xenstore_domain_interface xs_page;
+
+#define LIVES 2 /* mappings that xsproxyds take in turns */
+
+/* A guest, its session, and xenstored's end of it. */
+struct party {
+	uint32_t domid;
+	int page_fd;
+	xs_page *guest, *front[LIVES];
+	xs_page *back; /* as xenstored sees it */
+	struct ring guest_out, guest_in, stored_in, stored_out;
+	struct session *s;
+	uint32_t front_kicks, back_kicks;
+};
+
+struct world {
+	struct daemon daemon;
+	struct arena stored, proxy[LIVES];
+	int life; /* which mappings the xsproxyd of now has */
+	struct pool *pool;
+	bool lost_extents; /* a session was started afresh: whose its extents were is not known */
+	struct party hostile, innocent;
+};
+
+static struct world world;
+
+/* --- rings */
+
+static inline struct ring world_ring(char *data, uint32_t *prod, uint32_t *cons)
+{
+	return (struct ring){ .data = (uint8_t *)data,
+			      .size = XENSTORE_RING_SIZE,
+			      .prod = (_Atomic uint32_t *)prod,
+			      .cons = (_Atomic uint32_t *)cons };
+}
+
+/* Put in what there is room for, by one's own idea of it. */
+static inline uint32_t ring_put(const struct ring *ring, const void *octets, uint32_t len)
+{
+	struct ring_view view;
+
+	if (ring_load(ring, &view))
+		return 0;
+	if (len > ring_room(ring, &view))
+		len = ring_room(ring, &view);
+	ring_write(ring, view.prod, octets, len);
+	atomic_store(ring->prod, view.prod + len);
+	return len;
+}
+
+static inline uint32_t ring_get(const struct ring *ring, void *octets, uint32_t len)
+{
+	struct ring_view view;
+
+	if (ring_load(ring, &view))
+		return 0;
+	if (len > ring_used(&view))
+		len = ring_used(&view);
+	ring_read(ring, view.cons, octets, len);
+	atomic_store(ring->cons, view.cons + len);
+	return len;
+}
+
+/* --- what of product code is replaced by the linker: who is attached, and the arena */
+
+struct session *__wrap_domains_session(struct domains *domains, uint32_t domid);
+const struct arena *__wrap_upstream_arena(const struct upstream *up);
+enum arena_flavour __wrap_upstream_flavour(const struct upstream *up);
+
+struct session *__wrap_domains_session(struct domains *domains, uint32_t domid)
+{
+	(void)domains;
+	if (domid == world.hostile.domid)
+		return world.hostile.s;
+	return domid == world.innocent.domid ? world.innocent.s : NULL;
+}
+
+const struct arena *__wrap_upstream_arena(const struct upstream *up)
+{
+	(void)up;
+	return &world.proxy[world.life];
+}
+
+enum arena_flavour __wrap_upstream_flavour(const struct upstream *up)
+{
+	(void)up;
+	return ARENA_FLAVOUR_C;
+}
+
+/* --- sessions */
+
+static void kick_front(void *owner)
+{
+	((struct party *)owner)->front_kicks++;
+}
+
+static void kick_back(void *owner)
+{
+	((struct party *)owner)->back_kicks++;
+}
+
+static struct ledger *party_ledger(const struct party *party, const struct arena *arena)
+{
+	return (struct ledger *)(arena->base + arena_ledger_off(party->domid));
+}
+
+static int party_session(struct party *party, bool recovered)
+{
+	const struct arena *arena = &world.proxy[world.life];
+	xs_page *front = party->front[world.life];
+	xs_page *back = (xs_page *)(arena->base + arena_ring_off(party->domid));
+	struct session_params params = {
+		.daemon = &world.daemon,
+		.domid = party->domid,
+		.front = { .in = world_ring(front->req, &front->req_prod, &front->req_cons),
+			   .out = world_ring(front->rsp, &front->rsp_prod, &front->rsp_cons),
+			   .kick = kick_front,
+			   .owner = party },
+		.back = { .in = world_ring(back->rsp, &back->rsp_prod, &back->rsp_cons),
+			  .out = world_ring(back->req, &back->req_prod, &back->req_cons),
+			  .kick = kick_back,
+			  .owner = party },
+		.place = { .ledger = party_ledger(party, arena),
+			   .arena = arena,
+			   .front_page = front },
+		.back_page = back,
+		.pool = world.pool,
+		.on_turn = toolstack_turn,
+		.owner = party,
+	};
+
+	return session_new(&party->s, &params, recovered);
+}
+
+/* As a domain that xenstored has just mapped; the guest's page is as it is. */
+static void party_attach(struct party *party)
+{
+	memset(party->back, 0, sizeof(*party->back));
+	ledger_format(party_ledger(party, &world.stored), 1);
+	CHECK(!party_session(party, false));
+}
+
+/* As a ledger that cannot be trusted any more (session_start_afresh() in domain.c). */
+static void party_attach_afresh(struct party *party)
+{
+	struct ledger *ledger = party_ledger(party, &world.stored);
+
+	ledger_format(ledger, 1);
+	atomic_store(&ledger->state, LEDGER_RESET);
+	CHECK(!party_session(party, false));
+	world.lost_extents = true;
+}
+
+static void party_detach(struct party *party, bool forget)
+{
+	if (!party->s)
+		return;
+	toolstack_session_gone(party->s);
+	session_free(party->s, forget);
+	party->s = NULL;
+}
+
+static void party_turn(struct party *party)
+{
+	loop_forget(world.daemon.loop, party->s);
+	session_run(party->s);
+}
+
+/* --- the process */
+
+/* xsproxyd is gone with all it had in memory. What it has begun is as it is. */
+static inline void world_die(void)
+{
+	kill_point_visit = NULL;
+	party_detach(&world.hostile, false);
+	party_detach(&world.innocent, false);
+	world.pool = pool_free(world.pool);
+}
+
+/*
+ * The next one takes up both. Return: what session_new() says of the hostile one's, which then is
+ * started afresh, as xsproxyd does.
+ */
+static inline int world_revive(void)
+{
+	int err;
+
+	world.life = (world.life + 1) % LIVES;
+	CHECK(!pool_new_shared(&world.pool, &world.proxy[world.life]));
+	err = party_session(&world.hostile, true);
+	CHECK(!err || err == -ESTALE || err == -EINVAL || err == -EBUSY);
+	CHECK(!party_session(&world.innocent, true));
+	if (err)
+		party_attach_afresh(&world.hostile);
+	toolstack_recover(world.hostile.s);
+	toolstack_recover(world.innocent.s);
+	return err;
+}
+
+/* --- the innocent: a request, its way up, the answer, its way down, nothing else */
+
+static void innocent_exchange(uint8_t seed)
+{
+	struct party *p = &world.innocent;
+	struct message asked = { .hdr = { .type = XS_READ, .req_id = 1000u + seed } }, got;
+	uint32_t len = seed * 3u, size = MESSAGE_HEADER + len;
+
+	memset(asked.payload, seed, len);
+	asked.hdr.len = len;
+	CHECK(ring_put(&p->guest_out, &asked, size) == size);
+	party_turn(p);
+	CHECK(ring_get(&p->stored_in, &got, sizeof(got)) == size);
+	CHECK(got.hdr.type == XS_READ && got.hdr.len == len && !got.hdr.tx_id);
+	CHECK(!memcmp(got.payload, asked.payload, len));
+	CHECK(ring_put(&p->stored_out, &got, size) == size);
+	party_turn(p);
+	CHECK(ring_get(&p->guest_in, &got, sizeof(got)) == size);
+	CHECK(!memcmp(&got, &asked, size));
+	CHECK(!p->guest->error && !p->guest->connection);
+	CHECK(session_state(p->s) == LEDGER_RUN);
+}
+
+/* --- setting up: the memory once, the sessions for every input */
+
+static xs_page *map_page(int fd)
+{
+	void *page = mmap(NULL, ARENA_PAGE, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+
+	CHECK(page != MAP_FAILED);
+	return page;
+}
+
+static void party_init(struct party *party, uint32_t domid)
+{
+	party->domid = domid;
+	CHECK(!arena_reserve(&world.stored, arena_ring_off(domid)));
+	CHECK(!arena_reserve(&world.stored, arena_ledger_off(domid)));
+	if (!party->guest) {
+		party->page_fd = memfd_create("guest", MFD_CLOEXEC);
+		CHECK(!ftruncate(party->page_fd, ARENA_PAGE));
+		party->guest = map_page(party->page_fd);
+		for (int i = 0; i < LIVES; i++)
+			party->front[i] = map_page(party->page_fd);
+	}
+	party->back = (xs_page *)(world.stored.base + arena_ring_off(domid));
+	party->guest_out = world_ring(party->guest->req, &party->guest->req_prod,
+				      &party->guest->req_cons);
+	party->guest_in = world_ring(party->guest->rsp, &party->guest->rsp_prod,
+				     &party->guest->rsp_cons);
+	party->stored_in =
+		world_ring(party->back->req, &party->back->req_prod, &party->back->req_cons);
+	party->stored_out =
+		world_ring(party->back->rsp, &party->back->rsp_prod, &party->back->rsp_cons);
+}
+
+static void world_init(void)
+{
+	log_set_level(-1);
+	TAILQ_INIT(&world.daemon.ops);
+	config_defaults(&world.daemon.config);
+	world.daemon.base = event_base_new();
+	CHECK(!loop_new(&world.daemon.loop, &world.daemon));
+	CHECK(!domains_new(&world.daemon.domains, &world.daemon));
+	CHECK(!upstream_new(&world.daemon.upstream, &world.daemon));
+	CHECK(!arena_create(&world.stored, ARENA_FLAVOUR_C));
+	for (int i = 0; i < LIVES; i++)
+		CHECK(!arena_open(&world.proxy[i], dup(world.stored.fd)));
+	CHECK(!pool_new_shared(&world.pool, &world.proxy[0]));
+	party_init(&world.innocent, 9);
+}
+
+static void world_open(uint32_t domid)
+{
+	party_init(&world.hostile, domid);
+	memset(world.hostile.guest, 0, sizeof(*world.hostile.guest));
+	memset(world.innocent.guest, 0, sizeof(*world.innocent.guest));
+	party_attach(&world.hostile);
+	party_attach(&world.innocent);
+}
+
+/* Nothing may be left: no op, no extent. */
+static void world_close(void)
+{
+	party_detach(&world.hostile, true);
+	party_detach(&world.innocent, true);
+	CHECK(TAILQ_EMPTY(&world.daemon.ops));
+	if (!world.lost_extents) {
+		CHECK(!memchr(world.pool->state, PAGE_USED, world.pool->max));
+		return;
+	}
+	world.pool = pool_free(world.pool);
+	CHECK(!pool_new_shared(&world.pool, &world.proxy[world.life]));
+	world.lost_extents = false;
+}
+
+#endif
