@@ -5,8 +5,13 @@
 #include "migration/interrupt.h"
 
 #include <errno.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <time.h>
+
+static const int signals[] = { SIGINT, SIGTERM, SIGHUP };
+
+#define NR_SIGNALS (sizeof(signals) / sizeof(signals[0]))
 
 static volatile sig_atomic_t caught;
 
@@ -18,7 +23,6 @@ static void on_signal(int sig)
 
 int interrupt_catch(struct interrupt *interrupt)
 {
-	static const int signals[] = { SIGINT, SIGTERM, SIGHUP };
 	struct sigaction action = { .sa_handler = on_signal };
 	struct sigaction ignore = { .sa_handler = SIG_IGN };
 	sigset_t ours;
@@ -26,16 +30,29 @@ int interrupt_catch(struct interrupt *interrupt)
 	sigemptyset(&action.sa_mask);
 	sigemptyset(&ignore.sa_mask);
 	sigemptyset(&ours);
-	for (size_t i = 0; i < sizeof(signals) / sizeof(signals[0]); i++)
+	for (size_t i = 0; i < NR_SIGNALS; i++)
 		sigaddset(&ours, signals[i]);
 	if (sigprocmask(SIG_BLOCK, &ours, &interrupt->waiting))
 		return -errno;
-	for (size_t i = 0; i < sizeof(signals) / sizeof(signals[0]); i++) {
+	for (size_t i = 0; i < NR_SIGNALS; i++) {
 		sigdelset(&interrupt->waiting, signals[i]);
 		if (sigaction(signals[i], &action, NULL))
 			return -errno;
 	}
 	return sigaction(SIGPIPE, &ignore, NULL) ? -errno : 0;
+}
+
+/* ppoll() lets no signal in when there is something to report at once, so these are looked for. */
+static bool is_pending(void)
+{
+	sigset_t pending;
+
+	if (sigpending(&pending))
+		return false;
+	for (size_t i = 0; i < NR_SIGNALS; i++)
+		if (sigismember(&pending, signals[i]))
+			return true;
+	return false;
 }
 
 int interrupt_poll(const struct interrupt *interrupt, struct pollfd *fds, nfds_t nr, int timeout_ms)
@@ -46,7 +63,7 @@ int interrupt_poll(const struct interrupt *interrupt, struct pollfd *fds, nfds_t
 	for (;;) {
 		int ready;
 
-		if (interrupt && caught)
+		if (interrupt && (caught || is_pending()))
 			return -EINTR;
 		ready = ppoll(fds, nr, timeout_ms < 0 ? NULL : &timeout,
 			      interrupt ? &interrupt->waiting : NULL);

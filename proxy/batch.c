@@ -137,7 +137,7 @@ static void end_batch(struct op *op)
 		log_domain(LOG_WARNING, target->domid,
 			   "no memory to drop the events of a failed ADD_DOMAIN_WATCHES; the guest "
 			   "may see some");
-	if (session_state(target) == LEDGER_QUIET)
+	if (op->batch->err && session_state(target) == LEDGER_QUIET)
 		fifo_note_events(&target->fifo);
 	commit_begin(&commit, &target->place);
 	commit_set(&commit, &target->ledger->batch, 0);

@@ -17,6 +17,7 @@ static const struct {
 	{ "start-domain-transaction", MESSAGE_START_DOMAIN_TRANSACTION, "<domid> <transid>" },
 	{ "get-domain-transactions", MESSAGE_GET_DOMAIN_TRANSACTIONS, "<domid>" },
 	{ "get-domain-state", MESSAGE_GET_DOMAIN_STATE, "<domid>" },
+	{ "reset-domain", MESSAGE_RESET_DOMAIN, "<domid>" },
 	/* It would exec and reorder replies; xsproxy does not carry that yet. */
 	{ "live-update", MESSAGE_REFUSED, NULL },
 };

@@ -33,7 +33,8 @@ enum message_type {
 	MESSAGE_UNQUIESCE,
 	MESSAGE_HOLD,
 	MESSAGE_GET_DOMAIN_TRANSACTIONS,
-	MESSAGE_GET_DOMAIN_STATE, /* docs/protocol.md */
+	MESSAGE_GET_DOMAIN_STATE, /* docs/protocol.md, like the next */
+	MESSAGE_RESET_DOMAIN,
 	MESSAGE_OURS_END,
 	MESSAGE_REFUSED = MESSAGE_OURS_END, /* on no wire: a CONTROL command that nobody may use */
 };

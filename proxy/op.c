@@ -32,6 +32,7 @@ static void deadline_cb(evutil_socket_t fd, short what, void *arg)
 		break;
 	case OP_QUIESCE:
 	case OP_START:
+	case OP_RESET:
 		op_finish(op, EBUSY);
 		break;
 	}
@@ -63,7 +64,7 @@ int op_new(struct op **out, struct daemon *daemon, enum op_kind kind, const stru
 		target->drain.settle++;
 	if (target && kind == OP_QUIESCE)
 		target->drain.quiesce++;
-	if (target && kind == OP_START)
+	if (target && (kind == OP_START || kind == OP_RESET))
 		target->injectors++;
 	TAILQ_INSERT_TAIL(&daemon->ops, op, link);
 	if (asker->session)
@@ -87,7 +88,7 @@ static void let_go(struct op *op)
 		target->drain.settle--;
 	if (op->kind == OP_QUIESCE)
 		target->drain.quiesce--;
-	if (op->kind == OP_START && !op->under_way)
+	if ((op->kind == OP_START || op->kind == OP_RESET) && !op->under_way)
 		target->injectors--;
 	for (uint32_t i = 0; i < LEDGER_PENDING; i++)
 		if (target->ops[i] == op)
@@ -199,6 +200,7 @@ static void target_turn(struct op *op)
 		quiesce_turn(op);
 		break;
 	case OP_START:
+	case OP_RESET:
 		break;
 	case OP_BATCH:
 		batch_turn(op);
@@ -239,7 +241,7 @@ static void abandon(struct op *op)
 	leave_asker(op);
 	if (op->kind == OP_BATCH && op->batch)
 		batch_abandon(op, EIO);
-	else if (op->kind != OP_START || !op->under_way)
+	else if ((op->kind != OP_START && op->kind != OP_RESET) || !op->under_way)
 		op_free(op);
 }
 

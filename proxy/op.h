@@ -26,6 +26,7 @@ enum op_kind {
 	OP_SETTLE, /* the asker's INTRODUCE or RELEASE waits in its queue, or is under way */
 	OP_QUIESCE,
 	OP_START,
+	OP_RESET,
 	OP_BATCH,
 };
 
@@ -55,7 +56,7 @@ struct op {
 	struct session *target; /* NULL: gone */
 	struct event *timer;	/* the deadline, or NULL */
 	bool passed;		/* OP_SETTLE: the request may go on */
-	bool under_way;		/* OP_SETTLE: it was forwarded; OP_START: it was injected */
+	bool under_way;		/* OP_SETTLE: it was forwarded; OP_START, OP_RESET: injected */
 	bool done;		/* only the answer is left, there was no room for it */
 	int err;		/* the answer: 0 or a positive errno */
 	uint32_t transaction;	/* OP_START */

@@ -143,13 +143,19 @@ static int get_watches(struct request *req)
 			      word_get(&req->target->ledger->watch_gen)) +
 	    1;
 	for (watch = watches_from(&req->target->watches, index); watch; watch = watch_next(watch)) {
-		uint32_t len;
+		const char *depth = watch_depth(&req->target->watches, watch);
+		uint32_t len, mark = depth ? (uint32_t)strlen(depth) + 2 : 0;
 		const char *text = watch_text(&req->target->watches, watch, &len);
 
-		if (n + len > XENSTORE_PAYLOAD_MAX)
+		if (n + mark + len > XENSTORE_PAYLOAD_MAX)
 			break;
-		memcpy(reply.payload + n, text, len);
-		n += len;
+		/* An empty path, which no watch has: the depth of the watch that follows. */
+		if (depth)
+			memcpy(reply.payload + n, depth - 1, mark);
+		if (depth)
+			reply.payload[n] = '\0';
+		memcpy(reply.payload + n + mark, text, len);
+		n += mark + len;
 	}
 	reply.hdr.len = n;
 	return answer_payload(req, &reply);
@@ -245,6 +251,23 @@ static int add_watches(struct request *req)
 	return err ? err : 1;
 }
 
+/*
+ * RESET_DOMAIN, docs/protocol.md: take back what ADD_DOMAIN_WATCHES and START_DOMAIN_TRANSACTION gave
+ * a domain that stands still. EBUSY if it runs.
+ */
+static int reset_domain(struct request *req)
+{
+	struct op *op;
+
+	if (req->rest_len || !req->domid)
+		return -EINVAL;
+	if (!req->target)
+		return -ENOENT;
+	if (session_state(req->target) != LEDGER_QUIET)
+		return -EBUSY;
+	return op_new(&op, req->daemon, OP_RESET, &req->asker, req->target, true) ? -ENOMEM : 1;
+}
+
 static int carry_out(struct request *req)
 {
 	if (req->msg.hdr.type == MESSAGE_REFUSED || parse_domid(req))
@@ -270,6 +293,8 @@ static int carry_out(struct request *req)
 		return get_transactions(req);
 	case MESSAGE_GET_DOMAIN_STATE:
 		return get_state(req);
+	case MESSAGE_RESET_DOMAIN:
+		return reset_domain(req);
 	default:
 		return -EINVAL;
 	}
@@ -325,11 +350,26 @@ static bool own_start_pending(const struct session *s)
 	return false;
 }
 
+/* The one request of an op. Return: whether it was sent. */
+static bool inject_once(struct op *op, const struct message *msg, uint32_t guest_tx)
+{
+	int err = up_inject(op->target, msg, op, 0, guest_tx);
+
+	if (err == -EAGAIN)
+		return false;
+	if (err) {
+		op_finish(op, -err);
+		return false;
+	}
+	op->under_way = true;
+	op->target->injectors--;
+	return true;
+}
+
 static bool inject_start(struct op *op)
 {
 	static const struct message msg = { .hdr = { .type = XS_TRANSACTION_START, .len = 1 } };
 	struct session *target = op->target;
-	int err;
 
 	/* The domain takes no further request meanwhile (up.c), so this ends. */
 	if (own_start_pending(target))
@@ -338,16 +378,14 @@ static bool inject_start(struct op *op)
 		op_finish(op, EEXIST);
 		return false;
 	}
-	err = up_inject(target, &msg, op, 0, op->transaction);
-	if (err == -EAGAIN)
-		return false;
-	if (err) {
-		op_finish(op, -err);
-		return false;
-	}
-	op->under_way = true;
-	target->injectors--;
-	return true;
+	return inject_once(op, &msg, op->transaction);
+}
+
+static bool inject_reset(struct op *op)
+{
+	static const struct message msg = { .hdr = { .type = XS_RESET_WATCHES, .len = 1 } };
+
+	return inject_once(op, &msg, 0);
 }
 
 bool toolstack_inject(struct session *s)
@@ -357,10 +395,28 @@ bool toolstack_inject(struct session *s)
 	TAILQ_FOREACH(op, &s->targeted, on_target) {
 		if (op->kind == OP_START && !op->under_way)
 			return inject_start(op);
+		if (op->kind == OP_RESET && !op->under_way)
+			return inject_reset(op);
 		if (op->kind == OP_BATCH && op->batch && batch_inject(op))
 			return true;
 	}
 	return false;
+}
+
+static bool is_no_event(void *arg, const struct message *msg)
+{
+	(void)arg;
+	return msg->hdr.type != XS_WATCH_EVENT;
+}
+
+/* What waits for a domain that stands still came from watches that it no longer has. */
+static int drop_events(struct session *s)
+{
+	int err = fifo_filter(&s->fifo, &s->place, is_no_event, NULL);
+
+	if (!err)
+		fifo_note_events(&s->fifo);
+	return -err;
 }
 
 void toolstack_reply(struct session *s, struct op *op, const struct ledger_pending *pending,
@@ -368,10 +424,11 @@ void toolstack_reply(struct session *s, struct op *op, const struct ledger_pendi
 {
 	int err = 0;
 
-	(void)s;
 	(void)pending;
 	if (msg->hdr.type == XS_ERROR)
 		err = message_error_parse(msg->payload, msg->hdr.len);
+	if (op->kind == OP_RESET && !err)
+		err = drop_events(s);
 	if (op->kind == OP_SETTLE)
 		op_free(op);
 	else if (op->kind == OP_BATCH)

@@ -356,12 +356,29 @@ const struct watch *watches_last(const struct watches *set)
 	return set->last;
 }
 
+/* The third string of a record that has one. */
+static const char *depth_of(const struct watch_record *record)
+{
+	const char *token = record->text + strlen(record->text) + 1;
+
+	return token + strlen(token) + 1;
+}
+
 const char *watch_text(const struct watches *set, const struct watch *watch, uint32_t *len)
 {
 	const struct watch_record *record = watchlog_at(&set->log, watch->pos);
 
 	*len = record->len;
+	if (record->depth)
+		*len -= (uint32_t)strlen(depth_of(record)) + 1;
 	return record->text;
+}
+
+const char *watch_depth(const struct watches *set, const struct watch *watch)
+{
+	const struct watch_record *record = watchlog_at(&set->log, watch->pos);
+
+	return record->depth ? depth_of(record) : NULL;
 }
 
 uint32_t watch_batch(const struct watches *set, const struct watch *watch)

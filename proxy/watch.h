@@ -106,6 +106,9 @@ const struct watch *watches_last(const struct watches *set);
 /** watch_text() - "path NUL token NUL" as spelt, and its length. */
 const char *watch_text(const struct watches *set, const struct watch *watch, uint32_t *len);
 
+/** watch_depth() - the depth that the guest asked for, as spelt; NULL if it asked for none. */
+const char *watch_depth(const struct watches *set, const struct watch *watch);
+
 /** watch_batch() - the batch id that it came with, or 0. */
 uint32_t watch_batch(const struct watches *set, const struct watch *watch);
 

@@ -6,6 +6,7 @@ import array
 import contextlib
 import json
 import os
+import queue
 import select
 import signal
 import socket
@@ -863,9 +864,12 @@ def test_import_fails_at_each_step(flavour, how):
 
 def signal_at(host, tap, step, sig, *args, octets=None):
     """Run xsproxyctl, with a signal when it has sent request number @step: its exit status."""
-    process = start_ctl(host, *args, "--socket", tap.path, stdin=subprocess.PIPE)
+    started = queue.SimpleQueue()
     tap.requests.clear()
-    tap.fault = lambda n, msg: process.send_signal(sig) if n == step else None
+    tap.fault = lambda n, msg: started.get(timeout=xensim.TIMEOUT).send_signal(sig) if (
+        n == step) else None
+    process = start_ctl(host, *args, "--socket", tap.path, stdin=subprocess.PIPE)
+    started.put(process)
     _, errors = process.communicate(octets, timeout=xensim.TIMEOUT)
     if process.returncode:
         assert errors.count(b"\n") == 1 and b"interrupted by a signal" in errors, errors

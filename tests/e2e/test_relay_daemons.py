@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: MIT
 """xenstored and xsproxyd start and end in any order; guests and their Xenstore sessions stay."""
 
+import select
 import signal
+import socket
 
 import pytest
 
@@ -54,6 +56,24 @@ def test_xsproxyd_first(flavour):
         for client in clients:
             assert client.recv_reply().req_id == 5
         assert host.add_guest(7).read("name") == b"guest-7"
+
+
+def test_held_until_attached(flavour):
+    """xenstored's socket is there before the bridge is. A client that came through then would have
+    INTRODUCE granted blindly."""
+    with Host(flavour, start=False) as host, socket.socket(socket.AF_UNIX) as early:
+        early.bind(str(host.run_dir / "upstream"))
+        early.listen(10)
+        host.start_proxy()
+        clients = [host.client() for _ in range(10)]
+        for client in clients:
+            client.send(READ, b"/\0", req_id=5)
+        # A client that is not held is connected in the very step that accepts it.
+        wait_until(lambda: sockets(host.proxy) > 10)
+        assert not select.select([early], [], [], 0)[0]
+        host.start_daemon()
+        for client in clients:
+            assert client.recv_reply().req_id == 5
 
 
 def test_xenstored_alone_first(flavour):

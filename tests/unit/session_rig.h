@@ -337,6 +337,31 @@ static inline void assert_guest_idle(struct rig *rig)
 	assert_int_equal(queue_used(&rig->guest_in), 0);
 }
 
+/* Octets that tell their place. */
+static inline void fill(uint8_t *octets, uint32_t len, uint32_t seed)
+{
+	for (uint32_t i = 0; i < len; i++)
+		octets[i] = (uint8_t)(seed + i * 7 + (i >> 7));
+}
+
+/* Reads what there is in the queue until @len octets are there. */
+static inline void drain(struct rig *rig, const struct ring *ring, void *to, uint32_t len,
+			 uint32_t piece)
+{
+	uint32_t n = 0, idle = 0;
+
+	while (n < len) {
+		uint32_t got =
+			queue_get(ring, (uint8_t *)to + n, piece < len - n ? piece : len - n);
+
+		n += got;
+		idle = got ? 0 : idle + 1;
+		if (idle > 3)
+			fail_msg("stuck at octet %u of %u", n, len);
+		rig_run(rig);
+	}
+}
+
 #define GUEST_SENDS(rig, type, req_id, tx_id, text) \
 	guest_sends(rig, type, req_id, tx_id, text, sizeof(text))
 #define GUEST_GETS(rig, type, req_id, tx_id, text) \

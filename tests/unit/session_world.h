@@ -98,6 +98,8 @@ static inline uint32_t chance_piece(struct world *w)
 
 static inline void stream_add(struct stream *stream, const void *octets, size_t len)
 {
+	if (!len)
+		return;
 	if (stream->at == stream->len)
 		stream->at = stream->len = 0;
 	if (stream->len + len > stream->room) {

@@ -7,58 +7,7 @@
 #include <errno.h>
 #include <stdio.h>
 
-#include "tests/unit/bed.h"
-
-#include "proxy/fifo.h"
-
-static void fifo_at(struct bed *bed, struct fifo *fifo, uint32_t pos)
-{
-	atomic_store(&bed->ledger->fifo_head, pos);
-	atomic_store(&bed->ledger->fifo_tail, pos);
-	fifo_init(fifo, bed->ledger, bed->pool);
-}
-
-static void make_message(struct message *msg, uint32_t type, uint32_t len, uint32_t seed)
-{
-	msg->hdr = (struct xsd_sockmsg){ .type = type, .req_id = seed, .tx_id = ~seed, .len = len };
-	for (uint32_t i = 0; i < len; i++)
-		msg->payload[i] = (uint8_t)(seed * 7 + i * 13 + (i >> 8));
-}
-
-static int put(struct bed *bed, struct fifo *fifo, const struct message *msg)
-{
-	int err = fifo_reserve(fifo, 0, message_size(&msg->hdr));
-	struct commit commit;
-
-	if (err)
-		return err;
-	commit_begin(&commit, &bed->place);
-	fifo_append(fifo, &commit, msg);
-	commit_end(&commit);
-	return 0;
-}
-
-/* The front takes @len octets. */
-static void take(struct bed *bed, struct fifo *fifo, void *to, uint32_t len)
-{
-	uint32_t head = word_get(&bed->ledger->fifo_head);
-	struct commit commit;
-
-	fifo_read(fifo, 0, to, len);
-	commit_begin(&commit, &bed->place);
-	commit_set(&commit, &bed->ledger->fifo_head, head + len);
-	commit_end(&commit);
-	fifo_trim(fifo);
-}
-
-static void assert_next(struct bed *bed, struct fifo *fifo, const struct message *want)
-{
-	struct message got;
-
-	assert_true(fifo_used(fifo) >= message_size(&want->hdr));
-	take(bed, fifo, &got, message_size(&want->hdr));
-	assert_memory_equal(&got, want, message_size(&want->hdr));
-}
+#include "tests/unit/fifo_bed.h"
 
 /* Where arithmetic may go wrong: page ends, the end of the page table, 2^32. */
 static const uint32_t starts[] = { 0,	      POOL_PAGE - 1, POOL_PAGE - 16, FIFO_SIZE - 20,
@@ -355,105 +304,6 @@ static void filtering_without_room_changes_nothing(void **state)
 	assert_int_equal(fifo.pages, 0);
 }
 
-/* --- the next process */
-
-static void assert_next_process(struct bed *bed, const struct fifo *fifo, uint32_t mapped)
-{
-	uint32_t used = fifo_used(fifo);
-	static uint8_t want[FIFO_SIZE], got[FIFO_SIZE];
-	struct bed other;
-	struct fifo again;
-
-	bed_reopen(bed, &other);
-	fifo_init(&again, other.ledger, other.pool);
-	assert_int_equal(fifo_recover(&again), 0);
-	assert_int_equal(fifo_used(&again), used);
-	fifo_read(fifo, 0, want, used);
-	fifo_read(&again, 0, got, used);
-	assert_memory_equal(got, want, used);
-	assert_int_equal(bed_pages_used(&other, other.pool), mapped);
-	bed_reclose(&other);
-}
-
-static void random_steps_survive_the_process(void **state)
-{
-	static uint8_t stream[1 << 20], octets[MESSAGE_MAX];
-	uint32_t put_at = 0, got_at = 0;
-	struct bed *bed = *state;
-	struct fifo fifo;
-
-	srand(7);
-	fifo_at(bed, &fifo, 0u - 300000);
-	for (int step = 0; put_at + MESSAGE_MAX < sizeof(stream); step++) {
-		struct message msg;
-		uint32_t n;
-
-		make_message(&msg, XS_READ, (uint32_t)rand() % (rand() % 3 ? 200 : 4097),
-			     (uint32_t)step);
-		if (rand() % 100 < 60 && !put(bed, &fifo, &msg)) {
-			memcpy(stream + put_at, &msg, message_size(&msg.hdr));
-			put_at += message_size(&msg.hdr);
-		} else {
-			n = (uint32_t)rand() % (MESSAGE_MAX + 1);
-			n = n < fifo_used(&fifo) ? n : fifo_used(&fifo);
-			take(bed, &fifo, octets, n);
-			assert_memory_equal(octets, stream + got_at, n);
-			got_at += n;
-		}
-		assert_int_equal(fifo_used(&fifo), put_at - got_at);
-		if (step % 16 == 0) {
-			fifo_trim(&fifo); /* of what was reserved in vain */
-			assert_next_process(bed, &fifo, fifo.pages + (fifo.pages != 0));
-		}
-	}
-	assert_true(word_get(&bed->ledger->fifo_head) < 1 << 20);
-	fifo_fini(&fifo);
-	assert_int_equal(bed_pages_used(bed, bed->pool), 0);
-}
-
-static void reserved_pages_are_free_for_the_next_process(void **state)
-{
-	struct bed *bed = *state, other;
-	struct fifo fifo, again;
-	struct message msg;
-
-	fifo_at(bed, &fifo, 10);
-	make_message(&msg, XS_READ, 20, 1);
-	put(bed, &fifo, &msg);
-	assert_int_equal(fifo_reserve(&fifo, 0, 5 * POOL_PAGE), 0);
-	bed_reopen(bed, &other);
-	fifo_init(&again, other.ledger, other.pool);
-	assert_int_equal(fifo_recover(&again), 0);
-	assert_int_equal(again.pages, 1);
-	assert_int_equal(fifo_reserve(&again, 0, 5 * POOL_PAGE), 0);
-	assert_next(&other, &again, &msg);
-	assert_int_equal(again.pages, 0);
-	bed_reclose(&other);
-}
-
-static void impossible_ledgers_are_refused(void **state)
-{
-	struct bed *bed = *state, other;
-	struct fifo fifo, again;
-	struct message msg;
-
-	fifo_at(bed, &fifo, 0);
-	make_message(&msg, XS_READ, 20, 1);
-	put(bed, &fifo, &msg);
-	for (int i = 0; i < 3; i++) {
-		bed_reopen(bed, &other);
-		fifo_init(&again, other.ledger, other.pool);
-		if (i == 0)
-			bed->ledger->fifo_directory = 0;
-		else if (i == 1)
-			bed->ledger->fifo_directory = ARENA_EXTENTS;
-		else
-			atomic_store(&bed->ledger->fifo_tail, FIFO_SIZE + 1);
-		assert_int_equal(fifo_recover(&again), -EINVAL);
-		bed_reclose(&other);
-	}
-}
-
 int main(void)
 {
 	static const struct CMUnitTest tests[] = {
@@ -467,9 +317,6 @@ int main(void)
 		BED_TEST_BOTH(notes_are_made_of_what_waits),
 		BED_TEST_BOTH(filtering_keeps_order_and_the_rest_of_a_message),
 		BED_TEST_BOTH(filtering_without_room_changes_nothing),
-		BED_TEST(random_steps_survive_the_process),
-		BED_TEST(reserved_pages_are_free_for_the_next_process),
-		BED_TEST(impossible_ledgers_are_refused),
 	};
 
 	return cmocka_run_group_tests_name("fifo", tests, NULL, NULL);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * A session relays: requests whole and under ids of ours, replies with the guest's own, both in
- * pieces where they are larger than a ring, a bounded number a turn, and at the guest's pace.
+ * pieces where they are larger than a ring.
  */
 #include "tests/unit/session_rig.h"
 
@@ -18,12 +18,6 @@ static int teardown(void **state)
 {
 	rig_close(*state);
 	return 0;
-}
-
-static void fill(uint8_t *octets, uint32_t len, uint32_t seed)
-{
-	for (uint32_t i = 0; i < len; i++)
-		octets[i] = (uint8_t)(seed + i * 7 + (i >> 7));
 }
 
 static void a_request_and_its_reply(void **state)
@@ -104,50 +98,6 @@ static void ids_are_ours_and_unique(void **state)
 	assert_true(session_drained(rig->s));
 }
 
-static void no_more_than_the_slots(void **state)
-{
-	struct rig *rig = *state;
-	uint32_t id;
-
-	for (uint32_t i = 0; i < LEDGER_PENDING + 1; i++)
-		GUEST_SENDS(rig, XS_READ, i, 0, "x");
-	rig_run(rig);
-	id = STORED_GETS(rig, XS_READ, 0, "x");
-	for (uint32_t i = 1; i < LEDGER_PENDING; i++)
-		STORED_GETS(rig, XS_READ, 0, "x");
-	assert_stored_idle(rig);
-	/* The last one waits in its ring, whole, for an answer to any other. */
-	assert_int_equal(queue_used(&rig->guest_out), MESSAGE_HEADER + 2);
-	STORED_SENDS(rig, XS_READ, id, 0, "y");
-	rig_run(rig);
-	STORED_GETS(rig, XS_READ, 0, "x");
-	GUEST_GETS(rig, XS_READ, 0, 0, "y");
-}
-
-static void a_turn_is_bounded(void **state)
-{
-	struct rig *rig = *state;
-	uint32_t n;
-
-	for (uint32_t i = 0; i < 24; i++)
-		GUEST_SENDS(rig, XS_READ, i, 0, "x");
-	rig_turn(rig);
-	n = queue_used(&rig->stored_in) / (MESSAGE_HEADER + 2);
-	assert_in_range(n, 1, 23);
-	assert_true(rig->s->queued);
-	rig_run(rig);
-	assert_int_equal(queue_used(&rig->stored_in), 24 * (MESSAGE_HEADER + 2));
-
-	/* The other way as well. */
-	for (uint32_t i = 0; i < 24; i++)
-		STORED_SENDS(rig, XS_WATCH_EVENT, 0, 0, "a\0b");
-	rig_turn(rig);
-	assert_true(queue_used(&rig->guest_in) < 24 * (MESSAGE_HEADER + 4));
-	assert_true(rig->s->queued);
-	rig_run(rig);
-	assert_int_equal(queue_used(&rig->guest_in), 24 * (MESSAGE_HEADER + 4));
-}
-
 /* Octet by octet: upstream sees nothing before the last one, then all. */
 static void half_a_request_goes_nowhere(void **state)
 {
@@ -200,23 +150,6 @@ static void requests_cut_anywhere(void **state)
 		rig_run(rig);
 		for (uint32_t i = 0; i < 2; i++)
 			GUEST_GETS(rig, XS_WRITE, i + 1, 0, "OK");
-	}
-}
-
-/* Reads what there is in the queue until @len octets are there. */
-static void drain(struct rig *rig, const struct ring *ring, void *to, uint32_t len, uint32_t piece)
-{
-	uint32_t n = 0, idle = 0;
-
-	while (n < len) {
-		uint32_t got =
-			queue_get(ring, (uint8_t *)to + n, piece < len - n ? piece : len - n);
-
-		n += got;
-		idle = got ? 0 : idle + 1;
-		if (idle > 3)
-			fail_msg("stuck at octet %u of %u", n, len);
-		rig_run(rig);
 	}
 }
 
@@ -315,109 +248,6 @@ static void pieces_from_upstream(void **state)
 	guest_gets(rig, XS_READ, 9, 0, "value", 5);
 }
 
-/* --- a guest that does not read */
-
-static uint32_t flood(struct rig *rig, uint32_t max)
-{
-	uint8_t payload[300];
-	uint32_t n = 0;
-
-	while (n < max) {
-		struct message msg;
-
-		fill(payload, 200 + n % 100, n);
-		msg = make_message(XS_WATCH_EVENT, 0, 0, payload, 200 + n % 100);
-		if (XENSTORE_RING_SIZE - queue_used(&rig->stored_out) < message_size(&msg.hdr))
-			break;
-		queue_put_message(&rig->stored_out, &msg);
-		n++;
-		rig_run(rig);
-	}
-	return n;
-}
-
-static void assert_flood(struct rig *rig, uint32_t n, uint32_t piece)
-{
-	for (uint32_t i = 0; i < n; i++) {
-		uint8_t payload[300];
-		struct message got;
-
-		fill(payload, 200 + i % 100, i);
-		drain(rig, &rig->guest_in, &got, MESSAGE_HEADER, piece);
-		drain(rig, &rig->guest_in, got.payload, got.hdr.len, piece);
-		assert_message(&got, XS_WATCH_EVENT, 0, payload, 200 + i % 100);
-	}
-	assert_guest_idle(rig);
-}
-
-static void what_does_not_fit_waits_in_order(void **state)
-{
-	struct rig *rig = *state;
-
-	assert_int_equal(flood(rig, 50), 50);
-	/* To the brim, or a guest that sleeps until it is full would sleep for ever. */
-	assert_int_equal(queue_used(&rig->guest_in), XENSTORE_RING_SIZE);
-	assert_flood(rig, 50, 7);
-	assert_true(session_drained(rig->s));
-
-	assert_int_equal(flood(rig, 50), 50);
-	assert_flood(rig, 50, 5000);
-	assert_true(session_drained(rig->s));
-}
-
-static void the_guest_is_woken_for_what_waited(void **state)
-{
-	struct rig *rig = *state;
-	uint8_t octets[XENSTORE_RING_SIZE];
-
-	flood(rig, 20);
-	rig->front_kicks = 0;
-	rig_run(rig);
-	assert_int_equal(rig->front_kicks, 0);
-	queue_get(&rig->guest_in, octets, sizeof(octets));
-	rig_run(rig);
-	assert_int_equal(rig->front_kicks, 1);
-	assert_int_equal(queue_used(&rig->guest_in), XENSTORE_RING_SIZE);
-}
-
-/* Then upstream's own limit is reached, as it would be without us; and it goes on from there. */
-static void a_full_fifo_stops_upstream(void **state)
-{
-	struct rig *rig = *state;
-	uint32_t n = flood(rig, 5000);
-
-	assert_in_range(n, 250 * 1024 / 316, 4999);
-	assert_true(queue_used(&rig->stored_out) > XENSTORE_RING_SIZE - 316);
-	assert_flood(rig, n, 900);
-	assert_int_equal(queue_used(&rig->stored_out), 0);
-	assert_int_equal(flood(rig, 10), 10);
-}
-
-/* Whoever reads nothing gets nothing done, but a little of it, for simple guests write first. */
-static void requests_wait_for_a_guest_that_does_not_read(void **state)
-{
-	struct rig *rig = *state;
-
-	assert_int_equal(flood(rig, 20), 20);
-	GUEST_SENDS(rig, XS_READ, 1, 0, "x");
-	rig_run(rig);
-	stored_sends(rig, XS_READ, STORED_GETS(rig, XS_READ, 0, "x"), 0, "", 0);
-	rig_run(rig);
-
-	assert_int_equal(flood(rig, 200), 200);
-	GUEST_SENDS(rig, XS_READ, 2, 0, "y");
-	rig_run(rig);
-	assert_stored_idle(rig);
-	assert_int_equal(queue_used(&rig->guest_out), MESSAGE_HEADER + 2);
-	for (int i = 0; i < 100 && !queue_used(&rig->stored_in); i++) {
-		uint8_t octets[XENSTORE_RING_SIZE];
-
-		queue_get(&rig->guest_in, octets, sizeof(octets));
-		rig_run(rig);
-	}
-	STORED_GETS(rig, XS_READ, 0, "y");
-}
-
 /* A reply of ours takes its turn like any other message. */
 static void an_error_of_ours_keeps_the_order(void **state)
 {
@@ -449,18 +279,12 @@ int main(void)
 		TEST(a_request_and_its_reply),
 		TEST(every_type_is_relayed),
 		TEST(ids_are_ours_and_unique),
-		TEST(no_more_than_the_slots),
-		TEST(a_turn_is_bounded),
 		TEST(half_a_request_goes_nowhere),
 		TEST(requests_cut_anywhere),
 		TEST(a_request_larger_than_the_ring),
 		TEST(requests_do_not_overtake_a_large_one),
 		TEST(a_reply_larger_than_the_ring),
 		TEST(pieces_from_upstream),
-		TEST(what_does_not_fit_waits_in_order),
-		TEST(the_guest_is_woken_for_what_waited),
-		TEST(a_full_fifo_stops_upstream),
-		TEST(requests_wait_for_a_guest_that_does_not_read),
 		TEST(an_error_of_ours_keeps_the_order),
 	};
 

@@ -173,7 +173,6 @@ static void death_at_each_store(void **state)
 		while (short_life(seed, at))
 			at++;
 		assert_true(at > 300);
-		print_message("seed %u: %ld\n", seed, at);
 	}
 }
 

@@ -1,0 +1,201 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The guest's and upstream's faults: they end that session, tell the guest why, take back what
+ * upstream holds for it, and nothing that it does later is looked at.
+ */
+#include "tests/unit/session_rig.h"
+
+static int setup(void **state)
+{
+	static struct rig rig;
+
+	rig_open(&rig, 7, 0u - 300);
+	*state = &rig;
+	return 0;
+}
+
+static int teardown(void **state)
+{
+	rig_close(*state);
+	return 0;
+}
+
+static void watch(struct rig *rig, const char *payload, uint32_t len)
+{
+	rig_exchange(rig, XS_WATCH, 0, payload, len, XS_WATCH, "OK");
+}
+
+static void open_transaction(struct rig *rig)
+{
+	rig_exchange(rig, XS_TRANSACTION_START, 0, "", 1, XS_TRANSACTION_START, "5");
+}
+
+static uint32_t holdings(const struct rig *rig)
+{
+	return rig->s->watches.count + transaction_count(&rig->s->transactions);
+}
+
+/* RESET_WATCHES of ours reaches upstream and is answered. */
+static void answer_reset(struct rig *rig)
+{
+	uint32_t id = STORED_GETS(rig, XS_RESET_WATCHES, 0, "");
+
+	STORED_SENDS(rig, XS_RESET_WATCHES, id, 0, "OK");
+	rig_run(rig);
+}
+
+static void assert_ended(struct rig *rig, uint32_t error)
+{
+	uint32_t prod = rig->guest->rsp_prod, cons = rig->guest->req_cons;
+
+	assert_int_equal(session_state(rig->s), LEDGER_ENDED);
+	assert_int_equal(rig->guest->error, error);
+	assert_true(rig->front_kicks > 0);
+	answer_reset(rig);
+	assert_int_equal(holdings(rig), 0);
+	/* From now on nobody looks at what it does, and it hears nothing. */
+	STORED_SENDS(rig, XS_WATCH_EVENT, 0, 0, "a\0t");
+	rig->guest->req_prod = rig->guest->req_cons + 100;
+	rig_run(rig);
+	assert_stored_idle(rig);
+	assert_int_equal(rig->guest->rsp_prod, prod);
+	assert_int_equal(rig->guest->req_cons, cons);
+	assert_int_equal(queue_used(&rig->stored_out), 0);
+	rig->guest->connection = XENSTORE_RECONNECT;
+	rig_run(rig);
+	assert_stored_idle(rig);
+	assert_int_equal(rig->guest->connection, XENSTORE_RECONNECT);
+}
+
+static void too_long_a_request_ends_it(void **state)
+{
+	static const uint32_t lens[] = { XENSTORE_PAYLOAD_MAX + 1, 0x7fffffff, UINT32_MAX };
+	struct rig *rig = *state;
+
+	for (size_t i = 0; i < sizeof(lens) / sizeof(lens[0]); i++) {
+		struct xsd_sockmsg hdr = { .type = XS_WRITE, .len = lens[i] };
+
+		watch(rig, "a\0t", 4);
+		open_transaction(rig);
+		rig->front_kicks = 0;
+		/* The header comes whole, or octet by octet. */
+		for (uint32_t n = 0; n < sizeof(hdr); n += i ? 1 : sizeof(hdr)) {
+			queue_put(&rig->guest_out, (uint8_t *)&hdr + n, i ? 1 : sizeof(hdr));
+			rig_run(rig);
+		}
+		assert_ended(rig, XENSTORE_ERROR_PROTO);
+		teardown(state);
+		setup(state);
+	}
+}
+
+static void broken_indexes_end_it(void **state)
+{
+	struct rig *rig = *state;
+
+	for (int i = 0; i < 4; i++) {
+		watch(rig, "a\0t", 4);
+		rig->front_kicks = 0;
+		if (i == 0)
+			rig->guest->req_prod = rig->guest->req_cons + XENSTORE_RING_SIZE + 1;
+		else if (i == 1)
+			rig->guest->req_cons = rig->guest->req_prod + 1;
+		else if (i == 2)
+			rig->guest->rsp_cons = rig->guest->rsp_prod + 1;
+		else
+			rig->guest->rsp_prod += 0x80000000;
+		rig_run(rig);
+		assert_ended(rig, XENSTORE_ERROR_RINGIDX);
+		teardown(state);
+		setup(state);
+	}
+}
+
+static void its_replies_are_swallowed(void **state)
+{
+	struct rig *rig = *state;
+	uint32_t id;
+
+	GUEST_SENDS(rig, XS_WATCH, 1, 0, "a\0t");
+	rig_run(rig);
+	id = STORED_GETS(rig, XS_WATCH, 0, "a\0t");
+	rig->guest->rsp_cons--;
+	rig->guest->rsp_prod += XENSTORE_RING_SIZE;
+	rig_run(rig);
+	STORED_SENDS(rig, XS_WATCH, id, 0, "OK");
+	rig_run(rig);
+	assert_ended(rig, XENSTORE_ERROR_RINGIDX);
+	assert_int_equal(word_get(&rig->s->ledger->pending_mask), 0);
+}
+
+static void it_stays_ended_after_a_restart(void **state)
+{
+	struct rig *rig = *state;
+
+	watch(rig, "a\0t", 4);
+	rig->guest->rsp_cons++;
+	rig_run(rig);
+	rig_restart(rig);
+	rig->front_kicks = 1;
+	rig_run(rig);
+	assert_ended(rig, XENSTORE_ERROR_RINGIDX);
+}
+
+static void upstreams_verdict_is_passed_on(void **state)
+{
+	struct rig *rig = *state;
+
+	rig->back->error = XENSTORE_ERROR_COMM;
+	rig_run(rig);
+	assert_int_equal(session_state(rig->s), LEDGER_ENDED);
+	assert_int_equal(rig->guest->error, XENSTORE_ERROR_COMM);
+}
+
+/* Upstream gone mad must not keep us busy for ever. */
+static void too_long_a_reply_ends_it(void **state)
+{
+	struct xsd_sockmsg hdr = { .type = XS_READ, .len = XENSTORE_PAYLOAD_MAX + 1 };
+	struct rig *rig = *state;
+
+	queue_put(&rig->stored_out, &hdr, sizeof(hdr));
+	rig_run(rig);
+	assert_int_equal(session_state(rig->s), LEDGER_ENDED);
+	assert_int_equal(rig->guest->error, XENSTORE_ERROR_COMM);
+	rig_run(rig);
+}
+
+static void broken_back_indexes_are_survived(void **state)
+{
+	struct rig *rig = *state;
+
+	rig->back->rsp_prod += XENSTORE_RING_SIZE + 1;
+	rig_run(rig);
+	rig->back->rsp_prod -= XENSTORE_RING_SIZE + 1;
+	rig_exchange(rig, XS_READ, 0, "x", 2, XS_READ, "y");
+}
+
+static void messages_nobody_asked_for_are_dropped(void **state)
+{
+	struct rig *rig = *state;
+
+	STORED_SENDS(rig, XS_ERROR, 0, 0, "E2BIG"); /* oxenstored: an event was too long */
+	STORED_SENDS(rig, XS_READ, 12345, 0, "?");
+	STORED_SENDS(rig, XS_WATCH_EVENT, 0, 0, "a\0t");
+	rig_run(rig);
+	GUEST_GETS(rig, XS_WATCH_EVENT, 0, 0, "a\0t");
+	assert_guest_idle(rig);
+	assert_int_equal(session_state(rig->s), LEDGER_RUN);
+}
+
+int main(void)
+{
+#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+	static const struct CMUnitTest tests[] = {
+		TEST(too_long_a_request_ends_it),	TEST(broken_indexes_end_it),
+		TEST(its_replies_are_swallowed),	TEST(it_stays_ended_after_a_restart),
+		TEST(upstreams_verdict_is_passed_on),	TEST(too_long_a_reply_ends_it),
+		TEST(broken_back_indexes_are_survived), TEST(messages_nobody_asked_for_are_dropped),
+	};
+
+	return cmocka_run_group_tests_name("session, faults", tests, NULL, NULL);
+}
