@@ -113,9 +113,15 @@ void commit_end(struct commit *commit)
 	commit->n = 0;
 }
 
+static bool is_front(const struct ledger_record *record, uint32_t i)
+{
+	return record->word[i].target & TARGET_FRONT;
+}
+
 /*
  * How many of a record's stores were made. They are made in order, so what lies before one that was
- * made was made too, and the guest may have moved on from it since.
+ * made was made too, and the other side may have moved on from it since. Only words that the guest
+ * cannot write are believed.
  */
 static uint32_t stores_made(const struct ledger_place *place, uint32_t count)
 {
@@ -124,7 +130,8 @@ static uint32_t stores_made(const struct ledger_place *place, uint32_t count)
 	for (uint32_t i = count; i > 0; i--) {
 		ledger_word *word = target_word(place, record->word[i - 1].target);
 
-		if (word && record->word[i - 1].before != record->word[i - 1].after &&
+		if (word && !is_front(record, i - 1) &&
+		    record->word[i - 1].before != record->word[i - 1].after &&
 		    word_get(word) == record->word[i - 1].after)
 			return i;
 	}
@@ -145,9 +152,10 @@ int ledger_recover(const struct ledger_place *place)
 	for (uint32_t i = stores_made(place, count); i < count; i++) {
 		ledger_word *word = target_word(place, record->word[i].target);
 
+		/* A word of its own page that the guest has overwritten costs it its own stream. */
 		if (word && word_get(word) == record->word[i].before)
 			atomic_store_explicit(word, record->word[i].after, memory_order_release);
-		else
+		else if (!word || (!is_front(record, i) && word_get(word) != record->word[i].after))
 			ret = -ESTALE;
 	}
 	atomic_store_explicit(&record->count, 0, memory_order_release);

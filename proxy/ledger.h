@@ -170,8 +170,9 @@ void commit_end(struct commit *commit);
  * ledger_recover() - complete the commit that a killed process left, if any.
  * @place: as the session will use it; front_page may be NULL only when the page is gone
  *
- * Return: 0; -EPROTONOSUPPORT for a ledger of another version; -ESTALE when a word that was not
- * stored yet has not its old value: somebody else has written it, the session must start afresh.
+ * Return: 0; -EPROTONOSUPPORT for a ledger of another version; -ESTALE when a word of the arena that
+ * was not stored yet has not its old value: xenstored has reset the back ring, the session must start
+ * afresh.
  */
 int ledger_recover(const struct ledger_place *place);
 

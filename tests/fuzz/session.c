@@ -346,9 +346,7 @@ static void step(struct tape *tape)
 			rebind();
 		break;
 	case 18:
-		/* dom0 may stop others: INTRODUCE or RELEASE of the innocent waits for its rest. */
-		if (world.hostile.domid)
-			innocent_exchange(tape_u8(tape));
+		innocent_exchange(tape_u8(tape));
 		break;
 	case 19:
 		turn(-1);

@@ -133,7 +133,8 @@ struct session *__wrap_domains_session(struct domains *domains, uint32_t domid)
 	(void)domains;
 	if (domid == world.hostile.domid)
 		return world.hostile.s;
-	return domid == world.innocent.domid ? world.innocent.s : NULL;
+	/* A hostile dom0 may stop others, as it may; so it does not find them. */
+	return domid == world.innocent.domid && world.hostile.domid ? world.innocent.s : NULL;
 }
 
 const struct arena *__wrap_upstream_arena(const struct upstream *up)

@@ -189,6 +189,21 @@ static void recovery_is_done_once(void **state)
 	assert_words(&bed->new, before);
 }
 
+/* The guest can write these at any time, so nothing is concluded from them. */
+static bool is_guests(uint32_t i)
+{
+	return i == 1 || i == 5;
+}
+
+/* Whether a word of ours that was stored after word @i, dying at @at, tells that @i was stored. */
+static bool is_vouched_for(uint32_t i, long at)
+{
+	for (uint32_t j = i + 1; j + 2 <= (uint32_t)at; j++)
+		if (!is_guests(j))
+			return true;
+	return false;
+}
+
 /* What the other side did to a word after we had stored it is the other side's business. */
 static void words_that_moved_on_stay(void **state)
 {
@@ -196,6 +211,8 @@ static void words_that_moved_on_stay(void **state)
 
 	for (long at = 3; at < STORES; at++) {
 		for (uint32_t i = 0; i + 2 < (uint32_t)at; i++) {
+			if (!is_vouched_for(i, at) && !is_guests(i))
+				continue;
 			commit_and_die(bed, at);
 			atomic_store(word_at(&bed->old, i), 77777);
 			assert_int_equal(ledger_recover(&bed->new.place), 0);
@@ -214,7 +231,8 @@ static void a_foreign_value_is_stale(void **state)
 		for (uint32_t i = (uint32_t)at - 1; i < WORDS; i++) {
 			commit_and_die(bed, at);
 			atomic_store(word_at(&bed->old, i), 77777);
-			assert_int_equal(ledger_recover(&bed->new.place), -ESTALE);
+			assert_int_equal(ledger_recover(&bed->new.place),
+					 is_guests(i) ? 0 : -ESTALE);
 			assert_int_equal(word_get(word_at(&bed->new, i)), 77777);
 			assert_int_equal(word_get(&bed->new.place.ledger->record.count), 0);
 		}
