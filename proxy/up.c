@@ -175,6 +175,9 @@ static bool forward(struct session *s, struct message *msg, uint32_t consume)
 
 	if (slot < 0 || !back_has_room(s, size) || !toolstack_gate(s, msg))
 		return false;
+	if ((msg->hdr.type == XS_WATCH || msg->hdr.type == XS_UNWATCH) &&
+	    watches_clogged(&s->watches))
+		return false;
 
 	pending = pending_fill(s->ledger, slot, &s->seq, &msg->hdr, PENDING_FORWARD);
 	pending->up_tx = upstream_tx(s, msg->hdr.tx_id);

@@ -16,6 +16,9 @@
 /* Compact when more than this, and more than half of the log, is dead. */
 #define COMPACT_FLOOR 1024u
 
+/* A guest that always has a request under way must not let its log grow without bound. */
+#define CLOGGED 32768u
+
 /* Exists while confirmed or while an intent refers to it. */
 struct watch {
 	UT_hash_handle hh;
@@ -274,6 +277,13 @@ static void record_moved(void *arg, uint32_t from, uint32_t to)
 
 	if (watch)
 		watch->pos = to;
+}
+
+bool watches_clogged(const struct watches *set)
+{
+	uint32_t dead = set->log.used - set->live;
+
+	return set->intents && dead >= CLOGGED && dead >= set->live;
 }
 
 void watches_compact(struct watches *set, const struct ledger_place *place)

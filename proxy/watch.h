@@ -91,6 +91,12 @@ void watch_refused(struct watches *set, struct commit *commit, uint32_t pos);
  */
 void watches_forget(struct watches *set);
 
+/**
+ * watches_clogged() - whether so much of the log is dead that no further WATCH or UNWATCH may be
+ * forwarded before those under way are answered, for only then it can be compacted.
+ */
+bool watches_clogged(const struct watches *set);
+
 /** watches_compact() - rewrite the log if most of it is dead and nothing refers to it. */
 void watches_compact(struct watches *set, const struct ledger_place *place);
 

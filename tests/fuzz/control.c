@@ -13,7 +13,8 @@
 
 #include "proxy/client.h"
 
-#define ROUNDS	  8
+#define ROUNDS	  4
+#define PIECES	  16
 #define REPLY_MAX (1 << 20)
 
 uint32_t __wrap_clients_count(const struct clients *clients);
@@ -99,7 +100,7 @@ int LLVMFuzzerInitialize(int *argc, char ***argv)
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	struct tape tape = { data, data + size };
-	size_t piece = 1u + tape_u8(&tape) * 64u;
+	size_t piece = 1u + tape_u8(&tape) * 64u + tape_left(&tape) / PIECES;
 	const uint8_t *octets = tape.at, *part;
 	int pair[2];
 	size_t n;
