@@ -13,6 +13,7 @@
 
 #include "proxy/daemon.h"
 #include "proxy/log.h"
+#include "proxy/loop.h"
 #include "proxy/op.h"
 #include "proxy/pending.h"
 #include "proxy/session.h"
@@ -218,6 +219,7 @@ static bool inject_unwatch(struct op *op)
 	const struct watch *watch;
 	const char *text;
 	uint32_t len;
+	int err;
 
 	/* One at a time, so that each look finds what is left. */
 	if (answers_missing(op))
@@ -227,7 +229,10 @@ static bool inject_unwatch(struct op *op)
 		return false;
 	text = watch_text(&op->target->watches, watch, &len);
 	message_set_text(&msg, text, len);
-	if (up_inject(op->target, &msg, op, 0, 0))
+	err = up_inject(op->target, &msg, op, 0, 0);
+	if (err == -ENOMEM)
+		loop_retry(op->daemon->loop, op->target);
+	if (err)
 		return false;
 	op->batch->outstanding++;
 	return true;
@@ -259,7 +264,9 @@ void batch_overflow(struct op *op)
 
 void batch_abandon(struct op *op, int err)
 {
-	/* Once it has begun it runs to its end: upstream answers at once. */
 	if (op->batch->phase == BATCH_DRAIN)
 		op_finish(op, err);
+	/* Once it has begun it must be brought to an end, if only that of taking all back. */
+	else if (!op->batch->err)
+		op->batch->err = err;
 }

@@ -33,6 +33,7 @@ struct client {
 	TAILQ_ENTRY(client) list;
 	struct clients *clients;
 	int fd; /* until upstream is connected; then front's */
+	struct event *hangup; /* as long as it waits for upstream */
 	struct sock front, back;
 	struct ledger *ledger;
 	struct pool *pool;
@@ -68,6 +69,8 @@ static void client_free(struct client *client)
 		TAILQ_REMOVE(&clients->waiting, client, list);
 		close(client->fd);
 	}
+	if (client->hangup)
+		event_free(client->hangup);
 	sock_close(&client->front);
 	sock_close(&client->back);
 	pool_free(client->pool);
@@ -195,6 +198,8 @@ static bool client_connect(struct client *client)
 		client_free(client);
 		return true;
 	}
+	event_free(client->hangup);
+	client->hangup = NULL;
 	TAILQ_REMOVE(&clients->waiting, client, list);
 	TAILQ_INSERT_TAIL(&clients->up, client, list);
 	return true;
@@ -253,6 +258,14 @@ uint32_t clients_count(const struct clients *clients)
 
 /* --- the public side */
 
+/* It gave up while there was no xenstored; nothing else would tell, and descriptors are few. */
+static void hangup_cb(evutil_socket_t fd, short what, void *arg)
+{
+	(void)fd;
+	(void)what;
+	client_free(arg);
+}
+
 static void accept_one(struct clients *clients, int fd)
 {
 	struct client *client;
@@ -271,6 +284,11 @@ static void accept_one(struct clients *clients, int fd)
 	client->fd = fd;
 	client->front.fd = client->back.fd = -1;
 	TAILQ_INSERT_TAIL(&clients->waiting, client, list);
+	client->hangup = event_new(clients->daemon->base, fd, EV_CLOSED, hangup_cb, client);
+	if (!client->hangup || event_add(client->hangup, NULL)) {
+		client_free(client);
+		return;
+	}
 	connect_waiting(clients);
 }
 

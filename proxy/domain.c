@@ -11,6 +11,7 @@
 #include "proxy/daemon.h"
 #include "proxy/hold.h"
 #include "proxy/loop.h"
+#include "proxy/pending.h"
 #include "proxy/session.h"
 #include "proxy/toolstack.h"
 #include "proxy/upstream.h"
@@ -179,14 +180,21 @@ static bool ledger_current(const struct ledger *ledger, uint32_t map_gen)
 static int session_start_afresh(struct domain *domain, const struct session_params *params, int why)
 {
 	struct ledger *ledger = params->place.ledger;
+	uint32_t seq;
+	int err;
 
 	log_domain(LOG_ERR, domain->domid,
 		   "its Xenstore connection cannot be taken up (%s); its ring is reset, requests "
 		   "under way are lost",
 		   strerror(-why));
+	seq = pending_seq_recover(ledger);
 	ledger_format(ledger, domain->map_gen);
 	atomic_store(&ledger->state, LEDGER_RESET);
-	return session_new(&domain->session, params, false);
+	err = session_new(&domain->session, params, false);
+	/* No reply to an old request may pass for one to ours. */
+	if (!err)
+		domain->session->seq = seq;
+	return err;
 }
 
 static int session_attach(struct domain *domain)

@@ -193,7 +193,7 @@ static void track_reset(struct session *s, struct commit *commit, bool ok)
 
 	if (!ok)
 		return;
-	commit_set(commit, &ledger->epoch, word_get(&ledger->epoch) + 1);
+	commit_set(commit, &ledger->epoch, ledger_next_epoch(ledger));
 	commit_set(commit, &ledger->watch_gen, word_get(&ledger->watch_gen) + 1);
 	watches_forget(&s->watches);
 }
@@ -316,13 +316,14 @@ static uint32_t growth(const struct session *s, const struct xsd_sockmsg *hdr)
 
 /*
  * While ADD_DOMAIN_WATCHES runs nothing goes to the front, and upstream's answers to it come behind
- * the events: when the fifo is full of these, the batch cannot end unless the next ones are dropped.
+ * the events: when the fifo is full of these (but for a reply), the batch cannot end unless the next
+ * ones are dropped.
  * It fails then, and takes its watches back.
  */
 static bool batch_overflows(struct session *s, const struct xsd_sockmsg *hdr)
 {
 	return hdr->type == XS_WATCH_EVENT && word_get(&s->ledger->batch) &&
-	       fifo_reserve(&s->fifo, 0, message_size(hdr)) == -ENOBUFS;
+	       fifo_reserve(&s->fifo, 0, message_size(hdr) + SHORT_MAX) == -ENOBUFS;
 }
 
 static bool drop_whole(struct session *s, uint32_t size)

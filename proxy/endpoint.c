@@ -14,21 +14,30 @@ int endpoint_begin(struct endpoint *end)
 	return err;
 }
 
+bool endpoint_consumed(const struct endpoint *end)
+{
+	return end->in_view.cons != end->in_start;
+}
+
 /*
  * When must the other side be woken? Always when it was sent something. When octets were taken from
  * it, only if it may have found its queue full: Linux and both daemons wait for room only then, and
  * they may have filled the queue after we loaded its index, so it is read again.
  */
-bool endpoint_end(struct endpoint *end)
+void endpoint_kick(struct endpoint *end)
 {
 	uint32_t prod = atomic_load_explicit(end->in.prod, memory_order_acquire);
-	bool consumed = end->in_view.cons != end->in_start;
-	uint32_t cons;
 
-	if (end->produced || end->nudge || (consumed && prod - end->in_start >= end->in.size))
+	if (end->produced || end->nudge ||
+	    (endpoint_consumed(end) && prod - end->in_start >= end->in.size))
 		end->kick(end->owner);
-	/* After the kick: a socket may have taken all there was, and will not say so again. */
-	cons = atomic_load_explicit(end->out.cons, memory_order_acquire);
+}
+
+bool endpoint_again(const struct endpoint *end)
+{
+	uint32_t prod = atomic_load_explicit(end->in.prod, memory_order_acquire);
+	uint32_t cons = atomic_load_explicit(end->out.cons, memory_order_acquire);
+
 	return prod != end->in_view.prod || (end->starved && cons != end->out_view.cons);
 }
 

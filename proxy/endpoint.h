@@ -33,14 +33,21 @@ struct endpoint {
 /** endpoint_begin() - load the indexes. Return: 0, or -EIO when they cannot be. */
 int endpoint_begin(struct endpoint *end);
 
+/** endpoint_consumed() - whether this turn took octets from the other side. */
+bool endpoint_consumed(const struct endpoint *end);
+
 /**
- * endpoint_end() - wake the other side if it may be waiting for what this turn did.
+ * endpoint_kick() - wake the other side if it may be waiting for what this turn did.
  *
  * A full barrier must lie between the turn's last store and this call.
- *
- * Return: whether there is something new to do already: octets came in, or room that was missing.
  */
-bool endpoint_end(struct endpoint *end);
+void endpoint_kick(struct endpoint *end);
+
+/**
+ * endpoint_again() - whether there is something new to do already: octets came in, or room that was
+ * missing. To be asked after the kicks: a socket may have taken all there was, and will not say so.
+ */
+bool endpoint_again(const struct endpoint *end);
 
 /** endpoint_consume() - have @commit take @len octets from the queue that comes in. */
 void endpoint_consume(struct endpoint *end, struct commit *commit, uint32_t len);

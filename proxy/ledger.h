@@ -148,6 +148,14 @@ struct commit {
 /** ledger_format() - make a ledger fresh, but for `attach`, which stays. */
 void ledger_format(struct ledger *ledger, uint32_t map_gen);
 
+/** ledger_next_epoch() - the epoch that ends all watches and transactions; 0 is none. */
+static inline uint32_t ledger_next_epoch(const struct ledger *ledger)
+{
+	uint32_t next = word_get(&ledger->epoch) + 1;
+
+	return next ? next : 1;
+}
+
 /** commit_begin() - start an empty commit. */
 void commit_begin(struct commit *commit, const struct ledger_place *place);
 

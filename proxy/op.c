@@ -268,6 +268,12 @@ void toolstack_control_gone(struct daemon *daemon, void *arg)
 	}
 }
 
+void toolstack_request_dropped(struct session *s)
+{
+	if (s->settle)
+		op_free(s->settle);
+}
+
 void toolstack_session_gone(struct session *s)
 {
 	struct op *op;

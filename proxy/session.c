@@ -147,6 +147,21 @@ static void greet(struct session *s)
 	s->place.front_page->server_features = features;
 }
 
+/* Nobody is there any more who asked for what we were to answer. */
+static void drop_answers(struct session *s)
+{
+	struct commit commit;
+
+	toolstack_asker_gone(s);
+	toolstack_request_dropped(s);
+	s->orphans = 0;
+	commit_begin(&commit, &s->place);
+	PENDING_EACH(s->ledger, slot)
+		if (s->ledger->pending[slot].kind == PENDING_ANSWER)
+			pending_drop(s->ledger, &commit, (int)slot);
+	commit_end(&commit);
+}
+
 /* The guest wants its ring reset: what it was owed is void, what upstream holds for it must go. */
 static void reconnect_begin(struct session *s)
 {
@@ -160,6 +175,7 @@ static void reconnect_begin(struct session *s)
 	commit_end(&commit);
 	fifo_trim(&s->fifo);
 	s->reset_sent = false;
+	drop_answers(s);
 	log_limited(&s->source, LOG_INFO, "the guest reconnects its ring");
 }
 
@@ -198,6 +214,17 @@ static bool back_begin(struct session *s)
 	return true;
 }
 
+/*
+ * Linux stores its index and then looks at ours, with no full barrier in between: its store may still
+ * be on its way when we look, and it may have seen our old index and sent no event. One more turn, a
+ * round and a system call later, finds it; that turn moves nothing, so it is the last.
+ */
+static bool look_once_more(const struct session *s)
+{
+	return !s->socket && (endpoint_consumed(&s->front) ||
+			      (s->front.starved && s->front.produced));
+}
+
 void session_run(struct session *s)
 {
 	bool again = false;
@@ -224,10 +251,12 @@ void session_run(struct session *s)
 	/* Our indexes must be visible before theirs are read again, or both sides might sleep. */
 	atomic_thread_fence(memory_order_seq_cst);
 	if (s->front_open)
-		again = endpoint_end(&s->front);
+		endpoint_kick(&s->front);
+	endpoint_kick(&s->back);
+	if (s->front_open)
+		again = endpoint_again(&s->front) || look_once_more(s);
 	s->front_open = false;
-	again |= endpoint_end(&s->back);
-	if (again || !budget)
+	if (again || endpoint_again(&s->back) || !budget)
 		session_ready(s);
 	watches_compact(&s->watches, &s->place);
 	if (s->on_turn)
@@ -310,6 +339,7 @@ void session_fail(struct session *s, uint32_t error, const char *why)
 		commit_set(&commit, &s->ledger->up_fill, 0);
 	commit_end(&commit);
 	fifo_trim(&s->fifo);
+	drop_answers(s);
 	s->front_open = false;
 	if (s->place.front_page)
 		s->front.kick(s->front.owner);
@@ -357,7 +387,7 @@ void session_upstream_reset(struct session *s)
 
 	watches_fini(&s->watches);
 	commit_begin(&commit, &s->place);
-	commit_set(&commit, &s->ledger->epoch, word_get(&s->ledger->epoch) + 1);
+	commit_set(&commit, &s->ledger->epoch, ledger_next_epoch(s->ledger));
 	commit_set(&commit, &s->ledger->watch_gen, word_get(&s->ledger->watch_gen) + 1);
 	watchlog_reset(&s->watches.log, &commit);
 	commit_end(&commit);

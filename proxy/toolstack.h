@@ -78,6 +78,9 @@ void toolstack_recover(struct session *s);
 /** toolstack_asker_gone() - a client has closed its connection: what it waits for is abandoned. */
 void toolstack_asker_gone(struct session *s);
 
+/** toolstack_request_dropped() - the held back INTRODUCE or RELEASE of @s exists no more. */
+void toolstack_request_dropped(struct session *s);
+
 /** toolstack_session_gone() - a session is about to be freed. */
 void toolstack_session_gone(struct session *s);
 

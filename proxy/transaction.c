@@ -15,21 +15,6 @@ void transactions_init(struct transactions *set, struct ledger *ledger, struct p
 	set->high = 0;
 }
 
-int transactions_recover(struct transactions *set)
-{
-	for (uint32_t i = 0; i < LEDGER_TX_PAGES; i++) {
-		int err;
-
-		if (!set->ledger->tx_page[i])
-			continue;
-		err = pool_claim(set->pool, set->ledger->tx_page[i]);
-		if (err)
-			return err;
-	}
-	set->high = TRANSACTION_MAX;
-	return 0;
-}
-
 void transactions_fini(struct transactions *set)
 {
 	for (uint32_t i = 0; i < LEDGER_TX_PAGES; i++) {
@@ -60,6 +45,23 @@ struct ledger_tx *transaction_at(const struct transactions *set, int slot)
 static bool is_live(const struct transactions *set, const struct ledger_tx *tx)
 {
 	return tx && word_get(&tx->live) == word_get(&set->ledger->epoch);
+}
+
+int transactions_recover(struct transactions *set)
+{
+	for (uint32_t i = 0; i < LEDGER_TX_PAGES; i++) {
+		int err;
+
+		if (!set->ledger->tx_page[i])
+			continue;
+		err = pool_claim(set->pool, set->ledger->tx_page[i]);
+		if (err)
+			return err;
+	}
+	for (uint32_t slot = 0; slot < TRANSACTION_MAX; slot++)
+		if (is_live(set, entry(set, slot)))
+			set->high = slot + 1;
+	return 0;
 }
 
 bool transaction_live(const struct transactions *set, int slot)

@@ -188,6 +188,9 @@ static bool forward(struct session *s, struct message *msg, uint32_t consume)
 
 	pending_take(s->ledger, &commit, slot);
 	if (size > s->back.out.size) {
+		/* What track() changed must be in every piece. */
+		memcpy(pool_page(s->pool, word_get(&s->ledger->up_page)), msg->payload,
+		       msg->hdr.len);
 		send_first(s, &commit, slot, msg);
 		commit_end(&commit);
 		return true;
@@ -299,7 +302,11 @@ static bool reset_upstream(struct session *s)
 {
 	static const struct message msg = { .hdr = { .type = XS_RESET_WATCHES, .len = 1 } };
 
-	if (up_inject(s, &msg, NULL, 0, 0))
+	int err = up_inject(s, &msg, NULL, 0, 0);
+
+	if (err == -ENOMEM)
+		loop_retry(s->daemon->loop, s);
+	if (err)
 		return false;
 	s->reset_sent = true;
 	return true;
@@ -380,6 +387,7 @@ static int borrow_page(struct session *s, const struct message *msg)
 
 	if (word_get(&s->ledger->up_fill))
 		return -EAGAIN;
+	release_page(s);
 	page = pool_alloc(s->pool);
 	if (!page)
 		return -ENOMEM;
@@ -410,6 +418,8 @@ int up_inject(struct session *s, const struct message *msg, struct op *op, uint3
 	pending->up_tx = msg->hdr.tx_id;
 	commit_begin(&commit, &s->place);
 	err = track(s, &commit, &copy, pending, batch);
+	if (err && size > s->back.out.size)
+		release_page(s);
 	if (err)
 		return -err;
 	if (guest_tx)

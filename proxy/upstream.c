@@ -28,6 +28,7 @@ struct upstream {
 	uint32_t cursor;
 	bool ready; /* HELLO is here */
 	bool told;  /* that we wait */
+	bool refused; /* the reason has been logged */
 	struct event *sock_event, *bell_event, *timer;
 };
 
@@ -189,20 +190,33 @@ static int hello(struct upstream *up, int fds[LINK_HELLO_FDS])
 	return 0;
 }
 
+/* Why the bridge cannot be used: once, for it is tried again and again. */
+static void refuse_bridge(struct upstream *up, const char *why)
+{
+	if (!up->refused)
+		log_line(LOG_ERR, "cannot use the bridge in xenstored: %s; trying again", why);
+	up->refused = true;
+	lost(up, "unusable");
+}
+
 static void on_hello(struct upstream *up, const struct link_msg *msg, int fds[LINK_HELLO_FDS])
 {
-	int err = -EPROTO;
+	int err;
 
-	if (!up->ready && msg->value == LINK_VERSION && fds[0] >= 0)
-		err = hello(up, fds);
-	else if (msg->value != LINK_VERSION)
-		log_line(LOG_ERR,
-			 "the bridge speaks version %d, this xsproxyd %d: install matching ones",
-			 msg->value, LINK_VERSION);
-	if (err) {
-		log_line(LOG_ERR, "cannot use the bridge's memory: %s", strerror(-err));
-		lost(up, "unusable");
+	if (up->ready || msg->value != LINK_VERSION || fds[0] < 0) {
+		for (int i = 0; i < LINK_HELLO_FDS; i++)
+			if (fds[i] >= 0)
+				close(fds[i]);
+		refuse_bridge(up, msg->value != LINK_VERSION ?
+					  "it is of another version, install matching ones" :
+					  "it said HELLO out of turn");
+		return;
 	}
+	err = hello(up, fds);
+	if (err)
+		refuse_bridge(up, strerror(-err));
+	else
+		up->refused = false;
 }
 
 static void on_change(struct upstream *up, const struct link_msg *msg)
@@ -236,9 +250,7 @@ static void sock_cb(evutil_socket_t fd, short what, void *arg)
 		on_hello(up, &msg, fds);
 		break;
 	case LINK_BUSY:
-		log_line(LOG_ERR, "another xsproxyd is connected to xenstored's bridge; "
-				  "stop it, this one waits");
-		lost(up, "busy");
+		refuse_bridge(up, "another xsproxyd is connected to it, stop that one");
 		break;
 	case LINK_MAP:
 	case LINK_BIND:

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
-"""xsproxyctl export and import: a session moves between hosts and daemons, and what fails on the way
-leaves no trace."""
+"""xsproxyctl export and import: a session moves between hosts and daemons, and what fails on the
+way leaves no trace."""
 
 import array
 import contextlib
@@ -19,8 +19,8 @@ import pytest
 import xensim
 import xsclient
 from harness import BUILD
-from ours import (GET_DOMAIN_WATCHES, HOLD, QUIESCE, TX_LIMIT, WATCH_LIMIT, ask, error_of, quiesce, running, said,
-                  tracked_transactions, tracked_watches, unquiesce)
+from ours import (GET_DOMAIN_WATCHES, HOLD, QUIESCE, TX_LIMIT, WATCH_LIMIT, ask, error_of, quiesce,
+                  running, said, tracked_transactions, tracked_watches, unquiesce)
 from relay import FLAVOURS, RING, introduce, packet, split, wait_until
 from xensim import home
 from xsclient import (ERROR, READ, TRANSACTION_END, TRANSACTION_START, WATCH_EVENT, WRITE, join,
@@ -36,15 +36,15 @@ HOME = "/local/domain/7"
 
 def ctl(host, *args, status=0, socket_path=None, **kwargs):
     """Run xsproxyctl against a host: what it printed, or, when it fails, what it said."""
+    if "input" not in kwargs:
+        kwargs.setdefault("stdin", subprocess.DEVNULL)
     done = subprocess.run([CTL, *map(str, args)], capture_output=True, check=False,
-                          timeout=xensim.TIMEOUT, env=env(host, socket_path),
-                          **({"stdin": subprocess.DEVNULL} | kwargs if "input" not in kwargs
-                             else kwargs))
-    said_text = done.stderr.decode()
-    assert done.returncode == status, (args, done.returncode, said_text)
+                          timeout=xensim.TIMEOUT, env=env(host, socket_path), **kwargs)
+    message = done.stderr.decode()
+    assert done.returncode == status, (args, done.returncode, message)
     if status:
-        assert said_text.startswith(f"xsproxyctl {args[0]}: ") and said_text.endswith("\n")
-        return said_text
+        assert message.startswith(f"xsproxyctl {args[0]}: ") and message.endswith("\n")
+        return message
     return done.stdout
 
 
@@ -60,7 +60,8 @@ def start_ctl(host, *args, **kwargs):
 
 def shown(octets):
     """What a stream holds: {path: (value, [perm, ...])}, [(path, token), ...], [id, ...]."""
-    done = subprocess.run([CTL, "show", "--json", "-"], input=octets, capture_output=True, check=True)
+    done = subprocess.run([CTL, "show", "--json", "-"], input=octets, capture_output=True,
+                          check=True)
     nodes, watches, transactions = {}, [], []
     for line in done.stdout.splitlines():
         for kind, what in json.loads(line).items():
@@ -139,8 +140,8 @@ def stream(*records):
 
 class Tap:
     """Stands between xsproxyctl and the host's socket: @fault(n, message) sees request number n
-    before it is forwarded. It returns None; "cut", to close the connection instead; "lose", to do so
-    when the reply comes; or the name of an error, to answer with it."""
+    before it is forwarded. It returns None; "cut", to close the connection instead; "lose", to do
+    so when the reply comes; or the name of an error, to answer with it."""
 
     def __init__(self, host, fault=lambda n, msg: None):
         self.host = host
@@ -175,12 +176,12 @@ class Tap:
 
     def _carry(self, client, server):
         """One connection after the other, as xsproxyctl has them."""
-        asked, said_, lost = b"", b"", set()
+        asked, came, lost = b"", b"", set()
         while True:
             ready, _, _ = select.select([client, server], [], [])
             if server in ready:
                 data = server.recv(65536)
-                messages, said_ = split(said_ + data)
+                messages, came = split(came + data)
                 if not data or any(msg.req_id in lost for msg in messages):
                     return
                 for msg in messages:
@@ -543,8 +544,8 @@ def assert_runs_on(host, guest):
 def export_fails(host, guest, tap, path, fault):
     tap.requests.clear()
     tap.fault = fault
-    said_text = ctl(host, "export", 7, "-o", path, status=1, socket_path=tap.path)
-    assert said_text.count("\n") == 1, said_text
+    message = ctl(host, "export", 7, "-o", path, status=1, socket_path=tap.path)
+    assert message.count("\n") == 1, message
     assert_runs_on(host, guest)
 
 
@@ -597,8 +598,8 @@ def test_failed_export_leaves_quiesced_what_was(flavour, tmp_path):
     with running(flavour) as host:
         host.add_guest(7)
         quiesce(host.dom0, 7)
-        said_text = ctl(host, "export", 7, "--root", "/nowhere", "-o", tmp_path / "stream", status=1)
-        assert said_text == ("xsproxyctl export: cannot read /nowhere: No such file or directory\n")
+        message = ctl(host, "export", 7, "--root", "/nowhere", "-o", tmp_path / "stream", status=1)
+        assert message == ("xsproxyctl export: cannot read /nowhere: No such file or directory\n")
         assert state(host) == "quiesced"
         assert os.listdir(tmp_path) == []
 
@@ -792,10 +793,10 @@ def test_hostile_streams(flavour):
         before = session(host)
         for reason, records in HOSTILE.items():
             for bad in records:
-                said_text = ctl(host, "import", 7, "--root", "/vm/7", input=stream(*FRESH, bad),
+                message = ctl(host, "import", 7, "--root", "/vm/7", input=stream(*FRESH, bad),
                                 status=1)
-                assert reason in said_text, said_text
-                assert said_text.count("\n") == 1
+                assert reason in message, message
+                assert message.count("\n") == 1
         many = array.array("I", [7, 8, 3, 0]) * 10_000_000  # different transactions
         many[3::4] = array.array("I", range(1, 10_000_001))
         assert "longer than 67108864 octets" in ctl(host, "import", 7, input=stream(many.tobytes()),
@@ -819,11 +820,6 @@ def test_roots_and_maps(flavour):
 
 # --- import that fails
 
-def needs_reset(host):
-    if ask(host.dom0, RESET_DOMAIN, 7) == "ENOSYS":
-        pytest.skip("this xsproxyd has no RESET_DOMAIN")
-
-
 def reset(host):
     """As before the import of FRESH."""
     assert ask(host.dom0, RESET_DOMAIN, 7) == b"OK\0"
@@ -846,7 +842,6 @@ def sees_nothing_but_the_import(host, guest):
 def test_import_fails_at_each_step(flavour, how):
     """Everything is as it was, and the import can be tried again."""
     with held(flavour) as (host, guest):
-        needs_reset(host)
         before = session(host)
         octets = stream(*FRESH)
         steps = count_requests(host, "import", 7, input=octets)
@@ -856,9 +851,9 @@ def test_import_fails_at_each_step(flavour, how):
             for step in range(1, steps + 1):
                 tap.requests.clear()
                 tap.fault = lambda n, msg, at=step: how if n == at else None
-                said_text = ctl(host, "import", 7, input=octets, status=1, socket_path=tap.path)
-                assert said_text.count("\n") == 1, said_text
-                assert session(host) == before, (step, said_text)
+                message = ctl(host, "import", 7, input=octets, status=1, socket_path=tap.path)
+                assert message.count("\n") == 1, message
+                assert session(host) == before, (step, message)
         sees_nothing_but_the_import(host, guest)
 
 
@@ -880,7 +875,6 @@ def signal_at(host, tap, step, sig, *args, octets=None):
 def test_signal_at_each_step_of_import(flavour):
     """All or nothing; what is under way when it is too late to stop is taken back."""
     with held(flavour) as (host, guest):
-        needs_reset(host)
         before = session(host)
         octets = stream(*FRESH)
         steps = count_requests(host, "import", 7, input=octets)
@@ -911,9 +905,9 @@ def test_signal_at_each_step_of_export(flavour, tmp_path):
                 assert os.listdir(tmp_path) == []
 
 
-def refused_by_quota(host, records, said_text):
+def refused_by_quota(host, records, message):
     before = session(host)
-    assert said_text in ctl(host, "import", 7, input=stream(*FRESH[:5], *records), status=1)
+    assert message in ctl(host, "import", 7, input=stream(*FRESH[:5], *records), status=1)
     assert session(host) == before
 
 
@@ -922,8 +916,6 @@ def refused_by_quota(host, records, said_text):
 def test_watch_too_many(flavour, size):
     """In the first request that adds watches, or in the last of several."""
     with held(flavour) as (host, _):
-        if size > 1:
-            needs_reset(host)
         most = WATCH_LIMIT[flavour]
         many = [watch(f"w{i}", "t" * size) for i in range(most + 1)]
         refused_by_quota(host, many, f" to {len(many)} of the stream to domain 7: ")
@@ -934,7 +926,6 @@ def test_watch_too_many(flavour, size):
 @pytest.mark.parametrize("flavour", FLAVOURS)
 def test_transaction_too_many(flavour):
     with held(flavour) as (host, _):
-        needs_reset(host)
         many = [transaction(100 + i) for i in range(TX_LIMIT + 1)]
         refused_by_quota(host, many, f"cannot open transaction {100 + TX_LIMIT} of domain 7: ")
         ctl(host, "import", 7, input=stream(*FRESH[:5], *many[1:]))
@@ -960,10 +951,10 @@ def test_conflicts(flavour, times):
 
         with Tap(host, fault) as tap:
             status = int(flavour == "C" and times == 1000)
-            said_text = ctl(host, "import", 7, input=stream(*FRESH), socket_path=tap.path,
+            message = ctl(host, "import", 7, input=stream(*FRESH), socket_path=tap.path,
                             status=status)
         if status:
-            assert "others changed them in each of 20 tries" in said_text
+            assert "others changed them in each of 20 tries" in message
             assert len(commits) == 20
             assert session(host) == before
         else:

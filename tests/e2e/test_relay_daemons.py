@@ -203,6 +203,19 @@ def test_restart_in_the_middle(flavour):
         host.check()
 
 
+def test_restart_wakes(flavour):
+    """What was sent to a port that nobody held is lost, so both sides are rung after a restart."""
+    with Host(flavour) as host:
+        guest = host.add_guest(7)
+        assert guest.read("name") == b"guest-7"
+        with pytest.raises(xsclient.Timeout):
+            while True:
+                guest.wait_event(0.05)
+        restart(host)
+        guest.wait_event()
+        assert guest.read("name") == b"guest-7"
+
+
 class Talker:
     """A guest that never pauses, and collects what it gets."""
 

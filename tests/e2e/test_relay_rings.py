@@ -127,9 +127,10 @@ def test_replies_in_two_writes(flavour):
     guests.)"""
     with Host(flavour) as host:
         guest = host.add_guest(7)
-        host.dom0.write(f"{HOME}/data/v", pattern(900))
         octets = b"".join(packet(READ, b"data/v\0", i) for i in range(20))
-        for _ in range(1000):
+        for turn in range(2000):
+            if turn % 1000 == 0:
+                host.dom0.write(f"{HOME}/data/v", pattern(500 if turn else 700))
             messages = exchange(guest, octets, 20, eager=True)
             assert [msg.req_id for msg in messages] == list(range(20))
 

@@ -298,9 +298,9 @@ int LLVMFuzzerInitialize(int *argc, char ***argv)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-	static void (*const listeners[])(struct tape *tape, const int pair[2]) = {
-		listen_alone, listen_as_proxy, listen_as_bridge
-	};
+	static void (*const listeners[])(struct tape * tape,
+					 const int pair[2]) = { listen_alone, listen_as_proxy,
+								listen_as_bridge };
 	struct tape tape = { data, data + size };
 	int pair[2], before = lowest_free_fd();
 

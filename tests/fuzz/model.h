@@ -136,7 +136,8 @@ static const char *model_end(struct model *m, const struct message *msg)
 
 static bool path_is_good(const char *path, size_t len)
 {
-	static const char good[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-/_@";
+	static const char good[] =
+		"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-/_@";
 
 	return len && len <= MODEL_PATH && path[len - 1] != '/' && !strstr(path, "//") &&
 	       strspn(path, good) == len;

@@ -22,8 +22,8 @@ struct trick {
 
 static struct trick tricks[TRICKS]; /* that wait for the next turn */
 static uint32_t trick_count, tricks_played, visits;
-static bool tampered;  /* the guest wrote where only xsproxyd writes */
-static bool reads_bad; /* it spoilt what it is sent, so it cannot judge it */
+static bool tampered;	   /* the guest wrote where only xsproxyd writes */
+static bool reads_bad;	   /* it spoilt what it is sent, so it cannot judge it */
 static struct message got; /* what it reads */
 static uint32_t got_len, asks;
 

@@ -111,8 +111,8 @@ static void stored_reads(uint32_t n)
 static void play(uint32_t word, uint32_t value)
 {
 	xs_page *back = world.hostile.back;
-	uint32_t *words[] = { &back->rsp_prod,	      &back->rsp_cons,	      &back->req_prod,
-			      &back->req_cons,	      &back->connection,      &back->error,
+	uint32_t *words[] = { &back->rsp_prod,	      &back->rsp_cons,	    &back->req_prod,
+			      &back->req_cons,	      &back->connection,    &back->error,
 			      &back->server_features, (uint32_t *)back->rsp };
 
 	if (word & 8)

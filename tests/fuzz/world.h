@@ -4,10 +4,10 @@
  * the first one, the second one must never notice.
  *
  * The real sessions, loop, pool, ledgers and toolstack requests over a real arena. Every side has
- * the shared memory mapped at an address of its own; a killed xsproxyd's successor has it elsewhere.
- * proxy/ledger.c and ring/ring.c are compiled in here, so that somebody may act before each of
- * their stores, and before and after each of their reads of shared memory, and so that the process
- * may be killed before a store. proxy/pool.c is, so that lost extents can be counted.
+ * the shared memory mapped at an address of its own; a killed xsproxyd's successor has it
+ * elsewhere. proxy/ledger.c and ring/ring.c are compiled in here, so that somebody may act before
+ * each of their stores, and before and after each of their reads of shared memory, and so that the
+ * process may be killed before a store. proxy/pool.c is, so that lost extents can be counted.
  */
 #ifndef XSPROXY_TESTS_FUZZ_WORLD_H
 #define XSPROXY_TESTS_FUZZ_WORLD_H
@@ -54,7 +54,7 @@ static inline void visited_copy(void *to, const void *from, size_t len)
 #pragma push_macro("atomic_load_explicit")
 #undef atomic_load_explicit
 #define atomic_load_explicit(word, order) visited_load(word)
-#define memcpy(to, from, len) visited_copy(to, from, len)
+#define memcpy(to, from, len)		  visited_copy(to, from, len)
 #include "ring/ring.c"
 #undef memcpy
 #pragma pop_macro("atomic_load_explicit")
@@ -305,10 +305,10 @@ static void party_init(struct party *party, uint32_t domid)
 			party->front[i] = map_page(party->page_fd);
 	}
 	party->back = (xs_page *)(world.stored.base + arena_ring_off(domid));
-	party->guest_out = world_ring(party->guest->req, &party->guest->req_prod,
-				      &party->guest->req_cons);
-	party->guest_in = world_ring(party->guest->rsp, &party->guest->rsp_prod,
-				     &party->guest->rsp_cons);
+	party->guest_out =
+		world_ring(party->guest->req, &party->guest->req_prod, &party->guest->req_cons);
+	party->guest_in =
+		world_ring(party->guest->rsp, &party->guest->rsp_prod, &party->guest->rsp_cons);
 	party->stored_in =
 		world_ring(party->back->req, &party->back->req_prod, &party->back->req_cons);
 	party->stored_out =

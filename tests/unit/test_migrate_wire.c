@@ -16,6 +16,7 @@ _Static_assert((int)WIRE_UNQUIESCE == (int)MESSAGE_UNQUIESCE, "");
 _Static_assert((int)WIRE_HOLD == (int)MESSAGE_HOLD, "");
 _Static_assert((int)WIRE_GET_DOMAIN_TRANSACTIONS == (int)MESSAGE_GET_DOMAIN_TRANSACTIONS, "");
 _Static_assert((int)WIRE_GET_DOMAIN_STATE == (int)MESSAGE_GET_DOMAIN_STATE, "");
+_Static_assert((int)WIRE_RESET_DOMAIN == (int)MESSAGE_RESET_DOMAIN, "");
 
 #define BIG 300000
 

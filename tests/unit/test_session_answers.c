@@ -1,12 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Requests that xsproxy answers itself, between those that it relays: in order, never inside of
- * another message, on dom0's ring and on sockets, not for guests; ADD_DOMAIN_WATCHES, all or
- * nothing; and what becomes of an answer when the process dies.
+ * another message, on dom0's ring and on sockets, not for guests;
+ * and what becomes of an answer when the process dies.
  */
 #include "tests/unit/session_rig.h"
 
-#include "proxy/op.h"
 /* Compiled into the test, so that it can pretend that the bridge is there. */
 #include "proxy/upstream.c"
 
@@ -236,118 +235,6 @@ static void eagain_waits_for_its_turn(void **state)
 	GUEST_GETS(rig, XS_ERROR, 5, 0, "EAGAIN");
 }
 
-/* --- ADD_DOMAIN_WATCHES */
-
-static const char added[] = "a\0t\0b\0t\0c\0t";
-
-static void add_watches(struct rig *rig)
-{
-	assert_int_equal(batch_begin(&ASKER_NOBODY, rig->s, added, sizeof(added)), 0);
-	rig_run(rig);
-}
-
-static uint32_t count_events(struct rig *rig, const char *payload, uint32_t len)
-{
-	struct message msg;
-	uint32_t n = 0;
-
-	for (; queue_used(&rig->guest_in); n++) {
-		queue_get_message(&rig->guest_in, &msg);
-		assert_message(&msg, XS_WATCH_EVENT, 0, payload, len);
-	}
-	return n;
-}
-
-static void a_batch_adds_all(void **state)
-{
-	struct rig *rig = *state;
-
-	add_watches(rig);
-	GUEST_SENDS(rig, XS_READ, 9, 0, "x"); /* not while it runs */
-	rig_run(rig);
-	for (int i = 0; i < 3; i++) {
-		uint32_t id = stored_gets(rig, XS_WATCH, 0, added + 4 * i, 4);
-
-		STORED_SENDS(rig, XS_WATCH, id, 0, "OK");
-		stored_sends(rig, XS_WATCH_EVENT, 0, 0, added + 4 * i, 4);
-	}
-	assert_stored_idle(rig);
-	rig_run(rig);
-	for (int i = 0; i < 3; i++)
-		guest_gets(rig, XS_WATCH_EVENT, 0, 0, added + 4 * i, 4);
-	assert_int_equal(rig->s->watches.count, 3);
-	STORED_GETS(rig, XS_READ, 0, "x");
-	assert_true(TAILQ_EMPTY(&rig->daemon.ops));
-}
-
-/* The third is refused: the first two go again, and so do their events, but not the guest's own. */
-static void a_batch_that_fails_leaves_nothing(void **state)
-{
-	struct rig *rig = *state;
-	uint32_t id[3];
-
-	rig_exchange(rig, XS_WATCH, 0, "own\0t", 6, XS_WATCH, "OK");
-	add_watches(rig);
-	for (int i = 0; i < 3; i++)
-		id[i] = stored_gets(rig, XS_WATCH, 0, added + 4 * i, 4);
-	STORED_SENDS(rig, XS_WATCH, id[0], 0, "OK");
-	STORED_SENDS(rig, XS_WATCH_EVENT, 0, 0, "a\0t");
-	STORED_SENDS(rig, XS_WATCH_EVENT, 0, 0, "own\0t");
-	STORED_SENDS(rig, XS_WATCH, id[1], 0, "OK");
-	STORED_SENDS(rig, XS_WATCH_EVENT, 0, 0, "b\0t");
-	STORED_SENDS(rig, XS_WATCH_EVENT, 0, 0, "own\0t");
-	STORED_SENDS(rig, XS_ERROR, id[2], 0, "E2BIG");
-	rig_run(rig);
-	for (int i = 0; i < 2; i++) {
-		struct message msg;
-
-		queue_get_message(&rig->stored_in, &msg);
-		assert_int_equal(msg.hdr.type, XS_UNWATCH);
-		STORED_SENDS(rig, XS_UNWATCH, msg.hdr.req_id, 0, "OK");
-		assert_guest_idle(rig);
-		rig_run(rig);
-	}
-	assert_stored_idle(rig);
-	assert_int_equal(rig->s->watches.count, 1);
-	assert_int_equal(count_events(rig, "own\0t", 6), 2);
-	assert_true(TAILQ_EMPTY(&rig->daemon.ops));
-	rig_exchange(rig, XS_READ, 0, "x", 2, XS_READ, "y");
-}
-
-/* The process dies with it half done: the next one takes back what there is. */
-static void a_batch_does_not_survive_its_process(void **state)
-{
-	struct rig *rig = *state;
-	struct message msg;
-	uint32_t id[3];
-
-	rig_exchange(rig, XS_WATCH, 0, "own\0t", 6, XS_WATCH, "OK");
-	add_watches(rig);
-	for (int i = 0; i < 3; i++)
-		id[i] = stored_gets(rig, XS_WATCH, 0, added + 4 * i, 4);
-	STORED_SENDS(rig, XS_WATCH, id[0], 0, "OK");
-	STORED_SENDS(rig, XS_WATCH_EVENT, 0, 0, "a\0t");
-	STORED_SENDS(rig, XS_WATCH_EVENT, 0, 0, "own\0t");
-	rig_run(rig);
-	rig_restart(rig);
-	rig_run(rig);
-	assert_stored_idle(rig); /* first the answers that are on their way */
-	STORED_SENDS(rig, XS_ERROR, id[1], 0, "EEXIST");
-	STORED_SENDS(rig, XS_WATCH, id[2], 0, "OK");
-	rig_run(rig);
-	for (int i = 0; i < 2; i++) {
-		queue_get_message(&rig->stored_in, &msg);
-		assert_int_equal(msg.hdr.type, XS_UNWATCH);
-		rig_restart(rig);
-		STORED_SENDS(rig, XS_UNWATCH, msg.hdr.req_id, 0, "OK");
-		rig_run(rig);
-	}
-	assert_stored_idle(rig);
-	assert_int_equal(rig->s->watches.count, 1);
-	assert_int_equal(count_events(rig, "own\0t", 6), 1);
-	rig_exchange(rig, XS_READ, 0, "x", 2, XS_READ, "y");
-}
-
 int main(void)
 {
 #define GUEST(name) cmocka_unit_test_setup_teardown(name, setup_guest, teardown)
@@ -366,9 +253,6 @@ int main(void)
 		DOM0(answers_do_not_cut_an_event_in_two),
 		DOM0(unanswered_requests_get_eagain),
 		DOM0(eagain_waits_for_its_turn),
-		GUEST(a_batch_adds_all),
-		GUEST(a_batch_that_fails_leaves_nothing),
-		GUEST(a_batch_does_not_survive_its_process),
 	};
 
 	return cmocka_run_group_tests_name("session, answers of ours", tests, NULL, NULL);

@@ -10,7 +10,7 @@
 
 #include "tests/unit/session_world.h"
 
-#define TURNS	4   /* that are looked at */
+#define TURNS	3   /* that are looked at */
 #define EXTENTS 48u /* more are not in use */
 
 /* All of the shared memory that the session may change: two pages, the ledger, the extents. */
