@@ -28,7 +28,7 @@ static const struct command commands[] = {
 	{ "import", command_import, ARGUMENT_GUEST,
 	  OPTION_INPUT | OPTION_ROOT | OPTION_MAP_DOMID | OPTION_MAX_STREAM | OPTION_RESUME |
 		  OPTION_SOCKET,
-	  "DOMID [-i FILE] [--map-domid OLD=NEW]... [--root PATH]... [--resume]",
+	  "DOMID [-i FILE] [--map-domid OLD=NEW]... [--root PATH]... [--resume] [--max-stream N]",
 	  "take a domain's session over from a stream",
 	  "Reads a migration stream to its end, checks it, and gives the domain what it has: "
 	  "nodes,\n"

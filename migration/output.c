@@ -22,6 +22,7 @@ struct output {
 	const struct interrupt *interrupt;
 	char *path; /* NULL: written to directly */
 	char *temporary;
+	int error; /* the first one of writing, for ever */
 };
 
 /*
@@ -45,17 +46,19 @@ static ssize_t write_some(const struct output *output, const char *data, size_t 
 /* For stdio, which takes less than all for a failure, with errno. */
 static ssize_t cookie_write(void *cookie, const char *data, size_t len)
 {
+	struct output *output = cookie;
 	size_t done = 0;
 
-	while (done < len) {
-		ssize_t n = write_some(cookie, data + done, len - done);
+	while (!output->error && done < len) {
+		ssize_t n = write_some(output, data + done, len - done);
 
-		if (n < 0) {
-			errno = (int)-n;
-			break;
-		}
-		done += (size_t)n;
+		if (n < 0)
+			output->error = (int)n;
+		else
+			done += (size_t)n;
 	}
+	if (done < len)
+		errno = -output->error;
 	return (ssize_t)done;
 }
 
@@ -92,8 +95,10 @@ FILE *output_file(struct output *output)
 
 int output_commit(struct output *output)
 {
-	if (fflush(output->file))
-		return -errno;
+	if (fflush(output->file) && !output->error)
+		output->error = -errno;
+	if (output->error)
+		return output->error;
 	if (!output->temporary)
 		return 0;
 	if (fsync(output->fd) || rename(output->temporary, output->path))

@@ -35,7 +35,7 @@ FILE *output_file(struct output *output);
 
 /*
  * What was written is complete: flush it, and let the file appear. To be called once.
- * Returns 0, or what flushing, fsync() or rename() failed with.
+ * Returns 0, or what any writing, fsync() or rename() failed with.
  */
 int output_commit(struct output *output);
 

@@ -1,16 +1,15 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * wire - see wire.h. Bottom up: names of errors, octets on their way, one message, waiting.
+ * Connecting is in wire_connect.c.
  */
 #include "migration/wire.h"
 
 #include <errno.h>
 #include <fcntl.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <sys/un.h>
 #include <unistd.h>
 #include <xen/io/xs_wire.h>
 
@@ -366,19 +365,6 @@ void wire_set_event(struct wire *wire, wire_event_fn fn, void *arg)
 
 /* --- connections */
 
-int wire_default_path(char path[WIRE_PATH_MAX])
-{
-	const char *env = getenv("XENSTORED_PATH");
-	const char *dir = getenv("XENSTORED_RUNDIR");
-	int n;
-
-	if (env)
-		n = snprintf(path, WIRE_PATH_MAX, "%s", env);
-	else
-		n = snprintf(path, WIRE_PATH_MAX, "%s/socket", dir ? dir : "/var/run/xenstored");
-	return n < WIRE_PATH_MAX ? 0 : -ENAMETOOLONG;
-}
-
 void wire_free(struct wire *wire)
 {
 	if (!wire)
@@ -403,23 +389,4 @@ int wire_adopt(struct wire **out, int fd)
 	wire->timeout_ms = -1;
 	*out = wire;
 	return 0;
-}
-
-int wire_open(struct wire **out, const char *path)
-{
-	struct sockaddr_un addr = { .sun_family = AF_UNIX };
-	int fd, r;
-
-	if (strlen(path) >= sizeof(addr.sun_path))
-		return -ENAMETOOLONG;
-	strcpy(addr.sun_path, path);
-	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-	if (fd < 0)
-		return -errno;
-	r = connect(fd, (const struct sockaddr *)&addr, sizeof(addr)) ? -errno : 0;
-	if (!r)
-		r = wire_adopt(out, fd);
-	if (r)
-		close(fd);
-	return r;
 }

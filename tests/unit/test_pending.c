@@ -172,7 +172,16 @@ static void ids_hold_their_promise(uint32_t seq)
 
 static void ids_are_unique_and_small(void **state)
 {
+	static const uint32_t counters[] = { 0, 0x2000000, 0x4000000, 0x80000000, UINT32_MAX };
+
 	(void)state;
+	/* The first slot, where a counter of 0 would make the id of events. */
+	for (size_t i = 0; i < sizeof(counters) / sizeof(counters[0]); i++) {
+		struct bed bed;
+
+		bed_init(&bed, counters[i]);
+		assert_in_range(id_of(&bed, take(&bed, 0, PENDING_FORWARD)), 1, (1u << 30) - 1);
+	}
 	ids_hold_their_promise(1);
 	ids_hold_their_promise(0x1ffffff - 100);
 	ids_hold_their_promise(UINT32_MAX - 100);

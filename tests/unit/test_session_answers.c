@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Requests that xsproxy answers itself, between those that it relays: in order, never inside of
- * another message, on dom0's ring and on sockets, not for guests;
- * and what becomes of an answer when the process dies.
+ * another message, on dom0's ring, not for guests; and what becomes of an answer when the process
+ * dies.
  */
 #include "tests/unit/session_rig.h"
 

@@ -148,18 +148,28 @@ static void what_explains_an_event(void **state)
 		const char *path, *token;
 		bool own, batched;
 	} cases[] = {
-		{ "data", "t", true, false },		{ "data/x/y", "t", true, false },
-		{ "datax", "t", false, false },		{ "dat", "t", false, false },
-		{ "data", "u", false, false },		{ "/a/b/c", "t", true, false },
-		{ "/a/b", "t", true, false },		{ "/a", "t", false, false },
-		{ "@releaseDomain", "s", true, false }, { "/x/y", "b", false, true },
+		{ "data", "t", true, false },
+		{ "data/x/y", "t", true, false },
+		{ "datax", "t", false, false },
+		{ "dat", "t", false, false },
+		{ "data", "u", false, false },
+		{ "/a/b/c", "t", true, false },
+		{ "/a/b", "t", true, false },
+		{ "/a", "t", false, false },
+		{ "@releaseDomain", "s", true, false },
+		{ "/x/y", "b", false, true },
 		{ "/x/y", "t", false, false },
+		{ "/", "r", true, false },
+		{ "/x/y", "r", true, false },
+		{ "x", "r", false, false },
+		{ "@releaseDomain", "r", false, false },
 	};
 	struct bed *bed = *state;
 	struct watches set;
 	uint32_t pos;
 
 	init(bed, &set);
+	watch(bed, &set, "/", "r");
 	watch(bed, &set, "data", "t");
 	watch(bed, &set, "/a/b", "t");
 	watch(bed, &set, "@releaseDomain", "s");
