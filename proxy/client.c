@@ -92,6 +92,11 @@ static void end_later(struct client *client)
 	client->session->dead = true;
 }
 
+static bool delivered(const struct client *client)
+{
+	return sock_flushed(&client->front) && !fifo_used(&client->session->fifo);
+}
+
 /*
  * The client has gone when all that it sent has been forwarded and answered; the other way round,
  * what upstream said before it ended is passed on first.
@@ -103,13 +108,14 @@ static void on_turn(struct session *s)
 	toolstack_turn(s);
 	if (s->queued || client->ending)
 		return;
-	if (client->back.eof || session_state(s) == LEDGER_ENDED) {
+	if (session_state(s) == LEDGER_ENDED ||
+	    (client->back.eof && (client->front.eof || delivered(client)))) {
 		end_later(client);
 		return;
 	}
 	if (client->front.eof && !pending_upstream(s->ledger) && !word_get(&s->ledger->up_sent) &&
 	    !s->settle && sock_flushed(&client->back) &&
-	    (client->front.broken || (sock_flushed(&client->front) && !fifo_used(&s->fifo))))
+	    (client->front.broken || delivered(client)))
 		end_later(client);
 }
 
@@ -258,12 +264,18 @@ uint32_t clients_count(const struct clients *clients)
 
 /* --- the public side */
 
-/* It gave up while there was no xenstored; nothing else would tell, and descriptors are few. */
+/*
+ * It gave up while there was no xenstored; nothing else would tell, and descriptors are few. With
+ * xenstored there it waits for a moment only, and what it asked for is carried out.
+ */
 static void hangup_cb(evutil_socket_t fd, short what, void *arg)
 {
+	struct client *client = arg;
+
 	(void)fd;
 	(void)what;
-	client_free(arg);
+	if (!upstream_arena(client->clients->daemon->upstream))
+		client_free(client);
 }
 
 static void accept_one(struct clients *clients, int fd)

@@ -146,6 +146,24 @@ static void assert_list(const struct life *life, struct watches *set)
 	assert_null(watch);
 }
 
+/* A look at any place of the list, from where the last look was, wherever it has changed since. */
+static void assert_item(struct life *life)
+{
+	uint32_t index = (uint32_t)rand() % (life->count + 2), len;
+	const struct watch *watch = watches_from(&life->set, index);
+	char text[1000];
+
+	if (index >= life->count) {
+		assert_null(watch);
+		return;
+	}
+	assert_non_null(watch);
+	make_text(text, life->list[index].key, life->list[index].relative);
+	assert_string_equal(watch_text(&life->set, watch, &len), text);
+	assert_string_equal(watch_text(&life->set, watch, &len) + strlen(text) + 1,
+			    text + strlen(text) + 1);
+}
+
 static void assert_next_process(const struct life *life, bool count_pages)
 {
 	struct watches again;
@@ -197,7 +215,9 @@ static void live(struct bed *bed, unsigned int seed, bool recover)
 	watches_init(&life.set, bed->ledger, bed->pool, BED_DOMID);
 	for (int i = 0; i < STEPS; i++) {
 		step(&life);
-		assert_list(&life, &life.set);
+		assert_item(&life);
+		if (i % 50 == 0)
+			assert_list(&life, &life.set);
 		assert_compact(&life);
 		if (recover)
 			assert_next_process(&life, false);

@@ -83,9 +83,10 @@ class Guest:
 
     @property
     def console(self):
-        """What it wrote on its console."""
-        log = self.dom0.machine.log / "console" / f"guest-{self.name}.log"
-        return log.read_text(errors="replace") if log.exists() else ""
+        """What it wrote on its console, before and after a live migration."""
+        directory = self.dom0.machine.log / "console"
+        logs = [directory / f"guest-{self.name}{suffix}.log" for suffix in ("", "--incoming")]
+        return "".join(log.read_text(errors="replace") for log in logs if log.exists())
 
     def create(self):
         self.dom0.run(f"cat >/tmp/{self.name}.cfg <<'END'\n{self.config}END\n"

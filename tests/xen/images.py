@@ -6,6 +6,7 @@ are not installed, so this machine's boot loader never hears of them. The initra
 anew each time from the programs of this machine and of this checkout.
 """
 
+import dataclasses
 import gzip
 import lzma
 import os
@@ -118,7 +119,7 @@ def add_modules(image, tree, names):
         image.file(path, f"/usr/lib/modules/{number:02}-{path.name}")
 
 
-def dom0_initramfs(kernel_tree, guest_files, path):
+def dom0_initramfs(kernel_tree, files, path):
     image = Initramfs()
     image.directory("proc", "sys", "dev", "run", "tmp", "root", "var/lib/xen", "var/log/xen",
                     "var/lib/xenstored", "etc/xen/scripts")
@@ -141,9 +142,8 @@ def dom0_initramfs(kernel_tree, guest_files, path):
     for built, installed in PRODUCT.items():
         if built.exists():
             image.program(built, installed)
-    image.file(WORK / "xs", "/usr/bin/xs")
-    for source, name in guest_files.items():
-        image.file(source, f"/guest/{name}")
+    for source, name in files.items():
+        image.file(source, name)
     add_modules(image, kernel_tree, DOM0_MODULES)
     image.file(HERE / "vif-script", "/etc/xen/scripts/vif-script")
     image.file(HERE / "dom0-init", "/init")
@@ -162,8 +162,20 @@ def guest_initramfs(kernel_tree, path):
     image.write(path)
 
 
+@dataclasses.dataclass
+class Images:
+    """What a machine boots, as paths."""
+
+    xen: pathlib.Path
+    kernel: pathlib.Path
+    initramfs: pathlib.Path
+    kernel_tree: pathlib.Path  # the unpacked package
+    files: dict  # path -> where dom0 has it
+    disk: pathlib.Path | None = None
+
+
 def prepare():
-    """Makes everything in WORK; returns the paths of Xen, the kernel and dom0's initramfs."""
+    """Makes everything in WORK but disks (disk.py)."""
     WORK.mkdir(parents=True, exist_ok=True)
     debs = WORK / "debs"
     kernel_tree = unpack(download(kernel_package(), debs), WORK / "tree")
@@ -177,9 +189,10 @@ def prepare():
     xen = WORK / "xen"
     xen.write_bytes(gzip.decompress(next(xen_tree.glob("boot/xen-4.17-amd64.gz")).read_bytes()))
 
-    output(os.environ.get("CC", "gcc"), "-std=gnu17", "-O2", "-g", "-Wall", "-Wextra", "-static",
-           "-o", WORK / "xs", HERE / "xs.c")
+    output(os.environ.get("CC", "gcc"), "-std=gnu17", "-O2", "-g", "-Wall", "-Wextra", "-Werror",
+           "-static", "-o", WORK / "xs", HERE / "xs.c")
     guest_initramfs(kernel_tree, WORK / "guest.cpio")
-    dom0_initramfs(kernel_tree, {WORK / "guest.cpio": "initramfs", vmlinux: "vmlinux"},
-                   WORK / "dom0.cpio")
-    return xen, vmlinux, WORK / "dom0.cpio"
+    files = {WORK / "guest.cpio": "guest/initramfs", vmlinux: "guest/vmlinux",
+             WORK / "xs": "usr/bin/xs"}
+    dom0_initramfs(kernel_tree, files, WORK / "dom0.cpio")
+    return Images(xen, vmlinux, WORK / "dom0.cpio", kernel_tree, files)

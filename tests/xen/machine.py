@@ -50,19 +50,19 @@ class Machine:
         self._channel = ours
         self._pending = b""
         self._marks = 0
-        xen, kernel, initramfs = images
+        disk = ["-drive", f"file={images.disk},if=virtio,format=raw,snapshot=on"]
         with theirs, open(log / "qemu", "wb") as qemu_log:
             self.qemu = subprocess.Popen(
                 ["qemu-system-x86_64", "-accel", "tcg,thread=multi", "-cpu", "qemu64,+svm,+npt",
-                 "-m", os.environ.get("XEN_MEM", "2G"), "-smp", "2", "-nodefaults", "-vga", "none",
-                 "-display", "none", "-monitor", "none", "-no-reboot",
-                 "-serial", f"file:{log}/serial",
-                 "-kernel", xen, "-append", XEN_ARGS,
-                 "-initrd", f"{kernel} {DOM0_ARGS},{initramfs}",
+                 "-m", "2G", "-smp", "2", "-nodefaults", "-vga", "none", "-display", "none",
+                 "-monitor", "none", "-serial", f"file:{log}/serial",
+                 "-kernel", images.xen, "-append", XEN_ARGS,
+                 "-initrd", f"{images.kernel} {DOM0_ARGS},{images.initramfs}",
                  "-device", "virtio-serial-pci",
                  "-chardev", f"socket,id=commands,fd={theirs.fileno()}",
                  "-device", "virtserialport,chardev=commands,name=commands",
-                 "-virtfs", f"local,path={log},mount_tag=log,security_model=none"],
+                 "-virtfs", f"local,path={log},mount_tag=log,security_model=none",
+                 *(disk if images.disk else ["-no-reboot"])],
                 stdin=subprocess.DEVNULL, stdout=qemu_log, stderr=qemu_log,
                 pass_fds=[theirs.fileno()])
 

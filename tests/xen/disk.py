@@ -1,0 +1,135 @@
+# SPDX-License-Identifier: MIT
+"""Makes a disk with a Debian dom0 on it: systemd, Debian's Xen tools, and the package of `make deb`.
+
+Its packages come from Debian once and are kept below build/xen/; xsproxy's is built and installed
+anew each time.
+"""
+
+import dataclasses
+import hashlib
+import os
+import shutil
+
+import images
+from cpio import Initramfs
+from images import HERE, REPOSITORY, WORK, output
+
+PACKAGES = ("systemd-sysv udev kmod dbus xen-utils-4.17 xenstore-utils busybox-static"
+            " libevent-core-2.1-7 libinih1 libjansson4 libxenevtchn1 libxengnttab1").split()
+EXCLUDED = "/usr/share/doc/* /usr/share/man/* /usr/share/locale/* /usr/share/info/*".split()
+SIZE = "700M"
+
+# Loaded before the root is there; the rest is the system's own business.
+ROOT_MODULES = "virtio_pci virtio_blk ext4".split()
+SYSTEM_MODULES = images.DOM0_MODULES
+INIT = """#!/bin/busybox sh
+/bin/busybox mount -t proc proc /proc
+/bin/busybox mount -t devtmpfs dev /dev
+for module in /usr/lib/modules/*.ko; do /bin/busybox insmod $module; done
+/bin/busybox mount -t ext4 /dev/vda /root
+/bin/busybox mount --move /proc /root/proc
+/bin/busybox mount --move /dev /root/dev
+exec /bin/busybox switch_root /root /sbin/init
+"""
+
+# The test's own additions: where its logs go, and its way in.
+FSTAB = "log /var/log/xen 9p trans=virtio,version=9p2000.L,msize=131072,cache=none 0 0\n"
+COMMANDS = """[Unit]
+Description=Commands of the test
+DefaultDependencies=no
+After=systemd-modules-load.service
+
+[Service]
+ExecStart=/usr/local/sbin/take-commands
+Environment=PATH=/usr/lib/xen-4.17/bin:/usr/local/sbin:/usr/sbin:/usr/bin:/usr/local/busybox
+KillMode=process
+
+[Install]
+WantedBy=sysinit.target
+"""
+TAKE_COMMANDS = """#!/bin/bash
+until port=$(ls /sys/class/virtio-ports) && [ -e /dev/$port ]; do sleep 0.1; done
+while :; do
+	bash -c 'echo READY; exec bash' <>/dev/$port >&0 2>&1
+done
+"""
+
+
+def base_tree():
+    """A Debian tree with PACKAGES, made once."""
+    name = "root-" + hashlib.sha256(" ".join(PACKAGES + EXCLUDED).encode()).hexdigest()[:8]
+    tree = WORK / name
+    if not tree.exists():
+        for old in WORK.glob("root-*"):
+            shutil.rmtree(old)
+        part = WORK / "root-part"
+        options = [f"--dpkgopt=path-exclude={path}" for path in EXCLUDED]
+        output("mmdebstrap", "--quiet", "--variant=minbase", "--include=" + ",".join(PACKAGES),
+               *options, "bookworm", part)
+        part.rename(tree)
+    return tree
+
+
+def package():
+    """The package of this checkout."""
+    build = WORK / "package"
+    output("make", "-s", "-C", REPOSITORY, f"BUILD={build}", "deb")
+    return next(path for path in (build / "deb").glob("xsproxy_*.deb"))
+
+
+def write(path, text, mode=0o644):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text)
+    path.chmod(mode)
+
+
+def install(tree, deb, upstream, files):
+    """What an administrator does: choose the daemon, install the package; and what the test adds."""
+    if upstream != "oxenstored":  # Debian's choice
+        with open(tree / "etc/default/xen", "a") as defaults:
+            defaults.write(f"XENSTORED=/usr/lib/xen-4.17/bin/{upstream}\n")
+    shutil.copy(deb, tree / "tmp/xsproxy.deb")
+    output("chroot", tree, "dpkg", "-i", "/tmp/xsproxy.deb",
+           env=dict(os.environ, PATH="/usr/sbin:/usr/bin", DEBIAN_FRONTEND="noninteractive"))
+
+    write(tree / "etc/fstab", FSTAB)
+    write(tree / "etc/modules-load.d/test.conf", "virtio_console\n9pnet_virtio\n9p\nxen-netback\n")
+    write(tree / "etc/systemd/system/commands.service", COMMANDS)
+    write(tree / "usr/local/sbin/take-commands", TAKE_COMMANDS, 0o755)
+    output("chroot", tree, "systemctl", "enable", "commands.service")
+    (tree / "usr/local/busybox").mkdir()
+    output("chroot", tree, "/bin/busybox", "--install", "-s", "/usr/local/busybox")
+    for source, name in files.items():
+        (tree / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(source, tree / name)
+
+
+def install_modules(tree, kernel_tree):
+    version = next((kernel_tree / "lib/modules").iterdir()).name
+    for module in images.modules(kernel_tree, SYSTEM_MODULES):
+        target = tree / module.relative_to(kernel_tree)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(module, target)
+    for name in "modules.order", "modules.builtin", "modules.builtin.modinfo":
+        shutil.copy(kernel_tree / "lib/modules" / version / name, tree / "lib/modules" / version)
+    output("chroot", tree, "depmod", version)
+
+
+def make(booted, upstream):
+    """@booted with a disk, on which @upstream is chosen, in place of dom0's initramfs."""
+    tree, disk, initramfs = WORK / "disk", WORK / f"{upstream}.ext4", WORK / "disk.cpio"
+    shutil.rmtree(tree, ignore_errors=True)
+    output("cp", "-a", "--reflink=auto", base_tree(), tree)
+    install(tree, package(), upstream, booted.files)
+    install_modules(tree, booted.kernel_tree)
+    disk.unlink(missing_ok=True)
+    output("mke2fs", "-q", "-t", "ext4", "-O", "^has_journal", "-d", tree, disk, SIZE)
+    shutil.rmtree(tree)
+
+    image = Initramfs()
+    image.directory("proc", "dev", "root")
+    image.file("/bin/busybox", "/usr/bin/busybox")
+    images.add_modules(image, booted.kernel_tree, ROOT_MODULES)
+    image.text("init", INIT, 0o755)
+    image.write(initramfs)
+    return dataclasses.replace(booted, initramfs=initramfs, disk=disk)
