@@ -62,6 +62,7 @@ help:
 	@echo "all       build everything into $(BUILD)/"
 	@echo "demo      install what is missing, build, and show the main job on real daemons"
 	@echo "check     install what is missing, build, run every test (also under sanitizers)"
+	@echo "check-xen boot real Xen in QEMU and run the checks there"
 	@echo "unit e2e  the unit tests, the end-to-end tests"
 	@echo "fuzz      run every fuzzer for 60 s"
 	@echo "bench     measure direct and proxied side by side"
@@ -148,6 +149,12 @@ deps:
 
 check: deps
 	@tests/check
+
+.PHONY: check-xen
+check-xen: deps
+	@tests/xen/install-deps
+	@$(MAKE) --no-print-directory -s all
+	@tests/xen/check
 
 demo: deps
 	@$(MAKE) --no-print-directory -s all
