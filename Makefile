@@ -52,7 +52,7 @@ PROGRAMS += $(if $(CTL_SRC),$(BUILD)/xsproxyctl)
 SIM := $(BUILD)/libxensim.so $(BUILD)/xensim $(BUILD)/xsguest $(BUILD)/libxsguest.so $(BUILD)/xsload $(BUILD)/xsstress
 UNIT := $(patsubst tests/unit/%.c,$(BUILD)/unit/%,$(UNIT_SRC))
 
-.PHONY: all demo check e2e unit fuzz bench lint install clean deps help
+.PHONY: all demo check e2e unit fuzz bench install clean deps help
 .DELETE_ON_ERROR:
 .SECONDARY:
 
@@ -66,7 +66,6 @@ help:
 	@echo "unit e2e  the unit tests, the end-to-end tests"
 	@echo "fuzz      run every fuzzer for 60 s"
 	@echo "bench     measure direct and proxied side by side"
-	@echo "lint      clang-format, cppcheck"
 	@echo "install   DESTDIR= PREFIX=$(PREFIX)"
 	@echo "deb       a Debian package, in $(BUILD)/deb/"
 	@echo "clean     remove build/"

@@ -6,11 +6,11 @@
  * for ever (sealed); a page exists only once arena_reserve() was called for it, so neither side can
  * be hit by SIGBUS. Offsets depend on nothing but the domid, so there is no allocator to recover.
  *
- *	rings      domid << 12             a back ring, laid out as struct xenstore_domain_interface;
- *	                                   dom0's is page 0, so mmap() of the memfd at 0 is "xsd_kva"
- *	header     ARENA_HEADER_OFF        struct arena_header: identity, doorbells
- *	ledgers    ARENA_LEDGER_OFF + ...  a page a domain: struct arena_attach, then xsproxyd's own
- *	extents    ARENA_EXTENT_OFF + ...  pages that ledgers refer to by number; xsproxyd's own
+ *	rings      domid << 12             a back ring, laid out as struct
+ *xenstore_domain_interface; dom0's is page 0, so mmap() of the memfd at 0 is "xsd_kva" header
+ *ARENA_HEADER_OFF        struct arena_header: identity, doorbells ledgers    ARENA_LEDGER_OFF + ...
+ *a page a domain: struct arena_attach, then xsproxyd's own extents    ARENA_EXTENT_OFF + ...  pages
+ *that ledgers refer to by number; xsproxyd's own
  *
  * Who writes what is said at each field. The bridge never reads a ledger beyond struct arena_attach
  * and never an extent. Called by the bridge and by proxy/; must never allocate, log or block.
@@ -23,26 +23,26 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define ARENA_MAGIC 0x616e657261707378ULL /* "xsparena" */
-#define ARENA_VERSION 1
+#define ARENA_MAGIC	  0x616e657261707378ULL /* "xsparena" */
+#define ARENA_VERSION	  1
 
-#define ARENA_PAGE 4096u
-#define ARENA_DOMIDS 0x8000u   /* slots; valid domids are below ARENA_DOMID_MAX */
-#define ARENA_DOMID_MAX 0x7ff0u /* DOMID_FIRST_RESERVED */
-#define ARENA_EXTENTS 65536u   /* 256 MiB for all domains together */
+#define ARENA_PAGE	  4096u
+#define ARENA_DOMIDS	  0x8000u /* slots; valid domids are below ARENA_DOMID_MAX */
+#define ARENA_DOMID_MAX	  0x7ff0u /* DOMID_FIRST_RESERVED */
+#define ARENA_EXTENTS	  65536u  /* 256 MiB for all domains together */
 
-#define ARENA_RING_OFF 0ULL
-#define ARENA_HEADER_OFF ((uint64_t)ARENA_DOMIDS * ARENA_PAGE)
+#define ARENA_RING_OFF	  0ULL
+#define ARENA_HEADER_OFF  ((uint64_t)ARENA_DOMIDS * ARENA_PAGE)
 #define ARENA_HEADER_SIZE (16ULL * ARENA_PAGE)
-#define ARENA_LEDGER_OFF (ARENA_HEADER_OFF + ARENA_HEADER_SIZE)
-#define ARENA_EXTENT_OFF (ARENA_LEDGER_OFF + (uint64_t)ARENA_DOMIDS * ARENA_PAGE)
-#define ARENA_SIZE (ARENA_EXTENT_OFF + (uint64_t)ARENA_EXTENTS * ARENA_PAGE)
+#define ARENA_LEDGER_OFF  (ARENA_HEADER_OFF + ARENA_HEADER_SIZE)
+#define ARENA_EXTENT_OFF  (ARENA_LEDGER_OFF + (uint64_t)ARENA_DOMIDS * ARENA_PAGE)
+#define ARENA_SIZE	  (ARENA_EXTENT_OFF + (uint64_t)ARENA_EXTENTS * ARENA_PAGE)
 
 /* Local port numbers that the bridge hands to xenstored: far above any real one, below 2^31. */
 #define ARENA_PORT_BASE 0x40000000u
 
 enum arena_flavour {
-	ARENA_FLAVOUR_C = 1,     /* resets the indexes at INTRODUCE, then `connection` 1 -> 0 */
+	ARENA_FLAVOUR_C = 1,	 /* resets the indexes at INTRODUCE, then `connection` 1 -> 0 */
 	ARENA_FLAVOUR_OCAML = 2, /* keeps everything at INTRODUCE; must never see `connection` 1 */
 };
 
@@ -60,16 +60,17 @@ struct arena_header {
 	uint64_t magic;
 	uint32_t version;
 	uint32_t flavour; /* enum arena_flavour */
-	int32_t pid;      /* xenstored's */
+	int32_t pid;	  /* xenstored's */
 	uint32_t reserved[11];
 
 	/* xsproxyd stores 1 before it sleeps; who takes it to 0 (either side) owes the wake-up */
 	_Alignas(64) _Atomic uint32_t proxy_asleep;
 
-	/* 1: the eventfd that wakes xenstored is signalled, or about to be. Ringer 0 -> 1, bridge 1 -> 0 */
+	/* 1: the eventfd that wakes xenstored is signalled, or about to be. Ringer 0 -> 1, bridge 1
+	 * -> 0 */
 	_Alignas(64) _Atomic uint32_t stored_woken;
 
-	_Alignas(64) struct arena_bells to_proxy;  /* rung by the bridge, taken by xsproxyd */
+	_Alignas(64) struct arena_bells to_proxy; /* rung by the bridge, taken by xsproxyd */
 	/* rung by xsproxyd, and by the bridge itself at a bind; taken by the bridge */
 	_Alignas(64) struct arena_bells to_stored;
 
@@ -100,10 +101,13 @@ _Static_assert(ATOMIC_INT_LOCK_FREE == 2 && ATOMIC_LLONG_LOCK_FREE == 2,
 
 struct arena {
 	uint8_t *base; /* ARENA_SIZE octets, MAP_SHARED */
-	int fd;        /* the memfd; owned */
+	int fd;	       /* the memfd; owned */
 };
 
-#define ARENA_NULL { .base = NULL, .fd = -1 }
+#define ARENA_NULL                     \
+	{                              \
+		.base = NULL, .fd = -1 \
+	}
 
 /**
  * arena_create() - make and seal an arena, and reserve its header.

@@ -16,20 +16,20 @@
 
 #include <stdint.h>
 
-#define LINK_VERSION 1
-#define LINK_HELLO_FDS 3
+#define LINK_VERSION	1
+#define LINK_HELLO_FDS	3
 #define LINK_TIMEOUT_MS 3000
 
 /* Names of the sockets below the run directory (XSPROXY_DIR, /run/xsproxy) */
-#define LINK_RUN_DIR "/run/xsproxy"
-#define LINK_SOCKET "bridge"     /* the bridge listens here */
+#define LINK_RUN_DIR  "/run/xsproxy"
+#define LINK_SOCKET   "bridge"	 /* the bridge listens here */
 #define LINK_UPSTREAM "upstream" /* xenstored's own socket, moved here */
 
 enum link_type {
 	LINK_HELLO = 1, /* value: LINK_VERSION */
-	LINK_BUSY,      /* there is an owner already; the bridge closes */
-	LINK_MAP,       /* xenstored maps the domain's page */
-	LINK_BIND,      /* it binds `value`, the domain's port */
+	LINK_BUSY,	/* there is an owner already; the bridge closes */
+	LINK_MAP,	/* xenstored maps the domain's page */
+	LINK_BIND,	/* it binds `value`, the domain's port */
 	LINK_UNBIND,
 	LINK_UNMAP,
 	LINK_ACK, /* value: 0 or a negative errno */

@@ -172,8 +172,7 @@ void batch_turn(struct op *op)
 		if (session_state(target) == LEDGER_ENDED)
 			op_finish(op, EBUSY);
 		else if (!pending_upstream(target->ledger) && !word_get(&target->ledger->up_fill) &&
-			 !word_get(&target->ledger->batch) &&
-			 session_state(target) != LEDGER_RESET)
+			 !word_get(&target->ledger->batch) && session_state(target) != LEDGER_RESET)
 			start_adding(op);
 		break;
 	case BATCH_ADD:

@@ -22,8 +22,8 @@
 #include "proxy/upstream.h"
 
 /* Clients are many and short-lived; xenstored accepts them one by one, with a backlog of 1. */
-#define LISTEN_BACKLOG 128
-#define CONNECT_RETRY_MS 5
+#define LISTEN_BACKLOG	  128
+#define CONNECT_RETRY_MS  5
 #define ACCEPT_BACKOFF_MS 100
 
 /* Pages that one client's waiting replies, watches and transactions may take. */
@@ -32,7 +32,7 @@
 struct client {
 	TAILQ_ENTRY(client) list;
 	struct clients *clients;
-	int fd; /* until upstream is connected; then front's */
+	int fd;		      /* until upstream is connected; then front's */
 	struct event *hangup; /* as long as it waits for upstream */
 	struct sock front, back;
 	struct ledger *ledger;

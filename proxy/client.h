@@ -4,7 +4,8 @@
  * connection of its own to xenstored and a session between the two.
  *
  * The session sees two queues of octets; this module moves them from and to the kernel. A client
- * that goes away takes its upstream connection with it, once upstream has answered what it was sent.
+ * that goes away takes its upstream connection with it, once upstream has answered what it was
+ * sent.
  */
 #ifndef XSPROXY_PROXY_CLIENT_H
 #define XSPROXY_PROXY_CLIENT_H

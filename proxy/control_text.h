@@ -13,8 +13,8 @@
 /**
  * control_text_type() - the request that a CONTROL message names.
  *
- * Return: enum message_type; MESSAGE_REFUSED for live-update, which cannot be proxied; or 0 when the
- * command is upstream's.
+ * Return: enum message_type; MESSAGE_REFUSED for live-update, which cannot be proxied; or 0 when
+ * the command is upstream's.
  */
 uint32_t control_text_type(const struct message *msg);
 

@@ -31,7 +31,7 @@ struct daemon {
 	uint64_t started;		 /* seconds of CLOCK_MONOTONIC */
 	struct event_base *base;
 	struct loop *loop;
-	struct xen *xen;	 /* NULL until the first attach */
+	struct xen *xen;	   /* NULL until the first attach */
 	struct upstream *upstream; /* the bridge, or the wait for it */
 	struct domains *domains;
 	struct clients *clients;

@@ -107,8 +107,8 @@ static int xen_ready(struct domains *domains)
 			 strerror(-err));
 		return err;
 	}
-	domains->event = event_new(daemon->base, xen_fd(daemon->xen), EV_READ | EV_PERSIST, xen_cb,
-				   domains);
+	domains->event =
+		event_new(daemon->base, xen_fd(daemon->xen), EV_READ | EV_PERSIST, xen_cb, domains);
 	if (!domains->event || event_add(domains->event, NULL))
 		return -ENOMEM;
 	return 0;
@@ -136,7 +136,8 @@ static struct endpoint front_of(struct domain *domain)
 	struct xenstore_domain_interface *page = domain->page;
 
 	return (struct endpoint){
-		/* The guest writes req[], req_prod and rsp_cons; we write rsp[], req_cons, rsp_prod. */
+		/* The guest writes req[], req_prod and rsp_cons; we write rsp[], req_cons,
+		   rsp_prod. */
 		.in = { .data = (uint8_t *)page->req,
 			.size = XENSTORE_RING_SIZE,
 			.prod = page_word(&page->req_prod),
@@ -227,9 +228,9 @@ static int session_attach(struct domain *domain)
 		log_domain(LOG_ERR, domain->domid,
 			   "cannot take up its Xenstore connection: %s; the guest is held%s",
 			   strerror(-err),
-			   err == -EPROTONOSUPPORT ?
-				   ": an xsproxyd of another version left it, start that one" :
-				   "");
+			   err == -EPROTONOSUPPORT
+				   ? ": an xsproxyd of another version left it, start that one"
+				   : "");
 		return err;
 	}
 	domain->session->unbound = true;
@@ -328,13 +329,15 @@ static int bind_port(struct domain *domain, uint32_t remote_port, uint32_t bind_
 	if (c_daemon && ledger->bind_gen && ledger->bind_gen != bind_gen)
 		session_upstream_reset(domain->session);
 	/* A bind that fails introduces nobody, so a hold begins (and ends) only after this one. */
-	if (!ledger->bind_gen && hold_begin(upstream_arena(domains->daemon->upstream), domain->domid))
+	if (!ledger->bind_gen &&
+	    hold_begin(upstream_arena(domains->daemon->upstream), domain->domid))
 		session_quiet(domain->session);
 	domain->session->await_back = c_daemon;
 	domain->session->unbound = false;
 	ledger->bind_gen = bind_gen;
 	session_ready(domain->session);
-	/* Whatever it missed while nobody held its port; dom0's kernel starts only with an event. */
+	/* Whatever it missed while nobody held its port; dom0's kernel starts only with an event.
+	 */
 	kick_front(domain);
 	return 0;
 }

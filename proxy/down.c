@@ -54,7 +54,6 @@ static bool fifo_can_take(struct session *s, uint32_t size)
 
 bool down_reserve(struct session *s, uint32_t size)
 {
-
 	/* Not into the middle of a message; this session runs again with the rest of it. */
 	if (word_get(&s->ledger->fifo_fill) || s->giant_left)
 		return false;
@@ -180,7 +179,8 @@ static void track_end(struct session *s, struct commit *commit,
 		if (err == EINVAL || err == EDQUOT)
 			return;
 	}
-	if (pending->ref != PENDING_NO_TRANSACTION && transaction_live(&s->transactions, (int)pending->ref))
+	if (pending->ref != PENDING_NO_TRANSACTION &&
+	    transaction_live(&s->transactions, (int)pending->ref))
 		transaction_end(&s->transactions, commit, (int)pending->ref);
 	if (msg->hdr.type != XS_ERROR && (pending->flags & PENDING_CONFLICT))
 		message_set_error(msg, EAGAIN);
@@ -309,16 +309,14 @@ static uint32_t growth(const struct session *s, const struct xsd_sockmsg *hdr)
 {
 	int slot = hdr->type == XS_CONTROL ? pending_find(s->ledger, hdr->req_id) : -1;
 
-	return slot >= 0 && (s->ledger->pending[slot].flags & PENDING_HELP) ?
-		       CONTROL_TEXT_HELP_MAX :
-		       0;
+	return slot >= 0 && (s->ledger->pending[slot].flags & PENDING_HELP) ? CONTROL_TEXT_HELP_MAX
+									    : 0;
 }
 
 /*
  * While ADD_DOMAIN_WATCHES runs nothing goes to the front, and upstream's answers to it come behind
- * the events: when the fifo is full of these (but for a reply), the batch cannot end unless the next
- * ones are dropped.
- * It fails then, and takes its watches back.
+ * the events: when the fifo is full of these (but for a reply), the batch cannot end unless the
+ * next ones are dropped. It fails then, and takes its watches back.
  */
 static bool batch_overflows(struct session *s, const struct xsd_sockmsg *hdr)
 {

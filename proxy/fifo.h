@@ -7,8 +7,8 @@
  * takes octets from `fifo_head`; `fifo_left` says how many it has yet to get of a message that it
  * got in part, so `fifo_left == 0` is a message boundary.
  *
- * Used by down.c. A page leaves the pool with the first octet in it and returns with the last; their
- * numbers are in one more page, the directory.
+ * Used by down.c. A page leaves the pool with the first octet in it and returns with the last;
+ * their numbers are in one more page, the directory.
  */
 #ifndef XSPROXY_PROXY_FIFO_H
 #define XSPROXY_PROXY_FIFO_H
@@ -17,9 +17,10 @@
 #include "proxy/message.h"
 #include "proxy/pool.h"
 
-/* Pages that a directory page can name: 4 MiB, enough for the first events of 1,000 long watches. */
+/* Pages that a directory page can name: 4 MiB, enough for the first events of 1,000 long watches.
+ */
 #define FIFO_PAGES (POOL_PAGE / 4)
-#define FIFO_SIZE (FIFO_PAGES * POOL_PAGE)
+#define FIFO_SIZE  (FIFO_PAGES * POOL_PAGE)
 
 /* What it may hold for a front that merely does not read (the caller's business, see down.c) */
 #define FIFO_RUNNING (256u * 1024)

@@ -30,10 +30,10 @@
 
 #include "bridge/arena.h"
 
-#define LEDGER_VERSION 1
-#define LEDGER_PENDING 32     /* requests under way at once; one bit each in pending_mask */
-#define LEDGER_TX 16	      /* transactions that need no extent */
-#define LEDGER_TX_PAGES 16    /* extents for further ones */
+#define LEDGER_VERSION	    1
+#define LEDGER_PENDING	    32 /* requests under way at once; one bit each in pending_mask */
+#define LEDGER_TX	    16 /* transactions that need no extent */
+#define LEDGER_TX_PAGES	    16 /* extents for further ones */
 #define LEDGER_COMMIT_WORDS 24
 
 /* A word that a commit may change; written by xsproxyd only. */
@@ -58,10 +58,10 @@ struct ledger_pending {
 	uint32_t req_id; /* the requester's own ids, to be restored */
 	uint32_t tx_id;
 	uint32_t type;
-	uint32_t kind;	 /* enum pending_kind */
-	uint32_t ref;	 /* WATCH, UNWATCH: record in the log; START, END: slot */
+	uint32_t kind; /* enum pending_kind */
+	uint32_t ref;  /* WATCH, UNWATCH: record in the log; START, END: slot */
 	uint32_t flags;
-	uint32_t up_tx;	 /* the transaction id that upstream sees */
+	uint32_t up_tx; /* the transaction id that upstream sees */
 };
 
 /* An open transaction. Exists while `live` equals the ledger's epoch. */
@@ -131,7 +131,7 @@ _Static_assert(sizeof(struct ledger) <= ARENA_PAGE, "a ledger is one page");
 /* Where the words of one session's commits lie, so that a record can name them. */
 struct ledger_place {
 	struct ledger *ledger;
-	const struct arena *arena;		     /* NULL: private memory, nothing is recorded */
+	const struct arena *arena; /* NULL: private memory, nothing is recorded */
 	struct xenstore_domain_interface *front_page; /* the guest's page, or NULL */
 };
 
@@ -178,9 +178,9 @@ void commit_end(struct commit *commit);
  * ledger_recover() - complete the commit that a killed process left, if any.
  * @place: as the session will use it; front_page may be NULL only when the page is gone
  *
- * Return: 0; -EPROTONOSUPPORT for a ledger of another version; -ESTALE when a word of the arena that
- * was not stored yet has not its old value: xenstored has reset the back ring, the session must start
- * afresh.
+ * Return: 0; -EPROTONOSUPPORT for a ledger of another version; -ESTALE when a word of the arena
+ * that was not stored yet has not its old value: xenstored has reset the back ring, the session
+ * must start afresh.
  */
 int ledger_recover(const struct ledger_place *place);
 

@@ -93,8 +93,8 @@ static void parse_arguments(struct arguments *args, int argc, char **argv)
 }
 
 /*
- * The run directory is ours alone, for whoever reaches the sockets in it is dom0; its lock says that
- * no other xsproxyd serves it.
+ * The run directory is ours alone, for whoever reaches the sockets in it is dom0; its lock says
+ * that no other xsproxyd serves it.
  */
 static int lock_run_dir(const char *dir)
 {
@@ -111,8 +111,10 @@ static int lock_run_dir(const char *dir)
 		return -errno;
 	}
 	if (st.st_uid != geteuid() || (st.st_mode & 077)) {
-		log_line(LOG_ERR, "%s must belong to us and have mode 0700, for whoever reaches "
-				  "its sockets has dom0's rights", dir);
+		log_line(LOG_ERR,
+			 "%s must belong to us and have mode 0700, for whoever reaches "
+			 "its sockets has dom0's rights",
+			 dir);
 		close(fd);
 		return -EPERM;
 	}

@@ -29,8 +29,15 @@ static const char *const wire_names[] = {
 };
 
 static const char *const our_names[] = {
-	"QUIESCE",   "ADD_DOMAIN_WATCHES", "GET_DOMAIN_WATCHES",      "START_DOMAIN_TRANSACTION",
-	"UNQUIESCE", "HOLD",		   "GET_DOMAIN_TRANSACTIONS", "GET_DOMAIN_STATE", "RESET_DOMAIN",
+	"QUIESCE",
+	"ADD_DOMAIN_WATCHES",
+	"GET_DOMAIN_WATCHES",
+	"START_DOMAIN_TRANSACTION",
+	"UNQUIESCE",
+	"HOLD",
+	"GET_DOMAIN_TRANSACTIONS",
+	"GET_DOMAIN_STATE",
+	"RESET_DOMAIN",
 };
 
 _Static_assert(sizeof(our_names) / sizeof(our_names[0]) == MESSAGE_OURS_END - MESSAGE_QUIESCE,

@@ -16,7 +16,7 @@
 
 /* Largest message that a ring may carry */
 #define MESSAGE_HEADER ((uint32_t)sizeof(struct xsd_sockmsg))
-#define MESSAGE_MAX (MESSAGE_HEADER + XENSTORE_PAYLOAD_MAX)
+#define MESSAGE_MAX    (MESSAGE_HEADER + XENSTORE_PAYLOAD_MAX)
 
 /* A GET_DOMAIN_WATCHES reply must hold each watch beside its gencnt (protocol.md, "Requests"). */
 #define MESSAGE_WATCH_MAX 4064

@@ -208,7 +208,8 @@ static void target_turn(struct op *op)
 	}
 }
 
-/* Requests on dom0's ring that the xsproxyd before this one was answering (design.md, "The ledger") */
+/* Requests on dom0's ring that the xsproxyd before this one was answering (design.md, "The ledger")
+ */
 static void answer_orphans(struct session *s)
 {
 	while (s->orphans && down_reserve(s, 0)) {

@@ -3,7 +3,7 @@
 
 /* Ids stay below 2^30 (oxenstored's integers), and 0 is what events carry. */
 #define ID_SLOT_BITS 5
-#define ID_SEQ_MASK 0x1ffffffu
+#define ID_SEQ_MASK  0x1ffffffu
 
 _Static_assert(LEDGER_PENDING == 1 << ID_SLOT_BITS, "a slot's number fits its bits of the id");
 
@@ -59,7 +59,7 @@ int pending_upstream(const struct ledger *ledger)
 	int n = 0;
 
 	PENDING_EACH(ledger, slot)
-		n += ledger->pending[slot].kind != PENDING_ANSWER;
+	n += ledger->pending[slot].kind != PENDING_ANSWER;
 	return n;
 }
 
@@ -67,7 +67,8 @@ uint32_t pending_seq_recover(const struct ledger *ledger)
 {
 	uint32_t last = 0;
 
-	PENDING_EACH(ledger, slot) {
+	PENDING_EACH(ledger, slot)
+	{
 		uint32_t seq = ledger->pending[slot].id >> ID_SLOT_BITS;
 
 		last = seq > last ? seq : last;

@@ -26,7 +26,7 @@ enum pending_kind {
 /* struct ledger_pending.flags */
 #define PENDING_CONFLICT 1u /* an END T that went upstream as F: its OK becomes EAGAIN */
 
-#define PENDING_HELP 2u	   /* CONTROL help: our commands are added to the reply */
+#define PENDING_HELP	 2u /* CONTROL help: our commands are added to the reply */
 
 /** pending_slot() - a free slot, or -1. */
 int pending_slot(const struct ledger *ledger);
@@ -55,8 +55,8 @@ int pending_upstream(const struct ledger *ledger);
 uint32_t pending_seq_recover(const struct ledger *ledger);
 
 /* PENDING_EACH() - run the statement for each slot in use. */
-#define PENDING_EACH(ledger, slot)                                                                 \
-	for (uint32_t mask_ = word_get(&(ledger)->pending_mask), slot;                             \
+#define PENDING_EACH(ledger, slot)                                     \
+	for (uint32_t mask_ = word_get(&(ledger)->pending_mask), slot; \
 	     mask_ && (slot = (uint32_t)__builtin_ctz(mask_), true); mask_ &= mask_ - 1)
 
 #endif

@@ -25,9 +25,9 @@ static void recover_greet(struct session *s)
 
 	if (word_get(&ledger->state) != LEDGER_GREET)
 		return;
-	atomic_store(&ledger->state,
-		     atomic_load(page_word(&s->place.front_page->connection)) ? LEDGER_RESET :
-										LEDGER_RUN);
+	atomic_store(&ledger->state, atomic_load(page_word(&s->place.front_page->connection))
+					     ? LEDGER_RESET
+					     : LEDGER_RUN);
 }
 
 /* The caches of a recovered ledger. */
@@ -50,7 +50,8 @@ static int recover(struct session *s)
 		atomic_store(&ledger->up_page, 0);
 	else
 		err = pool_claim(s->pool, word_get(&ledger->up_page));
-	PENDING_EACH(ledger, slot) {
+	PENDING_EACH(ledger, slot)
+	{
 		const struct ledger_pending *pending = &ledger->pending[slot];
 
 		if (pending->type == XS_RESET_WATCHES && pending->kind == PENDING_SWALLOW)
@@ -157,8 +158,8 @@ static void drop_answers(struct session *s)
 	s->orphans = 0;
 	commit_begin(&commit, &s->place);
 	PENDING_EACH(s->ledger, slot)
-		if (s->ledger->pending[slot].kind == PENDING_ANSWER)
-			pending_drop(s->ledger, &commit, (int)slot);
+	if (s->ledger->pending[slot].kind == PENDING_ANSWER)
+		pending_drop(s->ledger, &commit, (int)slot);
 	commit_end(&commit);
 }
 
@@ -215,14 +216,14 @@ static bool back_begin(struct session *s)
 }
 
 /*
- * Linux stores its index and then looks at ours, with no full barrier in between: its store may still
- * be on its way when we look, and it may have seen our old index and sent no event. One more turn, a
- * round and a system call later, finds it; that turn moves nothing, so it is the last.
+ * Linux stores its index and then looks at ours, with no full barrier in between: its store may
+ * still be on its way when we look, and it may have seen our old index and sent no event. One more
+ * turn, a round and a system call later, finds it; that turn moves nothing, so it is the last.
  */
 static bool look_once_more(const struct session *s)
 {
-	return !s->socket && (endpoint_consumed(&s->front) ||
-			      (s->front.starved && s->front.produced));
+	return !s->socket &&
+	       (endpoint_consumed(&s->front) || (s->front.starved && s->front.produced));
 }
 
 void session_run(struct session *s)
@@ -308,8 +309,8 @@ void session_resume(struct session *s)
 
 /*
  * The guest may write to its ring, or reconnect again, as soon as it sees 0, so this store is in no
- * commit. Who finds LEDGER_GREET after a restart looks at `connection`: 0 means that it was stored; 1
- * that it was not, or that the guest asks anew: then all is done once more (recover_greet()).
+ * commit. Who finds LEDGER_GREET after a restart looks at `connection`: 0 means that it was stored;
+ * 1 that it was not, or that the guest asks anew: then all is done once more (recover_greet()).
  */
 void session_greet(struct session *s)
 {
@@ -352,10 +353,10 @@ static void answer_orphans(struct session *s)
 	enum ledger_state state = session_state(s);
 	bool deliver = state == LEDGER_RUN || state == LEDGER_QUIET;
 
-	PENDING_EACH(s->ledger, slot) {
+	PENDING_EACH(s->ledger, slot)
+	{
 		const struct ledger_pending *pending = &s->ledger->pending[slot];
-		struct message msg = { .hdr.req_id = pending->req_id,
-				       .hdr.tx_id = pending->tx_id };
+		struct message msg = { .hdr.req_id = pending->req_id, .hdr.tx_id = pending->tx_id };
 		struct commit commit;
 
 		if (pending->kind == PENDING_ANSWER)

@@ -38,38 +38,38 @@ struct session_drain {
 
 struct session {
 	struct daemon *daemon;
-	uint32_t domid;	    /* 0 for toolstack sockets too */
-	uint32_t id;	    /* for the log */
-	bool socket;	    /* a toolstack client's; else a ring */
-	bool privileged;    /* may use the toolstack requests: dom0's ring and sockets */
-	bool await_back;    /* the C daemon has not reset the back ring yet */
-	bool unbound;	    /* rings: between xenstored's unbind and bind */
-	bool greeted;	    /* server_features are in the guest's page */
-	bool queued;	    /* in the loop's ready list */
-	bool dead;	    /* in the loop's graveyard */
-	bool front_open;    /* this turn may touch the front */
-	bool reset_sent;    /* our RESET_WATCHES is under way, or answered in LEDGER_ENDED */
+	uint32_t domid;	 /* 0 for toolstack sockets too */
+	uint32_t id;	 /* for the log */
+	bool socket;	 /* a toolstack client's; else a ring */
+	bool privileged; /* may use the toolstack requests: dom0's ring and sockets */
+	bool await_back; /* the C daemon has not reset the back ring yet */
+	bool unbound;	 /* rings: between xenstored's unbind and bind */
+	bool greeted;	 /* server_features are in the guest's page */
+	bool queued;	 /* in the loop's ready list */
+	bool dead;	 /* in the loop's graveyard */
+	bool front_open; /* this turn may touch the front */
+	bool reset_sent; /* our RESET_WATCHES is under way, or answered in LEDGER_ENDED */
 	struct session_drain drain;
 
 	struct endpoint front;
 	struct endpoint back;
 	struct ledger_place place;
-	struct ledger *ledger; /* place.ledger */
+	struct ledger *ledger;			     /* place.ledger */
 	struct xenstore_domain_interface *back_page; /* rings only */
 
 	struct pool *pool;
 	struct transactions transactions;
 	struct watches watches;
 	struct fifo fifo;
-	uint32_t seq; /* of request ids; pending.h */
+	uint32_t seq;	  /* of request ids; pending.h */
 	uint32_t orphans; /* PENDING_ANSWER slots of a killed xsproxyd: they get EAGAIN */
 
 	struct op *ops[LEDGER_PENDING]; /* who waits for the reply to a request; mostly nobody */
 	TAILQ_HEAD(session_asked, op) asked;	   /* ops that this session waits for */
 	TAILQ_HEAD(session_targeted, op) targeted; /* ops that wait for something of this session */
-	struct op *settle;		/* what this session's INTRODUCE or RELEASE waits for */
-	uint32_t giant_left;		/* sockets: octets left of a reply beyond MESSAGE_MAX */
-	uint32_t injectors;		/* ops that want to send requests on its behalf */
+	struct op *settle;   /* what this session's INTRODUCE or RELEASE waits for */
+	uint32_t giant_left; /* sockets: octets left of a reply beyond MESSAGE_MAX */
+	uint32_t injectors;  /* ops that want to send requests on its behalf */
 
 	struct log_source source;
 	struct refusals refusals;
@@ -128,7 +128,8 @@ bool session_drained(const struct session *s);
 /** session_settled() - whether the back is empty and answered (design.md, rule 5). */
 bool session_settled(const struct session *s);
 
-/** session_quiet() - stop touching the front for good; only when drained, or before the first turn. */
+/** session_quiet() - stop touching the front for good; only when drained, or before the first turn.
+ */
 void session_quiet(struct session *s);
 
 /** session_resume() - the reverse. */

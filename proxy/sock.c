@@ -57,7 +57,8 @@ static bool drain(struct sock *sock)
 	msg.msg_iovlen = (size_t)pieces(sock->out, cons, used, iov);
 	n = sendmsg(sock->fd, &msg, MSG_NOSIGNAL | MSG_DONTWAIT);
 	if (n < 0 && errno != EAGAIN && errno != EINTR) {
-		/* The other side has gone: what it was owed is void, its end will be read as EOF. */
+		/* The other side has gone: what it was owed is void, its end will be read as EOF.
+		 */
 		sock->broken = true;
 		n = used;
 	}

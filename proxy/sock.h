@@ -18,7 +18,7 @@
 #define SOCK_QUEUE 8192
 
 struct sock {
-	int fd; /* -1: closed */
+	int fd;	     /* -1: closed */
 	bool eof;    /* nothing more will come */
 	bool broken; /* nothing more can be sent */
 	struct event *read_event, *write_event;

@@ -252,8 +252,8 @@ static int add_watches(struct request *req)
 }
 
 /*
- * RESET_DOMAIN, docs/protocol.md: take back what ADD_DOMAIN_WATCHES and START_DOMAIN_TRANSACTION gave
- * a domain that stands still. EBUSY if it runs.
+ * RESET_DOMAIN, docs/protocol.md: take back what ADD_DOMAIN_WATCHES and START_DOMAIN_TRANSACTION
+ * gave a domain that stands still. EBUSY if it runs.
  */
 static int reset_domain(struct request *req)
 {
@@ -302,8 +302,7 @@ static int carry_out(struct request *req)
 
 void toolstack_take(struct session *s, int slot, const struct message *msg)
 {
-	struct request req = { .daemon = s->daemon,
-			       .asker = { .session = s, .slot = slot } };
+	struct request req = { .daemon = s->daemon, .asker = { .session = s, .slot = slot } };
 	int ret;
 
 	if (msg->hdr.type == XS_CONTROL) {
@@ -321,7 +320,8 @@ void toolstack_ask(struct daemon *daemon, const struct message *msg, bool lease,
 		   void (*reply)(void *arg, const struct message *msg), void *arg)
 {
 	struct request req = { .daemon = daemon,
-			       .asker = { .slot = -1, .reply = reply, .arg = arg, .lease = lease } };
+			       .asker = {
+				       .slot = -1, .reply = reply, .arg = arg, .lease = lease } };
 	int ret;
 
 	req.msg.hdr = msg->hdr;
@@ -345,8 +345,8 @@ void toolstack_lease_end(struct daemon *daemon, uint32_t domid)
 static bool own_start_pending(const struct session *s)
 {
 	PENDING_EACH(s->ledger, slot)
-		if (s->ledger->pending[slot].type == XS_TRANSACTION_START)
-			return true;
+	if (s->ledger->pending[slot].type == XS_TRANSACTION_START)
+		return true;
 	return false;
 }
 
@@ -471,8 +471,8 @@ void toolstack_recover(struct session *s)
 /* --- the gate */
 
 /*
- * The domid as xenstored will read it: the C daemon like atoi(), the OCaml one also 0x..., 0o... and
- * 0b... (semantics.md, section 5). A number that neither would take names no domain.
+ * The domid as xenstored will read it: the C daemon like atoi(), the OCaml one also 0x..., 0o...
+ * and 0b... (semantics.md, section 5). A number that neither would take names no domain.
  */
 static uint32_t upstream_domid(const struct session *s, const char *text)
 {
@@ -505,8 +505,7 @@ bool toolstack_gate(struct session *s, const struct message *msg)
 	if (s->settle)
 		return s->settle->passed;
 
-	target = domains_session(s->daemon->domains,
-				 upstream_domid(s, (const char *)msg->payload));
+	target = domains_session(s->daemon->domains, upstream_domid(s, (const char *)msg->payload));
 	if (!target || target == s)
 		return true;
 	/* Without memory the request goes on unprotected, as it would have without us. */

@@ -3,9 +3,9 @@
  * toolstack - the requests of protocol.md that xsproxy answers itself, by wire type and by CONTROL,
  * and the gate that holds back INTRODUCE and RELEASE until the domain's back ring is empty.
  *
- * On privileged sessions only. A request of ours takes a PENDING_ANSWER slot of its asker; what must
- * wait becomes a struct op (op.h). Requests that we inject on a domain's behalf come back through
- * toolstack_reply().
+ * On privileged sessions only. A request of ours takes a PENDING_ANSWER slot of its asker; what
+ * must wait becomes a struct op (op.h). Requests that we inject on a domain's behalf come back
+ * through toolstack_reply().
  */
 #ifndef XSPROXY_PROXY_TOOLSTACK_H
 #define XSPROXY_PROXY_TOOLSTACK_H

@@ -71,7 +71,8 @@ bool transaction_live(const struct transactions *set, int slot)
 
 static bool is_reserved(const struct transactions *set, uint32_t slot)
 {
-	PENDING_EACH(set->ledger, i) {
+	PENDING_EACH(set->ledger, i)
+	{
 		const struct ledger_pending *pending = &set->ledger->pending[i];
 
 		if (pending->type == XS_TRANSACTION_START && pending->ref == slot)

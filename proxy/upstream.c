@@ -21,13 +21,13 @@
 
 struct upstream {
 	struct daemon *daemon;
-	int sock; /* -1: none */
+	int sock;		 /* -1: none */
 	int to_proxy, to_stored; /* eventfds */
 	struct arena arena;
 	struct pool *pool;
 	uint32_t cursor;
-	bool ready; /* HELLO is here */
-	bool told;  /* that we wait */
+	bool ready;   /* HELLO is here */
+	bool told;    /* that we wait */
 	bool refused; /* the reason has been logged */
 	struct event *sock_event, *bell_event, *timer;
 };
@@ -175,8 +175,8 @@ static int hello(struct upstream *up, int fds[LINK_HELLO_FDS])
 	err = pool_new_shared(&up->pool, &up->arena);
 	if (err)
 		return err;
-	up->bell_event = event_new(up->daemon->base, up->to_proxy, EV_READ | EV_PERSIST, bell_cb,
-				   up);
+	up->bell_event =
+		event_new(up->daemon->base, up->to_proxy, EV_READ | EV_PERSIST, bell_cb, up);
 	if (!up->bell_event || event_add(up->bell_event, NULL))
 		return -ENOMEM;
 	up->ready = true;
@@ -207,9 +207,9 @@ static void on_hello(struct upstream *up, const struct link_msg *msg, int fds[LI
 		for (int i = 0; i < LINK_HELLO_FDS; i++)
 			if (fds[i] >= 0)
 				close(fds[i]);
-		refuse_bridge(up, msg->value != LINK_VERSION ?
-					  "it is of another version, install matching ones" :
-					  "it said HELLO out of turn");
+		refuse_bridge(up, msg->value != LINK_VERSION
+					  ? "it is of another version, install matching ones"
+					  : "it said HELLO out of turn");
 		return;
 	}
 	err = hello(up, fds);

@@ -313,7 +313,8 @@ static int recover_record(struct watches *set, uint32_t pos)
 
 static int recover_intents(struct watches *set)
 {
-	PENDING_EACH(set->log.ledger, slot) {
+	PENDING_EACH(set->log.ledger, slot)
+	{
 		const struct ledger_pending *pending = &set->log.ledger->pending[slot];
 		struct watch *watch;
 

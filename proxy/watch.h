@@ -3,10 +3,10 @@
  * watch - which watches a connection has, as upstream confirmed them.
  *
  * A watch is identified by its canonical path and its token (semantics.md, section 1); what is kept
- * for export is the spelling that the guest used. When a WATCH or UNWATCH is forwarded it becomes an
- * "intent": a record in the log and a place in the table, so that nothing can fail once upstream's
- * OK is here. Replies come in the order of requests, so resolving intents as replies arrive gives
- * upstream's own list.
+ * for export is the spelling that the guest used. When a WATCH or UNWATCH is forwarded it becomes
+ * an "intent": a record in the log and a place in the table, so that nothing can fail once
+ * upstream's OK is here. Replies come in the order of requests, so resolving intents as replies
+ * arrive gives upstream's own list.
  *
  * Used by up.c, down.c and the toolstack requests. The table is a cache of the log.
  */

@@ -8,11 +8,11 @@
  * A position is segment << POS_BITS | octet / GRAIN. Segment 0 is the ledger's own area, others are
  * extent numbers. Each begins with a struct segment.
  */
-#define GRAIN 16u
-#define POS_BITS 9
+#define GRAIN		  16u
+#define POS_BITS	  9
 #define POS(segment, off) ((segment) << POS_BITS | (off) / GRAIN)
-#define POS_SEGMENT(pos) ((pos) >> POS_BITS)
-#define POS_OFF(pos) (((pos) & ((1u << POS_BITS) - 1)) * GRAIN)
+#define POS_SEGMENT(pos)  ((pos) >> POS_BITS)
+#define POS_OFF(pos)	  (((pos) & ((1u << POS_BITS) - 1)) * GRAIN)
 
 struct segment {
 	uint32_t next; /* written before the tail leaves this segment */
@@ -141,7 +141,9 @@ static uint32_t write_record(struct watchlog *log, uint32_t tail, const struct w
 uint32_t watchlog_append(struct watchlog *log, struct commit *commit, const void *text,
 			 uint32_t len, uint32_t depth, uint32_t batch)
 {
-	struct watch_record head = { .batch = batch, .len = (uint16_t)len, .depth = (uint16_t)depth };
+	struct watch_record head = { .batch = batch,
+				     .len = (uint16_t)len,
+				     .depth = (uint16_t)depth };
 	uint32_t end, pos;
 
 	pos = write_record(log, word_get(&log->ledger->log_tail), &head, text, &end);

@@ -10,7 +10,7 @@
 #include <xenevtchn.h>
 #include <xengnttab.h>
 
-#define XSD_KVA "/proc/xen/xsd_kva"
+#define XSD_KVA	    "/proc/xen/xsd_kva"
 #define PAGE_OCTETS 4096
 
 struct xen {
@@ -140,7 +140,8 @@ int xen_pending(struct xen *xen)
 	port = xenevtchn_pending(xen->evtchn);
 	if (port < 0)
 		return last_error();
-	/* Unmask first, examine the ring after: an event in between is then seen by one or other. */
+	/* Unmask first, examine the ring after: an event in between is then seen by one or other.
+	 */
 	if (xenevtchn_unmask(xen->evtchn, port) < 0)
 		return last_error();
 	return port;

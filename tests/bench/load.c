@@ -4,9 +4,9 @@
  *
  *	xsload DIR FIRST COUNT OP SECONDS DEPTH
  *
- * Guests FIRST ... FIRST + COUNT - 1 of the machine in DIR each keep DEPTH requests of kind OP under
- * way for SECONDS. Prints one line of JSON: requests, seconds, p50 and p99 in microseconds, and the
- * events that guests got a request. What OP needs in the store has been written by bench.py.
+ * Guests FIRST ... FIRST + COUNT - 1 of the machine in DIR each keep DEPTH requests of kind OP
+ *under way for SECONDS. Prints one line of JSON: requests, seconds, p50 and p99 in microseconds,
+ *and the events that guests got a request. What OP needs in the store has been written by bench.py.
  */
 #include <errno.h>
 #include <stdint.h>
@@ -21,10 +21,10 @@
 
 #include "tests/sim/guest.h"
 
-#define WAIT_MS 20000
+#define WAIT_MS	  20000
 #define DEPTH_MAX 16
 /* Latencies in buckets that grow by 1/32: 20 powers of two from 1 us. */
-#define SUB 32
+#define SUB	32
 #define BUCKETS (24 * SUB)
 
 struct result {
@@ -41,13 +41,14 @@ struct operation {
 	uint32_t len;
 };
 
-#define OP(name, type, text) { name, type, text, sizeof(text) - 1 }
+#define OP(name, type, text)                       \
+	{                                          \
+		name, type, text, sizeof(text) - 1 \
+	}
 
 static const struct operation operations[] = {
-	OP("read", XS_READ, "data/small\0"),
-	OP("write", XS_WRITE, "data/written\0value"),
-	OP("directory", XS_DIRECTORY, "data/many\0"),
-	OP("read4000", XS_READ, "data/large\0"),
+	OP("read", XS_READ, "data/small\0"),	       OP("write", XS_WRITE, "data/written\0value"),
+	OP("directory", XS_DIRECTORY, "data/many\0"),  OP("read4000", XS_READ, "data/large\0"),
 	OP("transaction", XS_TRANSACTION_START, "\0"),
 };
 

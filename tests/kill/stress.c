@@ -7,8 +7,9 @@
  * Runs until SIGTERM, then finishes its round. Each kind of round fails if a request is lost, done
  * twice, answered twice or out of order, or if an event is lost, doubled or torn: requests that
  * cannot be done twice with the same answer (WATCH, UNWATCH, RM of what exists, TRANSACTION_END),
- * contents read back octet by octet, events counted by unique tokens. Prints "ready" after its first
- * round, at the end the rounds of each kind, and ends with 0; or says what went wrong and ends with 1.
+ * contents read back octet by octet, events counted by unique tokens. Prints "ready" after its
+ *first round, at the end the rounds of each kind, and ends with 0; or says what went wrong and ends
+ *with 1.
  *
  * Started by tests/e2e/test_kill.py.
  */
@@ -22,7 +23,7 @@
 
 #include "tests/sim/guest.h"
 
-#define WAIT_MS 30000
+#define WAIT_MS	 30000
 #define PIPELINE 8
 
 struct guest {
@@ -217,8 +218,8 @@ static void pipelined(struct guest *g)
 
 int main(int argc, char **argv)
 {
-	static void (*const rounds[])(struct guest * g) = { count,	 large,	      create_and_remove,
-							     watch,	 transaction, pipelined };
+	static void (*const rounds[])(struct guest * g) = { count, large,	create_and_remove,
+							    watch, transaction, pipelined };
 	uint64_t done[sizeof(rounds) / sizeof(rounds[0])] = { 0 };
 	struct sigaction term = { .sa_handler = on_term };
 	struct guest g = { .req_id = 1 };

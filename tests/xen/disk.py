@@ -20,13 +20,13 @@ EXCLUDED = "/usr/share/doc/* /usr/share/man/* /usr/share/locale/* /usr/share/inf
 SIZE = "700M"
 
 # Loaded before the root is there; the rest is the system's own business.
-ROOT_MODULES = "virtio_pci virtio_blk ext4".split()
+ROOT_MODULES = "virtio_pci virtio_blk crc32c_generic ext4".split()
 SYSTEM_MODULES = images.DOM0_MODULES
 INIT = """#!/bin/busybox sh
 /bin/busybox mount -t proc proc /proc
 /bin/busybox mount -t devtmpfs dev /dev
 for module in /usr/lib/modules/*.ko; do /bin/busybox insmod $module; done
-/bin/busybox mount -t ext4 /dev/vda /root
+/bin/busybox mount -t ext4 /dev/vda /root || exec /bin/busybox poweroff -f
 /bin/busybox mount --move /proc /root/proc
 /bin/busybox mount --move /dev /root/dev
 exec /bin/busybox switch_root /root /sbin/init

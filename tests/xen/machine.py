@@ -53,7 +53,8 @@ class Machine:
         disk = ["-drive", f"file={images.disk},if=virtio,format=raw,snapshot=on"]
         with theirs, open(log / "qemu", "wb") as qemu_log:
             self.qemu = subprocess.Popen(
-                ["qemu-system-x86_64", "-accel", "tcg,thread=multi", "-cpu", "qemu64,+svm,+npt",
+                ["setpriv", "--pdeathsig", "KILL",  # it ends when we do, however we do
+                 "qemu-system-x86_64", "-accel", "tcg,thread=multi", "-cpu", "qemu64,+svm,+npt",
                  "-m", "2G", "-smp", "2", "-nodefaults", "-vga", "none", "-display", "none",
                  "-monitor", "none", "-serial", f"file:{log}/serial",
                  "-kernel", images.xen, "-append", XEN_ARGS,
