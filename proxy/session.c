@@ -54,7 +54,10 @@ static int recover(struct session *s)
 	{
 		const struct ledger_pending *pending = &ledger->pending[slot];
 
-		if (pending->type == XS_RESET_WATCHES && pending->kind == PENDING_SWALLOW)
+		/* In any other state it is a RESET_DOMAIN's. */
+		if (pending->type == XS_RESET_WATCHES && pending->kind == PENDING_SWALLOW &&
+		    (word_get(&ledger->state) == LEDGER_RESET ||
+		     word_get(&ledger->state) == LEDGER_ENDED))
 			s->reset_sent = true;
 		if (pending->kind == PENDING_ANSWER)
 			s->orphans |= 1u << slot;
@@ -341,6 +344,7 @@ void session_fail(struct session *s, uint32_t error, const char *why)
 	commit_end(&commit);
 	fifo_trim(&s->fifo);
 	drop_answers(s);
+	s->reset_sent = false;
 	s->front_open = false;
 	if (s->place.front_page)
 		s->front.kick(s->front.owner);

@@ -16,11 +16,12 @@ class Check:
     name: str
     title: str
     run: typing.Callable
+    installed: bool  # on a dom0 with the package and systemd
 
 
-def check(name, title):
+def check(name, title, installed=False):
     def add(function):
-        CHECKS.append(Check(name, title, function))
+        CHECKS.append(Check(name, title, function, installed))
         return function
     return add
 
@@ -237,6 +238,58 @@ def pvh(dom0):
     dom0.run(f"xl migrate -s '' {guest.name} 'xl migrate-receive'", "migrate")
     dom0.wait_gone(old)
     expect_same(guest, listed)
+    guest.shutdown()
+    dom0.wait_gone(guest.domid)
+
+
+@check("units", "as installed by make deb: units start in order, the bridge is in xenstored alone",
+       installed=True)
+def units(dom0):
+    times = {}
+    for unit, event in ("xsproxy.socket", "ActiveEnter"), ("xsproxy.service", "ActiveEnter"), (
+            "xen.service", "InactiveExit"):
+        text = dom0.run(f"systemctl show -P {event}TimestampMonotonic {unit}").strip()
+        expect(text.isdigit() and int(text), f"{unit} has never started")
+        times[unit] = int(text)
+    expect(list(times) == sorted(times, key=times.get), f"not in this order: {times}")
+    with_bridge = dom0.run("grep -s -l libxsproxy-bridge /proc/[0-9]*/maps || :").split()
+    daemon = dom0.run(f"pidof {dom0.upstream}").strip()
+    expect(with_bridge == [f"/proc/{daemon}/maps"], f"{daemon} is {dom0.upstream}: {with_bridge}")
+    guest = dom0.shared()
+    expect_xenbus(guest)
+    expect_ours(guest)
+
+
+def main_pid(dom0):
+    return dom0.run("systemctl show -P MainPID xsproxy.service").strip()
+
+
+@check("restart", "systemctl restart xsproxy, then SIGKILL of xsproxyd five times, under load",
+       installed=True)
+def restart(dom0):
+    guest = dom0.shared()
+    work = Load(guest)
+    before = guest.watches()
+    for number, command in enumerate(["systemctl restart xsproxy"] + 5 * ["kill -9 {}"]):
+        old = main_pid(dom0)
+        dom0.run(command.format(old))
+        dom0.wait(f"pid=$(systemctl show -P MainPID xsproxy.service) && [ $pid != {old} ] &&"
+                  " [ $pid != 0 ]", "store up", "another xsproxyd to be there")
+        dom0.run(f"xenstore-write {guest.path(f'data/echo/{number}')} x")
+        work.wait_progress()
+    expect(guest.watches() == before, f"watches: {guest.watches()}, not {before}")
+    printed = work.stop()
+    expect(printed["hold"] == ["open"] + Load.HELD * ["OK"], f"transactions: {printed['hold']}")
+    missing = {f"data/echo/{number}" for number in range(6)} - set(printed["echo"])
+    expect(not missing, f"events that never came: {sorted(missing)}")
+
+
+@check("reboot", "reboot of dom0 with a guest comes up clean, and a guest lives there", installed=True)
+def reboot(dom0):
+    dom0.shared()
+    dom0.reboot()
+    guest = dom0.shared(new=True)
+    expect_xenbus(guest)
     guest.shutdown()
     dom0.wait_gone(guest.domid)
 

@@ -84,10 +84,11 @@ def write(path, text, mode=0o644):
 
 
 def install(tree, deb, upstream, files):
-    """What an administrator does: choose the daemon, install the package; and what the test adds."""
-    if upstream != "oxenstored":  # Debian's choice
-        with open(tree / "etc/default/xen", "a") as defaults:
+    """What an administrator does, who chooses the daemon and installs us; and what the test adds."""
+    with open(tree / "etc/default/xen", "a") as defaults:
+        if upstream != "oxenstored":  # Debian's choice
             defaults.write(f"XENSTORED=/usr/lib/xen-4.17/bin/{upstream}\n")
+        defaults.write("XENCONSOLED_TRACE=guest\n")
     shutil.copy(deb, tree / "tmp/xsproxy.deb")
     output("chroot", tree, "dpkg", "-i", "/tmp/xsproxy.deb",
            env=dict(os.environ, PATH="/usr/sbin:/usr/bin", DEBIAN_FRONTEND="noninteractive"))
@@ -96,7 +97,7 @@ def install(tree, deb, upstream, files):
     write(tree / "etc/modules-load.d/test.conf", "virtio_console\n9pnet_virtio\n9p\nxen-netback\n")
     write(tree / "etc/systemd/system/commands.service", COMMANDS)
     write(tree / "usr/local/sbin/take-commands", TAKE_COMMANDS, 0o755)
-    output("chroot", tree, "systemctl", "enable", "commands.service")
+    output("chroot", tree, "systemctl", "--quiet", "enable", "commands.service")
     (tree / "usr/local/busybox").mkdir()
     output("chroot", tree, "/bin/busybox", "--install", "-s", "/usr/local/busybox")
     for source, name in files.items():

@@ -35,9 +35,9 @@ class Dom0:
         self._guests += 1
         return Guest(self, f"g{self._guests}", **config)
 
-    def shared(self):
-        """A running PV guest: the one that the check before has left, else a new one."""
-        if not self._shared or self._shared.ended:
+    def shared(self, new=False):
+        """A running PV guest: the one that the check before has left, unless @new."""
+        if new or not self._shared or self._shared.ended:
             self._shared = self.new_guest()
             self._shared.create()
             self._shared.wait_up()
@@ -66,6 +66,25 @@ class Dom0:
         if not self.domains():  # gntdev does not tell whose grant it maps
             self.wait("grep -s -l /dev/xen/gntdev /proc/[0-9]*/maps >/tmp/maps; ! grep . /tmp/maps",
                       "guest down", "the mappings of grants to go")
+
+
+class SystemdDom0(Dom0):
+    """A dom0 in which xsproxy is an installed package and systemd starts it."""
+
+    def start_store(self):
+        self.expect_clean()
+
+    def expect_clean(self):
+        """All units have started, and none has failed."""
+        state, _ = self.run("systemctl is-system-running --wait", "store up", check=False)
+        if state.strip() != "running":
+            raise Failure(f"the system is '{state.strip()}':\n" + self.run(
+                "systemctl list-jobs; systemctl --failed --no-pager; journalctl -b -p 4 --no-pager"))
+
+    def reboot(self):
+        self.run("systemctl reboot")
+        self.machine.wait_dom0()
+        self.expect_clean()
 
 
 class Guest:

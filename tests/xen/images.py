@@ -40,8 +40,13 @@ PRODUCT = {  # where the package puts them
 
 
 def output(*command, **kwargs):
-    return subprocess.run([str(word) for word in command], check=True, stdout=subprocess.PIPE,
-                          text=True, **kwargs).stdout
+    """What @command prints; what it complains about is shown only if it fails."""
+    words = [str(word) for word in command]
+    done = subprocess.run(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+                          **kwargs)
+    if done.returncode:
+        raise SystemExit(f"check-xen: '{' '.join(words)}' failed:\n{done.stdout}{done.stderr}")
+    return done.stdout
 
 
 def kernel_package():
