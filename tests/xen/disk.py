@@ -88,7 +88,7 @@ def install(tree, deb, upstream, files):
     with open(tree / "etc/default/xen", "a") as defaults:
         if upstream != "oxenstored":  # Debian's choice
             defaults.write(f"XENSTORED=/usr/lib/xen-4.17/bin/{upstream}\n")
-        defaults.write("XENCONSOLED_TRACE=guest\n")
+        defaults.write("XENCONSOLED_ARGS=--log=guest\n")
     shutil.copy(deb, tree / "tmp/xsproxy.deb")
     output("chroot", tree, "dpkg", "-i", "/tmp/xsproxy.deb",
            env=dict(os.environ, PATH="/usr/sbin:/usr/bin", DEBIAN_FRONTEND="noninteractive"))

@@ -45,7 +45,7 @@ class Machine:
     def __init__(self, images, log):
         self.log = log
         shutil.rmtree(log, ignore_errors=True)
-        log.mkdir(parents=True)
+        (log / "console").mkdir(parents=True)
         ours, theirs = socket.socketpair()
         self._channel = ours
         self._pending = b""
