@@ -15,6 +15,7 @@ enum option_kind {
 	OPTION_PATH,  /* absolute */
 	OPTION_MS,    /* a number with a unit, ms or s */
 	OPTION_LEVEL, /* error, warning, notice, info, debug */
+	OPTION_NUMBER,
 };
 
 struct option {
@@ -34,6 +35,7 @@ static const struct option options[] = {
 	{ "xsproxy", "socket", OPTION_PATH, AT(socket), "/run/xenstored/socket", 0, 0, false },
 	{ "quiesce", "timeout", OPTION_MS, AT(quiesce_timeout_ms), "5s", 1, 600000, true },
 	{ "log", "level", OPTION_LEVEL, AT(log_level), "info", 0, 0, true },
+	{ "flight", "messages", OPTION_NUMBER, AT(flight_messages), "64", 0, 1000, true },
 };
 
 #define NR_OPTIONS (sizeof(options) / sizeof(options[0]))
@@ -78,6 +80,23 @@ static int set_ms(uint32_t *to, const struct option *option, const char *value, 
 	return 0;
 }
 
+static int set_number(uint32_t *to, const struct option *option, const char *value, char *why,
+		      int size)
+{
+	unsigned long n;
+	char *end;
+
+	errno = 0;
+	n = strtoul(value, &end, 10);
+	if (errno || end == value || *end || value[0] == '-' || n < option->min ||
+	    n > option->max) {
+		snprintf(why, (size_t)size, "must be a number, %u to %u", option->min, option->max);
+		return -EINVAL;
+	}
+	*to = (uint32_t)n;
+	return 0;
+}
+
 static int set_level(uint32_t *to, const char *value, char *why, int size)
 {
 	for (size_t i = 0; i < sizeof(levels) / sizeof(levels[0]); i++) {
@@ -102,6 +121,8 @@ static int set_option(struct config *config, const struct option *option, const 
 		return set_ms(to, option, value, why, size);
 	case OPTION_LEVEL:
 		return set_level(to, value, why, size);
+	case OPTION_NUMBER:
+		return set_number(to, option, value, why, size);
 	}
 	return -EINVAL;
 }
@@ -156,6 +177,9 @@ static void print_option(const struct option *option, const void *value, FILE *o
 		break;
 	case OPTION_LEVEL:
 		fprintf(out, "%s\n", config_level(*(const uint32_t *)value));
+		break;
+	case OPTION_NUMBER:
+		fprintf(out, "%u\n", *(const uint32_t *)value);
 		break;
 	}
 }

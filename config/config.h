@@ -22,6 +22,7 @@ struct config {
 	char socket[CONFIG_PATH_MAX];  /* [xsproxy] socket */
 	uint32_t quiesce_timeout_ms;   /* [quiesce] timeout */
 	uint32_t log_level;	       /* [log] level, LOG_ERR ... LOG_DEBUG */
+	uint32_t flight_messages;      /* [flight] messages */
 };
 
 /** config_defaults() - what holds without a file. */

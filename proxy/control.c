@@ -24,6 +24,7 @@
 #define CONNECTIONS_MAX	  64
 #define LINE_MAX_OCTETS	  16384
 #define ACCEPT_BACKOFF_MS 100
+#define STREAM_WAITING	  1048576 /* octets of a stream that its client has not read */
 
 /* Callbacks that run from the event loop, for whoever triggers them may be anywhere. */
 #define TRIGGER_LATER (BEV_TRIG_IGNORE_WATERMARKS | BEV_TRIG_DEFER_CALLBACKS)
@@ -39,9 +40,11 @@ struct control {
 	struct bufferevent *bev;
 	json_t *id; /* of the command under way; NULL when it has none */
 	struct control_args args;
-	bool busy;    /* a command is under way */
-	bool eof;     /* the client sends no more; it may still read */
-	bool closing; /* once all is written */
+	bool busy;		  /* a command is under way */
+	bool eof;		  /* the client sends no more; it may still read */
+	bool closing;		  /* once all is written */
+	void (*ended)(void *arg); /* it is a stream, this must be told; else NULL */
+	void *ended_arg;
 	SLIST_HEAD(, lease) leases;
 };
 
@@ -133,6 +136,8 @@ static void end_leases(struct control *control)
 
 static void control_free(struct control *control)
 {
+	if (control->ended)
+		control->ended(control->ended_arg);
 	toolstack_control_gone(control_daemon(control), control);
 	end_leases(control);
 	TAILQ_REMOVE(&control->controls->open, control, list);
@@ -188,6 +193,21 @@ void control_error(struct control *control, const char *class, const char *fmt, 
 	send_object(control, json_pack("{s:{s:s,s:s}}", "error", "class", class, "desc", desc));
 }
 
+void control_stream(struct control *control, void (*ended)(void *arg), void *arg)
+{
+	/* Until it ends it has a command under way, so lines are left alone. */
+	control->busy = true;
+	control->ended = ended;
+	control->ended_arg = arg;
+}
+
+bool control_write(struct control *control, const void *octets, size_t len)
+{
+	struct evbuffer *out = bufferevent_get_output(control->bev);
+
+	return evbuffer_get_length(out) < STREAM_WAITING && !evbuffer_add(out, octets, len);
+}
+
 /* Carry out what has come, as far as nothing is under way and the client reads the answers. */
 static void take_lines(struct control *control)
 {
@@ -220,6 +240,9 @@ static void proceed(struct control *control)
 {
 	struct evbuffer *in = bufferevent_get_input(control->bev);
 
+	/* Whoever reads a stream has nothing to say, but must not hide its end by talking. */
+	if (control->ended)
+		evbuffer_drain(in, evbuffer_get_length(in));
 	if (!control->closing)
 		take_lines(control);
 	/* Not by a watermark: libevent would call back again and again as long as it is reached. */

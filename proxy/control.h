@@ -14,6 +14,7 @@
 #define XSPROXY_PROXY_CONTROL_H
 
 #include <jansson.h>
+#include <stdbool.h>
 #include <stdint.h>
 
 struct controls;
@@ -56,6 +57,19 @@ void control_return(struct control *control, json_t *value);
 /** control_error() - answer the command that was begun, or a line that is no command. */
 void control_error(struct control *control, const char *class, const char *fmt, ...)
 	__attribute__((format(printf, 3, 4)));
+
+/**
+ * control_stream() - after control_return(): the connection carries octets, no lines, until it
+ * ends.
+ * @ended: called when it has ended
+ */
+void control_stream(struct control *control, void (*ended)(void *arg), void *arg);
+
+/**
+ * control_write() - send octets on such a connection. Return: false when too much waits already, or
+ * without memory; nothing is sent then.
+ */
+bool control_write(struct control *control, const void *octets, size_t len);
 
 /** control_lease() - the connection holds a lease on @domid's quiesce. Return: 0 or -ENOMEM. */
 int control_lease(struct control *control, uint32_t domid);

@@ -13,25 +13,9 @@ enum argument_kind {
 	ARGUMENT_NUMBER,
 	ARGUMENT_BOOL,
 	ARGUMENT_TEXT,
+	ARGUMENT_DOMIDS,
+	ARGUMENT_TEXTS,
 };
-
-static const struct argument {
-	const char *name;
-	enum argument_kind kind;
-	size_t offset;
-	size_t given; /* offset of the flag that says so, or 0 (which none has) */
-	const char *allowed;
-} arguments[] = {
-	{ "domid", ARGUMENT_DOMID, offsetof(struct control_args, domid),
-	  offsetof(struct control_args, has_domid), "a domain id, 0 to 32751" },
-	{ "index", ARGUMENT_NUMBER, offsetof(struct control_args, index), 0, "a number from 0 on" },
-	{ "lease", ARGUMENT_BOOL, offsetof(struct control_args, lease), 0, "true or false" },
-	{ "new", ARGUMENT_BOOL, offsetof(struct control_args, new),
-	  offsetof(struct control_args, has_new), "true or false" },
-	{ "level", ARGUMENT_TEXT, offsetof(struct control_args, level), 0, "a string" },
-};
-
-#define NR_ARGUMENTS (sizeof(arguments) / sizeof(arguments[0]))
 
 #define TAKES_DOMID  1u /* and needs it */
 #define MAY_DOMID    2u
@@ -39,6 +23,34 @@ static const struct argument {
 #define TAKES_LEASE  8u
 #define TAKES_NEW    16u
 #define TAKES_LEVEL  32u
+#define TAKES_FILTER 64u
+
+#define AT(field)    offsetof(struct control_args, field)
+
+static const struct argument {
+	const char *name;
+	uint32_t taken_by; /* commands with any of these bits */
+	enum argument_kind kind;
+	size_t offset;
+	size_t given; /* offset of the flag that says so, or 0 (which none has) */
+	const char *allowed;
+} arguments[] = {
+	{ "domid", TAKES_DOMID | MAY_DOMID, ARGUMENT_DOMID, AT(domid), AT(has_domid),
+	  "a domain id, 0 to 32751" },
+	{ "index", TAKES_INDEX, ARGUMENT_NUMBER, AT(index), 0, "a number from 0 on" },
+	{ "lease", TAKES_LEASE, ARGUMENT_BOOL, AT(lease), 0, "true or false" },
+	{ "new", TAKES_NEW, ARGUMENT_BOOL, AT(new), AT(has_new), "true or false" },
+	{ "level", TAKES_LEVEL, ARGUMENT_TEXT, AT(level), 0, "a string" },
+	{ "domids", TAKES_FILTER, ARGUMENT_DOMIDS, AT(domids), 0, "a list of domain ids" },
+	{ "ops", TAKES_FILTER, ARGUMENT_TEXTS, AT(ops), 0, "a list of names" },
+	{ "path", TAKES_FILTER, ARGUMENT_TEXT, AT(path), 0, "a string" },
+	{ "events", TAKES_FILTER, ARGUMENT_BOOL, AT(events), 0, "true or false" },
+	{ "snap", TAKES_FILTER, ARGUMENT_NUMBER, AT(snap), AT(has_snap), "a number from 0 on" },
+};
+
+#undef AT
+
+#define NR_ARGUMENTS (sizeof(arguments) / sizeof(arguments[0]))
 
 static const struct command {
 	const char *name;
@@ -54,6 +66,10 @@ static const struct command {
 	{ "unquiesce", TAKES_DOMID, control_unquiesce },
 	{ "hold", MAY_DOMID | TAKES_NEW, control_hold },
 	{ "log-level", TAKES_LEVEL, control_log_level },
+	{ "stats", MAY_DOMID, control_stats },
+	{ "load", TAKES_INDEX, control_load },
+	{ "flight", TAKES_DOMID, control_flight },
+	{ "trace", TAKES_FILTER | TAKES_NEW, control_trace },
 };
 
 #define NR_COMMANDS (sizeof(commands) / sizeof(commands[0]))
@@ -66,36 +82,55 @@ static const struct command *find_command(const char *name)
 	return NULL;
 }
 
-static bool takes(const struct command *command, const struct argument *argument)
-{
-	static const uint32_t bits[] = { TAKES_DOMID | MAY_DOMID, TAKES_INDEX, TAKES_LEASE,
-					 TAKES_NEW, TAKES_LEVEL };
-
-	_Static_assert(sizeof(bits) / sizeof(bits[0]) == NR_ARGUMENTS, "a bit an argument");
-	return command->takes & bits[argument - arguments];
-}
-
 static const struct argument *find_argument(const struct command *command, const char *name)
 {
 	for (size_t i = 0; i < NR_ARGUMENTS; i++)
-		if (!strcmp(arguments[i].name, name) && takes(command, &arguments[i]))
+		if (!strcmp(arguments[i].name, name) && (command->takes & arguments[i].taken_by))
 			return &arguments[i];
 	return NULL;
+}
+
+static bool is_domid(json_t *value)
+{
+	return json_is_integer(value) && json_integer_value(value) >= 0 &&
+	       json_integer_value(value) < ARENA_DOMID_MAX;
+}
+
+static bool is_number(json_t *value)
+{
+	return json_is_integer(value) && json_integer_value(value) >= 0 &&
+	       json_integer_value(value) <= UINT32_MAX;
+}
+
+static bool is_text(json_t *value)
+{
+	return json_is_string(value);
+}
+
+static bool is_list_of(json_t *list, bool (*is)(json_t *value))
+{
+	json_t *value;
+	size_t i;
+
+	json_array_foreach(list, i, value)
+	{
+		if (!is(value))
+			return false;
+	}
+	return json_is_array(list);
 }
 
 /* Return: whether the value is one that the argument allows. */
 static bool set_argument(struct control_args *args, const struct argument *argument, json_t *value)
 {
 	void *to = (char *)args + argument->offset;
-	json_int_t max = argument->kind == ARGUMENT_DOMID ? ARENA_DOMID_MAX - 1 : UINT32_MAX;
 
 	if (argument->given)
 		*(bool *)((char *)args + argument->given) = true;
 	switch (argument->kind) {
 	case ARGUMENT_DOMID:
 	case ARGUMENT_NUMBER:
-		if (!json_is_integer(value) || json_integer_value(value) < 0 ||
-		    json_integer_value(value) > max)
+		if (argument->kind == ARGUMENT_DOMID ? !is_domid(value) : !is_number(value))
 			return false;
 		*(uint32_t *)to = (uint32_t)json_integer_value(value);
 		return true;
@@ -105,6 +140,12 @@ static bool set_argument(struct control_args *args, const struct argument *argum
 	case ARGUMENT_TEXT:
 		*(const char **)to = json_string_value(value);
 		return json_is_string(value);
+	case ARGUMENT_DOMIDS:
+		*(json_t **)to = value;
+		return is_list_of(value, is_domid);
+	case ARGUMENT_TEXTS:
+		*(json_t **)to = value;
+		return is_list_of(value, is_text);
 	}
 	return false;
 }

@@ -20,9 +20,6 @@
 #include "proxy/session.h"
 #include "proxy/upstream.h"
 
-/* Domains that one reply to `domains` lists, so that what a connection holds is bounded. */
-#define PAGE_DOMAINS 128
-
 static uint64_t now_s(void)
 {
 	struct timespec ts;
@@ -174,7 +171,7 @@ void control_domains(struct control *control, const struct control_args *args)
 
 	if (arena && args->index < ARENA_DOMIDS)
 		domid = next_listed(arena, args->index);
-	for (int n = 0; n < PAGE_DOMAINS && domid < ARENA_DOMIDS; n++) {
+	for (int n = 0; n < CONTROL_PAGE_DOMAINS && domid < ARENA_DOMIDS; n++) {
 		control_json_append(&list, domain(daemon, arena, domid));
 		domid = next_listed(arena, domid + 1);
 	}

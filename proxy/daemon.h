@@ -23,6 +23,8 @@ struct loop;
 struct op;
 struct settings;
 struct stop;
+struct taps;
+struct traces;
 struct upstream;
 
 struct daemon {
@@ -37,6 +39,8 @@ struct daemon {
 	struct clients *clients;
 	struct controls *controls;
 	struct stop *stop;
+	struct taps *taps;	     /* NULL: nobody looks at the traffic */
+	struct traces *traces;	     /* those who asked to see it */
 	TAILQ_HEAD(op_list, op) ops; /* toolstack requests that wait for something (op.h) */
 	uint32_t next_session;
 };

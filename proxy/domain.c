@@ -73,6 +73,24 @@ struct session *domains_session(struct domains *domains, uint32_t domid)
 	return domain ? domain->session : NULL;
 }
 
+struct session *domains_next_session(struct domains *domains, uint32_t domid)
+{
+	const struct arena *arena = upstream_arena(domains->daemon->upstream);
+	uint64_t mask = ~0ULL << (domid % 64);
+	struct session *s;
+
+	for (uint32_t i = domid / 64; arena && i < ARENA_DOMIDS / 64; i++, mask = ~0ULL) {
+		uint64_t leaf = atomic_load(&arena_header(arena)->mapped[i]) & mask;
+
+		for (; leaf; leaf &= leaf - 1) {
+			s = domains_session(domains, i * 64 + (uint32_t)__builtin_ctzll(leaf));
+			if (s)
+				return s;
+		}
+	}
+	return NULL;
+}
+
 /* --- real Xen */
 
 static void xen_cb(evutil_socket_t fd, short what, void *arg)

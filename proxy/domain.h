@@ -52,6 +52,12 @@ void domains_drain(struct domains *domains);
 /** domains_busy() - how many guests are owed an answer, or have a message in their ring in part. */
 uint32_t domains_busy(struct domains *domains);
 
+/**
+ * domains_next_session() - the session of the attached domain with the lowest id from @domid on, or
+ * NULL.
+ */
+struct session *domains_next_session(struct domains *domains, uint32_t domid);
+
 /** domains_session() - the session of an attached domain, or NULL. */
 struct session *domains_session(struct domains *domains, uint32_t domid);
 

@@ -16,6 +16,7 @@
 #include "proxy/loop.h"
 #include "proxy/pending.h"
 #include "proxy/session.h"
+#include "proxy/tap.h"
 #include "proxy/toolstack.h"
 #include "proxy/util.h"
 
@@ -84,6 +85,7 @@ void down_answer(struct session *s, int slot, struct message *msg)
 	down_deliver(s, &commit, msg);
 	pending_drop(s->ledger, &commit, slot);
 	commit_end(&commit);
+	tap_reply(s->tap, slot, &msg->hdr, msg->payload, msg->hdr.len);
 }
 
 /*
@@ -250,6 +252,7 @@ static void event(struct session *s, struct commit *commit, const struct message
 	if (state == LEDGER_QUIET && fifo_has_event(&s->fifo, msg))
 		return;
 	down_deliver(s, commit, msg);
+	tap_event(s->tap, msg);
 }
 
 /* The reply to the request in @slot; frees the slot. */
@@ -267,8 +270,10 @@ static void reply(struct session *s, struct commit *commit, int slot, struct mes
 
 	if (pending.kind == PENDING_FORWARD && msg->hdr.type == XS_ERROR && !s->socket)
 		refusal_note(s, pending.type, message_error_parse(msg->payload, msg->hdr.len));
-	if (pending.kind == PENDING_FORWARD && state != LEDGER_RESET && state != LEDGER_ENDED)
+	if (pending.kind == PENDING_FORWARD && state != LEDGER_RESET && state != LEDGER_ENDED) {
 		down_deliver(s, commit, msg);
+		tap_reply(s->tap, slot, &msg->hdr, msg->payload, msg->hdr.len);
+	}
 	if (pending.kind == PENDING_SWALLOW && pending.type == XS_RESET_WATCHES &&
 	    state == LEDGER_RESET)
 		reconnect_end(s, commit);
@@ -419,6 +424,7 @@ static bool giant_piece(struct session *s, struct message *msg)
 			msg->hdr.req_id = s->ledger->pending[slot].req_id;
 			msg->hdr.tx_id = s->ledger->pending[slot].tx_id;
 			pending_drop(s->ledger, &commit, slot);
+			tap_reply(s->tap, slot, &msg->hdr, NULL, 0);
 		}
 		memcpy(octets, &msg->hdr, n);
 	} else {

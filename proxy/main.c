@@ -24,6 +24,8 @@
 #include "proxy/loop.h"
 #include "proxy/settings.h"
 #include "proxy/stop.h"
+#include "proxy/tap.h"
+#include "proxy/trace.h"
 #include "proxy/upstream.h"
 
 #define EXIT_USAGE 2
@@ -191,6 +193,10 @@ static int run(struct daemon *daemon)
 	if (!err)
 		err = stop_new(&daemon->stop, daemon);
 	if (!err)
+		err = taps_new(&daemon->taps);
+	if (!err)
+		err = traces_new(&daemon->traces, daemon->base);
+	if (!err)
 		err = domains_new(&daemon->domains, daemon);
 	if (!err)
 		err = clients_new(&daemon->clients, daemon);
@@ -222,6 +228,8 @@ static void take_down(struct daemon *daemon)
 	daemon->domains = domains_free(daemon->domains);
 	daemon->upstream = upstream_free(daemon->upstream);
 	daemon->stop = stop_free(daemon->stop);
+	daemon->traces = traces_free(daemon->traces);
+	daemon->taps = taps_free(daemon->taps);
 	daemon->loop = loop_free(daemon->loop);
 	daemon->xen = xen_free(daemon->xen);
 	if (daemon->base)

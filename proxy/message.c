@@ -67,6 +67,21 @@ const char *message_error_name(int err)
 	return err == EDQUOT ? equota : "EINVAL";
 }
 
+const char *message_error_at(uint32_t index)
+{
+	if (index < NR_ERRORS)
+		return xsd_errors[index].errstring;
+	return index == NR_ERRORS ? equota : NULL;
+}
+
+uint32_t message_error_index(int err)
+{
+	for (uint32_t i = 0; i < NR_ERRORS; i++)
+		if (xsd_errors[i].errnum == err)
+			return i;
+	return err == EDQUOT ? NR_ERRORS : UINT32_MAX;
+}
+
 int message_error_parse(const uint8_t *payload, uint32_t len)
 {
 	for (size_t i = 0; i < NR_ERRORS; i++) {

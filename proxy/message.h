@@ -64,6 +64,12 @@ const char *message_name(uint32_t type);
 /** message_error_name() - the protocol's name of an errno; EINVAL's for one it does not name. */
 const char *message_error_name(int err);
 
+/** message_error_at() - the names of all errors, from 0 on; NULL behind the last one. */
+const char *message_error_at(uint32_t index);
+
+/** message_error_index() - where message_error_at() has an errno; UINT32_MAX for others. */
+uint32_t message_error_index(int err);
+
 /** message_error_parse() - the errno that an XS_ERROR's payload names; EIO when unknown. */
 int message_error_parse(const uint8_t *payload, uint32_t len);
 

@@ -8,6 +8,7 @@
 #include "proxy/daemon.h"
 #include "proxy/loop.h"
 #include "proxy/pending.h"
+#include "proxy/tap.h"
 #include "proxy/toolstack.h"
 #include "proxy/util.h"
 
@@ -104,6 +105,7 @@ int session_new(struct session **out, const struct session_params *params, bool 
 		free(s);
 		return err;
 	}
+	s->tap = tap_new(s);
 	*out = s;
 	return 0;
 }
@@ -114,6 +116,7 @@ void session_free(struct session *s, bool forget)
 		return;
 	loop_forget(s->daemon->loop, s);
 	refusals_fini(&s->refusals);
+	s->tap = tap_free(s->tap);
 	if (forget) {
 		pool_release(s->pool, word_get(&s->ledger->up_page));
 		atomic_store(&s->ledger->up_page, 0);
@@ -236,6 +239,7 @@ void session_run(struct session *s)
 
 	if (s->dead || s->unbound || !back_awake(s) || !back_begin(s))
 		return;
+	tap_turn_begin(s->tap);
 	s->front_open = front_begin(s);
 
 	for (budget = TURN_BUDGET; budget; budget--) {
@@ -259,6 +263,7 @@ void session_run(struct session *s)
 	endpoint_kick(&s->back);
 	if (s->front_open)
 		again = endpoint_again(&s->front) || look_once_more(s);
+	tap_turn_end(s->tap);
 	s->front_open = false;
 	if (again || endpoint_again(&s->back) || !budget)
 		session_ready(s);
@@ -333,6 +338,7 @@ void session_fail(struct session *s, uint32_t error, const char *why)
 	log_limited(&s->source, LOG_WARNING, "%s; its Xenstore connection %s", why,
 		    s->socket ? "is closed" : "is ignored until the domain is released");
 	s->refusals.fault = why;
+	tap_dump(s->tap);
 	commit_begin(&commit, &s->place);
 	commit_set(&commit, &s->ledger->state, LEDGER_ENDED);
 	if (s->place.front_page)
@@ -368,8 +374,10 @@ static void answer_orphans(struct session *s)
 		message_set_error(&msg, EIO);
 		commit_begin(&commit, &s->place);
 		if (deliver && pending->kind == PENDING_FORWARD &&
-		    !fifo_reserve(&s->fifo, 0, message_size(&msg.hdr)))
+		    !fifo_reserve(&s->fifo, 0, message_size(&msg.hdr))) {
 			fifo_append(&s->fifo, &commit, &msg);
+			tap_reply(s->tap, (int)slot, &msg.hdr, msg.payload, msg.hdr.len);
+		}
 		pending_drop(s->ledger, &commit, (int)slot);
 		commit_end(&commit);
 		if (s->ops[slot])

@@ -28,6 +28,7 @@
 
 struct daemon;
 struct op;
+struct tap;
 
 /* Why a session's front is read no further; several reasons may hold at once. */
 struct session_drain {
@@ -73,6 +74,7 @@ struct session {
 
 	struct log_source source;
 	struct refusals refusals;
+	struct tap *tap; /* NULL: nobody sees what passes */
 	TAILQ_ENTRY(session) ready;
 
 	/* The owner (domain.c or client.c) is told about the end, and when a turn is over. */

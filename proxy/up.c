@@ -15,6 +15,7 @@
 #include "proxy/loop.h"
 #include "proxy/pending.h"
 #include "proxy/session.h"
+#include "proxy/tap.h"
 #include "proxy/toolstack.h"
 #include "proxy/util.h"
 
@@ -46,11 +47,13 @@ static bool refuse(struct session *s, struct message *msg, uint32_t consume, int
 		return false;
 	if (!s->socket)
 		refusal_note(s, msg->hdr.type, err);
+	tap_request(s->tap, TAP_NO_SLOT, true, msg);
 	message_set_error(msg, err);
 	commit_begin(&commit, &s->place);
 	take_request(s, &commit, consume);
 	down_deliver(s, &commit, msg);
 	commit_end(&commit);
+	tap_reply(s->tap, TAP_NO_SLOT, &msg->hdr, msg->payload, msg->hdr.len);
 	release_page(s);
 	return true;
 }
@@ -193,13 +196,16 @@ static bool forward(struct session *s, struct message *msg, uint32_t consume)
 		       msg->hdr.len);
 		send_first(s, &commit, slot, msg);
 		commit_end(&commit);
-		return true;
+	} else {
+		write_piece(s, pending, msg->hdr.len, msg->payload, 0, size);
+		endpoint_produce(&s->back, &commit, size);
+		take_request(s, &commit, consume);
+		commit_end(&commit);
+		release_page(s);
 	}
-	write_piece(s, pending, msg->hdr.len, msg->payload, 0, size);
-	endpoint_produce(&s->back, &commit, size);
-	take_request(s, &commit, consume);
-	commit_end(&commit);
-	release_page(s);
+	if (pending->flags & PENDING_CONFLICT)
+		msg->payload[0] = 'T'; /* as the guest said */
+	tap_request(s->tap, slot, false, msg);
 	return true;
 }
 
@@ -218,6 +224,7 @@ static bool take_ours(struct session *s, struct message *msg, uint32_t consume)
 	take_request(s, &commit, consume);
 	commit_end(&commit);
 	release_page(s);
+	tap_request(s->tap, slot, true, msg);
 	toolstack_take(s, slot, msg);
 	return true;
 }

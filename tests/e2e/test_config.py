@@ -78,7 +78,7 @@ def test_man_page_has_every_option_with_its_default(defaults):
 def test_man_page_says_what_sighup_changes():
     text = (ROOT / "docs/man/xsproxy.conf.5").read_text()
     for key, at_run_time in (("run-dir", False), ("socket", False), ("timeout", True),
-                             ("level", True)):
+                             ("level", True), ("messages", True)):
         part = text.partition(f".It Cm {key} ")[2].partition(".It Cm")[0].partition(".El")[0]
         assert ("SIGHUP" in part) == at_run_time
         assert ("only when xsproxyd is restarted" in part) != at_run_time
@@ -87,16 +87,18 @@ def test_man_page_says_what_sighup_changes():
 def test_what_is_printed_can_be_read(tmp_path):
     path = tmp_path / "xsproxy.conf"
     path.write_text("[xsproxy]\nrun-dir = /a/b\nsocket = /c\n[quiesce]\ntimeout = 1500ms\n"
-                    "[log]\nlevel = warning\n")
+                    "[log]\nlevel = warning\n[flight]\nmessages = 7\n")
     first = check(path)
     path.write_text(first.stdout)
     assert check(path).stdout == first.stdout
     assert options(first.stdout) == {
         ("xsproxy", "run-dir"): "/a/b", ("xsproxy", "socket"): "/c",
-        ("quiesce", "timeout"): "1500ms", ("log", "level"): "warning"}
+        ("quiesce", "timeout"): "1500ms", ("log", "level"): "warning", ("flight", "messages"): "7"}
 
 
 @pytest.mark.parametrize("text, line, words", [
+    ("[flight]\nmessages = 1001\n", 2, "must be a number, 0 to 1000"),
+    ("[flight]\nmessages = 7s\n", 2, "must be a number, 0 to 1000"),
     ("[nonsense]\nx = 1\n", 2, "[nonsense] x = 1: there is no such option"),
     ("[xsproxy]\nsokcet = /x\n", 2, "[xsproxy] sokcet = /x: there is no such option"),
     ("# c\n\n[log]\nlevel = loud\n", 4, "must be error, warning, notice, info or debug"),

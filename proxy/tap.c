@@ -1,0 +1,346 @@
+// SPDX-License-Identifier: MIT
+#include "proxy/tap.h"
+
+#include <ctype.h>
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/queue.h>
+
+#include "proxy/clock.h"
+#include "proxy/daemon.h"
+#include "proxy/session.h"
+#include "proxy/trace.h"
+#include "proxy/util.h"
+
+#define DONE_MAX 32 /* replies of one turn, about */
+
+/* A request under way, by its slot in the ledger. */
+struct asked {
+	uint64_t begin; /* when it was whole; 0: before this xsproxyd */
+	uint64_t sent;	/* when it was on its way to upstream; 0: not yet, or it is ours */
+	uint32_t number;
+	uint32_t traces; /* those that saw it */
+	bool ours;
+};
+
+struct tap {
+	LIST_ENTRY(tap) list;
+	struct session *session;
+	struct stats stats;
+	struct flight flight;
+	uint32_t numbers;	       /* of requests */
+	uint32_t traces_epoch, traces; /* see traces_of() */
+
+	/*
+	 * One reading of the clock is good for all that one turn moves, another at its end says
+	 * when it had been done.
+	 */
+	uint64_t turn;	/* the first; 0: not needed so far */
+	uint32_t fresh; /* slots that were taken in this turn */
+	uint32_t nr_done;
+	struct {
+		uint64_t begin;
+		uint64_t upstream;
+	} done[DONE_MAX];
+
+	uint64_t full_since, unread_since; /* 0: it is not */
+	struct asked asked[LEDGER_PENDING];
+	struct asked at_once; /* the request of TAP_NO_SLOT */
+};
+
+struct taps {
+	LIST_HEAD(, tap) list;
+	struct stats gone;
+};
+
+int taps_new(struct taps **out)
+{
+	*out = calloc(1, sizeof(**out));
+	return *out ? 0 : -ENOMEM;
+}
+
+struct taps *taps_free(struct taps *taps)
+{
+	free(taps);
+	return NULL;
+}
+
+static void sum(const struct taps *taps, struct stats *total, bool clients)
+{
+	const struct tap *tap;
+	struct stats stats;
+
+	LIST_FOREACH(tap, &taps->list, list) {
+		if (clients && !tap->session->socket)
+			continue;
+		tap_stats(tap, &stats);
+		stats_merge(total, &stats);
+	}
+}
+
+void taps_total(const struct taps *taps, struct stats *total)
+{
+	*total = taps->gone;
+	sum(taps, total, false);
+}
+
+void taps_clients(const struct taps *taps, struct stats *total)
+{
+	*total = (struct stats){ 0 };
+	sum(taps, total, true);
+}
+
+struct tap *tap_new(struct session *s)
+{
+	struct taps *taps = s->daemon->taps;
+	struct tap *tap = taps ? calloc(1, sizeof(*tap)) : NULL;
+
+	if (!tap)
+		return NULL;
+	tap->session = s;
+	tap->stats.sessions = 1;
+	LIST_INSERT_HEAD(&taps->list, tap, list);
+	return tap;
+}
+
+struct tap *tap_free(struct tap *tap)
+{
+	struct stats last;
+
+	if (!tap)
+		return NULL;
+	tap_stats(tap, &last);
+	stats_merge(&tap->session->daemon->taps->gone, &last);
+	LIST_REMOVE(tap, list);
+	flight_fini(&tap->flight);
+	free(tap);
+	return NULL;
+}
+
+void tap_stats(const struct tap *tap, struct stats *stats)
+{
+	uint64_t now;
+
+	if (!tap) {
+		*stats = (struct stats){ 0 };
+		return;
+	}
+	*stats = tap->stats;
+	now = clock_monotonic();
+	if (tap->full_since)
+		stats->full += now - tap->full_since;
+	if (tap->unread_since)
+		stats->unread += now - tap->unread_since;
+}
+
+const struct flight *tap_flight(const struct tap *tap)
+{
+	return tap ? &tap->flight : NULL;
+}
+
+/* --- time */
+
+static uint64_t turn_time(struct tap *tap)
+{
+	if (!tap->turn)
+		tap->turn = clock_monotonic();
+	return tap->turn;
+}
+
+/* Everything that this turn moved had been moved at @end. */
+static void settle(struct tap *tap, uint64_t end)
+{
+	for (; tap->fresh; tap->fresh &= tap->fresh - 1) {
+		struct asked *asked = &tap->asked[__builtin_ctz(tap->fresh)];
+
+		if (!asked->ours)
+			asked->sent = end;
+	}
+	for (uint32_t i = 0; i < tap->nr_done; i++)
+		stats_took(&tap->stats, end - tap->done[i].begin, tap->done[i].upstream);
+	tap->nr_done = 0;
+}
+
+void tap_turn_begin(struct tap *tap)
+{
+	if (!tap)
+		return;
+	/* What was answered between two turns. */
+	if (tap->turn)
+		settle(tap, tap->turn);
+	tap->turn = 0;
+}
+
+/* Count the time in which something @is so. */
+static void stopwatch(struct tap *tap, bool is, uint64_t *since, uint64_t *counter)
+{
+	if (is == (*since != 0))
+		return;
+	if (is) {
+		*since = turn_time(tap);
+		return;
+	}
+	*counter += turn_time(tap) - *since;
+	*since = 0;
+}
+
+void tap_turn_end(struct tap *tap)
+{
+	const struct session *s;
+
+	if (!tap)
+		return;
+	s = tap->session;
+	stopwatch(tap, s->front_open && fifo_used(&s->fifo), &tap->full_since, &tap->stats.full);
+	stopwatch(tap,
+		  session_state(s) == LEDGER_QUIET ||
+			  (s->front_open && ring_used(&s->front.in_view)),
+		  &tap->unread_since, &tap->stats.unread);
+	if (tap->fresh || tap->nr_done)
+		settle(tap, clock_monotonic());
+	tap->turn = 0;
+}
+
+/* --- messages */
+
+static void show(struct tap *tap, struct frame *frame, struct asked *asked,
+		 const struct xsd_sockmsg *hdr, const void *payload, uint32_t len)
+{
+	struct session *s = tap->session;
+	struct traces *traces = s->daemon->traces;
+	uint32_t mask;
+
+	frame->domid = s->domid;
+	frame->session = s->id;
+	frame->time = turn_time(tap);
+	if (s->socket)
+		frame->flags |= FRAME_CLIENT;
+	flight_add(&tap->flight, frame, hdr, payload, len, s->daemon->config.flight_messages);
+	if (!traces)
+		return;
+	if (tap->traces_epoch != traces_epoch(traces)) {
+		tap->traces_epoch = traces_epoch(traces);
+		tap->traces = traces_of(traces, s->domid, s->id);
+	}
+	if (!tap->traces)
+		return;
+	mask = tap->traces;
+	if (frame->kind == FRAME_REPLY && asked->number)
+		mask &= asked->traces;
+	mask = traces_message(traces, mask, frame, hdr, payload, len);
+	if (frame->kind == FRAME_REQUEST)
+		asked->traces = mask;
+}
+
+static struct asked *asked_at(struct tap *tap, int slot)
+{
+	return slot == TAP_NO_SLOT ? &tap->at_once : &tap->asked[slot];
+}
+
+void tap_request(struct tap *tap, int slot, bool ours, const struct message *msg)
+{
+	struct frame frame = { .kind = FRAME_REQUEST, .flags = ours ? FRAME_OURS : 0 };
+	struct asked *asked;
+
+	if (!tap)
+		return;
+	asked = asked_at(tap, slot);
+	tap->numbers += 1 + (tap->numbers == UINT32_MAX);
+	*asked = (struct asked){ .begin = turn_time(tap), .number = tap->numbers, .ours = ours };
+	frame.number = asked->number;
+	if (slot != TAP_NO_SLOT)
+		tap->fresh |= 1u << slot;
+	stats_request(&tap->stats, msg->hdr.type, message_size(&msg->hdr));
+	show(tap, &frame, asked, &msg->hdr, msg->payload, msg->hdr.len);
+}
+
+void tap_reply(struct tap *tap, int slot, const struct xsd_sockmsg *hdr, const void *payload,
+	       uint32_t len)
+{
+	struct frame frame = { .kind = FRAME_REPLY };
+	struct asked *asked;
+	int err = 0;
+
+	if (!tap)
+		return;
+	asked = asked_at(tap, slot);
+	if (asked->begin) {
+		frame.took = turn_time(tap) - asked->begin;
+		frame.upstream = asked->sent ? tap->turn - asked->sent : 0;
+		if (tap->nr_done == DONE_MAX)
+			settle(tap, tap->turn);
+		tap->done[tap->nr_done].begin = asked->begin;
+		tap->done[tap->nr_done++].upstream = frame.upstream;
+	}
+	if (asked->ours)
+		frame.flags |= FRAME_OURS;
+	frame.number = asked->number;
+	if (hdr->type == XS_ERROR)
+		err = message_error_parse(payload, len);
+	stats_reply(&tap->stats, err, message_size(hdr));
+	show(tap, &frame, asked, hdr, payload, len);
+	*asked = (struct asked){ .begin = 0 };
+	if (slot != TAP_NO_SLOT)
+		tap->fresh &= ~(1u << slot);
+}
+
+void tap_event(struct tap *tap, const struct message *msg)
+{
+	struct frame frame = { .kind = FRAME_EVENT };
+
+	if (!tap)
+		return;
+	tap->stats.events++;
+	tap->stats.octets_out += message_size(&msg->hdr);
+	show(tap, &frame, NULL, &msg->hdr, msg->payload, msg->hdr.len);
+}
+
+/* --- the log */
+
+#define TEXT_MAX (4 * FLIGHT_PAYLOAD + 1)
+
+/* What a guest wrote, for a log that terminals show. */
+static void escape(char *text, const uint8_t *octets, uint32_t len)
+{
+	for (uint32_t i = 0; i < len; i++) {
+		if (isgraph(octets[i]) && octets[i] != '\\')
+			*text++ = (char)octets[i];
+		else
+			text += sprintf(text, octets[i] ? "\\x%02x" : "\\0", octets[i]);
+	}
+	*text = 0;
+}
+
+struct dump {
+	const struct session *session;
+	uint64_t now;
+};
+
+static void dump_frame(void *arg, const struct frame *frame)
+{
+	static const char *const kinds[] = {
+		[FRAME_REQUEST] = "request", [FRAME_REPLY] = "reply", [FRAME_EVENT] = "event"
+	};
+	const struct xsd_sockmsg *hdr = (const struct xsd_sockmsg *)(frame + 1);
+	uint32_t kept = frame->size - (uint32_t)(sizeof(*frame) + sizeof(*hdr));
+	const struct dump *dump = arg;
+	char text[TEXT_MAX];
+
+	escape(text, (const uint8_t *)(hdr + 1), kept);
+	log_request(&dump->session->source, LOG_NOTICE, message_name(hdr->type),
+		    "%.3f s before: %s %s id %u tx %u: %s%s",
+		    (double)(dump->now - frame->time) / 1e9, kinds[frame->kind],
+		    message_name(hdr->type), hdr->req_id, hdr->tx_id, text,
+		    kept < hdr->len ? "..." : "");
+}
+
+void tap_dump(const struct tap *tap)
+{
+	struct dump dump = { .now = clock_monotonic() };
+
+	if (!tap)
+		return;
+	dump.session = tap->session;
+	flight_each(&tap->flight, dump_frame, &dump);
+}
