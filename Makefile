@@ -164,10 +164,15 @@ $(BUILD)/xsproxyd-norecord: $(call objs,$(DAEMON_SRC) tests/bench/no_record.c)
 	$(call say,LD,$@)
 	$(Q)$(CC) $(SAN_LINK) -Wl,--wrap=commit_end -o $@ $^ $(call pkg_libs,$(PKGS_DAEMON)) -linih $(LDFLAGS)
 
+# Likewise: what it costs that the traffic can be seen
+$(BUILD)/xsproxyd-notap: $(call objs,$(filter-out proxy/tap.c,$(DAEMON_SRC)) tests/bench/no_tap.c)
+	$(call say,LD,$@)
+	$(Q)$(CC) $(SAN_LINK) -o $@ $^ $(call pkg_libs,$(PKGS_DAEMON)) -linih $(LDFLAGS)
+
 include tests/fuzz/fuzz.mk
 
 bench: deps
-	@$(MAKE) --no-print-directory -s all $(BUILD)/xsproxyd-norecord
+	@$(MAKE) --no-print-directory -s all $(BUILD)/xsproxyd-norecord $(BUILD)/xsproxyd-notap
 	@XSPROXY_BUILD=$(abspath $(BUILD)) /usr/bin/python3 tests/bench/bench.py
 
 # --- what goes onto a host

@@ -19,7 +19,7 @@
 
 _Static_assert(sizeof(struct xenstore_domain_interface) <= ARENA_PAGE, "a ring is a page");
 
-static struct xenstore_domain_interface *attach_ring(const struct bridge *b, uint32_t domid)
+struct xenstore_domain_interface *attach_ring(const struct bridge *b, uint32_t domid)
 {
 	return (struct xenstore_domain_interface *)(b->arena.base + arena_ring_off(domid));
 }

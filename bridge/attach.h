@@ -13,6 +13,7 @@
 #include <stdint.h>
 
 struct bridge;
+struct xenstore_domain_interface;
 
 /**
  * attach_map() - give xenstored a zeroed back ring for a domain.
@@ -35,6 +36,9 @@ void attach_unbind(struct bridge *b, uint32_t domid);
 
 /** attach_unmap() - unbind, then forget the mapping; nothing happens where there is none. */
 void attach_unmap(struct bridge *b, uint32_t domid);
+
+/** attach_ring() - the back ring of a mapped domain. */
+struct xenstore_domain_interface *attach_ring(const struct bridge *b, uint32_t domid);
 
 bool attach_is_mapped(const struct bridge *b, uint32_t domid);
 bool attach_is_bound(const struct bridge *b, uint32_t domid);

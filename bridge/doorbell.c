@@ -15,6 +15,7 @@
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <syslog.h>
+#include <xen/io/xs_wire.h>
 
 #include "bridge/attach.h"
 #include "bridge/bridge.h"
@@ -27,13 +28,26 @@
 /* So many bells at most in one call, so that it ends also when they keep ringing. */
 #define DOORBELL_BATCH 256
 
+/*
+ * Both daemons send an event for each piece that they take of a request. xsproxyd wants to know of
+ * it only when it waits for room.
+ */
+static bool doorbell_worth(struct bridge *b, uint32_t domid)
+{
+	const struct xenstore_domain_interface *ring = attach_ring(b, domid);
+
+	if (!atomic_load_explicit(&arena_attach(&b->arena, domid)->quiet, memory_order_relaxed))
+		return true;
+	return __atomic_load_n(&ring->rsp_cons, __ATOMIC_RELAXED) != ring->rsp_prod || ring->error;
+}
+
 void doorbell_notify(struct bridge *b, uint32_t domid)
 {
 	struct arena_header *header = arena_header(&b->arena);
 
 	/* What the daemon did to the ring must be visible before the bell is. */
 	atomic_thread_fence(memory_order_seq_cst);
-	if (!arena_bell_ring(&header->to_proxy, domid))
+	if (!doorbell_worth(b, domid) || !arena_bell_ring(&header->to_proxy, domid))
 		return;
 	/* A load first: mostly it is awake, and the cache line stays shared. */
 	if (atomic_load(&header->proxy_asleep) && atomic_exchange(&header->proxy_asleep, 0))

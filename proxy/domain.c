@@ -17,6 +17,9 @@
 #include "proxy/upstream.h"
 #include "proxy/util.h"
 
+#define EVENTS_AT_ONCE 32
+#define LOOK_AGAIN     8
+
 struct domain {
 	UT_hash_handle hh;	/* by domid */
 	UT_hash_handle hh_port; /* by local port; only while bound */
@@ -34,6 +37,8 @@ struct domains {
 	struct domain *by_domid;
 	struct domain *by_port;
 	struct event *event; /* of the event channel device */
+	bool busy;	     /* there were several events at once */
+	uint32_t alone;	     /* single ones, counted */
 };
 
 int domains_new(struct domains **out, struct daemon *daemon)
@@ -93,22 +98,41 @@ struct session *domains_next_session(struct domains *domains, uint32_t domid)
 
 /* --- real Xen */
 
-static void xen_cb(evutil_socket_t fd, short what, void *arg)
+/* Take one event. Return: whether there was one. */
+static bool take_event(struct domains *domains)
 {
-	struct domains *domains = arg;
 	struct domain *domain;
 	int port = xen_pending(domains->daemon->xen);
 
-	(void)fd;
-	(void)what;
 	if (port < 0) {
-		log_line(LOG_ERR, "cannot read an event from the event channel device: %s",
-			 strerror(-port));
-		return;
+		if (port != -EAGAIN)
+			log_line(LOG_ERR, "cannot read an event from the event channel device: %s",
+				 strerror(-port));
+		return false;
 	}
 	HASH_FIND(hh_port, domains->by_port, &port, sizeof(port), domain);
 	if (domain && domain->session)
 		session_ready(domain->session);
+	return true;
+}
+
+/*
+ * Several guests' events make one round, and one bell to xenstored. Looking for a second event
+ * costs a system call, so when there was none last time it is done only now and then.
+ */
+static void xen_cb(evutil_socket_t fd, short what, void *arg)
+{
+	struct domains *domains = arg;
+	uint32_t n = 0;
+
+	(void)fd;
+	(void)what;
+	while (n < EVENTS_AT_ONCE && take_event(domains)) {
+		n++;
+		if (!domains->busy && ++domains->alone % LOOK_AGAIN)
+			return;
+	}
+	domains->busy = n > 1;
 }
 
 /* /dev/xen appears after us at boot, so it is opened when it is needed first. */
@@ -350,10 +374,8 @@ static int bind_port(struct domain *domain, uint32_t remote_port, uint32_t bind_
 	if (!ledger->bind_gen &&
 	    hold_begin(upstream_arena(domains->daemon->upstream), domain->domid))
 		session_quiet(domain->session);
-	domain->session->await_back = c_daemon;
-	domain->session->unbound = false;
+	session_bound(domain->session, c_daemon);
 	ledger->bind_gen = bind_gen;
-	session_ready(domain->session);
 	/* Whatever it missed while nobody held its port; dom0's kernel starts only with an event.
 	 */
 	kick_front(domain);

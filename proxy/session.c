@@ -225,11 +225,33 @@ static bool back_begin(struct session *s)
  * Linux stores its index and then looks at ours, with no full barrier in between: its store may
  * still be on its way when we look, and it may have seen our old index and sent no event. One more
  * turn, a round and a system call later, finds it; that turn moves nothing, so it is the last.
+ * Where upstream owes a reply, the turn that this causes is late enough, too.
  */
 static bool look_once_more(const struct session *s)
 {
-	return !s->socket &&
-	       (endpoint_consumed(&s->front) || (s->front.starved && s->front.produced));
+	if (s->socket)
+		return false;
+	return (endpoint_consumed(&s->front) && !pending_upstream(s->ledger)) ||
+	       (s->front.starved && s->front.produced);
+}
+
+/* What the bridge need not tell us; a full barrier must follow before the ring is read again. */
+static void set_quiet(struct session *s, bool quiet)
+{
+	if (s->socket || s->quiet == quiet)
+		return;
+	s->quiet = quiet;
+	atomic_store_explicit(&s->ledger->attach.quiet, quiet, memory_order_relaxed);
+}
+
+void session_bound(struct session *s, bool reset)
+{
+	s->await_back = reset;
+	s->unbound = false;
+	/* Whoever was here before may have left it. */
+	s->quiet = true;
+	set_quiet(s, false);
+	session_ready(s);
 }
 
 void session_run(struct session *s)
@@ -256,6 +278,7 @@ void session_run(struct session *s)
 	if (ring_used(&s->back.in_view) || word_get(&s->ledger->fifo_fill))
 		s->back.nudge = true;
 
+	set_quiet(s, !s->back.starved && !s->drain.settle);
 	/* Our indexes must be visible before theirs are read again, or both sides might sleep. */
 	atomic_thread_fence(memory_order_seq_cst);
 	if (s->front_open)

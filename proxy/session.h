@@ -49,6 +49,7 @@ struct session {
 	bool queued;	 /* in the loop's ready list */
 	bool dead;	 /* in the loop's graveyard */
 	bool front_open; /* this turn may touch the front */
+	bool quiet;	 /* what xenstored's bridge knows: we wait for octets only */
 	bool reset_sent; /* our RESET_WATCHES is under way, or answered in LEDGER_ENDED */
 	struct session_drain drain;
 
@@ -136,6 +137,9 @@ void session_quiet(struct session *s);
 
 /** session_resume() - the reverse. */
 void session_resume(struct session *s);
+
+/** session_bound() - xenstored has bound the event channel anew. @reset: and will reset the ring */
+void session_bound(struct session *s, bool reset);
 
 /** session_greet() - end a reconnection: tell the guest that its ring is connected. */
 void session_greet(struct session *s);

@@ -39,7 +39,7 @@ struct xen *xen_free(struct xen *xen)
 int xen_open(struct xen **out)
 {
 	struct xen *xen = calloc(1, sizeof(*xen));
-	int err;
+	int err, fd;
 
 	if (!xen)
 		return -ENOMEM;
@@ -57,6 +57,13 @@ int xen_open(struct xen **out)
 	xen->evtchn = xenevtchn_open(NULL, 0);
 	if (!xen->evtchn) {
 		err = last_error();
+		xen_free(xen);
+		return err;
+	}
+
+	fd = xenevtchn_fd(xen->evtchn);
+	if (fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) | O_NONBLOCK)) {
+		err = -errno;
 		xen_free(xen);
 		return err;
 	}

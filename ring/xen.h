@@ -55,9 +55,9 @@ void xen_notify(struct xen *xen, uint32_t port);
 
 /**
  * xen_pending() - take one pending event and unmask its port, so that the ring is to be examined
- * after this call. Only after xen_fd() became readable: it may block otherwise.
+ * after this call.
  *
- * Return: the local port, or a negative errno.
+ * Return: the local port, or a negative errno: -EAGAIN when none is pending.
  */
 int xen_pending(struct xen *xen);
 

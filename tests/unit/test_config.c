@@ -113,7 +113,7 @@ static void every_option(void **state)
 /* The example that is installed names every option, and its values are the defaults. */
 static void the_example_holds_the_defaults(void **state)
 {
-	static const char *const keys[] = { "run-dir", "socket", "timeout", "level" };
+	static const char *const keys[] = { "run-dir", "socket", "timeout", "level", "messages" };
 	FILE *file = fopen("xsproxy.conf.example", "r");
 	char text[8192] = "", line[256];
 	struct config config, wanted;
