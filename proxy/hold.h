@@ -6,7 +6,7 @@
  * One bit a domain in the arena's header, for a hold is made before there is a ledger, and must
  * outlive xsproxyd. Each change is one store, so a killed daemon leaves it old or new.
  *
- * Used by domain.c, toolstack.c and control_show.c.
+ * Used by domain.c, toolstack*.c and control_show.c.
  */
 #ifndef XSPROXY_PROXY_HOLD_H
 #define XSPROXY_PROXY_HOLD_H

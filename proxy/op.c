@@ -269,12 +269,6 @@ void toolstack_control_gone(struct daemon *daemon, void *arg)
 	}
 }
 
-void toolstack_request_dropped(struct session *s)
-{
-	if (s->settle)
-		op_free(s->settle);
-}
-
 void toolstack_session_gone(struct session *s)
 {
 	struct op *op;
@@ -292,19 +286,4 @@ void toolstack_session_gone(struct session *s)
 		if (op->asker.session && !op->under_way)
 			session_ready(op->asker.session);
 	}
-}
-
-/* --- the gate */
-
-void toolstack_gate_pass(struct session *s, int slot)
-{
-	struct op *op = s->settle;
-
-	if (!op)
-		return;
-	op->under_way = true;
-	s->settle = NULL;
-	s->ops[slot] = op;
-	if (op->timer)
-		evtimer_del(op->timer);
 }

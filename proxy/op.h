@@ -8,7 +8,7 @@
  * looks only at the ops of its own session. It ends once: with an answer, at its deadline, or
  * silently when nobody is left to answer.
  *
- * Used by toolstack.c, op.c and batch.c.
+ * Used by toolstack*.c, op.c and batch.c.
  */
 #ifndef XSPROXY_PROXY_OP_H
 #define XSPROXY_PROXY_OP_H
