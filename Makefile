@@ -133,13 +133,15 @@ $(BUILD)/unit/%: $(BUILD)/obj/tests/unit/%.o $(BUILD)/libunit.a
 	$(call say,LD,$@)
 	$(Q)$(CC) $(SAN_LINK) -o $@ $^ $(call pkg_libs,$(PKGS_DAEMON) $(PKGS_CTL) cmocka) -linih $(LDFLAGS)
 
-.PHONY: unit-programs
+# All that the tests need and `all` does not build
+.PHONY: unit-programs test-programs
 unit-programs: $(UNIT)
+test-programs: unit-programs other-builds
 
 unit: $(UNIT)
 	tests/run-unit $(UNIT)
 
-e2e: all
+e2e: all other-builds
 	XSPROXY_BUILD=$(abspath $(BUILD)) $(PYTEST) -q tests/sim tests/e2e
 
 # --- the two commands of README.md: each prepares the machine by itself
@@ -169,6 +171,7 @@ $(BUILD)/xsproxyd-notap: $(call objs,$(filter-out proxy/tap.c,$(DAEMON_SRC)) tes
 	$(call say,LD,$@)
 	$(Q)$(CC) $(SAN_LINK) -o $@ $^ $(call pkg_libs,$(PKGS_DAEMON)) -linih $(LDFLAGS)
 
+include tests/kill/builds.mk
 include tests/fuzz/fuzz.mk
 
 bench: deps

@@ -64,6 +64,8 @@ static void print_status(const json_t *status)
 	if (json_is_object(xenstored))
 		printf("xenstored   %s, pid %" PRId64 "\n", text(xenstored, "name"),
 		       number(xenstored, "pid"));
+	else if (json_is_string(json_object_get(status, "reason")))
+		printf("xenstored   refused: %s\n", text(status, "reason"));
 	else
 		puts("xenstored   none with the bridge; guests and toolstacks wait for it");
 	printf("domains     %" PRId64 "\n", number(status, "domains"));

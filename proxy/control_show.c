@@ -75,16 +75,18 @@ void control_status(struct control *control, const struct control_args *args)
 {
 	const struct daemon *daemon = control_daemon(control);
 	const struct arena *arena = upstream_arena(daemon->upstream);
+	const char *foreign = upstream_foreign(daemon->upstream);
+	const char *state = arena ? "running" : foreign ? "refused" : "waiting";
 
 	(void)args;
-	control_return(
-		control,
-		json_pack("{s:s,s:i,s:I,s:s,s:o,s:i,s:i,s:b,s:s}", "version", XSPROXY_VERSION,
-			  "pid", (int)getpid(), "uptime", (json_int_t)(now_s() - daemon->started),
-			  "state", arena ? "running" : "waiting", "xenstored",
-			  xenstored(daemon, arena), "domains", arena ? (int)count_mapped(arena) : 0,
-			  "clients", (int)clients_count(daemon->clients), "hold_new",
-			  arena && hold_new_is(arena), "log_level", config_level(log_level())));
+	control_return(control, json_pack("{s:s,s:i,s:I,s:s,s:s?,s:o,s:i,s:i,s:b,s:s}", "version",
+					  XSPROXY_VERSION, "pid", (int)getpid(), "uptime",
+					  (json_int_t)(now_s() - daemon->started), "state", state,
+					  "reason", foreign, "xenstored", xenstored(daemon, arena),
+					  "domains", arena ? (int)count_mapped(arena) : 0,
+					  "clients", (int)clients_count(daemon->clients),
+					  "hold_new", arena && hold_new_is(arena), "log_level",
+					  config_level(log_level())));
 }
 
 /* --- domains */

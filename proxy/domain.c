@@ -210,12 +210,6 @@ static struct endpoint back_of(struct domain *domain, struct xenstore_domain_int
 	};
 }
 
-/* Whether the ledger belongs to this very mapping of the domain's page. */
-static bool ledger_current(const struct ledger *ledger, uint32_t map_gen)
-{
-	return ledger->version && ledger->map_gen == map_gen;
-}
-
 /*
  * A ledger that cannot be trusted any more: the guest or memory has gone its own way. Upstream's
  * idea of the connection is dropped, and the guest's ring reset as if it had asked for it.
@@ -268,11 +262,8 @@ static int session_attach(struct domain *domain)
 		err = session_start_afresh(domain, &params, err);
 	if (err) {
 		log_domain(LOG_ERR, domain->domid,
-			   "cannot take up its Xenstore connection: %s; the guest is held%s",
-			   strerror(-err),
-			   err == -EPROTONOSUPPORT
-				   ? ": an xsproxyd of another version left it, start that one"
-				   : "");
+			   "cannot take up its Xenstore connection: %s; the guest is held",
+			   strerror(-err));
 		return err;
 	}
 	domain->session->unbound = true;

@@ -87,8 +87,10 @@ struct ledger_record {
 struct ledger {
 	struct arena_attach attach; /* written by the bridge */
 
+	/* These two keep their place in every version (ledger_foreign()). */
 	uint32_t version;
-	uint32_t map_gen;  /* the attachment that all below belongs to */
+	uint32_t map_gen; /* the attachment that all below belongs to */
+
 	uint32_t bind_gen; /* 0: never bound yet */
 	ledger_word state; /* enum ledger_state */
 	ledger_word lease; /* 1: LEDGER_QUIET ends with this xsproxyd (toolstack.h) */
@@ -147,6 +149,22 @@ struct commit {
 
 /** ledger_format() - make a ledger fresh, but for `attach`, which stays. */
 void ledger_format(struct ledger *ledger, uint32_t map_gen);
+
+/**
+ * ledger_current() - whether a ledger belongs to the mapping of the domain's page that the bridge
+ * counts as @map_gen, whatever its version.
+ */
+static inline bool ledger_current(const struct ledger *ledger, uint32_t map_gen)
+{
+	return ledger->version && ledger->map_gen == map_gen;
+}
+
+/**
+ * ledger_foreign() - look for what an xsproxyd of another version left in the arena.
+ *
+ * Return: the version of a mapped domain's ledger that is not ours, or 0.
+ */
+uint32_t ledger_foreign(const struct arena *arena);
 
 /** ledger_next_epoch() - the epoch that ends all watches and transactions; 0 is none. */
 static inline uint32_t ledger_next_epoch(const struct ledger *ledger)

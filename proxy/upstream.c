@@ -3,6 +3,8 @@
 
 #include <errno.h>
 #include <event2/event.h>
+#include <stdarg.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
@@ -13,6 +15,7 @@
 #include "proxy/client.h"
 #include "proxy/daemon.h"
 #include "proxy/domain.h"
+#include "proxy/ledger.h"
 #include "proxy/log.h"
 #include "proxy/pool.h"
 
@@ -26,9 +29,10 @@ struct upstream {
 	struct arena arena;
 	struct pool *pool;
 	uint32_t cursor;
-	bool ready;   /* HELLO is here */
-	bool told;    /* that we wait */
-	bool refused; /* the reason has been logged */
+	bool ready;	   /* HELLO is here */
+	bool told;	   /* that we wait */
+	bool refused;	   /* the reason has been logged */
+	char foreign[256]; /* what of another version there is, so that we stand by; or "" */
 	struct event *sock_event, *bell_event, *timer;
 };
 
@@ -50,6 +54,11 @@ struct pool *upstream_pool(const struct upstream *up)
 enum arena_flavour upstream_flavour(const struct upstream *up)
 {
 	return up->ready ? (enum arena_flavour)header(up)->flavour : 0;
+}
+
+const char *upstream_foreign(const struct upstream *up)
+{
+	return *up->foreign ? up->foreign : NULL;
 }
 
 static void wake_stored(struct upstream *up)
@@ -117,17 +126,24 @@ static void close_null(int *fd)
 	*fd = -1;
 }
 
-static void disconnect(struct upstream *up)
+/* Give back what HELLO brought. */
+static void forget_arena(struct upstream *up)
 {
-	event_free_null(&up->sock_event);
 	event_free_null(&up->bell_event);
-	close_null(&up->sock);
 	close_null(&up->to_proxy);
 	close_null(&up->to_stored);
 	up->pool = pool_free(up->pool);
 	arena_close(&up->arena);
 	up->arena = (struct arena)ARENA_NULL;
 	up->ready = false;
+}
+
+static void disconnect(struct upstream *up)
+{
+	event_free_null(&up->sock_event);
+	close_null(&up->sock);
+	forget_arena(up);
+	*up->foreign = '\0';
 }
 
 static void connect_later(struct upstream *up)
@@ -161,6 +177,50 @@ static void bell_cb(evutil_socket_t fd, short what, void *arg)
 	(void)arg;
 }
 
+/*
+ * Something here is of another version, and only another xsproxyd can help. Nothing is touched, so
+ * that one finds all as it was left. The connection stays: it tells when xenstored ends, and what
+ * xenstored would introduce meanwhile is refused (domains_change()).
+ */
+static void __attribute__((format(printf, 2, 3)))
+stand_by(struct upstream *up, const char *fmt, ...)
+{
+	va_list args;
+
+	forget_arena(up);
+	va_start(args, fmt);
+	vsnprintf(up->foreign, sizeof(up->foreign), fmt, args);
+	va_end(args);
+	log_line(LOG_ERR, "%s", up->foreign);
+	sd_notifyf(0, "STATUS=%s", up->foreign);
+}
+
+/*
+ * Whether all that lies in the arena is of our version; if not, we stand by. One ledger that is not
+ * is enough: its extents cannot be told from free ones.
+ */
+static bool arena_is_ours(struct upstream *up)
+{
+	uint32_t version = ledger_foreign(&up->arena);
+
+	if (version)
+		stand_by(up,
+			 "the guests' connections were left by an xsproxyd of another version "
+			 "(ledger %u, this one knows %u); guests and toolstacks wait; install that "
+			 "version again and restart xsproxy",
+			 version, LEDGER_VERSION);
+	return !version;
+}
+
+static void foreign_bridge(struct upstream *up, const char *what)
+{
+	stand_by(up,
+		 "the bridge in the running xenstored is of another version (%s); guests and "
+		 "toolstacks wait; install the xsproxy that this xenstored was started with, or "
+		 "reboot dom0",
+		 what);
+}
+
 /* The bridge's descriptors are here: map the arena and take up every domain it knows. */
 static int hello(struct upstream *up, int fds[LINK_HELLO_FDS])
 {
@@ -169,10 +229,16 @@ static int hello(struct upstream *up, int fds[LINK_HELLO_FDS])
 	up->to_proxy = fds[1];
 	up->to_stored = fds[2];
 	err = arena_open(&up->arena, fds[0]);
-	if (err) {
+	if (err)
 		close(fds[0]);
-		return err;
+	if (err == -EPROTONOSUPPORT) {
+		foreign_bridge(up, "its arena's layout");
+		return 0;
 	}
+	if (err)
+		return err;
+	if (!arena_is_ours(up))
+		return 0;
 	err = pool_new_shared(&up->pool, &up->arena);
 	if (err)
 		return err;
@@ -204,13 +270,14 @@ static void on_hello(struct upstream *up, const struct link_msg *msg, int fds[LI
 {
 	int err;
 
-	if (up->ready || msg->value != LINK_VERSION || fds[0] < 0) {
+	if (up->ready || *up->foreign || msg->value != LINK_VERSION || fds[0] < 0) {
 		for (int i = 0; i < LINK_HELLO_FDS; i++)
 			if (fds[i] >= 0)
 				close(fds[i]);
-		refuse_bridge(up, msg->value != LINK_VERSION
-					  ? "it is of another version, install matching ones"
-					  : "it said HELLO out of turn");
+		if (msg->value != LINK_VERSION)
+			foreign_bridge(up, "its messages");
+		else
+			refuse_bridge(up, "it said HELLO out of turn");
 		return;
 	}
 	err = hello(up, fds);

@@ -26,6 +26,12 @@ struct upstream *upstream_free(struct upstream *up);
 /** upstream_arena() - the shared memory; NULL while there is no bridge. */
 const struct arena *upstream_arena(const struct upstream *up);
 
+/**
+ * upstream_foreign() - what there is of another version, and what to do: guests and toolstacks wait
+ * until another xsproxyd is started. NULL when there is nothing of the kind.
+ */
+const char *upstream_foreign(const struct upstream *up);
+
 /** upstream_pool() - its extents; NULL while there is no bridge. */
 struct pool *upstream_pool(const struct upstream *up);
 

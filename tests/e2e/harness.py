@@ -35,7 +35,7 @@ class Host:
         self.run_dir.mkdir(mode=0o700)
         self.socket = self.sim.path(SOCKET)
         self.socket.parent.mkdir(parents=True, exist_ok=True)
-        self.daemon = self.proxy = None
+        self.daemon = self.proxy = self.status = None
         self._open = []
         self._dom0 = None
         if start:
@@ -84,8 +84,12 @@ class Host:
             self.flavour, *self.daemon_args, preloads=preloads, env=env, socket=None)
         return self.daemon
 
-    def start_proxy(self, *args, wait=True, program="xsproxyd"):
-        """Start xsproxyd; with @wait, until it says READY as it would to systemd."""
+    def start_proxy(self, *args, wait=True, program="xsproxyd", until="READY=1"):
+        """Start xsproxyd; with @wait, until it says @until, as it would to systemd.
+
+        Then self.status is what it said.
+        @program: a name below build/, or an absolute path
+        """
         path = self.sim.dir / "notify"
         path.unlink(missing_ok=True)
         with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as notify:
@@ -94,17 +98,19 @@ class Host:
                 "xsproxyd", [BUILD / program, "--config", self._config(), *args],
                 ready=False, env={"NOTIFY_SOCKET": path})
             if wait:
-                self._wait_ready(notify)
+                self.status = self._wait_until(notify, until.encode())
         return self.proxy
 
-    def _wait_ready(self, notify):
+    def _wait_until(self, notify, word):
         deadline = time.monotonic() + xensim.TIMEOUT
         while time.monotonic() < deadline:
             if not select.select([notify], [], [], 0.2)[0]:
                 self.proxy.check()
-            elif b"READY=1" in notify.recv(4096):
-                return
-        raise xsclient.Timeout("xsproxyd does not get READY")
+                continue
+            said = notify.recv(4096)
+            if word in said:
+                return said.decode()
+        raise xsclient.Timeout(f"xsproxyd does not say {word.decode()}")
 
     def _config(self):
         path = self.sim.dir / "xsproxy.conf"

@@ -415,6 +415,29 @@ static void format_keeps_what_is_the_bridges(void **state)
 	assert_int_equal(ledger_recover(&bed->old.place), 0);
 }
 
+/* Only what a mapped domain's own session goes on from counts, of whatever version. */
+static void foreign_ledgers_are_found(void **state)
+{
+	struct bed *bed = *state;
+	const struct arena *arena = &bed->new.arena;
+	struct ledger *ledger = bed->new.place.ledger;
+	_Atomic uint64_t *mapped = &arena_header(arena)->mapped[DOMID / 64];
+
+	atomic_store(&ledger->attach.map_gen, 1);
+	atomic_store(mapped, 1ULL << DOMID);
+	assert_int_equal(ledger_foreign(arena), 0);
+	ledger->version = LEDGER_VERSION + 1;
+	assert_int_equal(ledger_foreign(arena), LEDGER_VERSION + 1);
+	atomic_store(&ledger->attach.map_gen, 3); /* another mapping since */
+	assert_int_equal(ledger_foreign(arena), 0);
+	atomic_store(&ledger->attach.map_gen, 1);
+	atomic_store(mapped, 0); /* not mapped any more */
+	assert_int_equal(ledger_foreign(arena), 0);
+	atomic_store(mapped, 1ULL << DOMID);
+	ledger->version = 0; /* never used */
+	assert_int_equal(ledger_foreign(arena), 0);
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
@@ -431,6 +454,7 @@ int main(void)
 		TEST(a_commit_can_be_used_again),
 		TEST(as_many_words_as_promised),
 		TEST(one_word_more_stops_the_process),
+		TEST(foreign_ledgers_are_found),
 		cmocka_unit_test(private_memory_keeps_no_record),
 		TEST(format_keeps_what_is_the_bridges),
 	};

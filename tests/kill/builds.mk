@@ -1,0 +1,45 @@
+# xsproxyds that are not this one, for tests/e2e/test_upgrade.py and test_foreign.py. Each has a
+# directory with the one header that differs, in front of the others.
+
+.PHONY: other-builds
+other-builds: other-build
+
+# The same source by the other compiler, unoptimised, with another version string.
+OTHER := $(BUILD)/other
+OTHER_CC := $(if $(findstring clang,$(CC)),gcc,clang)
+
+$(OTHER)/include/config/config.h: config/config.h
+	@mkdir -p $(@D)
+	@sed 's/\(XSPROXY_VERSION ".*\)"/\1-other"/' $< >$@
+
+.PHONY: other-build
+other-build: $(OTHER)/include/config/config.h
+	@$(MAKE) --no-print-directory BUILD=$(OTHER) CC=$(OTHER_CC) CFLAGS='-O0 -g' \
+		DEFS='-D_GNU_SOURCE -I$(OTHER)/include -I.' $(OTHER)/xsproxyd
+
+# $(call foreign,NAME,HEADER,MACRO,SOURCES): this build, but for one version number, which is
+# raised; SOURCES are what looks at it.
+define foreign
+other-builds: $(BUILD)/foreign/$(1)/xsproxyd
+
+$(BUILD)/foreign/$(1)/include/$(2): $(2)
+	@mkdir -p $$(@D)
+	@sed -E 's/^(#define $(3)[[:space:]]+)1$$$$/\12/' $$< >$$@
+	@! cmp -s $$< $$@
+
+$(BUILD)/foreign/$(1)/%.o: %.c $(BUILD)/foreign/$(1)/include/$(2) Makefile
+	@mkdir -p $$(@D)
+	$$(call say,CC,$$@)
+	$$(Q)$$(CC) -I$(BUILD)/foreign/$(1)/include $$(ALL_CFLAGS) $$(SAN_FLAGS) -c -o $$@ $$<
+
+$(BUILD)/foreign/$(1)/xsproxyd: $(patsubst %.c,$(BUILD)/foreign/$(1)/%.o,$(4)) \
+		$(call objs,$(filter-out $(4),$(DAEMON_SRC)))
+	$$(call say,LD,$$@)
+	$$(Q)$$(CC) $$(SAN_LINK) -o $$@ $$^ $$(call pkg_libs,$$(PKGS_DAEMON)) -linih $$(LDFLAGS)
+endef
+
+$(eval $(call foreign,ledger,proxy/ledger.h,LEDGER_VERSION,proxy/ledger.c proxy/upstream.c))
+$(eval $(call foreign,arena,bridge/arena.h,ARENA_VERSION,bridge/arena.c))
+$(eval $(call foreign,link,bridge/link.h,LINK_VERSION,proxy/upstream.c))
+
+-include $(shell find $(BUILD)/foreign -name '*.d' -type f 2>/dev/null)
