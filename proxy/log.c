@@ -4,23 +4,23 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
-#include <sys/uio.h>
-/* Every line would come from this file. */
-#define SD_JOURNAL_SUPPRESS_LOCATION
-#include <systemd/sd-journal.h>
+#include <sys/un.h>
 #include <time.h>
 #include <unistd.h>
 
 #define LIMIT_BURST	5
 #define LINE_MAX_OCTETS 1024
 #define FIELD_MAX	64
+#define ENTRY_MAX	(LINE_MAX_OCTETS + 5 * FIELD_MAX)
 
 /* The one thing that is process-wide, like the stderr it guards. */
 static struct {
 	int level;
-	bool journal;
-} log_state = { .level = LOG_INFO };
+	int journal;   /* a socket, or -1: stderr */
+	uint32_t lost; /* lines, since journald took the last one */
+} log_state = { .level = LOG_INFO, .journal = -1 };
 
 /* systemd.exec(5): whether stderr is the journal stream that systemd connected it to. */
 static bool stderr_is_journal(void)
@@ -36,7 +36,8 @@ static bool stderr_is_journal(void)
 void log_open(int level)
 {
 	log_set_level(level);
-	log_state.journal = stderr_is_journal();
+	log_state.journal =
+		stderr_is_journal() ? socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0) : -1;
 }
 
 void log_set_level(int level)
@@ -56,35 +57,61 @@ struct about {
 	const char *request; /* or NULL */
 };
 
-static void send_journal(int level, const struct about *about, const char *text)
+/* Append to @entry, which is large enough for all that there can be. */
+static void __attribute__((format(printf, 3, 4)))
+add_field(char *entry, int *len, const char *fmt, ...)
 {
-	char message[LINE_MAX_OCTETS + FIELD_MAX], fields[4][FIELD_MAX];
-	struct iovec iov[6];
-	int n = 0, f = 0;
+	va_list args;
 
-	iov[n++] = (struct iovec){ message,
-				   (size_t)snprintf(message, sizeof(message), "MESSAGE=%s", text) };
-	iov[n++] = (struct iovec){ fields[f],
-				   (size_t)snprintf(fields[f], FIELD_MAX, "PRIORITY=%d", level) };
-	iov[n++] = (struct iovec){ "SYSLOG_IDENTIFIER=xsproxyd", 26 };
-	if (about->domain) {
-		f++;
-		iov[n++] = (struct iovec){ fields[f], (size_t)snprintf(fields[f], FIELD_MAX,
-								       "DOMID=%u", about->domid) };
+	va_start(args, fmt);
+	*len += vsnprintf(entry + *len, (size_t)(ENTRY_MAX - *len), fmt, args);
+	va_end(args);
+}
+
+/*
+ * One datagram of "FIELD=value" lines, as systemd's "Native Journal Protocol" has it. Not by
+ * sd_journal_sendv(), which waits as long as journald does not read. Return: whether it was taken.
+ */
+static bool send_journal(int level, const struct about *about, const char *text)
+{
+	static const struct sockaddr_un journal = { .sun_family = AF_UNIX,
+						    .sun_path = "/run/systemd/journal/socket" };
+	char entry[ENTRY_MAX];
+	int len = 0;
+
+	add_field(entry, &len, "MESSAGE=%s\nPRIORITY=%d\nSYSLOG_IDENTIFIER=xsproxyd\n", text,
+		  level);
+	if (about->domain)
+		add_field(entry, &len, "DOMID=%u\n", about->domid);
+	if (about->session)
+		add_field(entry, &len, "SESSION=%u\n", about->session_id);
+	if (about->request)
+		add_field(entry, &len, "REQUEST=%s\n", about->request);
+	return sendto(log_state.journal, entry, (size_t)len, MSG_DONTWAIT | MSG_NOSIGNAL,
+		      (const struct sockaddr *)&journal, sizeof(journal)) == len;
+}
+
+/* What journald does not take is lost; it is told how much, once it takes something again. */
+static void to_journal(int level, const struct about *about, const char *text)
+{
+	char lost[FIELD_MAX];
+
+	if (log_state.lost) {
+		snprintf(lost, sizeof(lost), "journald did not take %u lines, they are lost",
+			 log_state.lost);
+		if (send_journal(LOG_WARNING, &(struct about){ .request = NULL }, lost))
+			log_state.lost = 0;
 	}
-	if (about->session) {
-		f++;
-		iov[n++] = (struct iovec){ fields[f],
-					   (size_t)snprintf(fields[f], FIELD_MAX, "SESSION=%u",
-							    about->session_id) };
-	}
-	if (about->request) {
-		f++;
-		iov[n++] =
-			(struct iovec){ fields[f], (size_t)snprintf(fields[f], FIELD_MAX,
-								    "REQUEST=%s", about->request) };
-	}
-	sd_journal_sendv(iov, n);
+	if (log_state.lost || !send_journal(level, about, text))
+		log_state.lost++;
+}
+
+/* A line is one line, whatever went into it. */
+static void make_one_line(char *text)
+{
+	for (; *text; text++)
+		if (*text == '\n')
+			*text = ' ';
 }
 
 static void write_line(int level, const struct about *about, const char *fmt, va_list args)
@@ -97,8 +124,9 @@ static void write_line(int level, const struct about *about, const char *fmt, va
 	else if (about->domain)
 		n = snprintf(text, sizeof(text), "d%u: ", about->domid);
 	vsnprintf(text + n, sizeof(text) - (size_t)n, fmt, args);
-	if (log_state.journal) {
-		send_journal(level, about, text);
+	make_one_line(text);
+	if (log_state.journal >= 0) {
+		to_journal(level, about, text);
 		return;
 	}
 	n = snprintf(line, sizeof(line), "xsproxyd: %s\n", text);

@@ -3,7 +3,8 @@
  * log - one line that says what happened, to what, and what to do.
  *
  * To the journal with fields (DOMID, SESSION, REQUEST) when systemd runs us, else to stderr. Never
- * called on the path of a good request. Who logs at a guest's will does it through its struct
+ * waits for journald: what that does not take is lost, and counted. Never called on the path of a
+ * good request. Who logs at a guest's will does it through its struct
  * log_source, which allows a few lines a minute.
  */
 #ifndef XSPROXY_PROXY_LOG_H

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""xsproxyd as a service: units, readiness, watchdog, socket activation, journal, start and stop."""
+"""xsproxyd as a service: units, readiness, watchdog, socket activation, start and stop."""
 
 import contextlib
 import os
@@ -15,12 +15,12 @@ import pytest
 import xensim
 import xsclient
 from control import Control
-from harness import BRIDGE, Host
+from harness import Host
 from ours import running
 from relay import wait_until
+from service import XSPROXYD, Notify, proxy_with
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
-XSPROXYD = xensim.BUILD / "xsproxyd"
 SELECT = ROOT / "systemd/select-xenstored"
 WRAPPER = "/usr/libexec/xsproxy/xenstored"
 
@@ -80,36 +80,6 @@ def test_what_the_units_promise():
 
 
 # --- readiness, watchdog
-
-class Notify:
-    """What systemd hears from the service."""
-
-    def __init__(self, path):
-        self.path = path
-        self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
-        self.sock.bind(str(path))
-        self.sock.settimeout(xensim.TIMEOUT)
-
-    def close(self):
-        self.sock.close()
-
-    def wait(self, word):
-        while True:
-            said = self.sock.recv(4096).decode()
-            if word in said:
-                return said
-
-
-@contextlib.contextmanager
-def proxy_with(host, argv=(), env=None):
-    """xsproxyd as systemd would start it."""
-    path = host.sim.dir / "systemd"
-    path.unlink(missing_ok=True)
-    with contextlib.closing(Notify(path)) as notify:
-        host.proxy = host.sim.start("xsproxyd", [*argv, XSPROXYD, "--config", host._config()],
-                                    ready=False, env=dict(env or {}, NOTIFY_SOCKET=path))
-        yield notify
-
 
 @pytest.mark.parametrize("flavour", ("C", "O"))
 def test_ready_before_xenstored(flavour):
@@ -201,76 +171,6 @@ def test_our_own_socket_is_0600_and_goes_with_us():
         host.proxy.kill(signal.SIGTERM)
         assert not host.socket.exists()
         assert not (host.run_dir / "control").exists()
-
-
-# --- the journal
-
-def read_journal(sock):
-    """One entry: {field: value}."""
-    fields = {}
-    for line in sock.recv(65536).decode().splitlines():
-        key, _, value = line.partition("=")
-        fields[key] = value
-    return fields
-
-
-@pytest.fixture
-def journal_host(tmp_path):
-    """A host whose xsproxyd finds @tmp_path/socket where journald has its own."""
-    script = ("mount -t tmpfs none /run/systemd && mkdir /run/systemd/journal && "
-              f"mount --bind {tmp_path} /run/systemd/journal && exec \"$@\"")
-    argv = ["unshare", "-m", "sh", "-c", script, "sh"]
-    if not os.path.isdir("/run/systemd") or subprocess.run(
-            [*argv, "true"], capture_output=True, check=False).returncode:
-        pytest.skip("this needs /run/systemd and the right to mount")
-    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as journal, \
-            Host("C", start=False) as host:
-        journal.bind(str(tmp_path / "socket"))
-        journal.settimeout(xensim.TIMEOUT)
-        host.journal = journal
-        host.argv = argv
-        host.start_daemon()
-        log = host.sim.dir / "xsproxyd.log"
-        log.touch()
-        host.stream = f"{log.stat().st_dev}:{log.stat().st_ino}"
-        yield host
-
-
-def test_journal_fields(journal_host):
-    host = journal_host
-    with proxy_with(host, host.argv, {"JOURNAL_STREAM": host.stream}) as notify:
-        notify.wait("READY=1")
-        entry = read_journal(host.journal)
-        assert entry["SYSLOG_IDENTIFIER"] == "xsproxyd"
-        assert entry["PRIORITY"] == "5" and entry["MESSAGE"].startswith("connected to the bridge")
-        assert "DOMID" not in entry
-        guest = host.add_guest(7)
-        with pytest.raises(xsclient.XsError):
-            guest.write("/local/domain/0/forbidden", "x")
-        entry = read_journal(host.journal)
-        assert entry["DOMID"] == "7" and entry["REQUEST"] == "WRITE" and entry["PRIORITY"] == "5"
-        assert entry["MESSAGE"].startswith(f"d7 s{entry['SESSION']}: WRITE was refused")
-        guest.reconnect()
-        entry = read_journal(host.journal)
-        assert entry["DOMID"] == "7" and "reconnects" in entry["MESSAGE"]
-        assert "REQUEST" not in entry
-        assert host.proxy.text() == ""
-
-
-def test_stderr_where_it_is_not_the_journal(journal_host):
-    """JOURNAL_STREAM is inherited by whoever is started from a service; stderr may be elsewhere."""
-    host = journal_host
-    with proxy_with(host, host.argv, {"JOURNAL_STREAM": "1:2"}) as notify:
-        notify.wait("READY=1")
-        wait_until(lambda: "connected to the bridge" in host.proxy.text())
-
-
-def test_a_guest_cannot_flood_the_log():
-    with running("C") as host:
-        guest = host.add_guest(7)
-        for _ in range(100):
-            guest.reconnect()
-        assert host.proxy.text().count("reconnects") <= 10
 
 
 # --- start and stop

@@ -1,0 +1,39 @@
+# SPDX-License-Identifier: MIT
+"""xsproxyd started as systemd would, for the tests of the service."""
+
+import contextlib
+import socket
+
+import xensim
+
+XSPROXYD = xensim.BUILD / "xsproxyd"
+
+
+class Notify:
+    """What systemd hears from the service."""
+
+    def __init__(self, path):
+        self.path = path
+        self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        self.sock.bind(str(path))
+        self.sock.settimeout(xensim.TIMEOUT)
+
+    def close(self):
+        self.sock.close()
+
+    def wait(self, word):
+        while True:
+            said = self.sock.recv(4096).decode()
+            if word in said:
+                return said
+
+
+@contextlib.contextmanager
+def proxy_with(host, argv=(), env=None):
+    """xsproxyd as systemd would start it."""
+    path = host.sim.dir / "systemd"
+    path.unlink(missing_ok=True)
+    with contextlib.closing(Notify(path)) as notify:
+        host.proxy = host.sim.start("xsproxyd", [*argv, XSPROXYD, "--config", host._config()],
+                                    ready=False, env=dict(env or {}, NOTIFY_SOCKET=path))
+        yield notify
