@@ -25,7 +25,8 @@ struct exporter {
 	struct interrupt interrupt;
 	struct output *output;
 	struct wire *wire;
-	bool ours; /* we have quiesced it */
+	bool ran;  /* before we quiesced it */
+	bool kept; /* its quiesce is no mere lease any more */
 	struct remote_watches watches;
 	struct remote_transactions transactions;
 	struct walk *walk;
@@ -58,6 +59,7 @@ static int export_open(struct exporter *ex)
 	return 0;
 }
 
+/* Only a lease: if we are killed before the stream is complete, xsproxyd lets the guest go on. */
 static int export_quiesce(struct exporter *ex)
 {
 	uint16_t domid = ex->options->domid;
@@ -70,15 +72,8 @@ static int export_quiesce(struct exporter *ex)
 			    "there is nothing to export",
 			    domid);
 	if (!r) {
-		/*
-		 * Also when it stands still already, as that may be for the time of a lease only.
-		 * Also if it fails it may be ours: xsproxyd may have done it before the connection
-		 * broke. EBUSY says for sure that it was not done.
-		 */
-		ex->ours = state == REMOTE_RUNNING;
-		r = remote_quiesce(ex->wire, domid);
-		if (r == -EBUSY)
-			ex->ours = false;
+		ex->ran = state == REMOTE_RUNNING;
+		r = remote_lease(ex->wire, domid);
 	}
 	return r ? fail(ex, r, "cannot quiesce domain %u: %s", domid, remote_reason(r)) : 0;
 }
@@ -98,8 +93,24 @@ static int export_confirm(struct exporter *ex)
 }
 
 /*
- * Whatever has happened, the guest must go on. No signal ends this. The connection is a new one,
- * for with the old one goes a QUIESCE that still waits there.
+ * From here on the guest stands still whatever becomes of us: never may it run on here while the
+ * other side has a complete stream. Also if it fails it may have been done.
+ */
+static int export_keep(struct exporter *ex)
+{
+	uint16_t domid = ex->options->domid;
+	int r;
+
+	if (ex->options->resume)
+		return 0;
+	ex->kept = true;
+	r = remote_quiesce(ex->wire, domid);
+	return r ? fail(ex, r, "cannot keep domain %u quiesced: %s", domid, remote_reason(r)) : 0;
+}
+
+/*
+ * There is no stream after all, so the guest must go on. No signal ends this. The connection is a
+ * new one: the old one may be broken.
  */
 static void export_take_back(struct exporter *ex)
 {
@@ -188,6 +199,8 @@ static int export_write(struct exporter *ex)
 		r = write_watch(ex, &ex->watches.list[i]);
 	for (size_t i = 0; !r && i < ex->transactions.nr; i++)
 		r = write_transaction(ex, ex->transactions.ids[i]);
+	if (!r)
+		r = export_keep(ex);
 	if (r)
 		return r;
 	r = stream_writer_finish(ex->writer);
@@ -238,7 +251,7 @@ int export_domain(const struct export_options *options, const struct report *rep
 
 	walk_free(ex.walk);
 	stream_writer_free(ex.writer);
-	if (r && ex.ours)
+	if (r && ex.kept && ex.ran)
 		export_take_back(&ex);
 	output_free(ex.output);
 	remote_watches_free(&ex.watches);

@@ -2,11 +2,13 @@
 /*
  * export - a domain's Xenstore session as a migration stream.
  *
- * In this order: connect, open the output, QUIESCE the domain, read its watches and transactions,
- * read the nodes (migration/walk), see that the domain still stands still, write the stream, let
- * the file appear, UNQUIESCE if asked to. The domain is left quiesced otherwise: what it asks from
- * now on is for the other side. On any failure, and on SIGINT, SIGTERM, SIGHUP and a closed pipe, a
- * domain that was quiesced here is unquiesced, and the guest never notices.
+ * In this order: connect, open the output, QUIESCE the domain by a lease, read its watches and
+ * transactions, read the nodes (migration/walk), see that the domain still stands still, write the
+ * stream, make the quiesce permanent, end the stream and let the file appear; or UNQUIESCE if asked
+ * to. The domain is left quiesced otherwise: what it asks from now on is for the other side. On any
+ * failure and on any signal, SIGKILL included, the lease ends with the connection, a quiesce that
+ * was permanent is taken back, and the guest never notices. Only who is killed between these two
+ * last steps leaves a guest quiesced without a stream.
  *
  * Called by xsproxyctl. Must never leave a guest stopped that it stopped itself and could not
  * export, and never change anything in the store.

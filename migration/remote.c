@@ -117,6 +117,14 @@ int remote_quiesce(struct wire *wire, uint16_t domid)
 	return call_domid(wire, WIRE_QUIESCE, domid, NULL);
 }
 
+int remote_lease(struct wire *wire, uint16_t domid)
+{
+	struct number text;
+	struct iovec parts[] = { number_part(&text, domid), wire_string("lease") };
+
+	return wire_call(wire, WIRE_QUIESCE, 0, parts, 2, NULL);
+}
+
 int remote_unquiesce(struct wire *wire, uint16_t domid)
 {
 	return call_domid(wire, WIRE_UNQUIESCE, domid, NULL);

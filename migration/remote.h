@@ -64,6 +64,12 @@ int remote_get_state(struct wire *wire, uint16_t domid, enum remote_state *state
  */
 int remote_quiesce(struct wire *wire, uint16_t domid);
 
+/*
+ * QUIESCE with a lease: the same, but the domain goes on when this connection ends, unless it stood
+ * still for another reason or is quiesced by remote_quiesce() meanwhile.
+ */
+int remote_lease(struct wire *wire, uint16_t domid);
+
 /* UNQUIESCE: let a quiesced or held domain go on; 0 also if it was running. */
 int remote_unquiesce(struct wire *wire, uint16_t domid);
 

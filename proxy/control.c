@@ -15,6 +15,7 @@
 
 #include "proxy/control_command.h"
 #include "proxy/daemon.h"
+#include "proxy/lease.h"
 #include "proxy/local.h"
 #include "proxy/log.h"
 #include "proxy/toolstack.h"
@@ -29,11 +30,6 @@
 /* Callbacks that run from the event loop, for whoever triggers them may be anywhere. */
 #define TRIGGER_LATER (BEV_TRIG_IGNORE_WATERMARKS | BEV_TRIG_DEFER_CALLBACKS)
 
-struct lease {
-	SLIST_ENTRY(lease) next;
-	uint32_t domid;
-};
-
 struct control {
 	TAILQ_ENTRY(control) list; /* the one idle longest comes first */
 	struct controls *controls;
@@ -45,7 +41,6 @@ struct control {
 	bool closing;		  /* once all is written */
 	void (*ended)(void *arg); /* it is a stream, this must be told; else NULL */
 	void *ended_arg;
-	SLIST_HEAD(, lease) leases;
 };
 
 struct controls {
@@ -66,72 +61,6 @@ struct control_args *control_args(struct control *control)
 	return &control->args;
 }
 
-/* --- leases */
-
-static bool leased_elsewhere(const struct control *control, uint32_t domid)
-{
-	const struct control *other;
-	const struct lease *lease;
-
-	TAILQ_FOREACH(other, &control->controls->open, list) {
-		if (other == control)
-			continue;
-		SLIST_FOREACH(lease, &other->leases, next)
-		if (lease->domid == domid)
-			return true;
-	}
-	return false;
-}
-
-int control_lease(struct control *control, uint32_t domid)
-{
-	struct lease *lease;
-
-	SLIST_FOREACH(lease, &control->leases, next)
-	if (lease->domid == domid)
-		return 0;
-	lease = malloc(sizeof(*lease));
-	if (!lease)
-		return -ENOMEM;
-	lease->domid = domid;
-	SLIST_INSERT_HEAD(&control->leases, lease, next);
-	return 0;
-}
-
-static void drop_lease(struct control *control, uint32_t domid)
-{
-	struct lease *lease;
-
-	SLIST_FOREACH(lease, &control->leases, next)
-	{
-		if (lease->domid != domid)
-			continue;
-		SLIST_REMOVE(&control->leases, lease, lease, next);
-		free(lease);
-		return;
-	}
-}
-
-void control_lease_drop(struct control *control, uint32_t domid)
-{
-	struct control *each;
-
-	TAILQ_FOREACH(each, &control->controls->open, list)
-		drop_lease(each, domid);
-}
-
-static void end_leases(struct control *control)
-{
-	struct lease *lease;
-
-	while ((lease = SLIST_FIRST(&control->leases))) {
-		if (!leased_elsewhere(control, lease->domid))
-			toolstack_lease_end(control_daemon(control), lease->domid);
-		SLIST_REMOVE_HEAD(&control->leases, next);
-		free(lease);
-	}
-}
-
 /* --- one connection */
 
 static void control_free(struct control *control)
@@ -139,7 +68,6 @@ static void control_free(struct control *control)
 	if (control->ended)
 		control->ended(control->ended_arg);
 	toolstack_control_gone(control_daemon(control), control);
-	end_leases(control);
 	TAILQ_REMOVE(&control->controls->open, control, list);
 	control->controls->count--;
 	bufferevent_free(control->bev);
@@ -307,7 +235,6 @@ static void control_new(struct controls *controls, int fd)
 		return;
 	}
 	control->controls = controls;
-	SLIST_INIT(&control->leases);
 	TAILQ_INSERT_TAIL(&controls->open, control, list);
 	controls->count++;
 	bufferevent_setcb(control->bev, read_cb, write_cb, event_cb, control);
@@ -322,7 +249,7 @@ static bool make_room(struct controls *controls)
 	if (controls->count < CONNECTIONS_MAX)
 		return true;
 	TAILQ_FOREACH(control, &controls->open, list) {
-		if (control->busy || !SLIST_EMPTY(&control->leases))
+		if (control->busy || lease_held(controls->daemon, control))
 			continue;
 		control_free(control);
 		return true;

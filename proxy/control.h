@@ -71,10 +71,4 @@ void control_stream(struct control *control, void (*ended)(void *arg), void *arg
  */
 bool control_write(struct control *control, const void *octets, size_t len);
 
-/** control_lease() - the connection holds a lease on @domid's quiesce. Return: 0 or -ENOMEM. */
-int control_lease(struct control *control, uint32_t domid);
-
-/** control_lease_drop() - no connection holds a lease on @domid any more. */
-void control_lease_drop(struct control *control, uint32_t domid);
-
 #endif

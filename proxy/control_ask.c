@@ -85,43 +85,22 @@ static void ask(struct control *control, uint32_t type, bool with_index,
 
 /* --- quiesce, unquiesce, hold */
 
-static void done(struct control *control)
+static void done(void *arg, const struct message *msg)
 {
-	control_return(control, json_object());
-}
-
-static void quiesced(void *arg, const struct message *msg)
-{
-	struct control *control = arg;
-	uint32_t domid = control_args(control)->domid;
-
-	if (!good(control, msg))
-		return;
-	/* Without a place to note the lease nobody would ever end it. */
-	if (control_args(control)->lease && control_lease(control, domid)) {
-		toolstack_lease_end(control_daemon(control), domid);
-		explain(control, ENOMEM);
-		return;
-	}
-	done(control);
+	if (good(arg, msg))
+		control_return(arg, json_object());
 }
 
 void control_quiesce(struct control *control, const struct control_args *args)
 {
 	(void)args;
-	ask(control, MESSAGE_QUIESCE, false, quiesced);
-}
-
-static void simply_done(void *arg, const struct message *msg)
-{
-	if (good(arg, msg))
-		done(arg);
+	ask(control, MESSAGE_QUIESCE, false, done);
 }
 
 void control_unquiesce(struct control *control, const struct control_args *args)
 {
-	control_lease_drop(control, args->domid);
-	ask(control, MESSAGE_UNQUIESCE, false, simply_done);
+	(void)args;
+	ask(control, MESSAGE_UNQUIESCE, false, done);
 }
 
 void control_hold(struct control *control, const struct control_args *args)
@@ -131,12 +110,12 @@ void control_hold(struct control *control, const struct control_args *args)
 	if (args->has_domid == args->has_new) {
 		control_error(control, "BadRequest", "hold needs either domid or new");
 	} else if (args->has_domid) {
-		ask(control, MESSAGE_HOLD, false, simply_done);
+		ask(control, MESSAGE_HOLD, false, done);
 	} else if (!arena) {
 		not_ready(control);
 	} else {
 		hold_new_set(arena, args->new);
-		done(control);
+		control_return(control, json_object());
 	}
 }
 

@@ -19,6 +19,7 @@ struct clients;
 struct controls;
 struct domains;
 struct event_base;
+struct lease;
 struct loop;
 struct op;
 struct settings;
@@ -39,9 +40,10 @@ struct daemon {
 	struct clients *clients;
 	struct controls *controls;
 	struct stop *stop;
-	struct taps *taps;	     /* NULL: nobody looks at the traffic */
-	struct traces *traces;	     /* those who asked to see it */
-	TAILQ_HEAD(op_list, op) ops; /* toolstack requests that wait for something (op.h) */
+	struct taps *taps;		     /* NULL: nobody looks at the traffic */
+	struct traces *traces;		     /* those who asked to see it */
+	TAILQ_HEAD(op_list, op) ops;	     /* toolstack requests that wait for something (op.h) */
+	LIST_HEAD(lease_list, lease) leases; /* lease.h */
 	uint32_t next_session;
 };
 

@@ -93,7 +93,7 @@ struct ledger {
 
 	uint32_t bind_gen; /* 0: never bound yet */
 	ledger_word state; /* enum ledger_state */
-	ledger_word lease; /* 1: LEDGER_QUIET ends with this xsproxyd (toolstack.h) */
+	ledger_word lease; /* 1: LEDGER_QUIET ends with this xsproxyd (lease.h) */
 	ledger_word pending_mask;
 	ledger_word epoch;	/* of watches and transactions; never 0 while attached */
 	ledger_word watch_gen;	/* counts changes of the watch list */

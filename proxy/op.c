@@ -6,6 +6,7 @@
 #include <stdlib.h>
 
 #include "proxy/daemon.h"
+#include "proxy/lease.h"
 #include "proxy/log.h"
 #include "proxy/pending.h"
 #include "proxy/session.h"
@@ -168,6 +169,12 @@ void op_finish(struct op *op, int err)
 
 /* --- what sessions tell (toolstack.h) */
 
+/* Whose connection a lease lasts as long as. */
+static const void *holder_of(const struct asker *asker)
+{
+	return asker->session ? asker->session : asker->arg;
+}
+
 static void quiesce_turn(struct op *op)
 {
 	struct session *target = op->target;
@@ -176,9 +183,14 @@ static void quiesce_turn(struct op *op)
 		op_finish(op, EBUSY);
 		return;
 	}
+	if (session_state(target) != LEDGER_QUIET && !session_drained(target))
+		return;
+	/* Without a note of the lease nobody would ever end it. */
+	if (op->asker.lease && lease_take(op->daemon, target->domid, holder_of(&op->asker))) {
+		op_finish(op, ENOMEM);
+		return;
+	}
 	if (session_state(target) != LEDGER_QUIET) {
-		if (!session_drained(target))
-			return;
 		atomic_store(&target->ledger->lease, op->asker.lease);
 		session_quiet(target);
 	}
@@ -256,6 +268,7 @@ void toolstack_asker_gone(struct session *s)
 		if (op->kind != OP_SETTLE)
 			abandon(op);
 	}
+	lease_end(s->daemon, s);
 }
 
 void toolstack_control_gone(struct daemon *daemon, void *arg)
@@ -267,6 +280,7 @@ void toolstack_control_gone(struct daemon *daemon, void *arg)
 		if (op->asker.reply && op->asker.arg == arg)
 			abandon(op);
 	}
+	lease_end(daemon, arg);
 }
 
 void toolstack_session_gone(struct session *s)
@@ -274,6 +288,8 @@ void toolstack_session_gone(struct session *s)
 	struct op *op;
 
 	toolstack_asker_gone(s);
+	if (!s->socket)
+		lease_drop(s->daemon, s->domid);
 	while ((op = TAILQ_FIRST(&s->asked)))
 		op_free(op);
 	while ((op = TAILQ_FIRST(&s->targeted))) {

@@ -41,7 +41,7 @@ struct asker {
 	int slot; /* the session's PENDING_ANSWER, or -1 */
 	void (*reply)(void *arg, const struct message *msg);
 	void *arg;
-	bool lease; /* QUIESCE: only as long as the connection lives (toolstack.h) */
+	bool lease; /* QUIESCE: only as long as the connection lives (lease.h) */
 };
 
 #define ASKER_NOBODY ((struct asker){ .slot = -1 })

@@ -9,6 +9,7 @@
 #include "proxy/daemon.h"
 #include "proxy/domain.h"
 #include "proxy/hold.h"
+#include "proxy/lease.h"
 #include "proxy/op.h"
 #include "proxy/request.h"
 #include "proxy/session.h"
@@ -44,6 +45,12 @@ int request_number(const struct request *req, uint32_t *out)
 	return parse_number(req->rest, UINT32_MAX, out);
 }
 
+/* Whether what follows the domid is this one word. */
+static bool rest_is(const struct request *req, const char *word)
+{
+	return req->rest_len == strlen(word) + 1 && !memcmp(req->rest, word, req->rest_len);
+}
+
 static int parse_domid(struct request *req)
 {
 	const char *text = (const char *)req->msg.payload;
@@ -67,10 +74,11 @@ static int quiesce(struct request *req)
 {
 	struct op *op;
 
-	if (req->rest_len || !req->domid)
+	if (!req->domid || (req->rest_len && !rest_is(req, "lease")))
 		return -EINVAL;
 	if (!req->target)
 		return -ENOENT;
+	req->asker.lease |= req->rest_len != 0;
 	return op_new(&op, req->daemon, OP_QUIESCE, &req->asker, req->target, true) ? -ENOMEM : 1;
 }
 
@@ -93,6 +101,7 @@ static int unquiesce(struct request *req)
 	if (req->rest_len)
 		return -EINVAL;
 	hold_end(req->arena, req->domid);
+	lease_drop(req->daemon, req->domid);
 	if (req->target)
 		session_resume(req->target);
 	else if (!held)
@@ -222,12 +231,4 @@ void toolstack_ask(struct daemon *daemon, const struct message *msg, bool lease,
 	ret = carry_out(&req);
 	if (ret <= 0)
 		op_answer(&req.asker, -ret);
-}
-
-void toolstack_lease_end(struct daemon *daemon, uint32_t domid)
-{
-	struct session *s = domains_session(daemon->domains, domid);
-
-	if (s && word_get(&s->ledger->lease))
-		session_resume(s);
 }

@@ -31,19 +31,15 @@ void toolstack_take(struct session *s, int slot, const struct message *msg);
 /**
  * toolstack_ask() - begin a request of ours that came in by the control socket.
  * @msg: as on the wire
- * @lease: QUIESCE only: the quiesce ends by toolstack_lease_end(), or with this xsproxyd, unless
- *         somebody else makes it permanent
+ * @lease: QUIESCE only: as if the message said so (lease.h)
  * @reply: called once with the wire reply, maybe at once; it must not call back
  * @arg: for @reply, and to name the asker in toolstack_control_gone()
  */
 void toolstack_ask(struct daemon *daemon, const struct message *msg, bool lease,
 		   void (*reply)(void *arg, const struct message *msg), void *arg);
 
-/** toolstack_control_gone() - the asker @arg waits for no replies any more. */
+/** toolstack_control_gone() - the asker @arg has gone: its ops are abandoned, its leases end. */
 void toolstack_control_gone(struct daemon *daemon, void *arg);
-
-/** toolstack_lease_end() - let a domain go on whose quiesce is still only a lease. */
-void toolstack_lease_end(struct daemon *daemon, uint32_t domid);
 
 /**
  * toolstack_gate() - whether a request may be forwarded now.
@@ -75,7 +71,7 @@ void toolstack_overflow(struct session *s);
 /** toolstack_recover() - a session was taken up again: undo what an op left half done. */
 void toolstack_recover(struct session *s);
 
-/** toolstack_asker_gone() - a client has closed its connection: what it waits for is abandoned. */
+/** toolstack_asker_gone() - the same for a client that has closed its connection. */
 void toolstack_asker_gone(struct session *s);
 
 /** toolstack_request_dropped() - the held back INTRODUCE or RELEASE of @s exists no more. */
