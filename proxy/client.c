@@ -20,6 +20,7 @@
 #include "proxy/sock.h"
 #include "proxy/toolstack.h"
 #include "proxy/upstream.h"
+#include "proxy/util.h"
 
 /* Clients are many and short-lived; xenstored accepts them one by one, with a backlog of 1. */
 #define LISTEN_BACKLOG	  128
@@ -51,11 +52,6 @@ struct clients {
 	struct client_list waiting; /* for upstream */
 	struct client_list up;
 };
-
-static struct timeval ms(int n)
-{
-	return (struct timeval){ .tv_sec = n / 1000, .tv_usec = n % 1000 * 1000 };
-}
 
 static void client_free(struct client *client)
 {
@@ -213,7 +209,7 @@ static bool client_connect(struct client *client)
 
 static void connect_waiting(struct clients *clients)
 {
-	struct timeval delay = ms(CONNECT_RETRY_MS);
+	struct timeval delay = timeval_ms(CONNECT_RETRY_MS);
 	struct client *client;
 
 	/*
@@ -306,7 +302,7 @@ static void accept_one(struct clients *clients, int fd)
 
 static void accept_cb(evutil_socket_t listen_fd, short what, void *arg)
 {
-	struct timeval delay = ms(ACCEPT_BACKOFF_MS);
+	struct timeval delay = timeval_ms(ACCEPT_BACKOFF_MS);
 	struct clients *clients = arg;
 	int fd = accept4(listen_fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
 

@@ -19,6 +19,7 @@
 #include "proxy/local.h"
 #include "proxy/log.h"
 #include "proxy/toolstack.h"
+#include "proxy/util.h"
 
 #define CONTROL_SOCKET	  "control"
 #define LISTEN_BACKLOG	  128
@@ -259,7 +260,7 @@ static bool make_room(struct controls *controls)
 
 static void accept_cb(evutil_socket_t listen_fd, short what, void *arg)
 {
-	static const struct timeval delay = { .tv_usec = ACCEPT_BACKOFF_MS * 1000 };
+	struct timeval delay = timeval_ms(ACCEPT_BACKOFF_MS);
 	struct controls *controls = arg;
 	int fd = accept4(listen_fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
 

@@ -9,6 +9,7 @@
 #include "proxy/daemon.h"
 #include "proxy/session.h"
 #include "proxy/upstream.h"
+#include "proxy/util.h"
 
 #define RETRY_MS 50
 
@@ -101,7 +102,7 @@ void loop_ready(struct loop *loop, struct session *s)
 
 void loop_retry(struct loop *loop, struct session *s)
 {
-	static const struct timeval delay = { .tv_usec = RETRY_MS * 1000 };
+	struct timeval delay = timeval_ms(RETRY_MS);
 
 	(void)s;
 	/* Which sessions are short of memory is not worth a list: all of them run once. */

@@ -11,6 +11,7 @@
 #include "proxy/pending.h"
 #include "proxy/session.h"
 #include "proxy/toolstack.h"
+#include "proxy/util.h"
 
 static void deadline_cb(evutil_socket_t fd, short what, void *arg)
 {
@@ -42,8 +43,7 @@ static void deadline_cb(evutil_socket_t fd, short what, void *arg)
 int op_new(struct op **out, struct daemon *daemon, enum op_kind kind, const struct asker *asker,
 	   struct session *target, bool deadline)
 {
-	uint32_t timeout = daemon->config.quiesce_timeout_ms;
-	struct timeval tv = { .tv_sec = timeout / 1000, .tv_usec = timeout % 1000 * 1000 };
+	struct timeval tv = timeval_ms(daemon->config.quiesce_timeout_ms);
 	struct op *op = calloc(1, sizeof(*op));
 
 	if (!op)

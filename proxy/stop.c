@@ -10,6 +10,7 @@
 #include "proxy/domain.h"
 #include "proxy/log.h"
 #include "proxy/loop.h"
+#include "proxy/util.h"
 
 /* A guest that reads needs microseconds; looking this often is simpler than being told. */
 #define LOOK_MS	  5
@@ -24,7 +25,7 @@ struct stop {
 
 static void look_cb(evutil_socket_t fd, short what, void *arg)
 {
-	static const struct timeval delay = { .tv_usec = LOOK_MS * 1000 };
+	struct timeval delay = timeval_ms(LOOK_MS);
 	struct stop *stop = arg;
 	uint32_t busy = domains_busy(stop->daemon->domains);
 

@@ -57,7 +57,7 @@ struct traces *traces_free(struct traces *traces)
 
 static void flush(struct trace *trace)
 {
-	static const struct timeval delay = { .tv_usec = FLUSH_MS * 1000 };
+	struct timeval delay = timeval_ms(FLUSH_MS);
 
 	if (trace->fill && trace->write(trace->arg, trace->buffer, trace->fill))
 		trace->fill = 0;
@@ -107,7 +107,7 @@ static bool put_lost(struct trace *trace, uint64_t time)
 static void put_frame(struct trace *trace, const struct frame *frame, const struct xsd_sockmsg *hdr,
 		      const void *payload, uint32_t len)
 {
-	static const struct timeval delay = { .tv_usec = FLUSH_MS * 1000 };
+	struct timeval delay = timeval_ms(FLUSH_MS);
 	uint32_t keep = min_u32(len, trace->filter.snap);
 	struct frame out = *frame;
 

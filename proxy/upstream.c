@@ -18,6 +18,7 @@
 #include "proxy/ledger.h"
 #include "proxy/log.h"
 #include "proxy/pool.h"
+#include "proxy/util.h"
 
 /* How often the bridge is looked for while there is none. */
 #define CONNECT_MS 100
@@ -148,7 +149,7 @@ static void disconnect(struct upstream *up)
 
 static void connect_later(struct upstream *up)
 {
-	static const struct timeval delay = { .tv_usec = CONNECT_MS * 1000 };
+	struct timeval delay = timeval_ms(CONNECT_MS);
 
 	evtimer_add(up->timer, &delay);
 }

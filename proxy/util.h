@@ -6,6 +6,7 @@
 #define XSPROXY_PROXY_UTIL_H
 
 #include <stdint.h>
+#include <sys/time.h>
 
 static inline uint32_t min_u32(uint32_t a, uint32_t b)
 {
@@ -15,6 +16,11 @@ static inline uint32_t min_u32(uint32_t a, uint32_t b)
 static inline uint32_t max_u32(uint32_t a, uint32_t b)
 {
 	return a > b ? a : b;
+}
+
+static inline struct timeval timeval_ms(uint32_t ms)
+{
+	return (struct timeval){ .tv_sec = ms / 1000, .tv_usec = ms % 1000 * 1000L };
 }
 
 /* A word of a Xenstore page, for access that is whole and ordered. */
