@@ -166,16 +166,20 @@ void batch_turn(struct op *op)
 {
 	struct batch *batch = op->batch;
 	struct session *target = op->target;
+	/* Then our RESET_WATCHES takes all back, and nothing may follow it (up.c). */
+	bool ended = session_state(target) == LEDGER_ENDED;
 
 	switch (batch->phase) {
 	case BATCH_DRAIN:
-		if (session_state(target) == LEDGER_ENDED)
+		if (ended)
 			op_finish(op, EBUSY);
 		else if (!pending_upstream(target->ledger) && !word_get(&target->ledger->up_fill) &&
 			 !word_get(&target->ledger->batch) && session_state(target) != LEDGER_RESET)
 			start_adding(op);
 		break;
 	case BATCH_ADD:
+		if (ended && !batch->err)
+			batch->err = EBUSY;
 		if (batch->err && !answers_missing(op))
 			batch->phase = BATCH_UNDO;
 		else if (batch->next == batch->len && !answers_missing(op))
@@ -185,7 +189,7 @@ void batch_turn(struct op *op)
 		session_ready(target);
 		break;
 	case BATCH_UNDO:
-		if (!answers_missing(op) && !to_undo(op))
+		if (!answers_missing(op) && (ended || !to_undo(op)))
 			end_batch(op);
 		break;
 	}

@@ -213,6 +213,9 @@ static void target_turn(struct op *op)
 		break;
 	case OP_START:
 	case OP_RESET:
+		/* What is under way will be answered before the reset is, and undone by it. */
+		if (!op->under_way && session_state(op->target) == LEDGER_ENDED)
+			op_finish(op, EBUSY);
 		break;
 	case OP_BATCH:
 		batch_turn(op);

@@ -352,8 +352,9 @@ bool up_step(struct session *s)
 		return send_more(s);
 	if (must_reset(s))
 		return reset_upstream(s);
-	/* Nor our own requests while an INTRODUCE may reset the back ring at any time. */
-	if (s->injectors && !s->drain.settle && toolstack_inject(s))
+	/* Nothing behind that reset; nor while an INTRODUCE may reset the back ring at any time. */
+	if (s->injectors && !s->drain.settle && session_state(s) != LEDGER_ENDED &&
+	    toolstack_inject(s))
 		return true;
 	if (!may_take(s, fill != 0))
 		return false;

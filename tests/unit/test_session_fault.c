@@ -5,6 +5,8 @@
  */
 #include "tests/unit/session_rig.h"
 
+#include "proxy/op.h"
+
 static int setup(void **state)
 {
 	static struct rig rig;
@@ -187,6 +189,65 @@ static void messages_nobody_asked_for_are_dropped(void **state)
 	assert_int_equal(session_state(rig->s), LEDGER_RUN);
 }
 
+/* --- what the toolstack wants of a connection that ends */
+
+static void note_error(void *arg, const struct message *msg)
+{
+	*(int *)arg =
+		msg->hdr.type == XS_ERROR ? message_error_parse(msg->payload, msg->hdr.len) : 0;
+}
+
+static void ask_start(struct rig *rig, int *error)
+{
+	struct asker asker = { .slot = -1, .reply = note_error, .arg = error };
+	struct op *op;
+
+	*error = -1;
+	assert_int_equal(op_new(&op, &rig->daemon, OP_START, &asker, rig->s, false), 0);
+	op->transaction = 3;
+}
+
+static void no_transaction_is_started_on_it(void **state)
+{
+	struct rig *rig = *state;
+	int error;
+
+	ask_start(rig, &error);
+	rig->guest->rsp_cons++;
+	rig_run(rig);
+	assert_ended(rig, XENSTORE_ERROR_RINGIDX);
+	assert_int_equal(error, EBUSY);
+	ask_start(rig, &error);
+	rig_run(rig);
+	assert_stored_idle(rig);
+	assert_int_equal(error, EBUSY);
+}
+
+/* More watches than can be asked for at once: those that are left must not follow the reset. */
+static void a_batch_ends_with_it(void **state)
+{
+	char watches[(LEDGER_PENDING + 8) * sizeof("w00\0t")];
+	struct rig *rig = *state;
+	uint32_t len = 0;
+	int error = -1;
+	struct asker asker = { .slot = -1, .reply = note_error, .arg = &error };
+
+	for (int i = 0; i < LEDGER_PENDING + 8; i++)
+		len += (uint32_t)sprintf(watches + len, "w%02d%ct", i, 0) + 1;
+	assert_int_equal(batch_begin(&asker, rig->s, watches, len), 0);
+	rig_run(rig);
+	rig->guest->rsp_cons++;
+	for (uint32_t i = 0; i < LEDGER_PENDING; i++) {
+		uint32_t id = stored_gets(rig, XS_WATCH, 0, watches + i * 6, 6);
+
+		STORED_SENDS(rig, XS_WATCH, id, 0, "OK");
+	}
+	rig_run(rig);
+	assert_ended(rig, XENSTORE_ERROR_RINGIDX);
+	assert_int_equal(error, EBUSY);
+	assert_true(TAILQ_EMPTY(&rig->daemon.ops));
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
@@ -195,6 +256,7 @@ int main(void)
 		TEST(its_replies_are_swallowed),	TEST(it_stays_ended_after_a_restart),
 		TEST(upstreams_verdict_is_passed_on),	TEST(too_long_a_reply_ends_it),
 		TEST(broken_back_indexes_are_survived), TEST(messages_nobody_asked_for_are_dropped),
+		TEST(no_transaction_is_started_on_it),	TEST(a_batch_ends_with_it),
 	};
 
 	return cmocka_run_group_tests_name("session, faults", tests, NULL, NULL);
