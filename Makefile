@@ -101,7 +101,7 @@ $(BUILD)/libxensim.so: $(call pic,$(SIM_LIB_SRC))
 	$(call say,LD,$@)
 	$(Q)$(CC) -shared -o $@ $^ $(LDFLAGS)
 
-$(BUILD)/libxsguest.so: $(call pic,tests/sim/guest.c $(SIM_COMMON))
+$(BUILD)/libxsguest.so: $(call pic,tests/sim/guest.c tests/sim/hammer.c $(SIM_COMMON))
 	$(call say,LD,$@)
 	$(Q)$(CC) -shared -o $@ $^ $(LDFLAGS)
 

@@ -241,6 +241,11 @@ int xsguest_page_write(struct xsguest *g, uint32_t offset, const void *buf, uint
 	return 0;
 }
 
+void *xsguest_page(struct xsguest *g)
+{
+	return g->page;
+}
+
 static int guest_tell(struct xsguest *g, bool waiting)
 {
 	if (g->notify == XSGUEST_NOTIFY_NEVER)

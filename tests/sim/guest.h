@@ -76,6 +76,8 @@ XSGUEST_API uint64_t xsguest_wakeups(struct xsguest *g);
 XSGUEST_API int xsguest_page_read(struct xsguest *g, uint32_t offset, void *buf, uint32_t len);
 XSGUEST_API int xsguest_page_write(struct xsguest *g, uint32_t offset, const void *buf,
 				   uint32_t len);
+/** xsguest_page() - the page itself. */
+XSGUEST_API void *xsguest_page(struct xsguest *g);
 XSGUEST_API uint32_t xsguest_get(struct xsguest *g, int field);
 XSGUEST_API void xsguest_set(struct xsguest *g, int field, uint32_t value);
 

@@ -6,6 +6,7 @@ xsclient.Timeout. One thread at a time per Guest.
 """
 
 import collections
+import contextlib
 import ctypes
 import errno
 import os
@@ -22,6 +23,7 @@ FIELDS = ("req_cons", "req_prod", "rsp_cons", "rsp_prod", "server_features", "co
 PAGE_SIZE = 4096
 RING_SIZE = 1024
 REQ_RING, RSP_RING = 0, RING_SIZE  # offsets in the page
+_OFFSETS = {name: 2 * RING_SIZE + 4 * i for i, name in enumerate(FIELDS)}
 
 
 class _Msg(ctypes.Structure):
@@ -37,6 +39,10 @@ class _Msg(ctypes.Structure):
         offset = _Msg.payload.offset
         payload = ctypes.string_at(ctypes.addressof(self) + offset, self.len)
         return Message(self.type, self.req_id, self.tx_id, payload)
+
+
+class _Blow(ctypes.Structure):
+    _fields_ = [("offset", ctypes.c_uint32), ("value", ctypes.c_uint32), ("step", ctypes.c_uint32)]
 
 
 def _load():
@@ -62,6 +68,8 @@ def _load():
         ("send_request", cint, ptr, u32, u32, u32, buf, u32, cint),
         ("recv", cint, ptr, msg, cint),
         ("reconnect", cint, ptr, cint),
+        ("hammer_start", cint, ptr, ctypes.POINTER(_Blow), u32, u32, ctypes.POINTER(ptr)),
+        ("hammer_stop", ctypes.c_uint64, ptr),
     ):
         function = getattr(lib, "xsguest_" + name)
         function.restype = result
@@ -163,6 +171,24 @@ class Guest(xsclient.Requests):
 
     def set(self, field, value):
         _lib().xsguest_set(self._guest, FIELDS.index(field), value & 0xFFFFFFFF)
+
+    @contextlib.contextmanager
+    def hammer(self, *blows, notify=0):
+        """Meanwhile, a thread stores words as fast as it can: each of @blows is a field's name or
+        an offset in the page, a value, and what is added to it each round. After every @notify
+        rounds it sends an event."""
+        words = (_Blow * len(blows))()
+        for word, (where, value, *step) in zip(words, blows):
+            offset = _OFFSETS[where] if isinstance(where, str) else where
+            word.offset, word.value, word.step = offset, value % 2**32, sum(step) % 2**32
+        hammer = ctypes.c_void_p()
+        rc = _lib().xsguest_hammer_start(self._guest, words, len(blows), notify,
+                                         ctypes.byref(hammer))
+        self._check(rc, "hammer")
+        try:
+            yield
+        finally:
+            _lib().xsguest_hammer_stop(hammer)
 
     # Octets and messages.
 
