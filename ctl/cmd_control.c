@@ -4,54 +4,11 @@
  */
 #include "ctl/command.h"
 #include "ctl/control.h"
+#include "ctl/print.h"
 
 #include <errno.h>
 #include <inttypes.h>
 #include <string.h>
-
-/* One command, one answer. */
-static int ask(const struct options *options, const struct report *report, const char *command,
-	       json_t *arguments, json_t **out)
-{
-	struct control *control = NULL;
-	int r = control_open(&control, options, report);
-
-	if (r)
-		json_decref(arguments);
-	else
-		r = control_run(control, command, arguments, out, report);
-	control_free(control);
-	return r;
-}
-
-static int print_json(const json_t *value)
-{
-	int r = json_dumpf(value, stdout, JSON_COMPACT | JSON_ENSURE_ASCII);
-
-	fputc('\n', stdout);
-	return r && !ferror(stdout) ? -ENOMEM : 0;
-}
-
-/* @r: what printing came to */
-static int end_printing(int r, const struct report *report)
-{
-	errno = 0;
-	if (!r && (fflush(stdout) || ferror(stdout)))
-		r = errno ? -errno : -EIO;
-	return r ? report_fail(report, r, "cannot print: %s", report_reason(r)) : 0;
-}
-
-static const char *text(const json_t *object, const char *key)
-{
-	const char *value = json_string_value(json_object_get(object, key));
-
-	return value ? value : "-";
-}
-
-static int64_t number(const json_t *object, const char *key)
-{
-	return json_integer_value(json_object_get(object, key));
-}
 
 /* --- status */
 
@@ -59,26 +16,26 @@ static void print_status(const json_t *status)
 {
 	const json_t *xenstored = json_object_get(status, "xenstored");
 
-	printf("xsproxyd    %s, pid %" PRId64 ", up %" PRId64 " s\n", text(status, "version"),
-	       number(status, "pid"), number(status, "uptime"));
+	printf("xsproxyd    %s, pid %" PRId64 ", up %" PRId64 " s\n", print_text(status, "version"),
+	       print_number(status, "pid"), print_number(status, "uptime"));
 	if (json_is_object(xenstored))
-		printf("xenstored   %s, pid %" PRId64 "\n", text(xenstored, "name"),
-		       number(xenstored, "pid"));
+		printf("xenstored   %s, pid %" PRId64 "\n", print_text(xenstored, "name"),
+		       print_number(xenstored, "pid"));
 	else if (json_is_string(json_object_get(status, "reason")))
-		printf("xenstored   refused: %s\n", text(status, "reason"));
+		printf("xenstored   refused: %s\n", print_text(status, "reason"));
 	else
 		puts("xenstored   none with the bridge; guests and toolstacks wait for it");
-	printf("domains     %" PRId64 "\n", number(status, "domains"));
-	printf("toolstacks  %" PRId64 "\n", number(status, "clients"));
+	printf("domains     %" PRId64 "\n", print_number(status, "domains"));
+	printf("toolstacks  %" PRId64 "\n", print_number(status, "clients"));
 	printf("hold --new  %s\n",
 	       json_is_true(json_object_get(status, "hold_new")) ? "on" : "off");
-	printf("log-level   %s\n", text(status, "log_level"));
+	printf("log-level   %s\n", print_text(status, "log_level"));
 }
 
 int command_status(const struct options *options, const struct report *report)
 {
 	json_t *status = NULL;
-	int r = ask(options, report, "status", json_object(), &status);
+	int r = control_ask(options, "status", json_object(), &status, report);
 
 	if (r)
 		return r;
@@ -87,7 +44,7 @@ int command_status(const struct options *options, const struct report *report)
 	else
 		print_status(status);
 	json_decref(status);
-	return end_printing(r, report);
+	return print_end(r, report);
 }
 
 /* --- domains */
@@ -121,7 +78,7 @@ static int64_t count_refusals(const json_t *domain)
 	size_t i;
 
 	json_array_foreach(json_object_get(domain, "refusals"), i, refusal) sum +=
-		number(refusal, "count");
+		print_number(refusal, "count");
 	return sum;
 }
 
@@ -133,13 +90,13 @@ static void print_row(const json_t *domain)
 	char cells[4][24], domid[24], refusals[24];
 	bool session = json_object_get(domain, "session");
 
-	snprintf(domid, sizeof(domid), "%" PRId64, number(domain, "domid"));
+	snprintf(domid, sizeof(domid), "%" PRId64, print_number(domain, "domid"));
 	snprintf(refusals, sizeof(refusals), "%" PRId64, count_refusals(domain));
 	for (int i = 0; i < 4; i++)
 		snprintf(cells[i], sizeof(cells[i]), session ? "%" PRId64 : "-",
-			 number(domain, keys[i]));
-	printf(ROW, domid, text(domain, "state"), cells[0], cells[1], cells[2], cells[3],
-	       session ? refusals : "-", text(domain, "last_error"));
+			 print_number(domain, keys[i]));
+	printf(ROW, domid, print_text(domain, "state"), cells[0], cells[1], cells[2], cells[3],
+	       session ? refusals : "-", print_text(domain, "last_error"));
 }
 
 static void print_head(void)
@@ -172,7 +129,7 @@ int command_domains(const struct options *options, const struct report *report)
 		json_array_foreach(all, i, domain) print_row(domain);
 	}
 	json_decref(all);
-	return end_printing(r, report);
+	return print_end(r, report);
 }
 
 int command_domain(const struct options *options, const struct report *report)
@@ -180,8 +137,8 @@ int command_domain(const struct options *options, const struct report *report)
 	json_t *domain = NULL;
 	const json_t *refusal;
 	size_t i;
-	int r = ask(options, report, "domain", json_pack("{s:i}", "domid", options->domid),
-		    &domain);
+	int r = control_ask(options, "domain", json_pack("{s:i}", "domid", options->domid), &domain,
+			    report);
 
 	if (r)
 		return r;
@@ -190,12 +147,12 @@ int command_domain(const struct options *options, const struct report *report)
 	} else {
 		print_head();
 		print_row(domain);
-		json_array_foreach(json_object_get(domain, "refusals"), i, refusal)
-			printf("refused %s with %s: %" PRId64 " times\n", text(refusal, "request"),
-			       text(refusal, "error"), number(refusal, "count"));
+		json_array_foreach(json_object_get(domain, "refusals"), i, refusal) printf(
+			"refused %s with %s: %" PRId64 " times\n", print_text(refusal, "request"),
+			print_text(refusal, "error"), print_number(refusal, "count"));
 	}
 	json_decref(domain);
-	return end_printing(r, report);
+	return print_end(r, report);
 }
 
 /* --- what changes something */
@@ -205,20 +162,21 @@ int command_log_level(const struct options *options, const struct report *report
 	json_t *arguments =
 		options->file ? json_pack("{s:s}", "level", options->file) : json_object();
 	json_t *answer = NULL;
-	int r = ask(options, report, "log-level", arguments, &answer);
+	int r = control_ask(options, "log-level", arguments, &answer, report);
 
 	if (r)
 		return r;
-	puts(text(answer, "level"));
+	puts(print_text(answer, "level"));
 	json_decref(answer);
-	return end_printing(0, report);
+	return print_end(0, report);
 }
 
 int command_hold_new(const struct options *options, const struct report *report)
 {
 	json_t *answer = NULL;
-	int r = ask(options, report, "hold",
-		    json_pack("{s:b}", "new", options->hold_new == HOLD_NEW_ON), &answer);
+	int r = control_ask(options, "hold",
+			    json_pack("{s:b}", "new", options->hold_new == HOLD_NEW_ON), &answer,
+			    report);
 
 	json_decref(answer);
 	return r;
@@ -238,7 +196,7 @@ int command_quiesce_lease(const struct options *options, const struct report *re
 	json_decref(answer);
 	if (!r) {
 		printf("domain %u is quiesced until this command ends\n", options->domid);
-		r = end_printing(0, report);
+		r = print_end(0, report);
 	}
 	if (!r)
 		r = report_fail(report, control_wait(control),

@@ -3,6 +3,7 @@
  * cmd_domain - the commands about one domain's session that are one request to xsproxyd each.
  */
 #include "ctl/command.h"
+#include "ctl/print.h"
 #include "migration/buffer.h"
 #include "migration/escape.h"
 #include "migration/remote.h"
@@ -64,25 +65,12 @@ int command_hold(const struct options *options, const struct report *report)
 /* --- lists */
 
 /* Takes over @value, which is NULL when memory ran out. */
-static int print_json(json_t *value)
+static int print_and_drop(json_t *value)
 {
-	int r;
+	int r = print_json(value);
 
-	if (!value)
-		return -ENOMEM;
-	r = json_dumpf(value, stdout, JSON_COMPACT | JSON_ENSURE_ASCII);
 	json_decref(value);
-	fputc('\n', stdout);
-	return r && !ferror(stdout) ? -ENOMEM : 0;
-}
-
-/* @r: what printing came to */
-static int end_printing(int r, const struct report *report)
-{
-	errno = 0;
-	if (!r && (fflush(stdout) || ferror(stdout)))
-		r = errno ? -errno : -EIO;
-	return r ? report_fail(report, r, "cannot print: %s", report_reason(r)) : 0;
+	return r;
 }
 
 /* @text as show prints it; free() it. NULL when memory ran out. */
@@ -178,10 +166,10 @@ int command_watches(const struct options *options, const struct report *report)
 	wire_free(wire);
 	if (r)
 		return report_fail(report, r, "domain %u: %s", options->domid, remote_reason(r));
-	r = options->json ? print_json(watches_json(options->domid, &watches))
+	r = options->json ? print_and_drop(watches_json(options->domid, &watches))
 			  : print_watches(&watches);
 	remote_watches_free(&watches);
-	return end_printing(r, report);
+	return print_end(r, report);
 }
 
 static void print_transactions(const struct remote_transactions *transactions)
@@ -216,9 +204,9 @@ int command_transactions(const struct options *options, const struct report *rep
 	if (r)
 		return report_fail(report, r, "domain %u: %s", options->domid, remote_reason(r));
 	if (options->json)
-		r = print_json(transactions_json(options->domid, &transactions));
+		r = print_and_drop(transactions_json(options->domid, &transactions));
 	else
 		print_transactions(&transactions);
 	free(transactions.ids);
-	return end_printing(r, report);
+	return print_end(r, report);
 }

@@ -114,25 +114,62 @@ static int receive_reply(struct control *control, json_t **out)
 	return json_is_object(*out) ? 0 : -EBADMSG;
 }
 
-int control_run(struct control *control, const char *command, json_t *arguments, json_t **out,
-		const struct report *report)
+static int no_answer(int r, const struct report *report)
+{
+	return report_fail(report, r, "xsproxyd does not answer: %s; see its log",
+			   report_reason(r));
+}
+
+int control_start(struct control *control, const char *command, json_t *arguments,
+		  const struct report *report)
+{
+	int r = send_request(control, command, arguments);
+
+	return r ? no_answer(r, report) : 0;
+}
+
+int control_finish(struct control *control, json_t **out, const struct report *report)
 {
 	json_t *reply = NULL;
 	const char *desc;
-	int r = send_request(control, command, arguments);
+	int r = receive_reply(control, &reply);
 
-	if (!r)
-		r = receive_reply(control, &reply);
 	if (r) {
 		json_decref(reply);
-		return report_fail(report, r, "xsproxyd does not answer: %s; see its log",
-				   report_reason(r));
+		return no_answer(r, report);
 	}
 	desc = json_string_value(json_object_get(json_object_get(reply, "error"), "desc"));
 	*out = json_incref(json_object_get(reply, "return"));
 	if (!*out)
 		r = report_fail(report, -EREMOTEIO, "%s", desc ? desc : "xsproxyd makes no sense");
 	json_decref(reply);
+	return r;
+}
+
+int control_fd(const struct control *control)
+{
+	return control->fd;
+}
+
+int control_run(struct control *control, const char *command, json_t *arguments, json_t **out,
+		const struct report *report)
+{
+	int r = control_start(control, command, arguments, report);
+
+	return r ? r : control_finish(control, out, report);
+}
+
+int control_ask(const struct options *options, const char *command, json_t *arguments, json_t **out,
+		const struct report *report)
+{
+	struct control *control = NULL;
+	int r = control_open(&control, options, report);
+
+	if (r)
+		json_decref(arguments);
+	else
+		r = control_run(control, command, arguments, out, report);
+	control_free(control);
 	return r;
 }
 

@@ -3,7 +3,8 @@
  * control - a connection to xsproxyd's control socket: one JSON object a line both ways
  * (docs/protocol.md, "Control socket").
  *
- * Used by ctl/cmd_control. Waits for its answers; one command at a time.
+ * Used by the commands. Waits for its answers, unless the caller does so itself; one command at a
+ * time.
  */
 #ifndef XSPROXY_CTL_CONTROL_H
 #define XSPROXY_CTL_CONTROL_H
@@ -36,6 +37,19 @@ void control_free(struct control *control);
  * Returns 0, or a negative errno, which has been reported: -EREMOTEIO when xsproxyd refused it.
  */
 int control_run(struct control *control, const char *command, json_t *arguments, json_t **out,
+		const struct report *report);
+
+/*
+ * control_run() in two steps, for who has something to do while the answer is on its way:
+ * control_finish() does not wait once control_fd() can be read.
+ */
+int control_start(struct control *control, const char *command, json_t *arguments,
+		  const struct report *report);
+int control_finish(struct control *control, json_t **out, const struct report *report);
+int control_fd(const struct control *control);
+
+/* One command, one answer, one connection: control_open(), control_run(), control_free(). */
+int control_ask(const struct options *options, const char *command, json_t *arguments, json_t **out,
 		const struct report *report);
 
 /* Wait until xsproxyd ends the connection. Returns -ECONNRESET, or another negative errno. */

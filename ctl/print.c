@@ -1,0 +1,39 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * print - see print.h.
+ */
+#include "ctl/print.h"
+
+#include <errno.h>
+#include <stdio.h>
+
+int print_json(const json_t *value)
+{
+	int r;
+
+	if (!value)
+		return -ENOMEM;
+	r = json_dumpf(value, stdout, JSON_COMPACT | JSON_ENSURE_ASCII);
+	fputc('\n', stdout);
+	return r && !ferror(stdout) ? -ENOMEM : 0;
+}
+
+int print_end(int r, const struct report *report)
+{
+	errno = 0;
+	if (!r && (fflush(stdout) || ferror(stdout)))
+		r = errno ? -errno : -EIO;
+	return r ? report_fail(report, r, "cannot print: %s", report_reason(r)) : 0;
+}
+
+const char *print_text(const json_t *object, const char *key)
+{
+	const char *value = json_string_value(json_object_get(object, key));
+
+	return value ? value : "-";
+}
+
+int64_t print_number(const json_t *object, const char *key)
+{
+	return json_integer_value(json_object_get(object, key));
+}

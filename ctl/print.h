@@ -1,0 +1,34 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * print - what commands print on standard output, and what they find in xsproxyd's answers.
+ *
+ * Used by the commands. Must never leave an error of standard output unreported: each command ends
+ * with print_end().
+ */
+#ifndef XSPROXY_CTL_PRINT_H
+#define XSPROXY_CTL_PRINT_H
+
+#include <jansson.h>
+#include <stdint.h>
+
+#include "migration/report.h"
+
+/* A line of JSON. @value: NULL means that memory ran out. Returns 0 or -ENOMEM. */
+int print_json(const json_t *value);
+
+/*
+ * Have it all written.
+ *
+ * @r: what printing came to
+ *
+ * Returns 0, or a negative errno, which has been reported.
+ */
+int print_end(int r, const struct report *report);
+
+/* A member of an answer: a string, or "-" where there is none. */
+const char *print_text(const json_t *object, const char *key);
+
+/* A member of an answer: a number, or 0 where there is none. */
+int64_t print_number(const json_t *object, const char *key);
+
+#endif
