@@ -51,7 +51,7 @@ struct tap {
 
 struct taps {
 	LIST_HEAD(, tap) list;
-	struct stats gone;
+	struct stats gone, gone_clients; /* all of them, and the toolstack sockets alone */
 };
 
 int taps_new(struct taps **out)
@@ -87,7 +87,7 @@ void taps_total(const struct taps *taps, struct stats *total)
 
 void taps_clients(const struct taps *taps, struct stats *total)
 {
-	*total = (struct stats){ 0 };
+	*total = taps->gone_clients;
 	sum(taps, total, true);
 }
 
@@ -107,11 +107,15 @@ struct tap *tap_new(struct session *s)
 struct tap *tap_free(struct tap *tap)
 {
 	struct stats last;
+	struct taps *taps;
 
 	if (!tap)
 		return NULL;
+	taps = tap->session->daemon->taps;
 	tap_stats(tap, &last);
-	stats_merge(&tap->session->daemon->taps->gone, &last);
+	stats_merge(&taps->gone, &last);
+	if (tap->session->socket)
+		stats_merge(&taps->gone_clients, &last);
 	LIST_REMOVE(tap, list);
 	flight_fini(&tap->flight);
 	free(tap);

@@ -32,7 +32,7 @@ struct taps *taps_free(struct taps *taps);
 /** taps_total() - the sum of all sessions since the start. */
 void taps_total(const struct taps *taps, struct stats *total);
 
-/** taps_clients() - the sum of the toolstack sockets that are open. */
+/** taps_clients() - the sum of all toolstack sockets since the start. */
 void taps_clients(const struct taps *taps, struct stats *total);
 
 /** tap_new() - for a new session. Return: NULL without memory, which is no error. */
