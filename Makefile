@@ -25,7 +25,7 @@ SAN_LINK := $(SAN_FLAGS) $(if $(findstring clang,$(CC)),,-static-libasan)
 endif
 
 PKGS_DAEMON := libevent_core xenevtchn xengnttab libsystemd jansson
-PKGS_CTL := xenstore jansson
+PKGS_CTL := xenstore jansson ncursesw
 
 pkg_cflags = $(shell $(PKG_CONFIG) --cflags $(1))
 pkg_libs = $(shell $(PKG_CONFIG) --libs $(1))

@@ -49,6 +49,10 @@ int command_domains(const struct options *options, const struct report *report);
 int command_domain(const struct options *options, const struct report *report);
 int command_log_level(const struct options *options, const struct report *report);
 
+/* cmd_stats.c, cmd_top.c */
+int command_stats(const struct options *options, const struct report *report);
+int command_top(const struct options *options, const struct report *report);
+
 /* What hold --new and quiesce --lease come to. */
 int command_hold_new(const struct options *options, const struct report *report);
 int command_quiesce_lease(const struct options *options, const struct report *report);

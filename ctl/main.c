@@ -8,6 +8,7 @@
 #include "ctl/command.h"
 
 #include <errno.h>
+#include <locale.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -65,6 +66,24 @@ static const struct command commands[] = {
 	{ "domain", command_domain, ARGUMENT_DOMID, OPTION_JSON | OPTION_CONTROL, "DOMID [--json]",
 	  "show one domain, with what it was refused",
 	  "As domains, and how often which request got which error.\n" },
+	{ "stats", command_stats, ARGUMENT_ANY, OPTION_JSON | OPTION_CONTROL, "[DOMID] [--json]",
+	  "show what was asked, and how long it took",
+	  "Requests by operation, errors by name, and response times: how much of them was spent "
+	  "in\n"
+	  "xsproxyd and how much upstream, in xenstored. Of a domain's session since it began, or "
+	  "of\n"
+	  "all sessions since xsproxyd was started.\n" },
+	{ "top", command_top, ARGUMENT_NONE,
+	  OPTION_INTERVAL | OPTION_SORT | OPTION_BATCH | OPTION_COUNT | OPTION_CONTROL,
+	  "[--interval S] [--sort KEY] [--batch [--count N]]", "watch which domains ask most",
+	  "A live table of all domains with requests, errors, events and octets a second, "
+	  "response\n"
+	  "times of their sessions as a whole, requests under way, and the share of the time in "
+	  "which\n"
+	  "the ring had no room for what waits (FULL%). Keys: r e p o d sort by requests, errors, "
+	  "p99,\n"
+	  "octets, domid; the arrow keys choose a domain, Enter looks into it, b goes back, q "
+	  "quits.\n" },
 	{ "log-level", command_log_level, ARGUMENT_LEVEL, OPTION_CONTROL, "[LEVEL]",
 	  "print or change what xsproxyd logs",
 	  "LEVEL is error, warning, notice, info or debug. Lasts until xsproxyd is restarted or\n"
@@ -128,6 +147,7 @@ int main(int argc, char **argv)
 {
 	const struct command *command;
 
+	setlocale(LC_CTYPE, "");
 	if (argc < 2) {
 		print_overview(stderr);
 		return EXIT_USAGE;

@@ -14,6 +14,10 @@
 
 #define CONTROL_SOCKET	 "/run/xsproxy/control"
 
+#define INTERVAL_MIN	 0.1
+#define INTERVAL_MAX	 3600.0
+#define INTERVAL_DEFAULT 2000 /* ms */
+
 #define MAX_STREAM_LIMIT ((uint64_t)32 << 30) /* what a reader can count (stream.h) */
 
 /* A command line while it is parsed. */
@@ -148,6 +152,62 @@ static int set_new(struct parsing *parsing, const char *value)
 	return 0;
 }
 
+/* Seconds, with a fraction. */
+static int set_interval(struct parsing *parsing, const char *value)
+{
+	double seconds;
+	char *end;
+
+	seconds = strtod(value, &end);
+	if (*end || value[0] < '0' || value[0] > '9' || !(seconds >= INTERVAL_MIN) ||
+	    seconds > INTERVAL_MAX)
+		return wrong(parsing, "--interval %s: must be a number of seconds, %.1f to %.0f",
+			     value, INTERVAL_MIN, INTERVAL_MAX);
+	parsing->options->interval_ms = (uint32_t)(seconds * 1000 + 0.5);
+	return 0;
+}
+
+static const char *const sort_names[NR_SORTS] = {
+	[SORT_REQUESTS] = "requests", [SORT_ERRORS] = "errors", [SORT_P99] = "p99",
+	[SORT_OCTETS] = "octets",     [SORT_DOMID] = "domid",
+};
+
+const char *options_sort_name(enum option_sort sort)
+{
+	return sort_names[sort];
+}
+
+static int set_sort(struct parsing *parsing, const char *value)
+{
+	for (int i = 0; i < NR_SORTS; i++) {
+		if (strcmp(value, sort_names[i]))
+			continue;
+		parsing->options->sort = (enum option_sort)i;
+		return 0;
+	}
+	return wrong(parsing, "--sort %s: must be requests, errors, p99, octets or domid", value);
+}
+
+static int set_batch(struct parsing *parsing, const char *value)
+{
+	(void)value;
+	parsing->options->batch = true;
+	return 0;
+}
+
+static int set_count(struct parsing *parsing, const char *value)
+{
+	unsigned long n;
+	char *end;
+
+	errno = 0;
+	n = strtoul(value, &end, 10);
+	if (errno || *end || value[0] < '1' || value[0] > '9' || n > UINT32_MAX)
+		return wrong(parsing, "--count %s: must be a number from 1 on", value);
+	parsing->options->count = (uint32_t)n;
+	return 0;
+}
+
 static int set_help(struct parsing *parsing, const char *value)
 {
 	(void)value;
@@ -176,8 +236,15 @@ static const struct option_spec specs[] = {
 	{ OPTION_CONTROL, 'c', false, "control", "PATH",
 	  "xsproxyd's control socket (" CONTROL_SOCKET ")", set_control },
 	{ OPTION_LEASE, 'l', false, "lease", NULL, "only until this command ends", set_lease },
-	{ OPTION_NEW, 'n', false, "new", "on|off",
+	{ OPTION_NEW, 'N', false, "new", "on|off",
 	  "instead of DOMID: every domain introduced from now on", set_new },
+	{ OPTION_INTERVAL, 'I', false, "interval", "S", "seconds from one table to the next (2)",
+	  set_interval },
+	{ OPTION_SORT, 'S', false, "sort", "KEY",
+	  "by requests, errors, p99, octets or domid (requests)", set_sort },
+	{ OPTION_BATCH, 'b', true, "batch", NULL, "print tables rather than use the terminal",
+	  set_batch },
+	{ OPTION_COUNT, 'n', true, "count", "N", "with --batch: end after N tables", set_count },
 	{ 0, 'h', true, "help", NULL, "this text", set_help },
 };
 
@@ -274,6 +341,7 @@ static int parse_domid(struct parsing *parsing, const char *text, uint16_t least
 		return wrong(parsing,
 			     "'%s' is no domain: a number from %u to %d, as xl list prints it",
 			     text, least, CONFINE_DOMID_MAX);
+	parsing->options->has_domid = true;
 	parsing->options->domid = (uint16_t)domid;
 	return 0;
 }
@@ -286,7 +354,7 @@ static int parse_argument(struct parsing *parsing, enum option_argument argument
 
 	if (none && optind < argc)
 		return wrong(parsing, "'%s' is one argument too many; see --help", argv[optind]);
-	if (optind == argc && (none || argument == ARGUMENT_LEVEL))
+	if (optind == argc && (none || argument == ARGUMENT_LEVEL || argument == ARGUMENT_ANY))
 		return 0;
 	if (optind == argc)
 		return wrong(parsing, "%s is missing; see --help", what);
@@ -310,7 +378,9 @@ int options_parse(struct options *options, unsigned int accepts, enum option_arg
 	struct parsing parsing = { options, report };
 	int r;
 
-	*options = (struct options){ .max_stream = STREAM_MAX_DEFAULT, .control = CONTROL_SOCKET };
+	*options = (struct options){ .max_stream = STREAM_MAX_DEFAULT,
+				     .interval_ms = INTERVAL_DEFAULT,
+				     .control = CONTROL_SOCKET };
 	r = parse_options(&parsing, accepts, argc, argv);
 	if (r || options->help)
 		return r;
@@ -318,5 +388,7 @@ int options_parse(struct options *options, unsigned int accepts, enum option_arg
 	if (!r && accepts & OPTION_SOCKET && !options->socket[0] &&
 	    wire_default_path(options->socket))
 		r = wrong(&parsing, "XENSTORED_PATH or XENSTORED_RUNDIR is too long for a socket");
+	if (!r && options->count && !options->batch)
+		r = wrong(&parsing, "--count is only for --batch; see --help");
 	return r;
 }

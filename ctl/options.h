@@ -33,11 +33,16 @@ enum option_bit {
 	OPTION_CONTROL = 1 << 8,
 	OPTION_LEASE = 1 << 9,
 	OPTION_NEW = 1 << 10,
+	OPTION_INTERVAL = 1 << 11,
+	OPTION_SORT = 1 << 12,
+	OPTION_BATCH = 1 << 13,
+	OPTION_COUNT = 1 << 14,
 };
 
 enum option_argument {
 	ARGUMENT_DOMID, /* a domain, which may be 0 */
 	ARGUMENT_GUEST, /* a domain, which may not */
+	ARGUMENT_ANY,	/* a domain, which may be 0 or left out */
 	ARGUMENT_FILE,
 	ARGUMENT_NONE,
 	ARGUMENT_LEVEL, /* of the log; may be left out */
@@ -49,8 +54,19 @@ enum option_new {
 	HOLD_NEW_OFF,
 };
 
+/* What top sorts by. */
+enum option_sort {
+	SORT_REQUESTS,
+	SORT_ERRORS,
+	SORT_P99,
+	SORT_OCTETS,
+	SORT_DOMID,
+	NR_SORTS,
+};
+
 struct options {
 	bool help; /* asked for; nothing else was checked */
+	bool has_domid;
 	uint16_t domid;
 	const char *file; /* the argument, --output or --input; NULL: none was given */
 	bool lease;
@@ -62,6 +78,10 @@ struct options {
 	uint64_t max_stream;
 	bool resume;
 	bool json;
+	uint32_t interval_ms;
+	enum option_sort sort;
+	bool batch;
+	uint32_t count; /* of tables; 0: no end */
 	char socket[WIRE_PATH_MAX];
 	char control[WIRE_PATH_MAX];
 };
@@ -81,6 +101,9 @@ int options_parse(struct options *options, unsigned int accepts, enum option_arg
 		  int argc, char **argv, const struct report *report);
 
 void options_free(struct options *options);
+
+/* The name of a sort key, as --sort takes it. */
+const char *options_sort_name(enum option_sort sort);
 
 /* Print a line of help for each option in @accepts. */
 void options_help(FILE *out, unsigned int accepts);

@@ -15,7 +15,8 @@ from cpio import Initramfs
 from images import HERE, REPOSITORY, WORK, output
 
 PACKAGES = ("systemd-sysv udev kmod dbus xen-utils-4.17 xenstore-utils busybox-static"
-            " libevent-core-2.1-7 libinih1 libjansson4 libxenevtchn1 libxengnttab1").split()
+            " libevent-core-2.1-7 libevent-extra-2.1-7 libinih1 libjansson4 libncursesw6"
+            " libxenevtchn1 libxengnttab1").split()
 EXCLUDED = "/usr/share/doc/* /usr/share/man/* /usr/share/locale/* /usr/share/info/*".split()
 SIZE = "700M"
 
