@@ -160,23 +160,20 @@ struct listing {
 	uint64_t realtime;
 };
 
-static void list_frame(void *arg, const struct frame *kept)
+static void list_frame(void *arg, const struct flight_frame *kept)
 {
 	static const char digits[] = "0123456789abcdef";
+	struct flight_frame out = *kept;
+	const uint8_t *octets = (const uint8_t *)&out;
 	struct listing *listing = arg;
-	char text[2 * (sizeof(struct frame) + sizeof(struct xsd_sockmsg) + FLIGHT_PAYLOAD)];
-	struct frame frame = *kept;
-	const uint8_t *octet = (const uint8_t *)&frame;
-	size_t n = 0;
+	char text[2 * sizeof(out)];
 
-	frame.time += listing->realtime;
-	for (uint32_t i = 0; i < frame.size; i++) {
-		if (i == sizeof(frame))
-			octet = (const uint8_t *)(kept + 1);
-		text[n++] = digits[*octet >> 4];
-		text[n++] = digits[*octet++ & 15];
+	out.frame.time += listing->realtime;
+	for (uint32_t i = 0; i < out.frame.size; i++) {
+		text[2 * i] = digits[octets[i] >> 4];
+		text[2 * i + 1] = digits[octets[i] & 15];
 	}
-	control_json_append(&listing->list, json_stringn(text, n));
+	control_json_append(&listing->list, json_stringn(text, 2 * out.frame.size));
 }
 
 void control_flight(struct control *control, const struct control_args *args)
@@ -190,7 +187,7 @@ void control_flight(struct control *control, const struct control_args *args)
 	flight = tap_flight(s->tap);
 	listing.list = json_array();
 	if (flight)
-		flight_each(flight, list_frame, &listing);
+		flight_each(flight, s->domid, s->id, list_frame, &listing);
 	control_return(control, json_pack("{s:o,s:I}", "frames", listing.list, "dropped",
 					  (json_int_t)(flight ? flight->dropped : 0)));
 }

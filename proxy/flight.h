@@ -2,8 +2,8 @@
 /*
  * flight - the flight recorder: the last messages of a session, for when it ends in an error.
  *
- * A ring of frames (trace/frame.h) of bounded size, each with the first octets of its payload. Kept
- * by tap.c. Memory is taken as it fills; without memory it forgets what is oldest a little sooner.
+ * A ring of bounded size, each message with the first octets of its payload only. Kept by tap.c.
+ * Memory is taken as it fills; without memory it forgets what is oldest a little sooner.
  */
 #ifndef XSPROXY_PROXY_FLIGHT_H
 #define XSPROXY_PROXY_FLIGHT_H
@@ -12,20 +12,28 @@
 
 #include "trace/frame.h"
 
-#define FLIGHT_PAYLOAD 96   /* octets of a payload that are kept */
-#define FLIGHT_OCTETS  8192 /* of one session's frames */
+#define FLIGHT_PAYLOAD 64   /* octets of a payload that are kept */
+#define FLIGHT_OCTETS  4096 /* of one session's messages */
 
 struct flight {
 	uint8_t *data;
 	uint32_t size;	     /* of data; 0 or a power of two */
-	uint32_t head, tail; /* indexes of the oldest frame and behind the newest; run freely */
+	uint32_t head, tail; /* indexes of the oldest message and behind the newest; run freely */
 	uint32_t count;
-	uint64_t dropped; /* frames that are not there any more */
+	uint64_t dropped; /* messages that are not there any more */
+};
+
+/* A message as it is shown: a frame in one piece of memory. */
+struct flight_frame {
+	struct frame frame;
+	struct xsd_sockmsg hdr;
+	uint8_t payload[FLIGHT_PAYLOAD]; /* hdr.len of it, if there are so many */
 };
 
 /**
  * flight_add() - keep a message.
- * @frame: as for a trace, but with @frame->time in ns of CLOCK_MONOTONIC
+ * @frame: as for a trace, but with its time in ns of CLOCK_MONOTONIC; its domain and session are
+ * not kept
  * @payload: @len octets of its payload
  * @max: messages to keep; 0 keeps none
  */
@@ -33,10 +41,11 @@ void flight_add(struct flight *flight, const struct frame *frame, const struct x
 		const void *payload, uint32_t len, uint32_t max);
 
 /**
- * flight_each() - show every frame, oldest first, as one piece of memory of frame->size octets.
+ * flight_each() - show every message, oldest first.
+ * @domid, @session: of the frames
  */
-void flight_each(const struct flight *flight, void (*show)(void *arg, const struct frame *frame),
-		 void *arg);
+void flight_each(const struct flight *flight, uint32_t domid, uint32_t session,
+		 void (*show)(void *arg, const struct flight_frame *frame), void *arg);
 
 /** flight_fini() - forget all. */
 void flight_fini(struct flight *flight);

@@ -3,6 +3,7 @@
 
 #include <ctype.h>
 #include <errno.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/queue.h>
@@ -13,14 +14,14 @@
 #include "proxy/trace.h"
 #include "proxy/util.h"
 
-#define DONE_MAX 32 /* replies of one turn, about */
+#define DONE_MAX 16 /* replies of one turn, about */
 
 /* A request under way, by its slot in the ledger. */
 struct asked {
 	uint64_t begin; /* when it was whole; 0: before this xsproxyd */
 	uint64_t sent;	/* when it was on its way to upstream; 0: not yet, or it is ours */
 	uint32_t number;
-	uint32_t traces; /* those that saw it */
+	uint16_t traces; /* those that saw it */
 	bool ours;
 };
 
@@ -234,7 +235,7 @@ static void show(struct tap *tap, struct frame *frame, struct asked *asked,
 		mask &= asked->traces;
 	mask = traces_message(traces, mask, frame, hdr, payload, len);
 	if (frame->kind == FRAME_REQUEST)
-		asked->traces = mask;
+		asked->traces = (uint16_t)mask;
 }
 
 static struct asked *asked_at(struct tap *tap, int slot)
@@ -321,20 +322,20 @@ struct dump {
 	uint64_t now;
 };
 
-static void dump_frame(void *arg, const struct frame *frame)
+static void dump_frame(void *arg, const struct flight_frame *shown)
 {
 	static const char *const kinds[] = {
 		[FRAME_REQUEST] = "request", [FRAME_REPLY] = "reply", [FRAME_EVENT] = "event"
 	};
-	const struct xsd_sockmsg *hdr = (const struct xsd_sockmsg *)(frame + 1);
-	uint32_t kept = frame->size - (uint32_t)(sizeof(*frame) + sizeof(*hdr));
+	uint32_t kept = shown->frame.size - (uint32_t)offsetof(struct flight_frame, payload);
+	const struct xsd_sockmsg *hdr = &shown->hdr;
 	const struct dump *dump = arg;
 	char text[TEXT_MAX];
 
-	escape(text, (const uint8_t *)(hdr + 1), kept);
+	escape(text, shown->payload, kept);
 	log_request(&dump->session->source, LOG_NOTICE, message_name(hdr->type),
 		    "%.3f s before: %s %s id %u tx %u: %s%s",
-		    (double)(dump->now - frame->time) / 1e9, kinds[frame->kind],
+		    (double)(dump->now - shown->frame.time) / 1e9, kinds[shown->frame.kind],
 		    message_name(hdr->type), hdr->req_id, hdr->tx_id, text,
 		    kept < hdr->len ? "..." : "");
 }
@@ -346,5 +347,5 @@ void tap_dump(const struct tap *tap)
 	if (!tap)
 		return;
 	dump.session = tap->session;
-	flight_each(&tap->flight, dump_frame, &dump);
+	flight_each(&tap->flight, dump.session->domid, dump.session->id, dump_frame, &dump);
 }

@@ -295,7 +295,7 @@ def test_flight_keeps_the_last_messages(host, guest):
         (REQUEST, WRITE, b"data/x\x0099"), (REPLY, WRITE, b"OK\0")]
     guest.write("data/x", "y" * 500)
     frames, dropped = flight(host, 7)
-    assert frames[-2].payload == b"data/x\0" + b"y" * (96 - 7) and frames[-2].len == 507
+    assert frames[-2].payload == b"data/x\0" + b"y" * (64 - 7) and frames[-2].len == 507
 
 
 def test_flight_goes_to_the_log_when_a_guest_breaks_the_protocol(host, guest):
