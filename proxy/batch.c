@@ -29,6 +29,7 @@ struct batch {
 	enum batch_phase phase;
 	uint32_t id;
 	uint32_t outstanding; /* injected and not answered */
+	uint32_t stuck;	      /* watches that upstream refused to take back */
 	int err;	      /* the first error */
 	uint32_t len, next;
 	char watches[]; /* path, NUL, token, NUL, ... */
@@ -138,6 +139,11 @@ static void end_batch(struct op *op)
 		log_domain(LOG_WARNING, target->domid,
 			   "no memory to drop the events of a failed ADD_DOMAIN_WATCHES; the guest "
 			   "may see some");
+	if (op->batch->stuck)
+		log_domain(LOG_ERR, target->domid,
+			   "a failed ADD_DOMAIN_WATCHES leaves watches: %u, as xenstored refused "
+			   "to end them; see xsproxyctl watches %u",
+			   op->batch->stuck, target->domid);
 	if (op->batch->err && session_state(target) == LEDGER_QUIET)
 		fifo_note_events(&target->fifo);
 	commit_begin(&commit, &target->place);
@@ -146,12 +152,18 @@ static void end_batch(struct op *op)
 	op_finish(op, op->batch->err);
 }
 
-/* A watch of this batch that exists still, or NULL; nobody has added another one since. */
+/*
+ * A watch of this batch that exists still, or NULL; nobody has added another one since. From the
+ * last one backwards, so those that are stuck are the last.
+ */
 static const struct watch *to_undo(struct op *op)
 {
-	const struct watch *watch = watches_last(&op->target->watches);
+	struct watches *set = &op->target->watches;
+	const struct watch *watch = NULL;
 
-	if (watch && watch_batch(&op->target->watches, watch) == op->batch->id)
+	if (set->count > op->batch->stuck)
+		watch = watches_from(set, set->count - 1 - op->batch->stuck);
+	if (watch && watch_batch(set, watch) == op->batch->id)
 		return watch;
 	return NULL;
 }
@@ -255,6 +267,8 @@ bool batch_inject(struct op *op)
 void batch_reply(struct op *op, int err)
 {
 	op->batch->outstanding--;
+	if (err && op->batch->phase == BATCH_UNDO)
+		op->batch->stuck++;
 	if (err && op->batch->phase == BATCH_ADD && !op->batch->err)
 		op->batch->err = err;
 }

@@ -362,11 +362,6 @@ const struct watch *watch_next(const struct watch *watch)
 	return watch->next;
 }
 
-const struct watch *watches_last(const struct watches *set)
-{
-	return set->last;
-}
-
 /* The third string of a record that has one. */
 static const char *depth_of(const struct watch_record *record)
 {

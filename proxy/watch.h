@@ -106,9 +106,6 @@ const struct watch *watches_from(struct watches *set, uint32_t index);
 /** watch_next() - the next one in order of registration, or NULL. */
 const struct watch *watch_next(const struct watch *watch);
 
-/** watches_last() - the one confirmed last, or NULL. */
-const struct watch *watches_last(const struct watches *set);
-
 /** watch_text() - "path NUL token NUL" as spelt, and its length. */
 const char *watch_text(const struct watches *set, const struct watch *watch, uint32_t *len);
 

@@ -15,6 +15,7 @@ static const char added[] = "a\0t\0b\0t\0c\0t";
 struct bed {
 	struct rig rig;
 	const char *refused; /* the path that upstream refuses, or NULL */
+	const char *stuck;   /* the path that it does not let go, or NULL */
 	char list[8];	     /* upstream's watches, a letter each, in order */
 	uint32_t own_sent, own_got, others_got;
 	bool done; /* the batch came to its end while we looked */
@@ -51,6 +52,10 @@ static void stored_unwatch(struct bed *bed, const struct message *msg)
 	char *at = strchr(bed->list, msg->payload[0]);
 
 	assert_non_null(at);
+	if (bed->stuck && msg->payload[0] == bed->stuck[0]) {
+		STORED_SENDS(&bed->rig, XS_ERROR, msg->hdr.req_id, 0, "EIO");
+		return;
+	}
 	memmove(at, at + 1, strlen(at));
 	STORED_SENDS(&bed->rig, XS_UNWATCH, msg->hdr.req_id, 0, "OK");
 }
@@ -176,6 +181,36 @@ static void a_batch_that_fails_leaves_nothing(void **state)
 	}
 }
 
+/* It is not asked for ever, the others are taken back, and what is tracked is what upstream has. */
+static void a_watch_that_upstream_does_not_let_go(void **state)
+{
+	struct bed bed;
+	uint32_t len;
+
+	(void)state;
+	for (int quiet = 0; quiet < 2; quiet++) {
+		for (const char *stuck = "ab"; *stuck; stuck++) {
+			struct watches *set;
+
+			open_bed(&bed, quiet, "c");
+			bed.stuck = stuck;
+			add_watches(&bed);
+			assert_true(bed.done);
+			assert_int_equal(word_get(&bed.rig.s->ledger->batch), 0);
+			assert_int_equal(strlen(bed.list), 2);
+			assert_int_equal(bed.list[1], *stuck);
+			set = &bed.rig.s->watches;
+			assert_int_equal(set->count, 2);
+			assert_int_equal(watch_text(set, watches_from(set, 1), &len)[0], *stuck);
+			session_resume(bed.rig.s);
+			rig_run(&bed.rig);
+			guest_reads(&bed);
+			rig_exchange(&bed.rig, XS_READ, 0, "x", 2, XS_READ, "y");
+			rig_close(&bed.rig);
+		}
+	}
+}
+
 /* Nothing of the guest's is taken while it runs, and its own watches are no obstacle. */
 static void the_guest_waits(void **state)
 {
@@ -231,6 +266,7 @@ int main(void)
 	static const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_batch_adds_all),
 		cmocka_unit_test(a_batch_that_fails_leaves_nothing),
+		cmocka_unit_test(a_watch_that_upstream_does_not_let_go),
 		cmocka_unit_test(the_guest_waits),
 		cmocka_unit_test(death_at_each_store),
 	};
