@@ -8,10 +8,10 @@
 
 #include <uthash.h>
 
+#include "proxy/afresh.h"
 #include "proxy/daemon.h"
 #include "proxy/hold.h"
 #include "proxy/loop.h"
-#include "proxy/pending.h"
 #include "proxy/session.h"
 #include "proxy/toolstack.h"
 #include "proxy/upstream.h"
@@ -210,30 +210,6 @@ static struct endpoint back_of(struct domain *domain, struct xenstore_domain_int
 	};
 }
 
-/*
- * A ledger that cannot be trusted any more: the guest or memory has gone its own way. Upstream's
- * idea of the connection is dropped, and the guest's ring reset as if it had asked for it.
- */
-static int session_start_afresh(struct domain *domain, const struct session_params *params, int why)
-{
-	struct ledger *ledger = params->place.ledger;
-	uint32_t seq;
-	int err;
-
-	log_domain(LOG_ERR, domain->domid,
-		   "its Xenstore connection cannot be taken up (%s); its ring is reset, requests "
-		   "under way are lost",
-		   strerror(-why));
-	seq = pending_seq_recover(ledger);
-	ledger_format(ledger, domain->map_gen);
-	atomic_store(&ledger->state, LEDGER_RESET);
-	err = session_new(&domain->session, params, false);
-	/* No reply to an old request may pass for one to ours. */
-	if (!err)
-		domain->session->seq = seq;
-	return err;
-}
-
 static int session_attach(struct domain *domain)
 {
 	struct daemon *daemon = domain->domains->daemon;
@@ -259,7 +235,7 @@ static int session_attach(struct domain *domain)
 		ledger_format(ledger, domain->map_gen);
 	err = session_new(&domain->session, &params, recovered);
 	if (recovered && (err == -ESTALE || err == -EINVAL || err == -EBUSY))
-		err = session_start_afresh(domain, &params, err);
+		err = session_afresh(&domain->session, &params, err);
 	if (err) {
 		log_domain(LOG_ERR, domain->domid,
 			   "cannot take up its Xenstore connection: %s; the guest is held",

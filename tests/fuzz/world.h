@@ -18,6 +18,7 @@
 #include <unistd.h>
 
 #include "bridge/arena.h"
+#include "proxy/afresh.h"
 #include "proxy/daemon.h"
 #include "proxy/domain.h"
 #include "proxy/loop.h"
@@ -166,12 +167,13 @@ static struct ledger *party_ledger(const struct party *party, const struct arena
 	return (struct ledger *)(arena->base + arena_ledger_off(party->domid));
 }
 
-static int party_session(struct party *party, bool recovered)
+static struct session_params party_params(struct party *party)
 {
 	const struct arena *arena = &world.proxy[world.life];
 	xs_page *front = party->front[world.life];
 	xs_page *back = (xs_page *)(arena->base + arena_ring_off(party->domid));
-	struct session_params params = {
+
+	return (struct session_params){
 		.daemon = &world.daemon,
 		.domid = party->domid,
 		.front = { .in = world_ring(front->req, &front->req_prod, &front->req_cons),
@@ -190,6 +192,11 @@ static int party_session(struct party *party, bool recovered)
 		.on_turn = toolstack_turn,
 		.owner = party,
 	};
+}
+
+static int party_session(struct party *party, bool recovered)
+{
+	struct session_params params = party_params(party);
 
 	return session_new(&party->s, &params, recovered);
 }
@@ -202,14 +209,12 @@ static void party_attach(struct party *party)
 	CHECK(!party_session(party, false));
 }
 
-/* As a ledger that cannot be trusted any more (session_start_afresh() in domain.c). */
-static void party_attach_afresh(struct party *party)
+/* As a ledger that cannot be trusted any more. */
+static void party_attach_afresh(struct party *party, int why)
 {
-	struct ledger *ledger = party_ledger(party, &world.stored);
+	struct session_params params = party_params(party);
 
-	ledger_format(ledger, 1);
-	atomic_store(&ledger->state, LEDGER_RESET);
-	CHECK(!party_session(party, false));
+	CHECK(!session_afresh(&party->s, &params, why));
 	world.lost_extents = true;
 }
 
@@ -253,7 +258,7 @@ static inline int world_revive(void)
 	CHECK(!err || err == -ESTALE || err == -EINVAL || err == -EBUSY);
 	CHECK(!party_session(&world.innocent, true));
 	if (err)
-		party_attach_afresh(&world.hostile);
+		party_attach_afresh(&world.hostile, err);
 	toolstack_recover(world.hostile.s);
 	toolstack_recover(world.innocent.s);
 	return err;

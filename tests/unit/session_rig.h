@@ -128,10 +128,11 @@ static inline xs_page *rig_map_page(struct rig *rig)
 	return page;
 }
 
-static inline int rig_session_new(struct rig *rig, bool recovered)
+static inline struct session_params rig_params(struct rig *rig)
 {
 	xs_page *back = (xs_page *)(rig->proxy.base + arena_ring_off(rig->domid));
-	struct session_params params = {
+
+	return (struct session_params){
 		.daemon = &rig->daemon,
 		.domid = rig->domid,
 		.front = { .in = rig_queue(rig->front->req, &rig->front->req_prod,
@@ -153,6 +154,11 @@ static inline int rig_session_new(struct rig *rig, bool recovered)
 		.on_turn = toolstack_turn,
 		.owner = rig,
 	};
+}
+
+static inline int rig_session_new(struct rig *rig, bool recovered)
+{
+	struct session_params params = rig_params(rig);
 	int err;
 
 	if (!recovered)
