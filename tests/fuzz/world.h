@@ -128,6 +128,7 @@ static inline uint32_t ring_get(const struct ring *ring, void *octets, uint32_t 
 struct session *__wrap_domains_session(struct domains *domains, uint32_t domid);
 const struct arena *__wrap_upstream_arena(const struct upstream *up);
 enum arena_flavour __wrap_upstream_flavour(const struct upstream *up);
+const char *__wrap_upstream_foreign(const struct upstream *up);
 
 struct session *__wrap_domains_session(struct domains *domains, uint32_t domid)
 {
@@ -148,6 +149,12 @@ enum arena_flavour __wrap_upstream_flavour(const struct upstream *up)
 {
 	(void)up;
 	return ARENA_FLAVOUR_C;
+}
+
+const char *__wrap_upstream_foreign(const struct upstream *up)
+{
+	(void)up;
+	return NULL;
 }
 
 /* --- sessions */
