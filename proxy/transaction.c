@@ -49,6 +49,8 @@ static bool is_live(const struct transactions *set, const struct ledger_tx *tx)
 
 int transactions_recover(struct transactions *set)
 {
+	uint32_t end = LEDGER_TX;
+
 	for (uint32_t i = 0; i < LEDGER_TX_PAGES; i++) {
 		int err;
 
@@ -57,8 +59,9 @@ int transactions_recover(struct transactions *set)
 		err = pool_claim(set->pool, set->ledger->tx_page[i]);
 		if (err)
 			return err;
+		end = LEDGER_TX + (i + 1) * PER_PAGE;
 	}
-	for (uint32_t slot = 0; slot < TRANSACTION_MAX; slot++)
+	for (uint32_t slot = 0; slot < end; slot++)
 		if (is_live(set, entry(set, slot)))
 			set->high = slot + 1;
 	return 0;
