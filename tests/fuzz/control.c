@@ -123,10 +123,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	while (controls.count)
 		control_free(TAILQ_FIRST(&controls.open));
 
-	/* Whatever was stopped goes on, whatever is held does not. */
+	/* Whatever was stopped goes on. */
 	log_set_level(-1);
-	memset(arena_header(&world.stored)->held, 0, sizeof(arena_header(&world.stored)->held));
-	arena_header(&world.stored)->hold_new = 0;
 	session_resume(world.innocent.s);
 	innocent_exchange(3);
 	world_close();

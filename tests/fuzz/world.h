@@ -7,7 +7,8 @@
  * the shared memory mapped at an address of its own; a killed xsproxyd's successor has it
  * elsewhere. proxy/ledger.c and ring/ring.c are compiled in here, so that somebody may act before
  * each of their stores, and before and after each of their reads of shared memory, and so that the
- * process may be killed before a store. proxy/pool.c is, so that lost extents can be counted.
+ * process may be killed before a store. proxy/pool.c is, so that lost extents can be counted, and
+ * proxy/trace.c, so that what a trace of it all says can be looked at when an input ends.
  */
 #ifndef XSPROXY_TESTS_FUZZ_WORLD_H
 #define XSPROXY_TESTS_FUZZ_WORLD_H
@@ -24,6 +25,7 @@
 #include "proxy/loop.h"
 #include "proxy/pending.h"
 #include "proxy/session.h"
+#include "proxy/tap.h"
 #include "proxy/toolstack.h"
 #include "proxy/upstream.h"
 #include "ring/ring.h"
@@ -31,10 +33,47 @@
 
 #include "tests/unit/kill_point.h"
 
-/* Its searches of the whole pool are no coverage that is worth having, and slow with it. */
+/*
+ * A pool that is searched and set up quickly, but is larger than what an input can fill, and whose
+ * memory costs no system calls. Its searches are no coverage that is worth having.
+ */
+#define POOL_EXTENTS 2048u
+
+static uint64_t input_number;
+static uint64_t extent_input[POOL_EXTENTS]; /* the input that used it last; 0: none, no memory */
+
+/* The same for every input, whatever ran before: an extent that it uses anew is all zeroes. */
+static int extent_reserve(const struct arena *arena, uint64_t off)
+{
+	uint64_t *last = &extent_input[(off - ARENA_EXTENT_OFF) / ARENA_PAGE];
+	int err = *last ? 0 : arena_reserve(arena, off);
+
+	if (err)
+		return err;
+	if (*last != input_number)
+		memset(arena->base + off, 0, ARENA_PAGE);
+	*last = input_number;
+	return 0;
+}
+
+static void extent_discard(const struct arena *arena, uint64_t off)
+{
+	memset(arena->base + off, 0, ARENA_PAGE);
+}
+
+#pragma push_macro("ARENA_EXTENTS")
+#undef ARENA_EXTENTS
+#define ARENA_EXTENTS  POOL_EXTENTS
+#define arena_reserve  extent_reserve
+#define arena_discard  extent_discard
 #pragma clang attribute push(__attribute__((no_sanitize("coverage"))), apply_to = function)
 #include "proxy/pool.c"
 #pragma clang attribute pop
+#undef arena_discard
+#undef arena_reserve
+#pragma pop_macro("ARENA_EXTENTS")
+
+#include "proxy/trace.c"
 
 static inline uint32_t visited_load(_Atomic uint32_t *word)
 {
@@ -62,6 +101,8 @@ static inline void visited_copy(void *to, const void *from, size_t len)
 
 typedef struct xenstore_domain_interface xs_page;
 
+#define DOMID_INNOCENT 9u /* the highest */
+
 #define LIVES 2 /* mappings that xsproxyds take in turns */
 
 /* A guest, its session, and xenstored's end of it. */
@@ -80,6 +121,7 @@ struct world {
 	struct arena stored, proxy[LIVES];
 	int life; /* which mappings the xsproxyd of now has */
 	struct pool *pool;
+	struct trace *trace;
 	bool lost_extents; /* a session was started afresh: whose its extents were is not known */
 	struct party hostile, innocent;
 };
@@ -294,6 +336,39 @@ static void innocent_exchange(uint8_t seed)
 	CHECK(session_state(p->s) == LEDGER_RUN);
 }
 
+/* --- somebody who watches the traffic of all */
+
+static bool watch_frames(void *arg, const void *octets, size_t len)
+{
+	const uint8_t *at = octets, *end = at + len;
+
+	(void)arg;
+	while (at < end) {
+		struct xsd_sockmsg hdr;
+		struct frame frame;
+
+		CHECK((size_t)(end - at) >= sizeof(frame) + sizeof(hdr));
+		memcpy(&frame, at, sizeof(frame));
+		memcpy(&hdr, at + sizeof(frame), sizeof(hdr));
+		CHECK(frame.size <= (size_t)(end - at) && frame.size <= FRAME_MAX);
+		CHECK(frame.size == sizeof(frame) + sizeof(hdr) + hdr.len);
+		CHECK(frame.kind == FRAME_EVENT ? !frame.number : frame.kind <= FRAME_REPLY);
+		CHECK(frame.domid == world.hostile.domid || frame.domid == world.innocent.domid);
+		CHECK(frame.upstream <= frame.took);
+		at += frame.size;
+	}
+	return true;
+}
+
+static void watch_begin(void)
+{
+	struct trace_filter all = { .ops = ~0ULL, .events = true, .snap = XENSTORE_PAYLOAD_MAX };
+
+	CHECK(!taps_new(&world.daemon.taps));
+	CHECK(!traces_new(&world.daemon.traces, world.daemon.base));
+	CHECK(!trace_begin(&world.trace, world.daemon.traces, &all, watch_frames, NULL));
+}
+
 /* --- setting up: the memory once, the sessions for every input */
 
 static xs_page *map_page(int fd)
@@ -307,8 +382,6 @@ static xs_page *map_page(int fd)
 static void party_init(struct party *party, uint32_t domid)
 {
 	party->domid = domid;
-	CHECK(!arena_reserve(&world.stored, arena_ring_off(domid)));
-	CHECK(!arena_reserve(&world.stored, arena_ledger_off(domid)));
 	if (!party->guest) {
 		party->page_fd = memfd_create("guest", MFD_CLOEXEC);
 		CHECK(!ftruncate(party->page_fd, ARENA_PAGE));
@@ -336,15 +409,25 @@ static void world_init(void)
 	CHECK(!loop_new(&world.daemon.loop, &world.daemon));
 	CHECK(!domains_new(&world.daemon.domains, &world.daemon));
 	CHECK(!upstream_new(&world.daemon.upstream, &world.daemon));
+	watch_begin();
 	CHECK(!arena_create(&world.stored, ARENA_FLAVOUR_C));
 	for (int i = 0; i < LIVES; i++)
 		CHECK(!arena_open(&world.proxy[i], dup(world.stored.fd)));
 	CHECK(!pool_new_shared(&world.pool, &world.proxy[0]));
-	party_init(&world.innocent, 9);
+	for (uint32_t domid = 0; domid <= DOMID_INNOCENT; domid++) {
+		CHECK(!arena_reserve(&world.stored, arena_ring_off(domid)));
+		CHECK(!arena_reserve(&world.stored, arena_ledger_off(domid)));
+	}
+	party_init(&world.innocent, DOMID_INNOCENT);
 }
 
 static void world_open(uint32_t domid)
 {
+	struct arena_header *header = arena_header(&world.stored);
+
+	input_number++;
+	memset((void *)header->held, 0, sizeof(header->held));
+	header->hold_new = 0;
 	party_init(&world.hostile, domid);
 	memset(world.hostile.guest, 0, sizeof(*world.hostile.guest));
 	memset(world.innocent.guest, 0, sizeof(*world.innocent.guest));
@@ -355,16 +438,16 @@ static void world_open(uint32_t domid)
 /* Nothing may be left: no op, no extent. */
 static void world_close(void)
 {
+	flush(world.trace);
 	party_detach(&world.hostile, true);
 	party_detach(&world.innocent, true);
 	CHECK(TAILQ_EMPTY(&world.daemon.ops));
-	if (!world.lost_extents) {
-		CHECK(!memchr(world.pool->state, PAGE_USED, world.pool->max));
-		return;
-	}
-	world.pool = pool_free(world.pool);
-	CHECK(!pool_new_shared(&world.pool, &world.proxy[world.life]));
+	CHECK(world.lost_extents || !memchr(world.pool->state, PAGE_USED, world.pool->max));
 	world.lost_extents = false;
+	/* The next input begins as this one did. */
+	world.pool = pool_free(world.pool);
+	world.life = 0;
+	CHECK(!pool_new_shared(&world.pool, &world.proxy[0]));
 }
 
 #endif
