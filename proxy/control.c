@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "proxy/control_command.h"
+#include "proxy/control_json.h"
 #include "proxy/daemon.h"
 #include "proxy/lease.h"
 #include "proxy/local.h"
@@ -119,7 +120,9 @@ void control_error(struct control *control, const char *class, const char *fmt, 
 	va_start(args, fmt);
 	vsnprintf(desc, sizeof(desc), fmt, args);
 	va_end(args);
-	send_object(control, json_pack("{s:{s:s,s:s}}", "error", "class", class, "desc", desc));
+	/* It may quote the client, and be cut in the middle of a character. */
+	send_object(control, json_pack("{s:{s:s,s:o}}", "error", "class", class, "desc",
+				       control_json_text(desc)));
 }
 
 void control_stream(struct control *control, void (*ended)(void *arg), void *arg)

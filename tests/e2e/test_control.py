@@ -424,6 +424,8 @@ def test_unknown_command(control):
     with pytest.raises(ControlError, match="'reboot'") as error:
         control.run("reboot")
     assert error.value.error_class == "CommandNotFound"
+    # Quoted in part, and cut in the middle of a character.
+    assert control.said("x" * 39 + "\u00fc") == "CommandNotFound"
 
 
 def test_ids_come_back(control):
