@@ -1,21 +1,37 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * The control socket: any octets, in pieces, then the end. Each line gets one reply, each reply is
- * a line with a JSON object, `id` is given back, and guests notice nothing but what was asked for.
- * proxy/control.c is compiled in here, so that a connection needs no listener.
+ * a line with a JSON object, and guests notice nothing but what was asked for.
+ *
+ * proxy/control.c is compiled in here, so that a connection needs no listener and, since system
+ * calls cost most of the time, no socket: its client is the other end of a pair of libevent's.
  */
-#include <fcntl.h>
+#include <event2/bufferevent.h>
 #include <jansson.h>
 
 #include "tests/fuzz/world.h"
 
+static struct bufferevent *client;
+
+/* Takes the place of libevent's for a socket. */
+static struct bufferevent *pair_new(struct event_base *base, evutil_socket_t fd, int options)
+{
+	struct bufferevent *pair[2];
+
+	(void)fd;
+	CHECK(!bufferevent_pair_new(base, options, pair));
+	client = pair[1];
+	return pair[0];
+}
+
+#define bufferevent_socket_new pair_new
 #include "proxy/control.c"
+#undef bufferevent_socket_new
 
 #include "proxy/client.h"
 
-#define ROUNDS	  4
-#define PIECES	  16
-#define REPLY_MAX (1 << 20)
+#define ROUNDS 4
+#define PIECES 16
 
 uint32_t __wrap_clients_count(const struct clients *clients);
 
@@ -26,62 +42,103 @@ uint32_t __wrap_clients_count(const struct clients *clients)
 }
 
 static struct controls controls;
-static char *replies;
-static size_t replies_len;
+static bool streamed;	     /* a trace has begun */
+static size_t streamed_from; /* ... with which of the octets that the client is sent */
 
-static void read_replies(int fd)
+/* --- the client */
+
+static struct evbuffer *replies(void)
 {
-	ssize_t n;
+	return bufferevent_get_input(client);
+}
 
-	while (replies_len < REPLY_MAX &&
-	       (n = read(fd, replies + replies_len, REPLY_MAX - replies_len)) > 0)
-		replies_len += (size_t)n;
+/* What the client will have been sent before the first frame of a trace. */
+static void note_stream(void)
+{
+	const struct control *control = TAILQ_FIRST(&controls.open);
+
+	if (streamed || !control || !control->ended)
+		return;
+	streamed = true;
+	streamed_from = evbuffer_get_length(replies()) +
+			evbuffer_get_length(bufferevent_get_output(control->bev));
+}
+
+static void judge_reply(const char *line, size_t len)
+{
+	json_t *reply = json_loadb(line, len, JSON_REJECT_DUPLICATES, NULL), *error;
+
+	CHECK(json_is_object(reply));
+	error = json_object_get(reply, "error");
+	CHECK(!error == !!json_object_get(reply, "return"));
+	if (error)
+		CHECK(json_is_string(json_object_get(error, "class")) &&
+		      json_is_string(json_object_get(error, "desc")));
+	json_decref(reply);
 }
 
 /* Return: how many there are. */
 static uint32_t judge_replies(void)
 {
+	size_t len = evbuffer_get_length(replies());
+	const char *at = (char *)evbuffer_pullup(replies(), -1), *end, *nl;
 	uint32_t n = 0;
-	size_t at = 0;
 
-	while (at < replies_len) {
-		const char *nl = memchr(replies + at, '\n', replies_len - at);
-		json_t *reply, *error;
-		size_t len;
-
+	if (!len)
+		return 0;
+	if (streamed && len > streamed_from) {
+		watch_frames(NULL, at + streamed_from, len - streamed_from);
+		len = streamed_from;
+	}
+	for (end = at + len; at < end; at = nl + 1, n++) {
+		nl = memchr(at, '\n', (size_t)(end - at));
 		CHECK(nl);
-		len = (size_t)(nl - (replies + at));
-		reply = json_loadb(replies + at, len, JSON_REJECT_DUPLICATES, NULL);
-		CHECK(json_is_object(reply));
-		error = json_object_get(reply, "error");
-		CHECK(!error == !!json_object_get(reply, "return"));
-		if (error)
-			CHECK(json_is_string(json_object_get(error, "class")) &&
-			      json_is_string(json_object_get(error, "desc")));
-		json_decref(reply);
-		at += len + 1;
-		n++;
+		judge_reply(at, (size_t)(nl - at));
 	}
 	return n;
 }
 
-static void run(int fd)
+/* --- xsproxyd */
+
+static void run(void)
 {
 	for (int i = 0; i < ROUNDS; i++) {
 		event_base_loop(world.daemon.base, EVLOOP_NONBLOCK);
-		party_turn(&world.hostile);
-		party_turn(&world.innocent);
-		read_replies(fd);
+		note_stream();
+		if (world.hostile.s->queued)
+			party_turn(&world.hostile);
+		if (world.innocent.s->queued)
+			party_turn(&world.innocent);
 	}
+	if (streamed && session_state(world.innocent.s) == LEDGER_RUN)
+		innocent_exchange(7);
 }
 
-static uint32_t count_lines(const uint8_t *data, size_t size)
+/* How many lines there are, and whether one of them is longer than any may be. */
+static uint32_t count_lines(const uint8_t *data, size_t size, bool *too_long)
 {
+	const uint8_t *end = data + size, *nl;
 	uint32_t n = 0;
 
-	for (size_t i = 0; i < size; i++)
-		n += data[i] == '\n';
+	*too_long = false;
+	for (; (nl = memchr(data, '\n', (size_t)(end - data))); data = nl + 1, n++)
+		*too_long |= nl - data >= LINE_MAX_OCTETS;
+	*too_long |= end - data >= LINE_MAX_OCTETS;
 	return n;
+}
+
+/* While the client is there still: all that it asked is answered, but for what must wait. */
+static void judge(const uint8_t *data, size_t size)
+{
+	const struct control *control = TAILQ_FIRST(&controls.open);
+	bool too_long;
+	uint32_t lines = count_lines(data, size, &too_long), n = judge_replies();
+
+	CHECK(n <= lines + too_long);
+	if (too_long || streamed)
+		return;
+	CHECK(control);
+	CHECK(control->busy ? n < lines : n == lines);
 }
 
 int LLVMFuzzerInitialize(int *argc, char ***argv)
@@ -93,35 +150,36 @@ int LLVMFuzzerInitialize(int *argc, char ***argv)
 	world.daemon.upstream = upstream_free(world.daemon.upstream);
 	controls.daemon = &world.daemon;
 	TAILQ_INIT(&controls.open);
-	replies = malloc(REPLY_MAX);
 	return 0;
 }
 
+/* The first octet says how large the pieces are, and whether the client reads while it writes. */
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	struct tape tape = { data, data + size };
-	size_t piece = 1u + tape_u8(&tape) * 64u + tape_left(&tape) / PIECES;
+	uint8_t how = tape_u8(&tape);
+	size_t piece = 1u + how / 2 * 128u + tape_left(&tape) / PIECES, n;
 	const uint8_t *octets = tape.at, *part;
-	int pair[2];
-	size_t n;
 
 	world_open(7);
-	replies_len = 0;
-	CHECK(!socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, pair));
-	control_new(&controls, pair[0]);
+	streamed = false;
+	control_new(&controls, -1);
 	CHECK(controls.count == 1);
-	while ((n = tape_take(&tape, piece, &part))) {
-		if (write(pair[1], part, n) != (ssize_t)n)
-			break; /* it has hung up on us, or wants its replies to be read */
-		run(pair[1]);
+	bufferevent_enable(client, how & 1 ? EV_WRITE : EV_WRITE | EV_READ);
+	while ((n = tape_take(&tape, piece, &part)) && controls.count) {
+		CHECK(!bufferevent_write(client, part, n));
+		run();
 	}
-	shutdown(pair[1], SHUT_WR);
-	run(pair[1]);
-	CHECK(judge_replies() <= count_lines(octets, (size_t)(tape.end - octets)) + 1);
-	close(pair[1]);
-	run(pair[1]);
+	bufferevent_enable(client, EV_READ);
+	for (int i = 0; i < PIECES; i++)
+		run();
+	judge(octets, (size_t)(tape.at - octets));
+	bufferevent_flush(client, EV_WRITE, BEV_FINISHED);
+	run();
+	judge_replies();
 	while (controls.count)
 		control_free(TAILQ_FIRST(&controls.open));
+	bufferevent_free(client);
 
 	/* Whatever was stopped goes on. */
 	log_set_level(-1);

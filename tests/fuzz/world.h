@@ -63,9 +63,9 @@ static void extent_discard(const struct arena *arena, uint64_t off)
 
 #pragma push_macro("ARENA_EXTENTS")
 #undef ARENA_EXTENTS
-#define ARENA_EXTENTS  POOL_EXTENTS
-#define arena_reserve  extent_reserve
-#define arena_discard  extent_discard
+#define ARENA_EXTENTS POOL_EXTENTS
+#define arena_reserve extent_reserve
+#define arena_discard extent_discard
 #pragma clang attribute push(__attribute__((no_sanitize("coverage"))), apply_to = function)
 #include "proxy/pool.c"
 #pragma clang attribute pop
@@ -103,7 +103,7 @@ typedef struct xenstore_domain_interface xs_page;
 
 #define DOMID_INNOCENT 9u /* the highest */
 
-#define LIVES 2 /* mappings that xsproxyds take in turns */
+#define LIVES	       2 /* mappings that xsproxyds take in turns */
 
 /* A guest, its session, and xenstored's end of it. */
 struct party {
