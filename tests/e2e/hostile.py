@@ -115,10 +115,12 @@ def domain(host, domid=OFFENDER):
         return control.run("domain", domid=domid)
 
 
-def ctl(host, *words):
+def ctl(host, command, *words):
     """What `xsproxyctl` prints."""
+    where = ("--socket", host.socket) if command == "watches" else \
+        ("--control", host.run_dir / "control")
     return subprocess.run(
-        [BUILD / "xsproxyctl", *words, "--control", host.run_dir / "control"],
+        [BUILD / "xsproxyctl", command, *map(str, words), *where],
         stdin=subprocess.DEVNULL, capture_output=True, text=True, check=True,
         timeout=xensim.TIMEOUT).stdout
 
