@@ -12,7 +12,8 @@ import xensim
 import xsclient
 from control import Control
 from harness import BUILD, Host
-from relay import wait_until
+from relay import NUDGE, RING, nudged, split, wait_until
+from xsclient import WATCH_EVENT
 
 OFFENDER, BYSTANDER = 7, 200
 HOME = f"/local/domain/{OFFENDER}"
@@ -107,6 +108,50 @@ def scene(flavour, proxied=True, **kwargs):
         host.check()
         # oxenstored does not end on SIGTERM while a transaction is open.
         host.daemon.kill()
+
+
+def pipeline(guest, octets, read=True):
+    """Send as much as is taken, waiting for nothing but room; throw away what comes. Without @read
+    it ends when both rings are full, with what could not be sent."""
+    while octets:
+        sent = guest.push(octets)
+        octets = octets[sent:]
+        if read:
+            guest.pull(RING)
+        if octets and not sent:
+            try:
+                guest.wait_event(None if read else 1)
+            except xsclient.Timeout:
+                break
+    return octets
+
+
+def replies(guest, octets, count):
+    """Send and read at the same time: the replies, events thrown away."""
+    came, found = b"", []
+    while len(found) < count:
+        sent = guest.push(octets)
+        octets = octets[sent:]
+        got = guest.pull(8 * RING)
+        messages, came = split(came + got)
+        found += [msg for msg in messages if msg.type != WATCH_EVENT]
+        if not sent and not got:
+            nudged(guest, guest.wait_event)
+    return found
+
+
+def both(flavour, play, **kwargs):
+    """Like relay.same(), with a bystander: play(host) returns the same direct and proxied."""
+    results = []
+    for proxied in (False, True):
+        with scene(flavour, proxied, **kwargs) as host:
+            NUDGE["on"] = flavour == "O" and not proxied
+            try:
+                results.append(play(host))
+            finally:
+                NUDGE["on"] = False
+    assert results[0] == results[1]
+    return results[1]
 
 
 def domain(host, domid=OFFENDER):

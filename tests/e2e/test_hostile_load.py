@@ -6,48 +6,18 @@ another guest works through it all and checks every answer."""
 
 import pytest
 
-import xsclient
-from hostile import HOME, OFFENDER, Memory, arena, ctl, domain, refused, scene
+from hostile import (HOME, OFFENDER, Memory, arena, ctl, domain, pipeline, refused, replies,
+                     scene)
 from ours import (QUIESCE, TX_LIMIT, TX_QUOTA, WATCH_LIMIT, WATCH_QUOTA, ask, limits,
                   watch_pages)
-from relay import FLAVOURS, RING, introduce, packet, pattern, same, split, wait_until
+from relay import FLAVOURS, RING, introduce, packet, pattern, same, wait_until
 from xsclient import (ERROR, READ, RESET_WATCHES, TRANSACTION_END, TRANSACTION_START, UNWATCH,
-                      WATCH, WATCH_EVENT, WRITE)
+                      WATCH, WRITE)
 
 pytestmark = pytest.mark.parametrize("flavour", FLAVOURS)
 
 KIB = 1024
 UNREAD = 256 * KIB  # fifo.h, FIFO_RUNNING
-
-
-def pipeline(guest, octets, read=True):
-    """Send as much as is taken, waiting for nothing but room; throw away what comes. Without @read
-    it ends when both rings are full, with what could not be sent."""
-    while octets:
-        sent = guest.push(octets)
-        octets = octets[sent:]
-        if read:
-            guest.pull(RING)
-        if octets and not sent:
-            try:
-                guest.wait_event(None if read else 1)
-            except xsclient.Timeout:
-                break
-    return octets
-
-
-def replies(guest, octets, count):
-    """Send and read at the same time: the replies, events thrown away."""
-    came, found = b"", []
-    while len(found) < count:
-        sent = guest.push(octets)
-        octets = octets[sent:]
-        got = guest.pull(8 * RING)
-        messages, came = split(came + got)
-        found += [msg for msg in messages if msg.type != WATCH_EVENT]
-        if not sent and not got:
-            guest.wait_event()
-    return found
 
 
 HALVES = {
