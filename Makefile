@@ -49,7 +49,7 @@ pic = $(patsubst %.c,$(BUILD)/pic/%.o,$(1))
 
 PROGRAMS := $(BUILD)/xsproxyd $(BUILD)/libxsproxy-bridge.so $(BUILD)/xenstored-wrapper
 PROGRAMS += $(if $(CTL_SRC),$(BUILD)/xsproxyctl)
-SIM := $(BUILD)/libxensim.so $(BUILD)/xensim $(BUILD)/xsguest $(BUILD)/libxsguest.so $(BUILD)/xsload $(BUILD)/xsstress
+SIM := $(BUILD)/libxensim.so $(BUILD)/xensim $(BUILD)/xsguest $(BUILD)/libxsguest.so $(BUILD)/xsload $(BUILD)/xsprobe $(BUILD)/xsstress
 UNIT := $(patsubst tests/unit/%.c,$(BUILD)/unit/%,$(UNIT_SRC))
 
 .PHONY: all demo check e2e unit fuzz bench install clean deps help
@@ -114,6 +114,10 @@ $(BUILD)/xsstress: $(call objs,tests/kill/stress.c tests/sim/guest.c $(SIM_COMMO
 	$(Q)$(CC) $(SAN_LINK) -o $@ $^ $(LDFLAGS)
 
 $(BUILD)/xsload: $(call objs,tests/bench/load.c tests/sim/guest.c $(SIM_COMMON))
+	$(call say,LD,$@)
+	$(Q)$(CC) $(SAN_LINK) -o $@ $^ $(LDFLAGS)
+
+$(BUILD)/xsprobe: $(call objs,tests/bench/probe.c tests/sim/guest.c $(SIM_COMMON))
 	$(call say,LD,$@)
 	$(Q)$(CC) $(SAN_LINK) -o $@ $^ $(LDFLAGS)
 

@@ -19,18 +19,15 @@
 #include <unistd.h>
 #include <xen/io/xs_wire.h>
 
+#include "tests/bench/times.h"
 #include "tests/sim/guest.h"
 
 #define WAIT_MS	  20000
 #define DEPTH_MAX 16
-/* Latencies in buckets that grow by 1/32: 20 powers of two from 1 us. */
-#define SUB	32
-#define BUCKETS (24 * SUB)
 
 struct result {
-	uint64_t requests;
 	uint64_t wakeups;
-	uint64_t histogram[BUCKETS];
+	struct times times;
 	int failed;
 };
 
@@ -51,34 +48,6 @@ static const struct operation operations[] = {
 	OP("directory", XS_DIRECTORY, "data/many\0"),  OP("read4000", XS_READ, "data/large\0"),
 	OP("transaction", XS_TRANSACTION_START, "\0"),
 };
-
-static uint64_t now_ns(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return (uint64_t)ts.tv_sec * 1000000000u + (uint64_t)ts.tv_nsec;
-}
-
-static int bucket(uint64_t ns)
-{
-	uint64_t us32 = ns * SUB / 1000;
-	int power = 0;
-
-	while (us32 >= 2 * SUB && power < BUCKETS / SUB - 2) {
-		us32 /= 2;
-		power++;
-	}
-	return power * SUB + (int)(us32 < 2 * SUB ? us32 : 2 * SUB - 1);
-}
-
-static double bucket_us(int index)
-{
-	int power = index / SUB - (index >= SUB ? 1 : 0);
-	int sub = index - power * SUB;
-
-	return (double)sub / SUB * (double)(1u << power);
-}
 
 /* Wait for the reply to anything; counts the wake-ups. */
 static int reply(struct xsguest *g, struct xsguest_msg *msg)
@@ -124,8 +93,7 @@ static int pipeline(struct xsguest *g, const struct operation *op, int depth, ui
 			return 0;
 		if (reply(g, &msg) || msg.type == XS_ERROR || msg.req_id != tail)
 			return -EIO;
-		result->histogram[bucket(now_ns() - sent[tail % DEPTH_MAX])]++;
-		result->requests++;
+		times_add(&result->times, now_ns() - sent[tail % DEPTH_MAX]);
 		tail++;
 	}
 }
@@ -143,8 +111,7 @@ static int guest(const char *dir, uint32_t domid, const struct operation *op, in
 	} else {
 		for (uint64_t start; !err && (start = now_ns()) < end;) {
 			err = transaction(g);
-			result->histogram[bucket(now_ns() - start)]++;
-			result->requests++;
+			times_add(&result->times, now_ns() - start);
 		}
 	}
 	result->wakeups = xsguest_wakeups(g);
@@ -155,26 +122,13 @@ static int guest(const char *dir, uint32_t domid, const struct operation *op, in
 static void report(const struct result *results, int count, double seconds)
 {
 	struct result sum = { 0 };
-	uint64_t seen = 0;
-	double p50 = -1, p99 = -1;
 
 	for (int i = 0; i < count; i++) {
-		sum.requests += results[i].requests;
+		times_merge(&sum.times, &results[i].times);
 		sum.wakeups += results[i].wakeups;
-		for (int b = 0; b < BUCKETS; b++)
-			sum.histogram[b] += results[i].histogram[b];
 	}
-	for (int b = 0; b < BUCKETS; b++) {
-		seen += sum.histogram[b];
-		if (p50 < 0 && seen * 2 >= sum.requests)
-			p50 = bucket_us(b);
-		if (p99 < 0 && seen * 100 >= sum.requests * 99)
-			p99 = bucket_us(b);
-	}
-	printf("{\"requests\": %llu, \"seconds\": %.3f, \"p50_us\": %.2f, \"p99_us\": %.2f, "
-	       "\"wakeups\": %llu}\n",
-	       (unsigned long long)sum.requests, seconds, p50, p99,
-	       (unsigned long long)sum.wakeups);
+	times_print(&sum.times, seconds);
+	printf(", \"wakeups\": %llu}\n", (unsigned long long)sum.wakeups);
 }
 
 static const struct operation *find_operation(const char *name)
