@@ -80,6 +80,8 @@ struct arena_header {
 	/* xsproxyd's own: domids that are held, and whether new ones are to be (proxy/hold.h) */
 	_Alignas(64) _Atomic uint64_t held[ARENA_DOMIDS / 64];
 	_Atomic uint32_t hold_new;
+	/* domids whose hold has begun: they were introduced since it was set */
+	_Alignas(64) _Atomic uint64_t hold_begun[ARENA_DOMIDS / 64];
 };
 
 /*

@@ -371,11 +371,9 @@ int domains_change(struct domains *domains, const struct link_msg *msg)
 			unbind(domain);
 		return 0;
 	case LINK_UNMAP:
-		if (domain) {
-			if (domain->session->ledger->bind_gen)
-				hold_end(arena, msg->domid);
+		hold_over(arena, msg->domid);
+		if (domain)
 			drop(domain, true);
-		}
 		return 0;
 	default:
 		return -EINVAL;
@@ -397,6 +395,7 @@ void domains_attach_all(struct domains *domains)
 	const struct arena *arena = upstream_arena(domains->daemon->upstream);
 	struct domain *domain, *tmp;
 
+	hold_sweep(arena);
 	/* First all ledgers claim their extents; nobody may take a new one before. */
 	for (uint32_t i = 0; i < ARENA_DOMIDS / 64; i++) {
 		uint64_t leaf = atomic_load(&arena_header(arena)->mapped[i]);

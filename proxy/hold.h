@@ -4,7 +4,9 @@
  * (protocol.md, HOLD).
  *
  * One bit a domain in the arena's header, for a hold is made before there is a ledger, and must
- * outlive xsproxyd. Each change is one store, so a killed daemon leaves it old or new.
+ * outlive xsproxyd; and one that says whether the domain has been introduced since, for then the
+ * hold ends with it. The second counts only while the first is set, which is one store, so a killed
+ * daemon leaves a hold as it was or as it shall be.
  *
  * Used by domain.c, toolstack*.c and control_show.c.
  */
@@ -25,10 +27,11 @@ static inline bool hold_is(const struct arena *arena, uint32_t domid)
 /** hold_set() - hold a domain when it is introduced. */
 static inline void hold_set(const struct arena *arena, uint32_t domid)
 {
+	atomic_fetch_and(&arena_header(arena)->hold_begun[domid / 64], ~(1ULL << (domid % 64)));
 	atomic_fetch_or(&arena_header(arena)->held[domid / 64], 1ULL << (domid % 64));
 }
 
-/** hold_end() - the hold is over, or the domain. */
+/** hold_end() - the hold is over. */
 static inline void hold_end(const struct arena *arena, uint32_t domid)
 {
 	atomic_fetch_and(&arena_header(arena)->held[domid / 64], ~(1ULL << (domid % 64)));
@@ -47,11 +50,12 @@ static inline bool hold_new_is(const struct arena *arena)
 }
 
 /** hold_begin() - a domain is being introduced. Return: whether it must stand still. */
-static inline bool hold_begin(const struct arena *arena, uint32_t domid)
-{
-	if (domid && hold_new_is(arena))
-		hold_set(arena, domid);
-	return hold_is(arena, domid);
-}
+bool hold_begin(const struct arena *arena, uint32_t domid);
+
+/** hold_over() - a domain has ended, and with it the hold that it was under. */
+void hold_over(const struct arena *arena, uint32_t domid);
+
+/** hold_sweep() - xsproxyd starts: end the holds of domains that have ended meanwhile. */
+void hold_sweep(const struct arena *arena);
 
 #endif

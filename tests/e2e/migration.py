@@ -15,11 +15,11 @@ import threading
 import xensim
 import xsclient
 from harness import BUILD
-from ours import HOLD, ask, running, said, tracked_transactions, tracked_watches
+from ours import (GET_DOMAIN_STATE, HOLD, ask, running, said, tracked_transactions,
+                  tracked_watches)
 from relay import FLAVOURS, introduce, packet, split, wait_until
 from xsclient import ERROR, join, strings
 
-GET_DOMAIN_STATE, RESET_DOMAIN = 0x107, 0x108
 CTL = BUILD / "xsproxyctl"
 ROUTES = [(a, b) for a in FLAVOURS for b in FLAVOURS]
 HOME = "/local/domain/7"

@@ -6,9 +6,10 @@ import signal
 
 import pytest
 
-from ours import (GET_DOMAIN_TRANSACTIONS, HOLD, QUIESCE, START_DOMAIN_TRANSACTION, UNQUIESCE,
-                  add_watches, ask, error_of, quiesce, running, said, settle, tracked_transactions,
-                  tracked_watches, unquiesce)
+import xsclient
+from ours import (GET_DOMAIN_STATE, GET_DOMAIN_TRANSACTIONS, HOLD, QUIESCE,
+                  START_DOMAIN_TRANSACTION, UNQUIESCE, add_watches, ask, error_of, quiesce,
+                  running, said, settle, tracked_transactions, tracked_watches, unquiesce)
 from relay import FLAVOURS, RING, introduce, packet, wait_until
 from xensim import home
 from xsclient import READ, TRANSACTION_END, WATCH, WRITE, join
@@ -159,6 +160,57 @@ def test_ends_with_the_domain(flavour, how):
         serves(guest)
 
 
+def upstream(host):
+    """A client that goes past xsproxyd."""
+    return xsclient.Client(host.run_dir / "upstream")
+
+
+@pytest.mark.parametrize("sig", [signal.SIGTERM, signal.SIGKILL])
+@pytest.mark.parametrize("again", [False, True])
+def test_ends_with_a_domain_that_nobody_saw_end(flavour, again, sig):
+    """xsproxyd is not there when it ends, nor when the same id is introduced @again."""
+    with running(flavour) as host:
+        hold(host.dom0, 7)
+        guest, _ = introduce(host, 7)
+        held(host, guest, guest.page())
+        host.proxy.kill(sig)
+        guest.close()
+        host.sim.destroy(7)
+        with upstream(host) as client:
+            wait_until(lambda: not client.is_introduced(7))
+            if again:
+                guest = host.sim.add_guest(client, 7)
+        restart_over(host)
+        if not again:
+            assert ask(host.dom0, UNQUIESCE, 7) == "ENOENT"
+            guest, _ = introduce(host, 7)
+        serves(guest)
+        guest.close()
+
+
+@pytest.mark.parametrize("sig", [signal.SIGTERM, signal.SIGKILL])
+def test_outlives_the_domain_before(flavour, sig):
+    """A hold for the next domain of an id is not that of the one that ended."""
+    with running(flavour) as host:
+        for _ in range(2):
+            hold(host.dom0, 7)
+            guest, _ = introduce(host, 7)
+            held(host, guest, guest.page())
+            host.dom0.release(7)
+            guest.close()
+            host.sim.destroy(7)
+            hold(host.dom0, 7)
+            restart(host, sig)
+            assert ask(host.dom0, GET_DOMAIN_STATE, 7) == b"held\0"
+            guest, _ = introduce(host, 7)
+            held(host, guest, guest.page())
+            unquiesce(host.dom0, 7)
+            serves(guest)
+            host.dom0.release(7)
+            guest.close()
+            host.sim.destroy(7)
+
+
 def test_reintroduce_while_held(flavour):
     with running(flavour) as host:
         hold(host.dom0, 7)
@@ -187,8 +239,12 @@ def test_failed_introduce(flavour):
 
 
 def restart(host, how):
-    """A new client is served only when the new xsproxyd knows all domains again."""
     host.proxy.kill(how)
+    restart_over(host)
+
+
+def restart_over(host):
+    """A new client is served only when the new xsproxyd knows all domains again."""
     host.start_proxy()
     host._dom0 = host.client()  # pylint: disable=protected-access
 

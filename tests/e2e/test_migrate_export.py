@@ -11,9 +11,9 @@ import pytest
 
 import xensim
 import xsclient
-from migration import (CTL, GET_DOMAIN_STATE, HOME, SIGNALS, Tap, assert_runs_on, count_requests,
+from migration import (CTL, HOME, SIGNALS, Tap, assert_runs_on, count_requests,
                        ctl, env, shown, signal_at, start_ctl, state, tree)
-from ours import GET_DOMAIN_WATCHES, QUIESCE, ask, quiesce, running, unquiesce
+from ours import GET_DOMAIN_STATE, GET_DOMAIN_WATCHES, QUIESCE, ask, quiesce, running, unquiesce
 from relay import FLAVOURS, packet, wait_until
 from xsclient import READ, WRITE, join
 

@@ -4,9 +4,9 @@ as it was, and it can be tried again."""
 
 import pytest
 
-from migration import (FRESH, HOME, RESET_DOMAIN, SIGNALS, Tap, assert_imported, count_requests,
+from migration import (FRESH, HOME, SIGNALS, Tap, assert_imported, count_requests,
                        ctl, held, session, signal_at, stream, transaction, watch)
-from ours import TX_LIMIT, WATCH_LIMIT, ask, tracked_transactions, tracked_watches
+from ours import RESET_DOMAIN, TX_LIMIT, WATCH_LIMIT, ask, tracked_transactions, tracked_watches
 from relay import FLAVOURS
 from xsclient import TRANSACTION_END
 
