@@ -48,6 +48,7 @@ struct clients {
 	struct daemon *daemon;
 	int fd;
 	bool inherited; /* from systemd, which keeps the path */
+	bool draining;
 	struct event *accept_event, *backoff, *retry;
 	struct client_list waiting; /* for upstream */
 	struct client_list up;
@@ -93,6 +94,15 @@ static bool delivered(const struct client *client)
 	return sock_flushed(&client->front) && !fifo_used(&client->session->fifo);
 }
 
+/* A client that has gone waits only for upstream; one that we part from also for our answers. */
+static bool owed_nothing(const struct client *client)
+{
+	const struct ledger *ledger = client->session->ledger;
+
+	return client->clients->draining ? !word_get(&ledger->pending_mask)
+					 : !pending_upstream(ledger);
+}
+
 /*
  * The client has gone when all that it sent has been forwarded and answered; the other way round,
  * what upstream said before it ended is passed on first.
@@ -109,7 +119,7 @@ static void on_turn(struct session *s)
 		end_later(client);
 		return;
 	}
-	if (client->front.eof && !pending_upstream(s->ledger) && !word_get(&s->ledger->up_sent) &&
+	if (client->front.eof && owed_nothing(client) && !word_get(&s->ledger->up_sent) &&
 	    !s->settle && sock_flushed(&client->back) &&
 	    (client->front.broken || delivered(client)))
 		end_later(client);
@@ -120,7 +130,7 @@ static void on_moved(void *owner)
 	struct client *client = owner;
 
 	/* A client that has gone waits for nothing (QUIESCE, protocol.md). */
-	if (client->front.eof && !client->session->drain.closing) {
+	if (client->front.eof && !client->clients->draining && !client->session->drain.closing) {
 		client->session->drain.closing = true;
 		toolstack_asker_gone(client->session);
 	}
@@ -185,6 +195,12 @@ static int client_start(struct client *client, int upstream_fd)
 	return 0;
 }
 
+/* What it has sent is still read, then comes the end. */
+static void part(const struct client *client)
+{
+	shutdown(client->front.fd, SHUT_RD);
+}
+
 /* Return: false when there is no point in trying the next one now. */
 static bool client_connect(struct client *client)
 {
@@ -204,6 +220,8 @@ static bool client_connect(struct client *client)
 	client->hangup = NULL;
 	TAILQ_REMOVE(&clients->waiting, client, list);
 	TAILQ_INSERT_TAIL(&clients->up, client, list);
+	if (clients->draining)
+		part(client);
 	return true;
 }
 
@@ -300,17 +318,25 @@ static void accept_one(struct clients *clients, int fd)
 	connect_waiting(clients);
 }
 
-static void accept_cb(evutil_socket_t listen_fd, short what, void *arg)
+/* Return: whether there was one. */
+static bool accept_next(struct clients *clients)
+{
+	int fd = accept4(clients->fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+
+	if (fd >= 0)
+		accept_one(clients, fd);
+	return fd >= 0;
+}
+
+static void accept_cb(evutil_socket_t fd, short what, void *arg)
 {
 	struct timeval delay = timeval_ms(ACCEPT_BACKOFF_MS);
 	struct clients *clients = arg;
-	int fd = accept4(listen_fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
 
+	(void)fd;
 	(void)what;
-	if (fd >= 0) {
-		accept_one(clients, fd);
+	if (accept_next(clients))
 		return;
-	}
 	if (errno != EMFILE && errno != ENFILE && errno != ENOBUFS && errno != ENOMEM)
 		return;
 	log_line(LOG_ERR, "cannot accept toolstack clients: %s; raise LimitNOFILE",
@@ -326,6 +352,29 @@ static void backoff_cb(evutil_socket_t fd, short what, void *arg)
 	(void)fd;
 	(void)what;
 	event_add(clients->accept_event, NULL);
+}
+
+void clients_drain(struct clients *clients)
+{
+	const struct client *client;
+
+	clients->draining = true;
+	/* Who has connected to systemd's socket waits there for the next xsproxyd; ours goes. */
+	if (!clients->inherited) {
+		unlink(clients->daemon->config.socket);
+		while (accept_next(clients))
+			;
+	}
+	event_del(clients->accept_event);
+	event_del(clients->backoff);
+	TAILQ_FOREACH(client, &clients->up, list)
+		part(client);
+}
+
+uint32_t clients_open(const struct clients *clients)
+{
+	/* Without a xenstored nobody would ever answer. */
+	return upstream_arena(clients->daemon->upstream) ? clients_count(clients) : 0;
 }
 
 /* systemd holds the socket, so that it never disappears, or we make it. */

@@ -28,6 +28,17 @@ struct clients *clients_free(struct clients *clients);
 /** clients_upstream_up() - xenstored is there: connect those that wait. */
 void clients_upstream_up(struct clients *clients);
 
+/**
+ * clients_drain() - xsproxyd ends: take no further client and no further request.
+ *
+ * What a client has sent by now is answered, then its connection is closed; what it sends from now
+ * on fails at its side (EPIPE), so nobody has to guess whether it was done.
+ */
+void clients_drain(struct clients *clients);
+
+/** clients_open() - how many clients clients_drain() has not done with yet. */
+uint32_t clients_open(const struct clients *clients);
+
 /** clients_count() - how many toolstack clients there are, those that wait included. */
 uint32_t clients_count(const struct clients *clients);
 

@@ -28,12 +28,24 @@ class Notify:
                 return said
 
 
+ACTIVATE = ("import os, sys; os.dup2(int(sys.argv[1]), 3); os.set_inheritable(3, True); "
+            "os.environ.update(LISTEN_FDS='1', LISTEN_PID=str(os.getpid())); "
+            "os.execv(sys.argv[2], sys.argv[2:])")
+
+
 @contextlib.contextmanager
-def proxy_with(host, argv=(), env=None):
+def proxy_with(host, argv=(), env=None, **popen):
     """xsproxyd as systemd would start it."""
     path = host.sim.dir / "systemd"
     path.unlink(missing_ok=True)
     with contextlib.closing(Notify(path)) as notify:
-        host.proxy = host.sim.start("xsproxyd", [*argv, XSPROXYD, "--config", host._config()],
-                                    ready=False, env=dict(env or {}, NOTIFY_SOCKET=path))
+        host.proxy = host.sim.start(
+            "xsproxyd", [*argv, XSPROXYD, "--config", host._config()], ready=False,
+            env=dict(env or {}, NOTIFY_SOCKET=path), **popen)
         yield notify
+
+
+def proxy_on(host, listener):
+    """The same with a listening socket that systemd holds."""
+    return proxy_with(host, ["python3", "-c", ACTIVATE, listener.fileno()],
+                      pass_fds=[listener.fileno()])

@@ -18,7 +18,7 @@ from control import Control
 from harness import Host
 from ours import running
 from relay import wait_until
-from service import XSPROXYD, Notify, proxy_with
+from service import XSPROXYD, proxy_on, proxy_with
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 SELECT = ROOT / "systemd/select-xenstored"
@@ -135,11 +135,6 @@ def test_no_watchdog_unless_asked():
 
 # --- socket activation
 
-ACTIVATE = ("import os, sys; os.dup2(int(sys.argv[1]), 3); os.set_inheritable(3, True); "
-            "os.environ.update(LISTEN_FDS='1', LISTEN_PID=str(os.getpid())); "
-            "os.execv(sys.argv[2], sys.argv[2:])")
-
-
 def test_systemds_socket_outlives_us():
     """xsproxy.socket holds it, so it is there while xsproxyd is not."""
     with Host("C", start=False) as host:
@@ -151,13 +146,7 @@ def test_systemds_socket_outlives_us():
             for _ in range(2):
                 client = host.client()  # waits in the backlog, as while the service restarts
                 client.send(xsclient.DIRECTORY, b"/\0")
-                argv = ["python3", "-c", ACTIVATE, listener.fileno()]
-                path = host.sim.dir / "systemd"
-                path.unlink(missing_ok=True)
-                with contextlib.closing(Notify(path)) as notify:
-                    host.proxy = host.sim.start(
-                        "xsproxyd", [*argv, XSPROXYD, "--config", host._config()], ready=False,
-                        env={"NOTIFY_SOCKET": path}, pass_fds=[listener.fileno()])
+                with proxy_on(host, listener) as notify:
                     notify.wait("READY=1")
                     assert client.recv_reply().type == xsclient.DIRECTORY
                     assert host.proxy.kill(signal.SIGTERM) == 0
