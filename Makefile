@@ -24,7 +24,7 @@ SAN_FLAGS := -fsanitize=address,undefined -fno-omit-frame-pointer -fno-sanitize-
 SAN_LINK := $(SAN_FLAGS) $(if $(findstring clang,$(CC)),,-static-libasan)
 endif
 
-PKGS_DAEMON := libevent_core xenevtchn xengnttab libsystemd jansson
+PKGS_DAEMON := libevent_core libevent_extra xenevtchn xengnttab libsystemd jansson
 PKGS_CTL := xenstore jansson ncursesw
 
 pkg_cflags = $(shell $(PKG_CONFIG) --cflags $(1))
@@ -205,6 +205,7 @@ install: programs
 	$(call put,0644,systemd/xsproxy.service,$(UNITDIR)/xsproxy.service)
 	$(call put,0644,systemd/xsproxy.socket,$(UNITDIR)/xsproxy.socket)
 	$(call put,0644,systemd/xenstored.service.d/xsproxy.conf,$(EXAMPLES)/xenstored.service.d/xsproxy.conf)
+	$(call put,0644,systemd/xsproxy.service.d/metrics.conf,$(EXAMPLES)/xsproxy.service.d/metrics.conf)
 	$(call put,0644,docs/man/xsproxyd.8,$(MANDIR)/man8/xsproxyd.8)
 	$(call put,0644,docs/man/xsproxyctl.8,$(MANDIR)/man8/xsproxyctl.8)
 	$(call put,0644,docs/man/xsproxy.conf.5,$(MANDIR)/man5/xsproxy.conf.5)

@@ -16,6 +16,7 @@ enum option_kind {
 	OPTION_MS,    /* a number with a unit, ms or s */
 	OPTION_LEVEL, /* error, warning, notice, info, debug */
 	OPTION_NUMBER,
+	OPTION_LISTEN, /* off, a loopback address with a port, a unix socket */
 };
 
 struct option {
@@ -36,6 +37,8 @@ static const struct option options[] = {
 	{ "quiesce", "timeout", OPTION_MS, AT(quiesce_timeout_ms), "5s", 1, 600000, true },
 	{ "log", "level", OPTION_LEVEL, AT(log_level), "info", 0, 0, true },
 	{ "flight", "messages", OPTION_NUMBER, AT(flight_messages), "64", 0, 1000, true },
+	{ "metrics", "listen", OPTION_LISTEN, AT(metrics_listen), LISTEN_OFF, 0, 0, false },
+	{ "metrics", "domains", OPTION_NUMBER, AT(metrics_domains), "100", 0, 1000, true },
 };
 
 #define NR_OPTIONS (sizeof(options) / sizeof(options[0]))
@@ -109,6 +112,23 @@ static int set_level(uint32_t *to, const char *value, char *why, int size)
 	return -EINVAL;
 }
 
+static int set_listen(char *to, const char *value, char *why, int size)
+{
+	struct listen_at at;
+	int err = strlen(value) < LISTEN_TEXT_MAX ? listen_parse(&at, value) : -EINVAL;
+
+	if (err == -EADDRNOTAVAIL)
+		snprintf(why, (size_t)size,
+			 "must be this machine's alone: an address of 127.0.0.0/8, [::1] or a "
+			 "unix socket");
+	else if (err)
+		snprintf(why, (size_t)size,
+			 "must be off, 127.0.0.1:PORT, [::1]:PORT or unix:/PATH");
+	else
+		strcpy(to, value);
+	return err ? -EINVAL : 0;
+}
+
 static int set_option(struct config *config, const struct option *option, const char *value,
 		      char *why, int size)
 {
@@ -123,6 +143,8 @@ static int set_option(struct config *config, const struct option *option, const 
 		return set_level(to, value, why, size);
 	case OPTION_NUMBER:
 		return set_number(to, option, value, why, size);
+	case OPTION_LISTEN:
+		return set_listen(to, value, why, size);
 	}
 	return -EINVAL;
 }
@@ -135,15 +157,22 @@ const char *config_level(uint32_t level)
 	return "unknown";
 }
 
+static bool is_text(const struct option *option)
+{
+	return option->kind == OPTION_PATH || option->kind == OPTION_LISTEN;
+}
+
 static size_t option_size(const struct option *option)
 {
+	if (option->kind == OPTION_LISTEN)
+		return LISTEN_TEXT_MAX;
 	return option->kind == OPTION_PATH ? CONFIG_PATH_MAX : sizeof(uint32_t);
 }
 
 static bool option_equal(const struct option *option, const void *a, const void *b)
 {
-	/* What follows the end of a path is of no account. */
-	return option->kind == OPTION_PATH ? !strcmp(a, b) : !memcmp(a, b, option_size(option));
+	/* What follows the end of a text is of no account. */
+	return is_text(option) ? !strcmp(a, b) : !memcmp(a, b, option_size(option));
 }
 
 void config_adopt(struct config *config, const struct config *next,
@@ -169,6 +198,7 @@ static void print_option(const struct option *option, const void *value, FILE *o
 	fprintf(out, "%s = ", option->key);
 	switch (option->kind) {
 	case OPTION_PATH:
+	case OPTION_LISTEN:
 		fprintf(out, "%s\n", (const char *)value);
 		break;
 	case OPTION_MS:

@@ -12,17 +12,21 @@
 #include <stdint.h>
 #include <stdio.h>
 
+#include "config/listen.h"
+
 #define XSPROXY_VERSION "0.1"
 
 #define CONFIG_PATH_MAX 96 /* so that a socket's name still fits struct sockaddr_un */
 #define CONFIG_FILE	"/etc/xsproxy/xsproxy.conf"
 
 struct config {
-	char run_dir[CONFIG_PATH_MAX]; /* [xsproxy] run-dir */
-	char socket[CONFIG_PATH_MAX];  /* [xsproxy] socket */
-	uint32_t quiesce_timeout_ms;   /* [quiesce] timeout */
-	uint32_t log_level;	       /* [log] level, LOG_ERR ... LOG_DEBUG */
-	uint32_t flight_messages;      /* [flight] messages */
+	char run_dir[CONFIG_PATH_MAX];	      /* [xsproxy] run-dir */
+	char socket[CONFIG_PATH_MAX];	      /* [xsproxy] socket */
+	uint32_t quiesce_timeout_ms;	      /* [quiesce] timeout */
+	uint32_t log_level;		      /* [log] level, LOG_ERR ... LOG_DEBUG */
+	uint32_t flight_messages;	      /* [flight] messages */
+	char metrics_listen[LISTEN_TEXT_MAX]; /* [metrics] listen, as listen_parse() takes it */
+	uint32_t metrics_domains;	      /* [metrics] domains */
 };
 
 /** config_defaults() - what holds without a file. */

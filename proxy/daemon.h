@@ -21,6 +21,7 @@ struct domains;
 struct event_base;
 struct lease;
 struct loop;
+struct metrics;
 struct op;
 struct settings;
 struct stop;
@@ -39,6 +40,7 @@ struct daemon {
 	struct domains *domains;
 	struct clients *clients;
 	struct controls *controls;
+	struct metrics *metrics; /* NULL: nobody listens */
 	struct stop *stop;
 	struct taps *taps;		     /* NULL: nobody looks at the traffic */
 	struct traces *traces;		     /* those who asked to see it */

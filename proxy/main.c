@@ -22,6 +22,7 @@
 #include "proxy/domain.h"
 #include "proxy/log.h"
 #include "proxy/loop.h"
+#include "proxy/metrics.h"
 #include "proxy/settings.h"
 #include "proxy/stop.h"
 #include "proxy/tap.h"
@@ -203,6 +204,8 @@ static int run(struct daemon *daemon)
 	if (!err)
 		err = controls_new(&daemon->controls, daemon);
 	if (!err)
+		err = metrics_new(&daemon->metrics, daemon);
+	if (!err)
 		err = upstream_new(&daemon->upstream, daemon);
 	if (!err)
 		err = listen_to_system(daemon, events);
@@ -223,6 +226,7 @@ static int run(struct daemon *daemon)
 
 static void take_down(struct daemon *daemon)
 {
+	daemon->metrics = metrics_free(daemon->metrics);
 	daemon->controls = controls_free(daemon->controls);
 	daemon->clients = clients_free(daemon->clients);
 	daemon->domains = domains_free(daemon->domains);

@@ -87,13 +87,15 @@ def test_man_page_says_what_sighup_changes():
 def test_what_is_printed_can_be_read(tmp_path):
     path = tmp_path / "xsproxy.conf"
     path.write_text("[xsproxy]\nrun-dir = /a/b\nsocket = /c\n[quiesce]\ntimeout = 1500ms\n"
-                    "[log]\nlevel = warning\n[flight]\nmessages = 7\n")
+                    "[log]\nlevel = warning\n[flight]\nmessages = 7\n"
+                    "[metrics]\nlisten = [::1]:9777\ndomains = 0\n")
     first = check(path)
     path.write_text(first.stdout)
     assert check(path).stdout == first.stdout
     assert options(first.stdout) == {
         ("xsproxy", "run-dir"): "/a/b", ("xsproxy", "socket"): "/c",
-        ("quiesce", "timeout"): "1500ms", ("log", "level"): "warning", ("flight", "messages"): "7"}
+        ("quiesce", "timeout"): "1500ms", ("log", "level"): "warning", ("flight", "messages"): "7",
+        ("metrics", "listen"): "[::1]:9777", ("metrics", "domains"): "0"}
 
 
 @pytest.mark.parametrize("text, line, words", [
@@ -113,6 +115,7 @@ def test_what_is_printed_can_be_read(tmp_path):
     ("[xsproxy]\nsocket\n", 2, "neither a [section] nor a key = value"),
     ("[xsproxy\n", 1, "neither a [section] nor a key = value"),
     ("level = info\n", 1, "there is no such option"),
+    ("[metrics]\ndomains = 1001\n", 2, "must be a number, 0 to 1000"),
 ])
 def test_what_is_refused(tmp_path, text, line, words):
     path = tmp_path / "xsproxy.conf"
@@ -125,6 +128,35 @@ def test_what_is_refused(tmp_path, text, line, words):
     done = subprocess.run([XSPROXYD, "--config", path], capture_output=True, text=True,
                           check=False, timeout=xensim.TIMEOUT)
     assert done.returncode == 2 and words in done.stderr
+
+
+LISTEN = "must be off, 127.0.0.1:PORT, [::1]:PORT or unix:/PATH"
+ALONE = "must be this machine's alone"
+
+
+@pytest.mark.parametrize("words, where", [
+    *((ALONE, where) for where in (
+        "0.0.0.0:9777", "192.0.2.1:9777", "128.0.0.1:1", "[::]:9777", "[2001:db8::1]:1",
+        "[::ffff:127.0.0.1]:9777")),
+    *((LISTEN, where) for where in (
+        "on", "", "9777", ":9777", "127.0.0.1", "127.0.0.1:", "127.0.0.1:0", "127.0.0.1:65536",
+        "127.0.0.1:-1", "127.0.0.1:http", "127.1:9777", "localhost:9777", "::1:9777", "[::1]",
+        "[::1:9777", "[]:9777", "[:9777", "unix:", "unix:run", "/run/metrics",
+        "unix:/" + 98 * "x", 99 * "1" + ":9777", 120 * "1" + ":9777"))])
+def test_where_metrics_are_refused(tmp_path, words, where):
+    path = tmp_path / "xsproxy.conf"
+    path.write_text(f"[metrics]\nlisten = {where}\n")
+    done = check(path)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.startswith(f"xsproxyd: {path}:2: [metrics] listen") and words in done.stderr
+
+
+@pytest.mark.parametrize("where", [
+    "off", "127.0.0.1:1", "127.255.255.254:65535", "[::1]:9777", "unix:/" + 97 * "x"])
+def test_where_metrics_may_be(tmp_path, where):
+    path = tmp_path / "xsproxy.conf"
+    path.write_text(f"[metrics]\nlisten = {where}\n")
+    assert options(check(path).stdout)["metrics", "listen"] == where
 
 
 def test_a_missing_file(tmp_path):
