@@ -39,6 +39,7 @@ BRIDGE_SRC := $(wildcard bridge/*.c)
 LINK_SRC := bridge/arena.c bridge/link.c
 DAEMON_SRC := $(wildcard proxy/*.c ring/*.c config/*.c) $(LINK_SRC)
 MIGRATION_SRC := $(wildcard migration/*.c)
+TRACE_SRC := $(wildcard trace/*.c)
 CTL_SRC := $(wildcard ctl/*.c)
 SIM_COMMON := $(wildcard tests/sim/common/*.c)
 SIM_LIB_SRC := $(wildcard tests/sim/lib/*.c) $(SIM_COMMON)
@@ -93,7 +94,7 @@ $(BUILD)/xenstored-wrapper: systemd/xenstored-wrapper
 	@mkdir -p $(@D)
 	@install -m 0755 $< $@
 
-$(BUILD)/xsproxyctl: $(call objs,$(CTL_SRC) $(MIGRATION_SRC))
+$(BUILD)/xsproxyctl: $(call objs,$(CTL_SRC) $(MIGRATION_SRC) $(TRACE_SRC) proxy/message.c)
 	$(call say,LD,$@)
 	$(Q)$(CC) $(SAN_LINK) -o $@ $^ $(call pkg_libs,$(PKGS_CTL)) $(LDFLAGS)
 
@@ -126,7 +127,7 @@ $(BUILD)/xsguest: $(call objs,tests/sim/xsguest.c tests/sim/guest.c $(SIM_COMMON
 	$(Q)$(CC) $(SAN_LINK) -o $@ $^ $(LDFLAGS)
 
 # --- unit tests: one program a file, linked with everything but main
-UNIT_LIB := $(call objs,$(filter-out proxy/main.c,$(DAEMON_SRC)) $(MIGRATION_SRC))
+UNIT_LIB := $(call objs,$(filter-out proxy/main.c,$(DAEMON_SRC)) $(MIGRATION_SRC) $(TRACE_SRC))
 
 $(BUILD)/libunit.a: $(UNIT_LIB)
 	@rm -f $@

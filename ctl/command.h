@@ -53,6 +53,13 @@ int command_log_level(const struct options *options, const struct report *report
 int command_stats(const struct options *options, const struct report *report);
 int command_top(const struct options *options, const struct report *report);
 
+/* cmd_trace.c */
+int command_trace(const struct options *options, const struct report *report);
+int command_flight(const struct options *options, const struct report *report);
+
+/* cmd_capture.c */
+int command_capture(const struct options *options, const struct report *report);
+
 /* What hold --new and quiesce --lease come to. */
 int command_hold_new(const struct options *options, const struct report *report);
 int command_quiesce_lease(const struct options *options, const struct report *report);

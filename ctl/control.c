@@ -4,6 +4,8 @@
  */
 #include "ctl/control.h"
 
+#include "trace/outbuf.h"
+
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -11,9 +13,10 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#define READ_SIZE 16384u
+
 struct control {
 	int fd;
-	FILE *in; /* over fd */
 };
 
 static int connect_to(const char *path)
@@ -45,13 +48,6 @@ int control_open(struct control **out, const struct options *options, const stru
 		return report_fail(report, r, "cannot connect to %s: %s; is xsproxyd running?",
 				   options->control, report_reason(r));
 	}
-	control->in = fdopen(control->fd, "r");
-	if (!control->in) {
-		r = -errno;
-		close(control->fd);
-		free(control);
-		return report_fail(report, r, "%s", report_reason(r));
-	}
 	*out = control;
 	return 0;
 }
@@ -60,7 +56,7 @@ void control_free(struct control *control)
 {
 	if (!control)
 		return;
-	fclose(control->in);
+	close(control->fd);
 	free(control);
 }
 
@@ -95,23 +91,41 @@ static int send_request(struct control *control, const char *command, json_t *ar
 	return r;
 }
 
+/* Read to the end of a line, and nothing of what follows it: that may be no line (control_fd()). */
+static int receive_line(struct control *control, struct outbuf *line)
+{
+	char part[READ_SIZE];
+	const char *end = NULL;
+
+	while (!end) {
+		ssize_t n = recv(control->fd, part, sizeof(part), MSG_PEEK);
+
+		if (n > 0) {
+			end = memchr(part, '\n', (size_t)n);
+			if (end)
+				n = end - part + 1;
+			n = recv(control->fd, part, (size_t)n, MSG_WAITALL);
+		}
+		if (n < 0)
+			return -errno;
+		if (!n)
+			return -ECONNRESET;
+		outbuf_add(line, part, (size_t)n);
+	}
+	return line->failed ? -ENOMEM : 0;
+}
+
 static int receive_reply(struct control *control, json_t **out)
 {
-	size_t size = 0;
-	char *line = NULL;
-	ssize_t len;
+	struct outbuf line = { 0 };
+	int r = receive_line(control, &line);
 
-	errno = 0;
-	len = getline(&line, &size, control->in);
-	if (len < 0) {
-		int r = errno ? -errno : -ECONNRESET;
-
-		free(line);
-		return r;
+	if (!r) {
+		*out = json_loadb(line.data, line.len, JSON_REJECT_DUPLICATES, NULL);
+		r = json_is_object(*out) ? 0 : -EBADMSG;
 	}
-	*out = json_loadb(line, (size_t)len, JSON_REJECT_DUPLICATES, NULL);
-	free(line);
-	return json_is_object(*out) ? 0 : -EBADMSG;
+	outbuf_free(&line);
+	return r;
 }
 
 static int no_answer(int r, const struct report *report)

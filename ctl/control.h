@@ -46,6 +46,8 @@ int control_run(struct control *control, const char *command, json_t *arguments,
 int control_start(struct control *control, const char *command, json_t *arguments,
 		  const struct report *report);
 int control_finish(struct control *control, json_t **out, const struct report *report);
+
+/* The connection itself; nothing is read of it beyond an answer. */
 int control_fd(const struct control *control);
 
 /* One command, one answer, one connection: control_open(), control_run(), control_free(). */

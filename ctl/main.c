@@ -91,6 +91,28 @@ static const struct command commands[] = {
 	{ "watches", command_watches, ARGUMENT_DOMID, OPTION_JSON | OPTION_SOCKET, "DOMID [--json]",
 	  "list a domain's watches",
 	  "Lists the watches as the domain spelt them, in order of registration.\n" },
+	{ "trace", command_trace, ARGUMENT_DOMIDS, OPTION_FILTER | OPTION_JSON | OPTION_CONTROL,
+	  "[DOMID...] [--op OP,...] [--path PATH] [--errors] [--slower MS] [--events] [--new] "
+	  "[--json]",
+	  "show requests as they happen",
+	  "Prints a line for each request that domains and toolstacks send from now on, with its\n"
+	  "reply and the time it took. What is printed too slowly is left out, and a line says "
+	  "how\n"
+	  "much; guests never wait for it.\n" },
+	{ "capture", command_capture, ARGUMENT_DOMIDS,
+	  OPTION_WRITE | OPTION_FILTER | OPTION_CONTROL,
+	  "-w FILE [DOMID...] [--op OP,...] [--path PATH] [--errors] [--slower MS] [--events] "
+	  "[--new]",
+	  "write messages to a file for Wireshark",
+	  "Writes a pcapng file of the messages that pass from now on. It can be read while it "
+	  "grows.\n"
+	  "Wireshark and tshark show what it holds with xsproxy's xenstore.lua.\n"
+	  "\n"
+	  "  xsproxyctl capture -w - | tshark -r -\n" },
+	{ "flight", command_flight, ARGUMENT_DOMID, OPTION_JSON | OPTION_CONTROL, "DOMID [--json]",
+	  "show a domain's last messages",
+	  "Prints what xsproxyd keeps of each session: its last requests, replies and events, as\n"
+	  "trace does.\n" },
 	{ "transactions", command_transactions, ARGUMENT_DOMID, OPTION_JSON | OPTION_SOCKET,
 	  "DOMID [--json]", "list a domain's open transactions",
 	  "Lists the ids of open transactions as the domain knows them.\n" },

@@ -3,6 +3,7 @@
  * options - see options.h.
  */
 #include "ctl/options.h"
+#include "ctl/options_set.h"
 
 #include "migration/rules.h"
 #include "migration/stream.h"
@@ -20,12 +21,6 @@
 
 #define MAX_STREAM_LIMIT ((uint64_t)32 << 30) /* what a reader can count (stream.h) */
 
-/* A command line while it is parsed. */
-struct parsing {
-	struct options *options;
-	const struct report *report;
-};
-
 struct option_spec {
 	unsigned int bit; /* 0: always taken */
 	char letter;	  /* also what getopt_long() returns */
@@ -35,8 +30,6 @@ struct option_spec {
 	const char *help;
 	int (*set)(struct parsing *parsing, const char *value);
 };
-
-#define wrong(parsing, ...) report_fail((parsing)->report, -EINVAL, __VA_ARGS__)
 
 /* --- values */
 
@@ -245,6 +238,21 @@ static const struct option_spec specs[] = {
 	{ OPTION_BATCH, 'b', true, "batch", NULL, "print tables rather than use the terminal",
 	  set_batch },
 	{ OPTION_COUNT, 'n', true, "count", "N", "with --batch: end after N tables", set_count },
+	{ OPTION_WRITE, 'w', true, "write", "FILE", "write to FILE; - is standard output",
+	  set_file },
+	{ OPTION_FILTER, 'O', false, "op", "OP,...",
+	  "only these requests: READ, WRITE, ...; may be repeated", options_set_op },
+	{ OPTION_FILTER, 'p', false, "path", "PATH", "only requests about PATH or below it",
+	  options_set_path },
+	{ OPTION_FILTER, 'e', false, "errors", NULL, "only requests that got an error",
+	  options_set_errors },
+	{ OPTION_FILTER, 'L', false, "slower", "MS", "only requests that took MS ms at least",
+	  options_set_slower },
+	{ OPTION_FILTER, 'E', false, "events", NULL, "watch events, too", options_set_events },
+	{ OPTION_FILTER, 'D', false, "new", NULL, "only domains introduced from now on",
+	  options_set_new_only },
+	{ OPTION_FILTER, 'P', false, "snap", "N", "keep N octets of each message at most",
+	  options_set_snap },
 	{ 0, 'h', true, "help", NULL, "this text", set_help },
 };
 
@@ -329,7 +337,7 @@ static int parse_options(struct parsing *parsing, unsigned int accepts, int argc
 	return r;
 }
 
-static int parse_domid(struct parsing *parsing, const char *text, uint16_t least)
+static int parse_domid(struct parsing *parsing, const char *text, uint16_t least, uint16_t *out)
 {
 	unsigned long domid;
 	char *end;
@@ -341,9 +349,22 @@ static int parse_domid(struct parsing *parsing, const char *text, uint16_t least
 		return wrong(parsing,
 			     "'%s' is no domain: a number from %u to %d, as xl list prints it",
 			     text, least, CONFINE_DOMID_MAX);
-	parsing->options->has_domid = true;
-	parsing->options->domid = (uint16_t)domid;
+	*out = (uint16_t)domid;
 	return 0;
+}
+
+static int parse_domids(struct parsing *parsing, int nr, char **words)
+{
+	struct filter *filter = &parsing->options->filter;
+	int r = 0;
+
+	filter->domids = calloc((size_t)nr, sizeof(*filter->domids));
+	if (nr && !filter->domids)
+		return -ENOMEM;
+	for (int i = 0; !r && i < nr; i++)
+		r = parse_domid(parsing, words[i], 0, &filter->domids[i]);
+	filter->nr_domids = (size_t)nr;
+	return r;
 }
 
 static int parse_argument(struct parsing *parsing, enum option_argument argument, int argc,
@@ -352,6 +373,8 @@ static int parse_argument(struct parsing *parsing, enum option_argument argument
 	const char *what = argument == ARGUMENT_FILE ? "FILE" : "DOMID";
 	bool none = argument == ARGUMENT_NONE || parsing->options->hold_new;
 
+	if (argument == ARGUMENT_DOMIDS)
+		return parse_domids(parsing, argc - optind, argv + optind);
 	if (none && optind < argc)
 		return wrong(parsing, "'%s' is one argument too many; see --help", argv[optind]);
 	if (optind == argc && (none || argument == ARGUMENT_LEVEL || argument == ARGUMENT_ANY))
@@ -363,13 +386,17 @@ static int parse_argument(struct parsing *parsing, enum option_argument argument
 			     argv[optind + 1]);
 	if (argument == ARGUMENT_FILE || argument == ARGUMENT_LEVEL)
 		return set_file(parsing, argv[optind]);
-	return parse_domid(parsing, argv[optind], argument == ARGUMENT_GUEST);
+	parsing->options->has_domid = true;
+	return parse_domid(parsing, argv[optind], argument == ARGUMENT_GUEST,
+			   &parsing->options->domid);
 }
 
 void options_free(struct options *options)
 {
 	free(options->roots);
 	free(options->maps);
+	free(options->filter.domids);
+	free(options->filter.ops);
 }
 
 int options_parse(struct options *options, unsigned int accepts, enum option_argument argument,
@@ -385,6 +412,8 @@ int options_parse(struct options *options, unsigned int accepts, enum option_arg
 	if (r || options->help)
 		return r;
 	r = parse_argument(&parsing, argument, argc, argv);
+	if (!r && accepts & OPTION_WRITE && !options->file)
+		r = wrong(&parsing, "--write FILE is missing; see --help");
 	if (!r && accepts & OPTION_SOCKET && !options->socket[0] &&
 	    wire_default_path(options->socket))
 		r = wrong(&parsing, "XENSTORED_PATH or XENSTORED_RUNDIR is too long for a socket");

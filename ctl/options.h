@@ -19,6 +19,7 @@
 #include "migration/confine.h"
 #include "migration/report.h"
 #include "migration/wire.h"
+#include "trace/flow.h"
 
 /* What a command may take. --help always belongs to them. */
 enum option_bit {
@@ -37,6 +38,8 @@ enum option_bit {
 	OPTION_SORT = 1 << 12,
 	OPTION_BATCH = 1 << 13,
 	OPTION_COUNT = 1 << 14,
+	OPTION_FILTER = 1 << 15, /* several: those of struct filter */
+	OPTION_WRITE = 1 << 16,
 };
 
 enum option_argument {
@@ -45,7 +48,8 @@ enum option_argument {
 	ARGUMENT_ANY,	/* a domain, which may be 0 or left out */
 	ARGUMENT_FILE,
 	ARGUMENT_NONE,
-	ARGUMENT_LEVEL, /* of the log; may be left out */
+	ARGUMENT_LEVEL,	 /* of the log; may be left out */
+	ARGUMENT_DOMIDS, /* any number of domains */
 };
 
 enum option_new {
@@ -64,11 +68,24 @@ enum option_sort {
 	NR_SORTS,
 };
 
+/* Which frames are wanted of a trace or a capture */
+struct filter {
+	uint16_t *domids;
+	size_t nr_domids; /* 0: all */
+	uint32_t *ops;	  /* types of requests */
+	size_t nr_ops;	  /* 0: all */
+	const char *path; /* or NULL */
+	bool events;
+	bool new; /* only sessions that begin from now on */
+	struct wanted wanted;
+	uint32_t snap; /* octets of a payload; 0: the command's default */
+};
+
 struct options {
 	bool help; /* asked for; nothing else was checked */
 	bool has_domid;
 	uint16_t domid;
-	const char *file; /* the argument, --output or --input; NULL: none was given */
+	const char *file; /* the argument, --output, --input or --write; NULL: none was given */
 	bool lease;
 	enum option_new hold_new;
 	const char **roots;
@@ -82,6 +99,7 @@ struct options {
 	enum option_sort sort;
 	bool batch;
 	uint32_t count; /* of tables; 0: no end */
+	struct filter filter;
 	char socket[WIRE_PATH_MAX];
 	char control[WIRE_PATH_MAX];
 };

@@ -1,0 +1,220 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * cmd_trace - the commands that show messages as lines: trace, as they pass, and flight, the last
+ * ones that xsproxyd has kept.
+ */
+#include "ctl/command.h"
+#include "ctl/tracing.h"
+#include "trace/json.h"
+#include "trace/text.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <langinfo.h>
+#include <locale.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+/* Octets of a payload that a line shows */
+#define SNAP_TEXT 512u
+
+/* Frames on their way into lines. */
+struct lines {
+	struct flow *flow;
+	struct wanted wanted;
+	bool json;
+	struct text text;
+	struct buffer scratch;
+	struct outbuf *out;
+};
+
+static void on_exchange(void *arg, const struct exchange *exchange)
+{
+	struct lines *lines = arg;
+
+	if (!exchange_is_wanted(exchange, &lines->wanted, exchange->answer ? 0 : tracing_now()))
+		return;
+	if (!lines->json)
+		text_exchange(&lines->text, lines->out, exchange);
+	else if (json_exchange(&lines->scratch, lines->out, exchange))
+		lines->out->failed = true;
+}
+
+static bool want_colour(void)
+{
+	const char *no = getenv("NO_COLOR"), *term = getenv("TERM");
+
+	return isatty(STDOUT_FILENO) && !(no && *no) && term && strcmp(term, "dumb") != 0;
+}
+
+static int lines_init(struct lines *lines, const struct options *options, struct outbuf *out,
+		      const struct report *report)
+{
+	setlocale(LC_CTYPE, "");
+	*lines = (struct lines){ .wanted = options->filter.wanted,
+				 .json = options->json,
+				 .out = out };
+	lines->text.colour = want_colour();
+	lines->text.utf8 = !strcmp(nl_langinfo(CODESET), "UTF-8");
+	lines->flow = flow_new(on_exchange, lines);
+	return lines->flow ? 0 : report_fail(report, -ENOMEM, "%s", report_reason(-ENOMEM));
+}
+
+static void lines_fini(struct lines *lines)
+{
+	flow_free(lines->flow);
+	free(lines->scratch.data);
+	outbuf_free(lines->out);
+}
+
+/* --- trace */
+
+static int take(void *arg, const struct view *view)
+{
+	struct lines *lines = arg;
+
+	return flow_take(lines->flow, view);
+}
+
+static void end(void *arg)
+{
+	struct lines *lines = arg;
+
+	flow_end(lines->flow);
+}
+
+static int trace(struct control *control, struct tracing_sink *sink, const struct options *options,
+		 const struct report *report)
+{
+	struct interrupt interrupt;
+	int r = interrupt_catch(&interrupt);
+
+	if (r)
+		return report_fail(report, r, "%s", report_reason(r));
+	r = tracing_start(control, options, options->json ? XENSTORE_PAYLOAD_MAX : SNAP_TEXT,
+			  report);
+	if (r)
+		return r;
+	fprintf(report->out, "%s: tracing, until it is interrupted\n", report->who);
+	return tracing_run(control, &interrupt, sink, report);
+}
+
+int command_trace(const struct options *options, const struct report *report)
+{
+	struct lines lines;
+	struct tracing_sink sink = { take, end, &lines, .fd = STDOUT_FILENO };
+	struct control *control = NULL;
+	int r = lines_init(&lines, options, &sink.out, report);
+
+	if (!r)
+		r = control_open(&control, options, report);
+	if (!r)
+		r = trace(control, &sink, options, report);
+	control_free(control);
+	lines_fini(&lines);
+	return r;
+}
+
+/* --- flight */
+
+static int from_hex(char c)
+{
+	if (c >= '0' && c <= '9')
+		return c - '0';
+	return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
+}
+
+/* Returns the number of octets, or -EBADMSG. */
+static ssize_t unhex(char out[FRAME_MAX], const char *hex)
+{
+	size_t len = strlen(hex);
+
+	if (len % 2 || len / 2 > FRAME_MAX)
+		return -EBADMSG;
+	for (size_t i = 0; i < len; i += 2) {
+		int high = from_hex(hex[i]), low = from_hex(hex[i + 1]);
+
+		if (high < 0 || low < 0)
+			return -EBADMSG;
+		out[i / 2] = (char)(high << 4 | low);
+	}
+	return (ssize_t)(len / 2);
+}
+
+static int take_hex(struct lines *lines, const json_t *frame)
+{
+	const char *hex = json_string_value(frame);
+	char octets[FRAME_MAX];
+	ssize_t len = hex ? unhex(octets, hex) : -EBADMSG;
+	struct view view;
+
+	if (len < 0 || view_parse(&view, octets, (size_t)len) != len || !len)
+		return -EBADMSG;
+	return flow_take(lines->flow, &view);
+}
+
+static void add_dropped(struct lines *lines, json_int_t dropped)
+{
+	char line[64];
+
+	snprintf(line, sizeof(line),
+		 lines->json ? "{\"kind\":\"dropped\",\"count\":%" JSON_INTEGER_FORMAT "}\n"
+			     : "(%" JSON_INTEGER_FORMAT " messages before these are not kept)\n",
+		 dropped);
+	outbuf_text(lines->out, line);
+}
+
+static int add_flight(struct lines *lines, const json_t *flight)
+{
+	json_int_t dropped = json_integer_value(json_object_get(flight, "dropped"));
+	const json_t *frame;
+	size_t i;
+	int r = 0;
+
+	if (dropped)
+		add_dropped(lines, dropped);
+	json_array_foreach(json_object_get(flight, "frames"), i, frame)
+	{
+		r = take_hex(lines, frame);
+		if (r)
+			return r;
+	}
+	flow_end(lines->flow);
+	return lines->out->failed ? -ENOMEM : 0;
+}
+
+static int print(const struct outbuf *out)
+{
+	errno = 0;
+	if (fwrite(out->data, 1, out->len, stdout) < out->len || fflush(stdout))
+		return errno ? -errno : -EIO;
+	return 0;
+}
+
+int command_flight(const struct options *options, const struct report *report)
+{
+	struct outbuf out = { 0 };
+	struct control *control = NULL;
+	json_t *flight = NULL;
+	struct lines lines;
+	int r = lines_init(&lines, options, &out, report);
+
+	if (!r)
+		r = control_open(&control, options, report);
+	if (!r)
+		r = control_run(control, "flight", json_pack("{s:i}", "domid", options->domid),
+				&flight, report);
+	control_free(control);
+	if (!r) {
+		r = add_flight(&lines, flight);
+		if (!r && out.len)
+			r = print(&out);
+		if (r)
+			report_fail(report, r, "cannot print domain %u's messages: %s",
+				    options->domid, report_reason(r));
+	}
+	json_decref(flight);
+	lines_fini(&lines);
+	return r;
+}

@@ -1,0 +1,27 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * options_set - how the value of an option is taken; shared by options.c and options_filter.c, and
+ * nobody else's business.
+ */
+#ifndef XSPROXY_CTL_OPTIONS_SET_H
+#define XSPROXY_CTL_OPTIONS_SET_H
+
+#include "ctl/options.h"
+
+/* A command line while it is parsed. */
+struct parsing {
+	struct options *options;
+	const struct report *report;
+};
+
+#define wrong(parsing, ...) report_fail((parsing)->report, -EINVAL, __VA_ARGS__)
+
+int options_set_op(struct parsing *parsing, const char *value);
+int options_set_path(struct parsing *parsing, const char *value);
+int options_set_errors(struct parsing *parsing, const char *value);
+int options_set_slower(struct parsing *parsing, const char *value);
+int options_set_events(struct parsing *parsing, const char *value);
+int options_set_new_only(struct parsing *parsing, const char *value);
+int options_set_snap(struct parsing *parsing, const char *value);
+
+#endif

@@ -1,0 +1,239 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * tracing - see tracing.h.
+ */
+#include "ctl/tracing.h"
+
+#include "proxy/message.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+#define IN_SIZE	   (256u << 10)
+#define OUT_ENOUGH (64u << 10) /* is written out even while more can be read */
+#define PIPE_PART  4096u       /* a pipe that poll() calls writable takes as much */
+#define LAST_MS	   2000	       /* how long the last output may take once a signal has come */
+
+_Static_assert(IN_SIZE >= FRAME_MAX, "any frame fits");
+
+struct tracing {
+	int fd;
+	const struct interrupt *interrupt; /* NULL: it has come */
+	struct tracing_sink *sink;
+	bool regular; /* sink->fd is a file */
+	size_t len;   /* octets in @in */
+	char in[IN_SIZE];
+};
+
+uint64_t tracing_now(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_REALTIME, &now);
+	return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
+}
+
+/* --- asking */
+
+static json_t *domids_json(const struct filter *filter)
+{
+	json_t *list = json_array();
+
+	for (size_t i = 0; i < filter->nr_domids; i++)
+		if (json_array_append_new(list, json_integer(filter->domids[i]))) {
+			json_decref(list);
+			return NULL;
+		}
+	return list;
+}
+
+static json_t *ops_json(const struct filter *filter)
+{
+	json_t *list = json_array();
+
+	for (size_t i = 0; i < filter->nr_ops; i++)
+		if (json_array_append_new(list, json_string(message_name(filter->ops[i])))) {
+			json_decref(list);
+			return NULL;
+		}
+	return list;
+}
+
+/* Returns NULL when memory ran out. */
+static json_t *filter_json(const struct filter *filter, uint32_t snap)
+{
+	json_t *object = json_pack("{s:i,s:b,s:b}", "snap", filter->snap ? filter->snap : snap,
+				   "events", filter->events, "new", filter->new);
+	int r = 0;
+
+	if (filter->nr_domids)
+		r |= json_object_set_new(object, "domids", domids_json(filter));
+	if (filter->nr_ops)
+		r |= json_object_set_new(object, "ops", ops_json(filter));
+	if (filter->path)
+		r |= json_object_set_new(object, "path", json_string(filter->path));
+	if (!r)
+		return object;
+	json_decref(object);
+	return NULL;
+}
+
+int tracing_start(struct control *control, const struct options *options, uint32_t snap,
+		  const struct report *report)
+{
+	json_t *answer = NULL;
+	int r = control_run(control, "trace", filter_json(&options->filter, snap), &answer, report);
+
+	json_decref(answer);
+	return r;
+}
+
+/* --- writing */
+
+/* Write what there is. Returns 0; -EINTR for a signal; or what writing failed with. */
+static int write_out(struct tracing *tracing)
+{
+	struct tracing_sink *sink = tracing->sink;
+	struct pollfd pfd = { .fd = sink->fd, .events = POLLOUT };
+	size_t done = 0;
+	int r = sink->out.failed ? -ENOMEM : 0;
+
+	while (!r && done < sink->out.len) {
+		size_t part = sink->out.len - done;
+		ssize_t n;
+
+		/* Nothing else lets a signal in. */
+		if (!tracing->regular) {
+			r = interrupt_poll(tracing->interrupt, &pfd, 1,
+					   tracing->interrupt ? -1 : LAST_MS);
+			if (r <= 0) {
+				r = r ? r : -ETIMEDOUT;
+				break;
+			}
+			part = part < PIPE_PART ? part : PIPE_PART;
+		}
+		n = write(sink->fd, sink->out.data + done, part);
+		r = n < 0 && errno != EINTR && errno != EAGAIN ? -errno : 0;
+		done += n > 0 ? (size_t)n : 0;
+	}
+	outbuf_drop(&sink->out, done);
+	return r;
+}
+
+/* --- reading */
+
+static int take_frames(struct tracing *tracing)
+{
+	struct view view;
+	size_t at = 0;
+	ssize_t n;
+	int r = 0;
+
+	while (!r && (n = view_parse(&view, tracing->in + at, tracing->len - at))) {
+		if (n < 0)
+			return (int)n;
+		r = tracing->sink->take(tracing->sink->arg, &view);
+		at += (size_t)n;
+	}
+	tracing->len -= at;
+	memmove(tracing->in, tracing->in + at, tracing->len);
+	return r;
+}
+
+/* Returns 0, -ECONNRESET when the connection has ended, or another negative errno. */
+static int read_in(struct tracing *tracing)
+{
+	ssize_t n = recv(tracing->fd, tracing->in + tracing->len, IN_SIZE - tracing->len, 0);
+
+	if (n < 0)
+		return errno == EINTR ? 0 : -errno;
+	if (!n)
+		return -ECONNRESET;
+	tracing->len += (size_t)n;
+	return take_frames(tracing);
+}
+
+/* One wait and what it is for. */
+static int turn(struct tracing *tracing)
+{
+	struct outbuf *out = &tracing->sink->out;
+	struct pollfd fds[] = { { .fd = tracing->fd, .events = POLLIN },
+				{ .fd = tracing->sink->fd } };
+	int r = interrupt_poll(tracing->interrupt, fds, 2, out->len ? 0 : -1);
+
+	if (r < 0)
+		return r;
+	if (!r)
+		return write_out(tracing);
+	if (fds[1].revents)
+		return -EPIPE;
+	r = read_in(tracing);
+	if (!r && out->len >= OUT_ENOUGH)
+		r = write_out(tracing);
+	return r;
+}
+
+/* What xsproxyd had sent when the signal came. */
+static int take_rest(struct tracing *tracing)
+{
+	int r;
+
+	tracing->interrupt = NULL;
+	shutdown(tracing->fd, SHUT_RDWR);
+	do {
+		r = read_in(tracing);
+	} while (!r);
+	return r == -ECONNRESET ? 0 : r;
+}
+
+static int run(struct tracing *tracing)
+{
+	struct tracing_sink *sink = tracing->sink;
+	int r, last;
+
+	do {
+		r = turn(tracing);
+	} while (!r);
+	if (r == -EINTR)
+		r = take_rest(tracing);
+	if (r == -EPIPE)
+		return 0;
+	sink->end(sink->arg);
+	last = write_out(tracing);
+	return r ? r : last == -EPIPE ? 0 : last;
+}
+
+int tracing_run(struct control *control, const struct interrupt *interrupt,
+		struct tracing_sink *sink, const struct report *report)
+{
+	struct tracing *tracing = calloc(1, sizeof(*tracing));
+	struct stat st;
+	int r = -ENOMEM;
+
+	if (tracing) {
+		tracing->fd = control_fd(control);
+		tracing->interrupt = interrupt;
+		tracing->sink = sink;
+		tracing->regular = !fstat(sink->fd, &st) && S_ISREG(st.st_mode);
+		r = run(tracing);
+	}
+	free(tracing);
+	switch (r) {
+	case 0:
+		return 0;
+	case -ECONNRESET:
+		return report_fail(report, r,
+				   "xsproxyd ended the connection; is it still running?");
+	case -EBADMSG:
+		return report_fail(report, r,
+				   "xsproxyd sent what is no frame; is it of the same "
+				   "version?");
+	default:
+		return report_fail(report, r, "%s", report_reason(r));
+	}
+}

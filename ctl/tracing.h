@@ -1,0 +1,46 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * tracing - has xsproxyd stream frames (docs/protocol.md, "Frames") and writes out what a command
+ * makes of them.
+ *
+ * Used by ctl/cmd_trace and ctl/cmd_capture. Must never wait with output while nothing more is to
+ * be read, nor write each line by itself while more is.
+ */
+#ifndef XSPROXY_CTL_TRACING_H
+#define XSPROXY_CTL_TRACING_H
+
+#include "ctl/control.h"
+#include "migration/interrupt.h"
+#include "trace/outbuf.h"
+#include "trace/view.h"
+
+/* Where frames go */
+struct tracing_sink {
+	/* Take a frame. Returns 0, or a negative errno that ends it all. */
+	int (*take)(void *arg, const struct view *view);
+	/* There are no more. */
+	void (*end)(void *arg);
+	void *arg;
+	struct outbuf out; /* what both add for @fd */
+	int fd;
+};
+
+/* Ask for frames. @snap: if the options say nothing. Returns 0, or -errno, which is reported. */
+int tracing_start(struct control *control, const struct options *options, uint32_t snap,
+		  const struct report *report);
+
+/*
+ * Pass frames to @sink and write out what it makes of them, until a signal comes or nobody reads
+ * it any more, both of which is fine.
+ *
+ * @interrupt: caught already
+ *
+ * Returns 0, or a negative errno, which has been reported.
+ */
+int tracing_run(struct control *control, const struct interrupt *interrupt,
+		struct tracing_sink *sink, const struct report *report);
+
+/* Nanoseconds since 1970. */
+uint64_t tracing_now(void);
+
+#endif

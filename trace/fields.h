@@ -1,0 +1,53 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * fields - what a message of the Xenstore protocol says: its operation, and its payload as paths,
+ * tokens, values, permissions and words.
+ *
+ * Called by trace/text, trace/json and ctl/. Must never fail: whatever a guest sent is some field.
+ */
+#ifndef XSPROXY_TRACE_FIELDS_H
+#define XSPROXY_TRACE_FIELDS_H
+
+#include "trace/view.h"
+
+enum field_kind {
+	FIELD_PATH,
+	FIELD_TOKEN,
+	FIELD_VALUE, /* any octets */
+	FIELD_PERM,  /* as n0, r7 */
+	FIELD_NAME,  /* of a child */
+	FIELD_WORD,  /* anything else; also what nobody expects there */
+};
+
+struct field {
+	enum field_kind kind;
+	const char *octets;
+	size_t len;
+	bool open; /* the NUL that should end it is not there */
+};
+
+/* Goes through the fields of a message. */
+struct fields {
+	const char *at, *end;
+	const char *shape; /* kinds of the fields to come (fields.c) */
+	bool cut;
+};
+
+/* Begin with the fields of @view, a message that has a payload. */
+void fields_begin(struct fields *fields, const struct view *view);
+
+/* The next field. Returns false when there is none left. */
+bool fields_next(struct fields *fields, struct field *field);
+
+/* Whether a reply to @type has a list of any length. */
+bool fields_is_list(uint32_t type);
+
+#define FIELDS_NAME_MAX 32
+
+/* The name of a type, "TYPE 0x2a" of one that nobody knows; @out may be used for it. */
+const char *fields_type_name(uint32_t type, char out[FIELDS_NAME_MAX]);
+
+/* The type of a request's name, in any case. Returns -ENOENT when there is none. */
+int fields_type_parse(const char *name);
+
+#endif

@@ -1,0 +1,19 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * json - an exchange (flow.h) as one line with a JSON object; docs/man/xsproxyctl.8 has its keys.
+ *
+ * Strings are as `xsproxyctl show --json` has them (migration/escape.h).
+ *
+ * Called by ctl/.
+ */
+#ifndef XSPROXY_TRACE_JSON_H
+#define XSPROXY_TRACE_JSON_H
+
+#include "migration/buffer.h"
+#include "trace/flow.h"
+#include "trace/outbuf.h"
+
+/* Add a line with its newline. @scratch: used and kept for the next call. Returns 0 or -ENOMEM. */
+int json_exchange(struct buffer *scratch, struct outbuf *out, const struct exchange *exchange);
+
+#endif
