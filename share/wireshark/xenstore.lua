@@ -157,18 +157,64 @@ end
 
 -- --- text
 
--- What a guest wrote, for a terminal: control characters as \xHH.
-local function plain(text)
-	local function hex(octets)
-		return (octets:gsub(".", function(octet)
-			return ("\\x%02x"):format(octet:byte())
-		end))
+local function hex(octets)
+	return (octets:gsub(".", function(octet)
+		return ("\\x%02x"):format(octet:byte())
+	end))
+end
+
+-- How many octets the UTF-8 character at @at has; 0 if it is none.
+local function utf8_size(octets, at)
+	local first, second = octets:byte(at, at + 1)
+	local low, high = 0x80, 0xbf
+	local size = first >= 0xf0 and 4 or first >= 0xe0 and 3 or 2
+
+	if first < 0xc2 or first > 0xf4 or not second then
+		return 0
 	end
+	low = first == 0xe0 and 0xa0 or first == 0xf0 and 0x90 or low -- overlong
+	high = first == 0xed and 0x9f or first == 0xf4 and 0x8f or high -- surrogates; too large
+	if second < low or second > high then
+		return 0
+	end
+	for i = at + 2, at + size - 1 do
+		local next = octets:byte(i)
+		if not next or next < 0x80 or next > 0xbf then
+			return 0
+		end
+	end
+	return size
+end
+
+local function mend(octets)
+	local text, at = {}, 1
+
+	while at <= #octets do
+		local size = utf8_size(octets, at)
+		local char = octets:sub(at, at + math.max(size, 1) - 1)
+
+		text[#text + 1] = size > 0 and char or hex(char)
+		at = at + #char
+	end
+	return table.concat(text)
+end
+
+-- The text that @range holds: UTF-8 as it is, NULs and what is no UTF-8 as \xHH.
+local function text_of(range)
+	return (range:bytes():raw():gsub("%z", "\\x00"):gsub("[\x80-\xff]+", mend))
+end
+
+-- Text for a column, which terminals show: control characters as \xHH, too.
+local function plain(text)
 	return (text:gsub("%c", hex):gsub("\xc2[\x80-\x9f]", hex))
 end
 
 local function shorten(text)
-	return #text > 80 and text:sub(1, 80) .. "..." or text
+	if #text <= 80 then
+		return text
+	end
+	-- Not in the middle of a character
+	return text:sub(1, 80):gsub("[\xc0-\xff][\x80-\xbf]*$", "") .. "..."
 end
 
 local function summary(letter, text)
@@ -192,18 +238,13 @@ end
 
 -- The length of the string at the start of @range, and whether a NUL ends it.
 local function string_length(range)
-	local octets = range:bytes()
+	local nul = range:bytes():raw():find("\0", 1, true)
 
-	for i = 0, octets:len() - 1 do
-		if octets:get_index(i) == 0 then
-			return i, true
-		end
-	end
-	return octets:len(), false
+	return nul and nul - 1 or range:len(), nul ~= nil
 end
 
 local function add_string(tree, letter, range, len, said)
-	local text = len > 0 and range(0, len):string(ENC_UTF_8) or ""
+	local text = len > 0 and text_of(range(0, len)) or ""
 	local item = tree:add(letters[letter], range, text)
 
 	if letter == "e" then
@@ -356,8 +397,13 @@ end
 
 local function add_frame(tree, buffer, frame, read)
 	read.add(tree, f.kind, buffer(4, 2))
-	read.add(tree, f.ours, buffer(6, 2))
-	read.add(tree, f.client, buffer(6, 2))
+	-- Only where they are set, so that `xenstore.ours` is a filter of its own.
+	if frame.ours then
+		read.add(tree, f.ours, buffer(6, 2))
+	end
+	if frame.client then
+		read.add(tree, f.client, buffer(6, 2))
+	end
 	if frame.kind == LOST then
 		read.add(tree, f.lost, buffer(40, 4)):add_proto_expert_info(x.lost)
 		return
@@ -370,9 +416,8 @@ local function add_frame(tree, buffer, frame, read)
 end
 
 local function set_ends(pinfo, frame)
-	local client = bit32.band(frame.flags, CLIENT) ~= 0
-	local guest = ("d%d %s%d"):format(frame.domid, client and "c" or "s", frame.session)
-	local server = bit32.band(frame.flags, OURS) ~= 0 and "xsproxyd" or "xenstored"
+	local guest = ("d%d %s%d"):format(frame.domid, frame.client and "c" or "s", frame.session)
+	local server = frame.ours and "xsproxyd" or "xenstored"
 
 	pinfo.cols.src = frame.kind == REQUEST and guest or server
 	pinfo.cols.dst = frame.kind == REQUEST and server or guest
@@ -392,8 +437,9 @@ function xenstore.dissector(tvb, pinfo, root)
 		return tvb:len()
 	end
 	local read = tvb(4, 2):le_uint() <= LOST and little or big
+	local flags = read.uint(tvb(6, 2))
 	local frame = {
-		kind = read.uint(tvb(4, 2)), flags = read.uint(tvb(6, 2)),
+		kind = read.uint(tvb(4, 2)), ours = flags % 2 == 1, client = flags % 4 >= 2,
 		domid = read.uint(tvb(8, 4)), session = read.uint(tvb(12, 4)),
 		number = read.uint(tvb(40, 4)),
 	}
