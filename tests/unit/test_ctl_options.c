@@ -15,6 +15,7 @@
 
 /* Part of xsproxyctl alone, so not in the library that unit tests are linked with. */
 #include "ctl/options.c"
+#include "ctl/options_filter.c"
 
 #define ALL    0xffu
 #define WORDS  32
