@@ -191,7 +191,7 @@ EXAMPLES := $(PREFIX)/share/doc/xsproxy/examples
 VERSION := $(shell sed -n 's/.*XSPROXY_VERSION "\(.*\)".*/\1/p' config/config.h)
 
 # Paths in scripts, units and manuals are those of PREFIX=/usr
-AT_PREFIX := sed -E 's,/usr/(sbin/xsproxy|lib/xsproxy|libexec/xsproxy|share/doc/xsproxy),$(PREFIX)/\1,g'
+AT_PREFIX := sed -E 's,/usr/(sbin/xsproxy|lib/xsproxy|libexec/xsproxy|share/(doc/)?xsproxy),$(PREFIX)/\1,g'
 # $(call put,MODE,FROM,TO): install a text file, with paths as they are on this host
 put = $(Q)$(AT_PREFIX) $(2) | install -D -m $(1) /dev/stdin $(DESTDIR)$(3)
 
@@ -214,6 +214,7 @@ install: programs
 	$(Q)install -D -m 0644 -t $(DESTDIR)$(EXAMPLES) xsproxy.conf.example
 	$(Q)install -D -m 0644 share/bash-completion/xsproxyctl \
 		$(DESTDIR)$(PREFIX)/share/bash-completion/completions/xsproxyctl
+	$(Q)install -D -m 0644 -t $(DESTDIR)$(PREFIX)/share/xsproxy/wireshark share/wireshark/xenstore.lua
 	$(Q)[ -e $(DESTDIR)/etc/xsproxy/xsproxy.conf ] || \
 		install -D -m 0644 xsproxy.conf.example $(DESTDIR)/etc/xsproxy/xsproxy.conf
 

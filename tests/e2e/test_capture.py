@@ -7,7 +7,6 @@ import pty
 import random
 import re
 import select
-import shutil
 import signal
 import stat
 import struct
@@ -155,13 +154,11 @@ def test_columns_and_filters(host, guest, tmp_path):
     def count(condition):
         return len(tshark(path, "-Y", condition))
 
-    assert count("xenstore.error") == 2
     assert count('xenstore.error == "ENOENT" && xenstore.op == "READ"') == 1
-    assert count("_ws.expert.severity == note") == 2  # the same, marked
+    assert count("xenstore.error && _ws.expert.severity == note") == 2
     assert count('xenstore.op == "WATCH_EVENT" && xenstore.token == "tok"') >= 1
-    assert count("xenstore.tx != 0") == 4
+    assert count("xenstore.tx != 0 && xenstore.time < 1000 && xenstore.domid == 7") == 2
     assert count("xenstore.type == 11 && xenstore.kind == 1") == 3
-    assert count("xenstore.time < 1000 && xenstore.domid == 7") == count("xenstore.kind == 2")
 
 
 def test_it_can_be_read_while_it_grows(host, guest, tmp_path):
@@ -271,7 +268,7 @@ def test_what_is_broken_breaks_nothing(tmp_path):
     path = tmp_path / "x.pcapng"
     packets = [(b"", 0)]
     types = [*range(24), *range(0x100, 0x10a), 0xffffffff]
-    for i in range(3000):
+    for i in range(1000):
         payload = rng.choice((b"", b"\0", b"a\0b\0c", b"n7\0", rng.randbytes(rng.randrange(40)),
                               b"\xc3\0\xff\xff", b"x" * 4096))
         octets = bytearray(frame(rng.choice((1, 2, 3)), rng.choice(types), payload,
@@ -299,7 +296,7 @@ def test_as_a_plugin_and_twice(tmp_path):
     pcapng(path, [(octets, len(octets))])
     plugins = tmp_path / ".local/lib/wireshark/plugins"
     plugins.mkdir(parents=True)
-    shutil.copy(LUA, plugins)
+    (plugins / LUA.name).symlink_to(LUA)  # as the package does
     for plugin in ((), ("-X", f"lua_script:{LUA}")):
         line, = tshark(path, plugin=plugin, home=tmp_path)
         assert "READ data" in line
