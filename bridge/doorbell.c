@@ -123,8 +123,8 @@ static int doorbell_real(struct bridge *b, uint32_t events)
 	/* Reading an event channel descriptor that has nothing blocks. */
 	if (events & EPOLLIN)
 		port = real_evtchn_pending(b->xce);
-	if (port < 0 && !(events & EPOLLIN && (errno == EINTR || errno == EAGAIN)))
-		doorbell_evtchn_failed(b, events & EPOLLIN ? strerror(errno) : "poll");
+	if (port < 0 && !((events & EPOLLIN) && (errno == EINTR || errno == EAGAIN)))
+		doorbell_evtchn_failed(b, (events & EPOLLIN) ? strerror(errno) : "poll");
 	return port;
 }
 

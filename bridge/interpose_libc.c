@@ -53,7 +53,7 @@ static int open_kva(struct bridge *b)
 			va_list args;                    \
                                                          \
 			va_start(args, flags);           \
-			mode = va_arg(args, mode_t);     \
+			(mode) = va_arg(args, mode_t);   \
 			va_end(args);                    \
 		}                                        \
 	} while (0)

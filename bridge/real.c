@@ -44,9 +44,9 @@ static void *real_find(const char *symbol, const char *library)
 }
 
 /* Declares `next`, the function named @name in @library, or NULL. */
-#define NEXT(name, library)            \
-	static __typeof__(&name) next; \
-	next = next ? next : (__typeof__(&name))real_find(#name, library)
+#define NEXT(name, library)              \
+	static __typeof__(&(name)) next; \
+	next = next ? next : (__typeof__(&(name)))real_find(#name, (library))
 
 static int real_missing(void)
 {

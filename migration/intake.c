@@ -173,7 +173,7 @@ int intake_open(struct intake **out, const struct intake_options *options,
 		const struct report *report)
 {
 	__attribute__((cleanup(intake_freep))) struct intake *intake = calloc(1, sizeof(*intake));
-	struct record_fault fault;
+	struct record_fault fault = { 0 };
 	int r;
 
 	if (!intake)

@@ -73,16 +73,17 @@ uint16_t record_perm_domid(const struct record_perm *perm)
 
 /* --- the table: the proposal's NODE_DATA, WATCH_DATA and TRANSACTION_DATA */
 
-#define U32(text, member, check)                                                                   \
-	{                                                                                          \
-		.name = text, .value = offsetof(struct record, member), .rule = check, .key = true \
+#define U32(text, member, check)                                                           \
+	{                                                                                  \
+		.name = (text), .value = offsetof(struct record, member), .rule = (check), \
+		.key = true                                                                \
 	}
 
 #define ARRAY(text, member, count, check, is_key)                                                \
 	{                                                                                        \
-		.name = text, .unit = sizeof(*((struct record *)NULL)->member),                  \
+		.name = (text), .unit = sizeof(*((struct record *)NULL)->member),                \
 		.value = offsetof(struct record, member), .len = offsetof(struct record, count), \
-		.rule = check, .key = is_key                                                     \
+		.rule = (check), .key = (is_key)                                                 \
 	}
 
 static const struct field node_fields[] = {

@@ -30,7 +30,7 @@ struct stream_reader {
 
 /* --- reader: framing. A refusal's offset counts from the start of the stream. */
 
-#define refuse(reader, ...) record_refuse(&(reader)->fault, __VA_ARGS__)
+#define refuse(reader, ...) (record_refuse(&(reader)->fault, __VA_ARGS__), -EBADMSG)
 
 /* The stream ends too early: by itself, or because no more of it was taken. */
 static int refuse_end(struct stream_reader *reader, const char *where)
@@ -213,7 +213,7 @@ static int refuse_duplicate(struct stream_reader *reader, enum record_kind kind,
 /* The first pass. */
 static int reader_check(struct stream_reader *reader)
 {
-	struct record rec;
+	struct record rec = { 0 };
 	int r = seen_new(&reader->seen, spool_fd(reader->spool));
 
 	if (!r)

@@ -55,8 +55,10 @@ int pending_upstream(const struct ledger *ledger);
 uint32_t pending_seq_recover(const struct ledger *ledger);
 
 /* PENDING_EACH() - run the statement for each slot in use. */
+// NOLINTBEGIN(bugprone-macro-parentheses): @slot is declared here
 #define PENDING_EACH(ledger, slot)                                     \
 	for (uint32_t mask_ = word_get(&(ledger)->pending_mask), slot; \
 	     mask_ && (slot = (uint32_t)__builtin_ctz(mask_), true); mask_ &= mask_ - 1)
+// NOLINTEND(bugprone-macro-parentheses)
 
 #endif

@@ -49,10 +49,10 @@ int request_watches(struct request *req)
 		if (n + mark + len > XENSTORE_PAYLOAD_MAX)
 			break;
 		/* An empty path, which no watch has: the depth of the watch that follows. */
-		if (depth)
+		if (depth) {
 			memcpy(reply.payload + n, depth - 1, mark);
-		if (depth)
 			reply.payload[n] = '\0';
+		}
 		memcpy(reply.payload + n + mark, text, len);
 		n += mark + len;
 	}

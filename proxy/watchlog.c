@@ -101,7 +101,9 @@ void watchlog_fini(struct watchlog *log)
 
 struct watch_record *watchlog_at(const struct watchlog *log, uint32_t pos)
 {
-	return (struct watch_record *)(segment_base(log, POS_SEGMENT(pos)) + POS_OFF(pos));
+	uint32_t off = POS_OFF(pos);
+
+	return (struct watch_record *)(segment_base(log, POS_SEGMENT(pos)) + off);
 }
 
 /* Where a record of @size octets goes when the tail is at @tail; opens a new segment if need be. */
