@@ -3,6 +3,7 @@
 
 import contextlib
 import os
+import pathlib
 import select
 import shlex
 import shutil
@@ -42,7 +43,7 @@ class Gone(Failure):
 class Machine:
     """A machine with Xen and a dom0 that takes commands; its logs are files below @log."""
 
-    def __init__(self, images, log):
+    def __init__(self, images, log, cpus=1):
         self.log = log
         shutil.rmtree(log, ignore_errors=True)
         (log / "console").mkdir(parents=True)
@@ -55,7 +56,7 @@ class Machine:
             self.qemu = subprocess.Popen(
                 ["setpriv", "--pdeathsig", "KILL",  # it ends when we do, however we do
                  "qemu-system-x86_64", "-accel", "tcg,thread=multi", "-cpu", "qemu64,+svm,+npt",
-                 "-m", "2G", "-smp", "2", "-nodefaults", "-vga", "none", "-display", "none",
+                 "-m", "2G", "-smp", str(cpus), "-nodefaults", "-vga", "none", "-display", "none",
                  "-monitor", "none", "-serial", f"file:{log}/serial",
                  "-kernel", images.xen, "-append", XEN_ARGS,
                  "-initrd", f"{images.kernel} {DOM0_ARGS},{images.initramfs}",
@@ -69,6 +70,11 @@ class Machine:
 
     def wait_dom0(self):
         self._read_until(b"READY\n", "dom0 up", LIMITS["dom0 up"])
+
+    def used(self):
+        """Seconds of processor time that it took so far: on a busy machine they say more than the clock."""
+        fields = pathlib.Path(f"/proc/{self.qemu.pid}/stat").read_text().rsplit(")", 1)[1].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
     def close(self):
         self.qemu.kill()
