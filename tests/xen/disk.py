@@ -6,9 +6,11 @@ anew each time.
 """
 
 import dataclasses
+import functools
 import hashlib
 import os
 import shutil
+import threading
 
 import images
 from cpio import Initramfs
@@ -56,6 +58,7 @@ done
 """
 
 
+@functools.cache
 def base_tree():
     """A Debian tree with PACKAGES, made once."""
     name = "root-" + hashlib.sha256(" ".join(PACKAGES + EXCLUDED).encode()).hexdigest()[:8]
@@ -71,6 +74,7 @@ def base_tree():
     return tree
 
 
+@functools.cache
 def package():
     """The package of this checkout."""
     build = WORK / "package"
@@ -117,21 +121,42 @@ def install_modules(tree, kernel_tree):
     output("chroot", tree, "depmod", version)
 
 
-def make(booted, upstream):
-    """@booted with a disk, on which @upstream is chosen, in place of dom0's initramfs."""
-    tree, disk, initramfs = WORK / "disk", WORK / f"{upstream}.ext4", WORK / "disk.cpio"
-    shutil.rmtree(tree, ignore_errors=True)
-    output("cp", "-a", "--reflink=auto", base_tree(), tree)
-    install(tree, package(), upstream, booted.files)
-    install_modules(tree, booted.kernel_tree)
-    disk.unlink(missing_ok=True)
-    output("mke2fs", "-q", "-t", "ext4", "-O", "^has_journal", "-d", tree, disk, SIZE)
-    shutil.rmtree(tree)
-
+@functools.cache
+def initramfs():
+    """Finds the disk and goes on there."""
     image = Initramfs()
     image.directory("proc", "dev", "root")
     image.file("/bin/busybox", "/usr/bin/busybox")
-    images.add_modules(image, booted.kernel_tree, ROOT_MODULES)
+    images.add_modules(image, images.prepare().kernel_tree, ROOT_MODULES)
     image.text("init", INIT, 0o755)
-    image.write(initramfs)
-    return dataclasses.replace(booted, initramfs=initramfs, disk=disk)
+    path = WORK / "disk.cpio"
+    image.write(path)
+    return path
+
+
+class Maker:
+    """Makes the disk on which @upstream is chosen, when it is first asked for."""
+
+    _lock = threading.Lock()  # one disk after the other, whoever asks
+
+    def __init__(self, upstream):
+        self._upstream = upstream
+        self._images = None
+
+    def prepare(self):
+        """Images with a disk in place of dom0's initramfs."""
+        with self._lock:
+            self._images = self._images or self._make()
+            return self._images
+
+    def _make(self):
+        booted = images.prepare()
+        tree, disk = WORK / "disk", WORK / f"{self._upstream}.ext4"
+        shutil.rmtree(tree, ignore_errors=True)
+        output("cp", "-a", "--reflink=auto", base_tree(), tree)
+        install(tree, package(), self._upstream, booted.files)
+        install_modules(tree, booted.kernel_tree)
+        disk.unlink(missing_ok=True)
+        output("mke2fs", "-q", "-t", "ext4", "-O", "^has_journal", "-d", tree, disk, SIZE)
+        shutil.rmtree(tree)
+        return dataclasses.replace(booted, initramfs=initramfs(), disk=disk)

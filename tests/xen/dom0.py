@@ -35,12 +35,15 @@ class Dom0:
         self._guests += 1
         return Guest(self, f"g{self._guests}", **config)
 
-    def shared(self, new=False):
-        """A running PV guest: the one that the check before has left, unless @new."""
-        if new or not self._shared or self._shared.ended:
-            self._shared = self.new_guest()
-            self._shared.create()
-            self._shared.wait_up()
+    def shared(self):
+        """A running PV guest: the one that the check before has left, or its saved image, or a new one."""
+        if not self._shared or self._shared.ended:
+            if self._shared and self._shared.image:
+                self._shared.restore()
+            else:
+                self._shared = self.new_guest()
+                self._shared.create()
+                self._shared.wait_up()
         return self._shared
 
     def domains(self):
@@ -82,6 +85,7 @@ class SystemdDom0(Dom0):
                 "systemctl list-jobs; systemctl --failed --no-pager; journalctl -b -p 4 --no-pager"))
 
     def reboot(self):
+        self._shared = None
         self.run("systemctl reboot")
         self.machine.wait_dom0()
         self.expect_clean()
@@ -95,6 +99,7 @@ class Guest:
         self.name = name
         self.domid = None
         self.ended = False
+        self.image = None  # where it was saved
         self.config = (f'name="{name}"\ntype="{kind}"\nmemory={memory}\nvcpus=1\n'
                        'kernel="/guest/vmlinux"\nramdisk="/guest/initramfs"\n'
                        'extra="console=hvc0 rdinit=/init quiet mitigations=off"\n' + extra)
@@ -141,6 +146,20 @@ class Guest:
     def complaints(self):
         """What its kernel has said about Xenstore, or about what hangs."""
         return self.run("dmesg | grep -E -i 'xenbus|xenstore|hung|blocked for|warn|bug:' || :")
+
+    def save(self):
+        """Saves it, which ends it."""
+        self.ended = True
+        image = f"/tmp/{self.name}.image"
+        self.dom0.run(f"xl save {self.name} {image}", "save")
+        self.image = image
+        self.dom0.wait_gone(self.domid)
+
+    def restore(self):
+        self.dom0.run(f"xl restore {self.image}", "guest up")
+        self.find()
+        self.ended = False
+        self.run(":", "guest up")
 
     def shutdown(self):
         self.ended = True

@@ -7,6 +7,7 @@ anew each time from the programs of this machine and of this checkout.
 """
 
 import dataclasses
+import functools
 import gzip
 import lzma
 import os
@@ -181,6 +182,7 @@ class Images:
     disk: pathlib.Path | None = None
 
 
+@functools.cache
 def prepare():
     """Makes everything in WORK but disks (disk.py)."""
     WORK.mkdir(parents=True, exist_ok=True)

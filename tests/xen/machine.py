@@ -104,7 +104,7 @@ class Machine:
     def wait(self, command, stage, what=None):
         """Repeats @command until it succeeds, all in dom0; what the last one printed."""
         limit = LIMITS[stage]
-        loop = f"while ! out=$({command}); do usleep 100000; done; printf %s \"$out\""
+        loop = f"while ! out=$({command}); do usleep 300000; done; printf %s \"$out\""
         try:
             return self.run(loop, stage)
         except OutOfTime:

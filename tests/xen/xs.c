@@ -235,7 +235,7 @@ static int hammer(char *node)
 			must(!strcmp(msg.payload, "EAGAIN"), "TRANSACTION_END", &msg);
 			again++;
 		}
-		poll(NULL, 0, 5); /* leaves dom0 some of the emulated machine */
+		poll(NULL, 0, 20); /* leaves dom0 some of the emulated machine */
 	}
 	printf("%u plain, %u committed, %u again\n", plain, committed, again);
 	return 0;
