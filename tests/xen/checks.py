@@ -206,7 +206,8 @@ def destroy(dom0):
     dom0.wait_gone(guest.domid)
 
 
-@check("four", "twice four guests at once: created; two shut down, two destroyed")
+@check("four", "twice four guests at once: created; two shut down, two destroyed",
+       short=False)
 def four(dom0):
     for _ in range(2):
         guests = [dom0.new_guest() for _ in range(4)]
@@ -221,8 +222,10 @@ def four(dom0):
             dom0.wait_gone(guest.domid)
 
 
-@check("pvh", "a PVH guest: created, saved, restored, migrated live, shut down")
+@check("pvh", "a PVH guest: created, saved, restored, migrated live, shut down",
+       short=False)
 def pvh(dom0):
+    dom0.discard_saved()
     guest = dom0.new_guest(kind="pvh", memory=104)
     guest.create()
     guest.wait_up()
@@ -231,6 +234,7 @@ def pvh(dom0):
     listed = guest.watches()
     guest.save()
     guest.restore()
+    guest.discard()
     expect_same(guest, listed)
     old = guest.domid
     dom0.run(f"xl migrate -s '' {guest.name} 'xl migrate-receive'", "migrate")
@@ -283,7 +287,8 @@ def restart(dom0):
     expect(not missing, f"events that never came: {sorted(missing)}")
 
 
-@check("reboot", "reboot of dom0 with a guest comes up clean, and a guest lives there", installed=True)
+@check("reboot", "reboot of dom0 with a guest comes up clean, and a guest lives there", installed=True,
+       short=False)
 def reboot(dom0):
     dom0.shared()
     dom0.reboot()

@@ -46,6 +46,11 @@ class Dom0:
                 self._shared.wait_up()
         return self._shared
 
+    def discard_saved(self):
+        """The shared guest's image, if there is one."""
+        if self._shared and self._shared.image:
+            self._shared.discard()
+
     def domains(self):
         """What `xl list` shows: name -> domid, without dom0."""
         lines = self.run("xl list").splitlines()[1:]
@@ -154,6 +159,11 @@ class Guest:
         self.dom0.run(f"xl save {self.name} {image}", "save")
         self.image = image
         self.dom0.wait_gone(self.domid)
+
+    def discard(self):
+        """Its image, which takes dom0's memory."""
+        self.dom0.run(f"rm {self.image}")
+        self.image = None
 
     def restore(self):
         self.dom0.run(f"xl restore {self.image}", "guest up")

@@ -15,9 +15,9 @@ XEN_ARGS = ("console=com1 loglvl=warning guest_loglvl=warning spec-ctrl=no xpti=
             " dom0_mem=512M,max:512M")
 DOM0_ARGS = "console=hvc0 rdinit=/init quiet mitigations=off tsc=unstable"
 
-# Seconds. Emulation is slow and the machine may be busy: alone there it is a tenth of these.
-LIMITS = {"dom0 up": 240, "store up": 120, "guest up": 240, "guest down": 120, "save": 120,
-          "migrate": 240, "rounds": 600, "command": 120}
+# Seconds. Emulation is slow and the machine may be busy: alone there it is a twentieth of these.
+LIMITS = {"dom0 up": 600, "store up": 400, "guest up": 400, "guest down": 300, "save": 300,
+          "migrate": 400, "rounds": 600, "command": 300}
 
 # Where each process waits: a hung one tells why.
 STACKS = ("for p in /proc/[0-9]*; do exe=$(readlink $p/exe) && echo \"${p#/proc/} $exe\" &&"
