@@ -9,6 +9,7 @@ import dataclasses
 import functools
 import hashlib
 import os
+import re
 import shutil
 import threading
 
@@ -16,9 +17,7 @@ import images
 from cpio import Initramfs
 from images import HERE, REPOSITORY, WORK, output
 
-PACKAGES = ("systemd-sysv udev kmod dbus xen-utils-4.17 xenstore-utils busybox-static"
-            " libevent-core-2.1-7 libevent-extra-2.1-7 libinih1 libjansson4 libncursesw6"
-            " libxenevtchn1 libxengnttab1").split()
+PACKAGES = "systemd-sysv udev kmod dbus xen-utils-4.17 xenstore-utils busybox-static".split()
 EXCLUDED = "/usr/share/doc/* /usr/share/man/* /usr/share/locale/* /usr/share/info/*".split()
 SIZE = "700M"
 
@@ -64,15 +63,17 @@ done
 
 @functools.cache
 def base_tree():
-    """A Debian tree with PACKAGES, made once."""
-    name = "root-" + hashlib.sha256(" ".join(PACKAGES + EXCLUDED).encode()).hexdigest()[:8]
+    """A Debian tree with PACKAGES and what our package depends on, made once."""
+    depends = output("dpkg-deb", "--field", package(), "Depends")
+    packages = PACKAGES + re.findall(r"(?:^|, )([a-z0-9.+-]+)", depends)
+    name = "root-" + hashlib.sha256(" ".join(packages + EXCLUDED).encode()).hexdigest()[:8]
     tree = WORK / name
     if not tree.exists():
         for old in WORK.glob("root-*"):
             shutil.rmtree(old)
         part = WORK / "root-part"
         options = [f"--dpkgopt=path-exclude={path}" for path in EXCLUDED]
-        output("mmdebstrap", "--quiet", "--variant=minbase", "--include=" + ",".join(PACKAGES),
+        output("mmdebstrap", "--quiet", "--variant=minbase", "--include=" + ",".join(packages),
                *options, "bookworm", part)
         part.rename(tree)
     return tree

@@ -90,7 +90,6 @@ class SystemdDom0(Dom0):
                 "systemctl list-jobs; systemctl --failed --no-pager; journalctl -b -p 4 --no-pager"))
 
     def reboot(self):
-        self._shared = None
         self.run("systemctl reboot")
         self.machine.wait_dom0()
         self.expect_clean()
