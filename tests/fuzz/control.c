@@ -30,8 +30,9 @@ static struct bufferevent *pair_new(struct event_base *base, evutil_socket_t fd,
 
 #include "proxy/client.h"
 
-#define ROUNDS 4
-#define PIECES 16
+#define LINES_MAX  12
+#define PIECES	   8
+#define ROUNDS_MAX 10000
 
 uint32_t __wrap_clients_count(const struct clients *clients);
 
@@ -77,7 +78,7 @@ static void judge_reply(const char *line, size_t len)
 	json_decref(reply);
 }
 
-/* Return: how many there are. */
+/* Those that have come since this was called last. Return: how many there are. */
 static uint32_t judge_replies(void)
 {
 	size_t len = evbuffer_get_length(replies());
@@ -86,23 +87,33 @@ static uint32_t judge_replies(void)
 
 	if (!len)
 		return 0;
+	end = at + len;
 	if (streamed && len > streamed_from) {
 		watch_frames(NULL, at + streamed_from, len - streamed_from);
-		len = streamed_from;
+		end = at + streamed_from;
 	}
-	for (end = at + len; at < end; at = nl + 1, n++) {
+	for (; at < end; at = nl + 1, n++) {
 		nl = memchr(at, '\n', (size_t)(end - at));
 		CHECK(nl);
 		judge_reply(at, (size_t)(nl - at));
 	}
+	evbuffer_drain(replies(), len);
+	streamed_from = 0;
 	return n;
 }
 
 /* --- xsproxyd */
 
+static bool is_busy(void)
+{
+	return event_base_get_num_events(world.daemon.base, EVENT_BASE_COUNT_ACTIVE) ||
+	       world.hostile.s->queued || world.innocent.s->queued;
+}
+
 static void run(void)
 {
-	for (int i = 0; i < ROUNDS; i++) {
+	for (int i = 0; is_busy(); i++) {
+		CHECK(i < ROUNDS_MAX);
 		event_base_loop(world.daemon.base, EVLOOP_NONBLOCK);
 		note_stream();
 		if (world.hostile.s->queued)
@@ -112,6 +123,17 @@ static void run(void)
 	}
 	if (streamed && session_state(world.innocent.s) == LEDGER_RUN)
 		innocent_exchange(7);
+}
+
+/* The octets up to the last line that counts. */
+static size_t cut(const uint8_t *data, size_t size)
+{
+	uint32_t lines = 0;
+
+	for (size_t i = 0; i < size; i++)
+		if (data[i] == '\n' && ++lines == LINES_MAX)
+			return i + 1;
+	return size;
 }
 
 /* How many lines there are, and whether one of them is longer than any may be. */
@@ -156,7 +178,7 @@ int LLVMFuzzerInitialize(int *argc, char ***argv)
 /* The first octet says how large the pieces are, and whether the client reads while it writes. */
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-	struct tape tape = { data, data + size };
+	struct tape tape = { data, data + cut(data, size) };
 	uint8_t how = tape_u8(&tape);
 	size_t piece = 1u + how / 2 * 128u + tape_left(&tape) / PIECES, n;
 	const uint8_t *octets = tape.at, *part;
@@ -171,8 +193,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		run();
 	}
 	bufferevent_enable(client, EV_READ);
-	for (int i = 0; i < PIECES; i++)
-		run();
+	run();
 	judge(octets, (size_t)(tape.at - octets));
 	bufferevent_flush(client, EV_WRITE, BEV_FINISHED);
 	run();
