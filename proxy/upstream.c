@@ -275,7 +275,8 @@ static void on_hello(struct upstream *up, const struct link_msg *msg, int fds[LI
 		for (int i = 0; i < LINK_HELLO_FDS; i++)
 			if (fds[i] >= 0)
 				close(fds[i]);
-		if (msg->value != LINK_VERSION)
+		/* Only before there are sessions, whose ledgers lie in the arena. */
+		if (!up->ready && msg->value != LINK_VERSION)
 			foreign_bridge(up, "its messages");
 		else
 			refuse_bridge(up, "it said HELLO out of turn");
