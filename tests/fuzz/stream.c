@@ -14,10 +14,15 @@
 
 static int input_fd = -1;
 
-/* The spool's: in memory, since files cost most of the time. */
+/* The spool's, one at a time: in memory, and the same again, since files cost most of the time. */
 FILE *tmpfile(void)
 {
-	return fdopen(memfd_create("spool", MFD_CLOEXEC), "w+");
+	static int fd = -1;
+
+	if (fd < 0)
+		fd = memfd_create("spool", MFD_CLOEXEC);
+	CHECK(!ftruncate(fd, 0) && !lseek(fd, 0, SEEK_SET));
+	return fdopen(dup(fd), "w+");
 }
 
 static struct stream_reader *open_reader(const uint8_t *data, size_t size, int *err)
