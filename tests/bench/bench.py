@@ -19,6 +19,7 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "e2e"))
 
 from harness import BUILD, DAEMONS, Host  # noqa: E402
 
+import fairness  # noqa: E402
 import scale  # noqa: E402
 import special  # noqa: E402
 
@@ -163,6 +164,8 @@ def main():
         results += special.run(args.daemon or DAEMONS, args.rounds, args.seconds)
     if not args.rows or "scale" in args.rows:
         results += scale.run(args.daemon or DAEMONS, args.rounds, args.seconds)
+    if not args.rows or "fairness" in args.rows:
+        results += fairness.run(args.daemon or DAEMONS, args.rounds, args.seconds)
     out = BUILD / "bench.json"
     out.write_text(json.dumps({"processors": os.cpu_count(), "rows": results}, indent=1))
     print(f"\nwritten to {out}")

@@ -9,6 +9,7 @@
  *and the events that guests got a request. What OP needs in the store has been written by bench.py.
  */
 #include <errno.h>
+#include <poll.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -23,7 +24,7 @@
 #include "tests/sim/guest.h"
 
 #define WAIT_MS	  20000
-#define DEPTH_MAX 16
+#define DEPTH_MAX 32
 
 struct result {
 	uint64_t wakeups;
@@ -46,7 +47,8 @@ struct operation {
 static const struct operation operations[] = {
 	OP("read", XS_READ, "data/small\0"),	       OP("write", XS_WRITE, "data/written\0value"),
 	OP("directory", XS_DIRECTORY, "data/many\0"),  OP("read4000", XS_READ, "data/large\0"),
-	OP("transaction", XS_TRANSACTION_START, "\0"),
+	OP("transaction", XS_TRANSACTION_START, "\0"), OP("events", 0, ""),
+	OP("paced", XS_READ, "data/small\0"),
 };
 
 /* Wait for the reply to anything; counts the wake-ups. */
@@ -98,6 +100,33 @@ static int pipeline(struct xsguest *g, const struct operation *op, int depth, ui
 	}
 }
 
+/* A guest that is mostly idle, as most are: a READ a millisecond. */
+static int paced(struct xsguest *g, const struct operation *op, uint64_t end, struct result *result)
+{
+	struct xsguest_msg msg;
+	uint64_t start;
+
+	while ((start = now_ns()) < end) {
+		if (xsguest_request(g, op->type, 1, 0, op->payload, op->len, &msg, WAIT_MS) ||
+		    msg.type == XS_ERROR)
+			return -EIO;
+		times_add(&result->times, now_ns() - start);
+		poll(NULL, 0, 1);
+	}
+	return 0;
+}
+
+/* Nothing but events, which ask for nothing. */
+static int events(struct xsguest *g, uint64_t end, struct result *result)
+{
+	while (now_ns() < end) {
+		if (xsguest_notify(g))
+			return -EIO;
+		result->times.count++;
+	}
+	return 0;
+}
+
 static int guest(const char *dir, uint32_t domid, const struct operation *op, int depth,
 		 uint64_t end, struct result *result)
 {
@@ -106,7 +135,11 @@ static int guest(const char *dir, uint32_t domid, const struct operation *op, in
 
 	if (err)
 		return err;
-	if (op->type != XS_TRANSACTION_START) {
+	if (!op->len) {
+		err = events(g, end, result);
+	} else if (!strcmp(op->name, "paced")) {
+		err = paced(g, op, end, result);
+	} else if (op->type != XS_TRANSACTION_START) {
 		err = pipeline(g, op, depth, end, result);
 	} else {
 		for (uint64_t start; !err && (start = now_ns()) < end;) {

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * hammer - a guest's second processor: it overwrites words of the guest's page, and sends events, as
- * fast as it can, while the first one (guest.h) does what it likes.
+ * hammer - a guest's second processor: it overwrites words of the guest's page, and sends events,
+ * as fast as it can, while the first one (guest.h) does what it likes.
  *
- * For tests of what an adversary can race; used through ctypes (xsguest.py). The guest must stay open
- * until the hammer has stopped. It never reads from the ring nor waits.
+ * For tests of what an adversary can race; used through ctypes (xsguest.py). The guest must stay
+ * open until the hammer has stopped. It never reads from the ring nor waits.
  */
 #ifndef XENSIM_HAMMER_H
 #define XENSIM_HAMMER_H
