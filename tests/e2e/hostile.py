@@ -18,7 +18,7 @@ from xsclient import WATCH_EVENT
 OFFENDER, BYSTANDER = 7, 200
 HOME = f"/local/domain/{OFFENDER}"
 
-# docs/architecture.md, "What a domain can cost"; WATCHES is upstream's quota (test-wise: ours.py).
+# docs/architecture.md, "What a domain can cost"; how many watches is upstream's quota (ours.py).
 KIB = 1024
 WATCH_MAX = 4112
 SANITIZED = BUILD.name == "san"
@@ -31,7 +31,7 @@ def arena_bound(watches):
 
 def heap_bound(watches):
     """Octets of xsproxyd's own memory, with what the allocator cannot give back."""
-    return 256 * KIB + 2 * watches * WATCH_MAX
+    return 256 * KIB + watches * WATCH_MAX
 
 
 class Bystander(threading.Thread):

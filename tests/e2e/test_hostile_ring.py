@@ -53,6 +53,9 @@ TRICKS = {
     "4097 octets": (long(4097), PROTO),
     "4097 octets behind others": (long(4097, packet(READ, b"name\0") * 9), PROTO),
     "2 GiB": (long(2**31), PROTO),
+    # What 31 bits would make 8 of.
+    "2 GiB and 8": (long(2**31 + 8), PROTO),
+    "1 GiB and 8": (long(2**30 + 8), PROTO),
     "3 GiB": (long(2**31 + 2**30), PROTO),
     "4 GiB - 1": (long(2**32 - 1), PROTO),
 }
