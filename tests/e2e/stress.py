@@ -3,6 +3,7 @@
 stands still, and what must hold at the end."""
 
 import os
+import pathlib
 import random
 import signal
 import subprocess
@@ -13,6 +14,18 @@ from relay import wait_until
 from xsclient import READ
 
 SEED = int(os.environ.get("XSPROXY_SEED", random.randrange(1 << 30)))
+
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+
+
+def built(program):
+    """One of the builds of tests/kill/builds.mk; a stale one would prove something else."""
+    path = BUILD / program
+    newest = max(source.stat().st_mtime for part in ("proxy", "bridge", "ring", "config", "trace")
+                 for source in (ROOT / part).glob("*.[ch]"))
+    assert path.exists() and path.stat().st_mtime >= newest, f"{path}: run make test-programs"
+    return path
 
 
 class Load:

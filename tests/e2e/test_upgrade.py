@@ -9,8 +9,8 @@ import signal
 import pytest
 
 from control import Control
-from harness import BUILD, Host
-from stress import Frozen, Load, all_go_on, nothing_is_left, restart
+from harness import Host
+from stress import Frozen, Load, all_go_on, built, nothing_is_left, restart
 
 GUESTS = 20
 ROUNDS = 4
@@ -32,7 +32,7 @@ def load(host):
 def install(host, build):
     """Replace the installed program as dpkg does: the running one keeps its own file."""
     program = host.sim.dir / "installed"
-    shutil.copy(BUILD / build, host.sim.dir / "new")
+    shutil.copy(built(build), host.sim.dir / "new")
     os.replace(host.sim.dir / "new", program)
     return program
 

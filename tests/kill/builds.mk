@@ -17,14 +17,14 @@ other-build: $(OTHER)/include/config/config.h
 	@$(MAKE) --no-print-directory BUILD=$(OTHER) CC=$(OTHER_CC) CFLAGS='-O0 -g' \
 		DEFS='-D_GNU_SOURCE -I$(OTHER)/include -I.' $(OTHER)/xsproxyd
 
-# $(call foreign,NAME,HEADER,MACRO,SOURCES): this build, but for one version number, which is
-# raised; SOURCES are what looks at it.
+# $(call foreign,NAME,HEADER,MACRO,SOURCES): this build, but for one version number, which has a 9
+# at its end; SOURCES are what looks at it.
 define foreign
 other-builds: $(BUILD)/foreign/$(1)/xsproxyd
 
 $(BUILD)/foreign/$(1)/include/$(2): $(2)
 	@mkdir -p $$(@D)
-	@sed -E 's/^(#define $(3)[[:space:]]+)1$$$$/\12/' $$< >$$@
+	@sed -E 's/^(#define $(3)[[:space:]]+[0-9]+)$$$$/\19/' $$< >$$@
 	@! cmp -s $$< $$@
 
 $(BUILD)/foreign/$(1)/%.o: %.c $(BUILD)/foreign/$(1)/include/$(2) Makefile
