@@ -91,7 +91,8 @@ int load_take(struct load *load, load_ask_fn ask, void *arg)
 		index = print_number(page, "next");
 		json_decref(page);
 	} while (!r && index > 0);
-	qsort(load->rows, load->nr, sizeof(*load->rows), compare_domids);
+	if (load->nr)
+		qsort(load->rows, load->nr, sizeof(*load->rows), compare_domids);
 	return r;
 }
 
@@ -170,5 +171,6 @@ static int compare_rows(const void *a, const void *b, void *arg)
 
 void load_sort(struct load *rates, enum option_sort sort)
 {
-	qsort_r(rates->rows, rates->nr, sizeof(*rates->rows), compare_rows, &sort);
+	if (rates->nr)
+		qsort_r(rates->rows, rates->nr, sizeof(*rates->rows), compare_rows, &sort);
 }

@@ -35,16 +35,6 @@ static void read_row(struct metrics_row *row, const struct session *s)
 	row->value[METRICS_TRANSACTIONS] = transaction_count(&s->transactions);
 }
 
-static size_t count_sessions(const struct daemon *daemon)
-{
-	const struct session *s;
-	size_t nr = 0;
-
-	for (uint32_t domid = 0; (s = domains_next_session(daemon->domains, domid)); nr++)
-		domid = s->domid + 1;
-	return nr;
-}
-
 /* The one that asked most first. */
 static int compare_rows(const void *a, const void *b)
 {
@@ -101,20 +91,34 @@ static void sum_other(struct metrics_domains *domains)
 	}
 }
 
+/* Return: the rows, or NULL without memory. @expected: how many there will be, about */
+static struct metrics_row *read_rows(const struct daemon *daemon, size_t expected, size_t *nr)
+{
+	size_t size = expected + 64;
+	struct metrics_row *rows = calloc(size, sizeof(*rows)), *more;
+	const struct session *s = domains_next_session(daemon->domains, 0);
+
+	for (*nr = 0; rows && s; s = domains_next_session(daemon->domains, s->domid + 1)) {
+		if (*nr == size) {
+			size *= 2;
+			more = reallocarray(rows, size, sizeof(*rows));
+			if (!more)
+				free(rows);
+			rows = more;
+		}
+		if (rows)
+			read_row(&rows[(*nr)++], s);
+	}
+	return rows;
+}
+
 int metrics_domains_take(struct metrics_domains *domains, const struct daemon *daemon)
 {
-	size_t nr = count_sessions(daemon);
-	struct metrics_row *rows = calloc(nr ? nr : 1, sizeof(*rows));
-	uint32_t domid = 0;
+	size_t nr;
+	struct metrics_row *rows = read_rows(daemon, domains->nr, &nr);
 
 	if (!rows)
 		return -ENOMEM;
-	for (size_t i = 0; i < nr; i++) {
-		const struct session *s = domains_next_session(daemon->domains, domid);
-
-		read_row(&rows[i], s);
-		domid = s->domid + 1;
-	}
 	if (name_busiest(rows, nr, daemon->config.metrics_domains)) {
 		free(rows);
 		return -ENOMEM;

@@ -51,8 +51,10 @@ struct tap {
 };
 
 struct taps {
-	LIST_HEAD(, tap) list;
-	struct stats gone, gone_clients; /* all of them, and the toolstack sockets alone */
+	struct tap_list {
+		LIST_HEAD(, tap) list;
+		struct stats gone; /* what those did that are gone */
+	} rings, clients;
 };
 
 int taps_new(struct taps **out)
@@ -67,14 +69,13 @@ struct taps *taps_free(struct taps *taps)
 	return NULL;
 }
 
-static void sum(const struct taps *taps, struct stats *total, bool clients)
+static void sum(const struct tap_list *taps, struct stats *total)
 {
 	const struct tap *tap;
 	struct stats stats;
 
+	stats_merge(total, &taps->gone);
 	LIST_FOREACH(tap, &taps->list, list) {
-		if (clients && !tap->session->socket)
-			continue;
 		tap_stats(tap, &stats);
 		stats_merge(total, &stats);
 	}
@@ -82,14 +83,19 @@ static void sum(const struct taps *taps, struct stats *total, bool clients)
 
 void taps_total(const struct taps *taps, struct stats *total)
 {
-	*total = taps->gone;
-	sum(taps, total, false);
+	taps_clients(taps, total);
+	sum(&taps->rings, total);
 }
 
 void taps_clients(const struct taps *taps, struct stats *total)
 {
-	*total = taps->gone_clients;
-	sum(taps, total, true);
+	*total = (struct stats){ 0 };
+	sum(&taps->clients, total);
+}
+
+static struct tap_list *list_of(const struct session *s)
+{
+	return s->socket ? &s->daemon->taps->clients : &s->daemon->taps->rings;
 }
 
 struct tap *tap_new(struct session *s)
@@ -101,22 +107,18 @@ struct tap *tap_new(struct session *s)
 		return NULL;
 	tap->session = s;
 	tap->stats.sessions = 1;
-	LIST_INSERT_HEAD(&taps->list, tap, list);
+	LIST_INSERT_HEAD(&list_of(s)->list, tap, list);
 	return tap;
 }
 
 struct tap *tap_free(struct tap *tap)
 {
 	struct stats last;
-	struct taps *taps;
 
 	if (!tap)
 		return NULL;
-	taps = tap->session->daemon->taps;
 	tap_stats(tap, &last);
-	stats_merge(&taps->gone, &last);
-	if (tap->session->socket)
-		stats_merge(&taps->gone_clients, &last);
+	stats_merge(&list_of(tap->session)->gone, &last);
 	LIST_REMOVE(tap, list);
 	flight_fini(&tap->flight);
 	free(tap);

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """A control socket that answers as docs/protocol.md says, with numbers that a test chooses."""
 
+import contextlib
 import json
 import socket
 import threading
@@ -70,7 +71,8 @@ class FakeControl:
         self._listener.close()
         self.path.unlink()
         for conn in list(self._open):
-            conn.shutdown(socket.SHUT_RDWR)
+            with contextlib.suppress(OSError):  # it may have ended by itself
+                conn.shutdown(socket.SHUT_RDWR)
 
     def _accept(self, listener):
         try:
