@@ -169,7 +169,10 @@ def test_bash_completion(host):
         try xsproxyctl hold --n
         try xsproxyctl hold --new ""
         try xsproxyctl log-level d
+        try xsproxyctl trace --op RE
+        try xsproxyctl capture --sl
         ctl_socket=$2
+        try xsproxyctl trace --new ""
         try xsproxyctl watches ""
     """
     done = subprocess.run(["bash", "-c", script, "bash", completion, host.run_dir / "control"],
@@ -177,5 +180,6 @@ def test_bash_completion(host):
                           env=dict(os.environ, CTL=str(CTL)))
     lines = done.stdout.splitlines()
     assert {"export", "import", "status", "log-level", "--help"} <= set(lines[0].split())
-    assert lines[1:] == ["domains domain", "--new", "on off", "debug", "0 7"]
+    assert lines[1:] == ["domains domain", "--new", "on off", "debug",
+                         "READ RESET_WATCHES RELEASE RESUME RESET_DOMAIN", "--slower", "0 7", "0 7"]
     assert done.stderr == ""
