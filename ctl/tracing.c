@@ -17,7 +17,7 @@
 #define IN_SIZE	   (256u << 10)
 #define OUT_ENOUGH (64u << 10) /* is written out even while more can be read */
 #define PIPE_PART  4096u       /* a pipe that poll() calls writable takes as much */
-#define LAST_MS	   2000	       /* how long the last output may take once a signal has come */
+#define LAST_MS	   2000	       /* how long to wait for either side once a signal has come */
 
 _Static_assert(IN_SIZE >= FRAME_MAX, "any frame fits");
 
@@ -178,15 +178,19 @@ static int turn(struct tracing *tracing)
 	return r;
 }
 
-/* What xsproxyd had sent when the signal came. */
+/* What there was until the signal: xsproxyd sends that before it ends its side, too. */
 static int take_rest(struct tracing *tracing)
 {
+	struct pollfd pfd = { .fd = tracing->fd, .events = POLLIN };
 	int r;
 
 	tracing->interrupt = NULL;
-	shutdown(tracing->fd, SHUT_RDWR);
+	shutdown(tracing->fd, SHUT_WR);
 	do {
-		r = read_in(tracing);
+		r = interrupt_poll(NULL, &pfd, 1, LAST_MS);
+		if (!r)
+			return 0;
+		r = r < 0 ? r : read_in(tracing);
 	} while (!r);
 	return r == -ECONNRESET ? 0 : r;
 }

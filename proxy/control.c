@@ -65,10 +65,21 @@ struct control_args *control_args(struct control *control)
 
 /* --- one connection */
 
+/* It may still have to write something. */
+static void end_stream(struct control *control)
+{
+	void (*ended)(void *arg) = control->ended;
+
+	control->ended = NULL;
+	control->busy = false;
+	control->closing = true;
+	ended(control->ended_arg);
+}
+
 static void control_free(struct control *control)
 {
 	if (control->ended)
-		control->ended(control->ended_arg);
+		end_stream(control);
 	toolstack_control_gone(control_daemon(control), control);
 	TAILQ_REMOVE(&control->controls->open, control, list);
 	control->controls->count--;
@@ -214,6 +225,8 @@ static void event_cb(struct bufferevent *bev, short what, void *arg)
 
 	(void)bev;
 	control->eof = true;
+	if (control->ended && !(what & BEV_EVENT_ERROR))
+		end_stream(control);
 	/* Who is gone waits for nothing (QUIESCE, protocol.md); what is answered may still be read.
 	 */
 	if (control->busy || (what & BEV_EVENT_ERROR))

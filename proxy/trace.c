@@ -55,28 +55,6 @@ struct traces *traces_free(struct traces *traces)
 
 /* --- out */
 
-static void flush(struct trace *trace)
-{
-	struct timeval delay = timeval_ms(FLUSH_MS);
-
-	if (trace->fill && trace->write(trace->arg, trace->buffer, trace->fill))
-		trace->fill = 0;
-	/* Clocks are set now and then. */
-	trace->traces->realtime = clock_realtime_offset();
-	if (trace->fill && !trace->armed)
-		trace->armed = !evtimer_add(trace->timer, &delay);
-}
-
-static void flush_cb(evutil_socket_t fd, short what, void *arg)
-{
-	struct trace *trace = arg;
-
-	(void)fd;
-	(void)what;
-	trace->armed = false;
-	flush(trace);
-}
-
 static void put(struct trace *trace, const void *octets, uint32_t len)
 {
 	memcpy(trace->buffer + trace->fill, octets, len);
@@ -102,6 +80,31 @@ static bool put_lost(struct trace *trace, uint64_t time)
 	put(trace, &lost, sizeof(lost));
 	trace->lost = 0;
 	return true;
+}
+
+static void flush(struct trace *trace)
+{
+	struct timeval delay = timeval_ms(FLUSH_MS);
+
+	if (trace->fill && trace->write(trace->arg, trace->buffer, trace->fill))
+		trace->fill = 0;
+	/* Clocks are set now and then. */
+	trace->traces->realtime = clock_realtime_offset();
+	/* There may be no frame for long that would take it along. */
+	if (!trace->fill)
+		put_lost(trace, clock_ns(CLOCK_REALTIME));
+	if (trace->fill && !trace->armed)
+		trace->armed = !evtimer_add(trace->timer, &delay);
+}
+
+static void flush_cb(evutil_socket_t fd, short what, void *arg)
+{
+	struct trace *trace = arg;
+
+	(void)fd;
+	(void)what;
+	trace->armed = false;
+	flush(trace);
 }
 
 static void put_frame(struct trace *trace, const struct frame *frame, const struct xsd_sockmsg *hdr,
@@ -232,6 +235,9 @@ struct trace *trace_end(struct trace *trace)
 	if (trace->traces->trace[trace->bit] == trace) {
 		trace->traces->trace[trace->bit] = NULL;
 		next_epoch(trace->traces);
+		/* Twice, as what was lost is told behind what is sent. */
+		flush(trace);
+		flush(trace);
 	}
 	if (trace->timer)
 		event_free(trace->timer);

@@ -53,7 +53,7 @@ struct traces *traces_free(struct traces *traces);
 int trace_begin(struct trace **out, struct traces *traces, struct trace_filter *filter,
 		trace_write write, void *arg);
 
-/** trace_end() - NULL is fine; returns NULL. */
+/** trace_end() - sends what waits, if that can be taken. NULL is fine; returns NULL. */
 struct trace *trace_end(struct trace *trace);
 
 /** traces_epoch() - changes whenever traces_of() might. Never 0. */
