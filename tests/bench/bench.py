@@ -126,7 +126,8 @@ def show(name, state, row):
     print(f"{name:32} {state:6}"
           f" {ratio(proxied['throughput'], direct['throughput']):6.2f}"
           f" {direct['throughput']:9.0f} {proxied['throughput']:9.0f}"
-          f" {ratio(proxied['p50'], direct['p50']):6.2f} {ratio(proxied['p99'], direct['p99']):6.2f}"
+          f" {ratio(proxied['p50'], direct['p50']):6.2f}"
+          f" {ratio(proxied['p99'], direct['p99']):6.2f}"
           f" {direct['wakeups']:5.2f} {proxied['wakeups']:5.2f}"
           f" {ratio(proxied['daemon_cpu'], direct['daemon_cpu']):6.2f}"
           f" {ratio(proxied['proxy_cpu'], direct['daemon_cpu']):6.2f}", flush=True)

@@ -34,7 +34,7 @@ def fill(host, domid, nodes, watches, transactions):
 
 
 def export_row(flavour, nodes, watches, transactions):
-    """`xsproxyctl export` (quiesce to the last octet) beside `xenstore-ls -fp` of the same subtree."""
+    """`xsproxyctl export` (quiesce to last octet) beside `xenstore-ls -fp` of the same subtree."""
     with Host(flavour, True) as host:
         fill(host, 7, nodes, watches, transactions)
         env = host.tool_env()

@@ -151,4 +151,3 @@ class Host:
         env = dict(os.environ, XENSTORED_PATH=str(self.socket), **extra)
         env.pop("LD_PRELOAD", None)
         return env
-

@@ -11,7 +11,7 @@ import xensim
 import xsclient
 import xsguest
 from harness import Host
-from xsclient import ERROR, HEADER, WATCH_EVENT, Message
+from xsclient import HEADER, WATCH_EVENT, Message
 
 FLAVOURS = ("C", "O")
 SIZES = (0, 1, 1008, 1009, 2000, 4096)

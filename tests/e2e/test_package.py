@@ -159,7 +159,8 @@ exec chroot "$top/root" sh -c '
     dpkg -i /tmp/xsproxy.deb >/dev/null
     echo "installed: $(. /etc/default/xen; echo "$XENSTORED"), $(links | wc -l) links"
     xsproxyd --version >/dev/null; xsproxyd --check-config >/dev/null
-    xsproxyctl --help >/dev/null; man -w xsproxyd xsproxyctl xsproxy.conf libxsproxy-bridge >/dev/null
+    xsproxyctl --help >/dev/null;
+    man -w xsproxyd xsproxyctl xsproxy.conf libxsproxy-bridge >/dev/null
     dpkg -i /tmp/xsproxy.deb >/dev/null
     echo "again: $(grep -c XENSTORED=/usr/libexec /etc/default/xen)"
     dpkg -r xsproxy >/dev/null

@@ -150,7 +150,7 @@ static bool send_packet(struct tape *tape, int sock)
 		cmsg->cmsg_type = SCM_RIGHTS;
 		cmsg->cmsg_len = CMSG_LEN(sizeof(int) * count);
 		for (size_t i = 0; i < count; i++)
-			((int *)CMSG_DATA(cmsg))[i] = what & (0x10u << i) ? other_fd : arena.fd;
+			((int *)CMSG_DATA(cmsg))[i] = (what & (0x10u << i)) ? other_fd : arena.fd;
 	}
 	return sendmsg(sock, &hdr, MSG_DONTWAIT | MSG_NOSIGNAL) >= 0;
 }

@@ -13,7 +13,7 @@ import os
 import pathlib
 
 import xsclient
-from xsclient import Message, Timeout, XsError  # noqa: F401 (for users of this module)
+from xsclient import Message, Timeout
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 BUILD = pathlib.Path(os.environ.get("XSPROXY_BUILD", ROOT / "build"))

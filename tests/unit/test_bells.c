@@ -174,7 +174,7 @@ static void lost_nothing(struct shared *shared, uint32_t set)
 {
 	const uint64_t each = 3000000;
 	uint64_t served = 0;
-	uint32_t cursor = 0, last = 0;
+	uint32_t cursor = 0, last;
 	pid_t pids[2];
 	int i, status;
 

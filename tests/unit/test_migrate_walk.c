@@ -265,7 +265,6 @@ static void test_parts(void **state)
 /* Between two parts a child comes first in the list, so what was read is no longer its start. */
 static void new_child(struct store *store, int fd, const struct request *req)
 {
-	static const struct stored none;
 	struct stored first = store->nodes[1];
 
 	if (req->hdr.type != XS_DIRECTORY_PART || strcmp(req->payload, HOME) || ++store->seen != 2)
@@ -274,7 +273,6 @@ static void new_child(struct store *store, int fd, const struct request *req)
 	for (struct stored *node = store->nodes; node->path; node++)
 		if (!strcmp(node->path, HOME "/new")) {
 			store->nodes[1] = *node;
-			*node = none;
 			*node = first;
 		}
 	store->gencnt++;

@@ -64,7 +64,7 @@ class Dom0:
         return self.run(f"xenstore-control {' '.join(str(word) for word in words)}").splitlines()
 
     def wait_gone(self, domid):
-        """Until nothing is left of the domain: not as a zombie, not in the store, no grant or port."""
+        """Until nothing is left of the domain: no zombie, no node, no grant, no port."""
         self.wait(f"xl list >/tmp/list; ! grep -E '^(\\(null\\)| *[^ ]+ +{domid} )' /tmp/list",
                   "guest down", f"d{domid} to leave xl list")
         self.wait(f"xenstore-ls /local/domain >/tmp/ls; ! grep '^{domid} = ' /tmp/ls",
@@ -87,7 +87,8 @@ class SystemdDom0(Dom0):
         state, _ = self.run("systemctl is-system-running --wait", "store up", check=False)
         if state.strip() != "running":
             raise Failure(f"the system is '{state.strip()}':\n" + self.run(
-                "systemctl list-jobs; systemctl --failed --no-pager; journalctl -b -p 4 --no-pager"))
+                "systemctl list-jobs; systemctl --failed --no-pager; "
+                "journalctl -b -p 4 --no-pager"))
 
     def reboot(self):
         self.run("systemctl reboot")

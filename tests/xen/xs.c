@@ -27,11 +27,11 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-#define SOCKET "/run/xenstored/socket"
-#define XENBUS "/dev/xen/xenbus"
-#define STOP "/tmp/stop"
+#define SOCKET	    "/run/xenstored/socket"
+#define XENBUS	    "/dev/xen/xenbus"
+#define STOP	    "/tmp/stop"
 #define PAYLOAD_MAX 4096
-#define HOLD_MAX 8
+#define HOLD_MAX    8
 
 enum type {
 	XS_READ = 2,
@@ -110,8 +110,8 @@ static void receive(int fd, struct message *msg)
 }
 
 /*
- * Sends @count strings, each with a NUL but for WRITE's value. *msg is the answer; true if it is not
- * an error.
+ * Sends @count strings, each with a NUL but for WRITE's value. *msg is the answer; true if it is
+ * not an error.
  */
 static bool ask(int fd, struct message *msg, enum type type, uint32_t tx_id, int count,
 		char *const *words)
@@ -130,7 +130,7 @@ static bool ask(int fd, struct message *msg, enum type type, uint32_t tx_id, int
 	while (msg->hdr.type == XS_WATCH_EVENT);
 	if (msg->hdr.type == XS_ERROR || msg->hdr.type == (uint32_t)type)
 		return msg->hdr.type != XS_ERROR;
-	fprintf(stderr, "xs: answer of type %u to a request of type %u\n", msg->hdr.type, type);
+	fprintf(stderr, "xs: answer of type %u to a request of type %d\n", msg->hdr.type, type);
 	exit(1);
 }
 
@@ -228,7 +228,8 @@ static int hammer(char *node)
 		/* A transaction that was migrated has lost what was written, and must fail. */
 		there = reads(fd, &msg, tx_id, node, value);
 		if (commit(fd, &msg, tx_id)) {
-			must(there, "committed, but what was written in the transaction is lost", &msg);
+			must(there, "committed, but what was written in the transaction is lost",
+			     &msg);
 			expect(fd, &msg, node, value);
 			committed++;
 		} else {
@@ -340,6 +341,7 @@ int main(int argc, char **argv)
 	if (argc == 4 && !strcmp(command, "hold"))
 		return hold(argv[2], atoi(argv[3]));
 	fputs("Usage: xs introduce DOMID GFN PORT | release DOMID | rounds DOMID COUNT |"
-	      " put NODE VALUE | watch PATH | hammer NODE | hold NODE N\n", stderr);
+	      " put NODE VALUE | watch PATH | hammer NODE | hold NODE N\n",
+	      stderr);
 	return 2;
 }

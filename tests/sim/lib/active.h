@@ -21,10 +21,10 @@ struct sim *active_sim(void);
 void *active_next(const char *name);
 
 /* Declare next_FN, the next definition of fn. */
-#define SIM_NEXT(fn)                      \
-	static __typeof__(&fn) next_##fn; \
-	if (!next_##fn)                   \
-	next_##fn = (__typeof__(&fn))active_next(#fn)
+#define SIM_NEXT(fn)                        \
+	static __typeof__(&(fn)) next_##fn; \
+	if (!next_##fn)                     \
+	next_##fn = (__typeof__(&(fn)))active_next(#fn)
 
 /* A negative errno as the Xen libraries return it. */
 int active_errno(int rc);
