@@ -53,7 +53,7 @@ PROGRAMS += $(if $(CTL_SRC),$(BUILD)/xsproxyctl)
 SIM := $(BUILD)/libxensim.so $(BUILD)/xensim $(BUILD)/xsguest $(BUILD)/libxsguest.so $(BUILD)/xsload $(BUILD)/xsprobe $(BUILD)/xsstress
 UNIT := $(patsubst tests/unit/%.c,$(BUILD)/unit/%,$(UNIT_SRC))
 
-.PHONY: all demo check e2e unit fuzz bench install clean deps help
+.PHONY: all demo check lint valgrind e2e unit fuzz bench install clean deps help
 .DELETE_ON_ERROR:
 .SECONDARY:
 
@@ -65,6 +65,8 @@ help:
 	@echo "check     install what is missing, build, run every test (also under sanitizers)"
 	@echo "check-xen boot real Xen in QEMU and run the checks there"
 	@echo "unit e2e  the unit tests, the end-to-end tests"
+	@echo "lint      clang-tidy, cppcheck, and what else looks at sources"
+	@echo "valgrind  the unit tests under memcheck"
 	@echo "fuzz      run every fuzzer for 60 s"
 	@echo "bench     measure direct and proxied side by side"
 	@echo "install   DESTDIR= PREFIX=$(PREFIX)"
@@ -145,6 +147,12 @@ test-programs: unit-programs other-builds
 
 unit: $(UNIT)
 	tests/run-unit $(UNIT)
+
+valgrind: $(UNIT)
+	@tests/lint/memcheck $(UNIT)
+
+lint:
+	@tests/lint/run $(STD) $(DEFS)
 
 e2e: all other-builds
 	XSPROXY_BUILD=$(abspath $(BUILD)) $(PYTEST) -q tests/sim tests/e2e

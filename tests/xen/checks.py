@@ -41,15 +41,14 @@ def expect_xenbus(guest):
 
 
 def expect_ours(guest):
-    """xsproxyd alone holds the guest's page, so that a later check for none of it tells."""
+    """xsproxyd alone holds the guest's page, so that a later check for none of it means something."""
     dom0 = guest.dom0
     maps = dom0.run("grep -s -l /dev/xen/gntdev /proc/[0-9]*/maps || :").split()
     proxy, daemon = (dom0.run(f"pidof {name}").strip() for name in ("xsproxyd", dom0.upstream))
     expect(f"/proc/{proxy}/maps" in maps, f"xsproxyd ({proxy}) has mapped no grant: {maps}")
     expect(f"/proc/{daemon}/maps" not in maps, f"{dom0.upstream} has mapped a grant itself")
     ports = dom0.run("lsevtchn 0")
-    expect(f"Remote Domain {guest.domid}," in ports,
-           f"dom0 has no port of d{guest.domid}:\n{ports}")
+    expect(f"Remote Domain {guest.domid}," in ports, f"dom0 has no port of d{guest.domid}:\n{ports}")
 
 
 @check("create", "a PV guest's kernel comes up, xl lists it")
@@ -148,8 +147,7 @@ def expect_same(guest, listed):
     Linux writes control/feature-* at boot only, so they are empty now, without xsproxy as well.
     """
     guest.run(f"xs put data/id {guest.domid}", "guest up")
-    expect(guest.dom0.read(guest.path("data/id")) == str(guest.domid),
-           "dom0 does not see the guest's node")
+    expect(guest.dom0.read(guest.path("data/id")) == str(guest.domid), "dom0 does not see the guest's node")
     guest.dom0.wait(f"[ $(xenstore-control get-domain-watches {guest.domid} | wc -l)"
                     f" -gt {len(listed)} ]", "guest up", "the guest's watches to be there again")
     expect(guest.watches() == listed, f"watches: {guest.watches()}, not {listed}")
@@ -289,13 +287,8 @@ def restart(dom0):
     expect(not missing, f"events that never came: {sorted(missing)}")
 
 
-<<<<<<< HEAD
 @check("reboot", "reboot of dom0: all comes up, and Debian's xendomains brings the guest back", installed=True,
        short=False)
-=======
-@check("reboot", "reboot of dom0 with a guest comes up clean, and a guest lives there",
-       installed=True)
->>>>>>> d89b134 (Mend what the linters find in the tests)
 def reboot(dom0):
     guest = dom0.shared()
     listed = guest.watches()

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Makes a disk with a Debian dom0 on it: systemd, Debian's Xen tools, and `make deb`'s package.
+"""Makes a disk with a Debian dom0 on it: systemd, Debian's Xen tools, and the package of `make deb`.
 
 Its packages come from Debian once and are kept below build/xen/; xsproxy's is built and installed
 anew each time.
@@ -15,7 +15,7 @@ import threading
 
 import images
 from cpio import Initramfs
-from images import REPOSITORY, WORK, output
+from images import HERE, REPOSITORY, WORK, output
 
 PACKAGES = "systemd-sysv udev kmod dbus xen-utils-4.17 xenstore-utils busybox-static".split()
 EXCLUDED = "/usr/share/doc/* /usr/share/man/* /usr/share/locale/* /usr/share/info/*".split()
@@ -94,13 +94,9 @@ def write(path, text, mode=0o644):
 
 
 def install(tree, deb, upstream, files):
-<<<<<<< HEAD
     """What an administrator does, who chooses the daemon and installs us; and what the test adds."""
     with open(tree / "etc/xen/oxenstored.conf", "a") as config:
         config.write(f"access-log-file = {images.ACCESS_LOG}\n")
-=======
-    """What an administrator does, who chooses the daemon and installs us; and the test."""
->>>>>>> d89b134 (Mend what the linters find in the tests)
     with open(tree / "etc/default/xen", "a") as defaults:
         if upstream != "oxenstored":  # Debian's choice
             defaults.write(f"XENSTORED=/usr/lib/xen-4.17/bin/{upstream}\n")

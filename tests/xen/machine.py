@@ -2,11 +2,8 @@
 """The emulated machine: QEMU without KVM, and commands in its dom0 over a virtio serial port."""
 
 import contextlib
-<<<<<<< HEAD
 import os
 import pathlib
-=======
->>>>>>> d89b134 (Mend what the linters find in the tests)
 import select
 import shlex
 import shutil
@@ -35,8 +32,7 @@ class OutOfTime(Failure):
     """A stage that ran out of its time."""
 
     def __init__(self, stage, limit, what=""):
-        super().__init__(f"stage '{stage}' ran out of its {limit} s"
-                         + (f": {what}" if what else ""))
+        super().__init__(f"stage '{stage}' ran out of its {limit} s" + (f": {what}" if what else ""))
         self.stage = stage
 
 
