@@ -357,9 +357,17 @@ static void test_pipe(void **state)
 	stream_reader_free(reader);
 }
 
+/* Limits on memory, and many records, are not for valgrind. */
+static void skip_memcheck(void)
+{
+	if (getenv("XSPROXY_MEMCHECK"))
+		skip();
+}
+
 static void test_ten_million_records(void **state)
 {
 	(void)state;
+	skip_memcheck();
 	assert_read_within(write_transactions, 10000000, 10000000, 160000024, (rlim_t)256 << 20);
 }
 
@@ -369,6 +377,7 @@ static void test_full_stream(void **state)
 	uint64_t room = STREAM_MAX_DEFAULT - sizeof(golden_empty);
 
 	(void)state;
+	skip_memcheck();
 	assert_read_within(write_transactions, room / 16, room / 16, STREAM_MAX_DEFAULT,
 			   (rlim_t)128 << 20);
 	assert_read_within(write_empty_optionals, room / 8, 0, STREAM_MAX_DEFAULT,
