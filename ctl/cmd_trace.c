@@ -170,13 +170,13 @@ static int add_flight(struct lines *lines, const json_t *flight)
 	json_int_t dropped = json_integer_value(json_object_get(flight, "dropped"));
 	const json_t *frame;
 	size_t i;
-	int r = 0;
 
 	if (dropped)
 		add_dropped(lines, dropped);
 	json_array_foreach(json_object_get(flight, "frames"), i, frame)
 	{
-		r = take_hex(lines, frame);
+		int r = take_hex(lines, frame);
+
 		if (r)
 			return r;
 	}

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The rows of `make bench` about many domains, about toolstacks, and about looking at the traffic."""
+"""The rows of `make bench` about many domains, toolstacks, and looking at the traffic."""
 
 import contextlib
 import json

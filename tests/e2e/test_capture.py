@@ -101,7 +101,8 @@ def some_requests(guest):
         ({"op": "DIRECTORY", "path": "data/d"}, {"child": "e"}),
         ({"op": "READ", "path": "data/none"}, {"error": "ENOENT"}),
         ({"op": "TRANSACTION_START"}, {"arg": tx}),
-        ({"op": "WRITE", "path": "data/t", "value": "gr\u00fcn", "tx": tx}, {"arg": "OK", "tx": tx}),
+        ({"op": "WRITE", "path": "data/t", "value": "gr\u00fcn", "tx": tx},
+         {"arg": "OK", "tx": tx}),
         ({"op": "TRANSACTION_END", "arg": "T", "tx": tx}, {"arg": "OK", "tx": tx}),
         ({"op": "QUIESCE", "arg": "7"}, {"error": "EACCES"}),
     ]
@@ -128,7 +129,8 @@ def test_fields_are_what_the_guest_sent(host, guest, tmp_path):
         ours = ("", str(i + 2)) if i % 2 == 0 else (str(i), "")
         assert row == ("7", str(1 + i % 2), f"0x0000000{1 + i % 2}", str(number + i // 2), *ours,
                        "xsproxy")
-    times = fields(path, "time", "time_upstream", "time_proxy", args=("-Y", "xenstore.kind == 2 && !xenstore.ours"))
+    times = fields(path, "time", "time_upstream", "time_proxy",
+                   args=("-Y", "xenstore.kind == 2 && !xenstore.ours"))
     assert len(times) == len(rows) // 2 - 1
     for row in times:
         took, upstream, proxy = map(float, row)

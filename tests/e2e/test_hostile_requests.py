@@ -21,7 +21,8 @@ from xensim import BUILD, TIMEOUT
 pytestmark = pytest.mark.parametrize("flavour", FLAVOURS)
 
 OURS_ALL = range(0x100, 0x109)
-UNKNOWN = (20, 23, 24, 25, 26, 127, 128, 255, 0xFF, 0x109, 0x1FF, 0x10000, 2**31 - 1, 2**31, 2**32 - 1)
+UNKNOWN = (20, 23, 24, 25, 26, 127, 128, 255, 0xFF, 0x109, 0x1FF, 0x10000,
+           2**31 - 1, 2**31, 2**32 - 1)
 # Valid UTF-8 beyond ASCII, overlong, truncated, surrogates, controls, an escape sequence, a format.
 TEXTS = (b"\xc3\xa4", b"\xc0\x80", b"\xe2\x82", b"\xed\xa0\x80", b"\xff\xfe", b"\x80", b"\x01\x1f",
          b"\x1b[2J\x1b]0;x\x07", b"%s%n%99999d", b"\"\\\n\r\t'", b"\xf0\x9f\x92\xa9", b" ", b"\x7f",

@@ -8,7 +8,6 @@ import random
 
 import pytest
 
-import xsclient
 from hostile import HOME, OFFENDER, Memory, domain, ended, scene
 from ours import OURS, WATCH_LIMIT
 from relay import FLAVOURS, RING, introduce, packet, pattern, same, wait_until

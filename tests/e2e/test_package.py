@@ -115,7 +115,8 @@ def test_install_elsewhere(tmp_path):
     for name in files(tmp_path):
         if not name.startswith(("opt/xs/sbin", "opt/xs/lib/xsproxy")):
             text = (tmp_path / name).read_text()
-            assert not re.search(r"/usr/(sbin/xsp|lib/xsp|libexec|share/doc/xsp|share/xsp)", text), name
+            assert not re.search(r"/usr/(sbin/xsp|lib/xsp|libexec|share/doc/xsp|share/xsp)",
+                                 text), name
 
 
 # --- the package
@@ -138,8 +139,8 @@ def test_wireshark_finds_the_dissector(deb):
     said = subprocess.run(["tshark", "-G", "folders"], capture_output=True, text=True, check=True)
     plugins = re.search(r"^Global Lua Plugins:\s+/(.*)$", said.stdout, re.M)[1]
     there = subprocess.run(["dpkg", "-c", deb], capture_output=True, text=True, check=True).stdout
-    assert re.search(rf"^l.* \./{plugins}/xenstore.lua -> .*/xsproxy/wireshark/xenstore.lua$", there,
-                     re.M), there
+    assert re.search(rf"^l.* \./{plugins}/xenstore.lua -> .*/xsproxy/wireshark/xenstore.lua$",
+                     there, re.M), there
 
 
 # An overlay over this very machine, so that nothing of it changes.

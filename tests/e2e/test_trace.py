@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""`xsproxyctl trace` and `flight`: what they print is what guests sent and got, and harms nobody."""
+"""`xsproxyctl trace` and `flight`: they print what guests sent and got, and harm nobody."""
 
 import json
 import pty
