@@ -29,7 +29,6 @@
 static struct daemon the_daemon;
 static struct arena arena;
 static int other_fd; /* a descriptor that is no arena */
-static int free_fd;  /* the lowest that is free when nothing is left open */
 
 /* --- Xen, and what the bridge needs of the rest of itself */
 
@@ -277,6 +276,8 @@ int LLVMFuzzerInitialize(int *argc, char ***argv)
 	log_set_level(-1);
 	TAILQ_INIT(&the_daemon.ops);
 	config_defaults(&the_daemon.config);
+	/* There is no bridge to connect to, should the time come. */
+	strcpy(the_daemon.config.run_dir, "/dev/null");
 	the_daemon.base = event_base_new();
 	CHECK(!loop_new(&the_daemon.loop, &the_daemon));
 	CHECK(!arena_create(&arena, ARENA_FLAVOUR_C));
@@ -286,8 +287,6 @@ int LLVMFuzzerInitialize(int *argc, char ***argv)
 	}
 	other_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	xen_wake = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-	free_fd = dup(other_fd);
-	close(free_fd);
 	return 0;
 }
 
@@ -297,8 +296,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 					 const int pair[2]) = { listen_alone, listen_as_proxy,
 								listen_as_bridge };
 	struct tape tape = { data, data + size };
-	int pair[2];
+	int pair[2], free_fd = dup(other_fd);
 
+	/* The lowest that is free; it must be so again. */
+	close(free_fd);
 	CHECK(!socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, pair));
 	listeners[tape_u8(&tape) % 3](&tape, pair);
 	close(pair[0]);
