@@ -4,20 +4,13 @@
  * that a guest's lines are limited, with a count of what was left out, a minute being one of our
  * clock's.
  */
-#include <fcntl.h>
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
 #include <unistd.h>
 
-#include <cmocka.h>
-
-#include "proxy/log.h"
+#include "tests/unit/logged.h"
 
 /* The linker takes this instead of libc's, so the test decides how fast time goes. */
 static time_t now = 1000;
@@ -29,16 +22,10 @@ int clock_gettime(clockid_t clock, struct timespec *ts)
 	return 0;
 }
 
-static int saved_stderr, out[2];
-
 static int capture(void **state)
 {
 	(void)state;
-	assert_int_equal(pipe2(out, O_NONBLOCK), 0);
-	saved_stderr = dup(STDERR_FILENO);
-	dup2(out[1], STDERR_FILENO);
-	unsetenv("JOURNAL_STREAM");
-	log_open(LOG_INFO);
+	logged_start();
 	now = 1000;
 	return 0;
 }
@@ -46,21 +33,8 @@ static int capture(void **state)
 static int uncapture(void **state)
 {
 	(void)state;
-	dup2(saved_stderr, STDERR_FILENO);
-	close(saved_stderr);
-	close(out[0]);
-	close(out[1]);
+	logged_end();
 	return 0;
-}
-
-/* What was logged since the last call. */
-static const char *logged(void)
-{
-	static char text[16384];
-	ssize_t n = read(out[0], text, sizeof(text) - 1);
-
-	text[n < 0 ? 0 : n] = 0;
-	return text;
 }
 
 static uint32_t lines(const char *text)

@@ -5,16 +5,11 @@
  */
 #include <errno.h>
 #include <event2/event.h>
-#include <fcntl.h>
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
-#include <cmocka.h>
+#include "tests/unit/logged.h"
 
 #include "proxy/daemon.h"
 #include "proxy/refusal.h"
@@ -22,16 +17,11 @@
 
 static struct daemon daemon_;
 static struct session *s;
-static int saved_stderr, out[2];
 
 static int setup(void **state)
 {
 	(void)state;
-	assert_int_equal(pipe2(out, O_NONBLOCK), 0);
-	saved_stderr = dup(STDERR_FILENO);
-	dup2(out[1], STDERR_FILENO);
-	unsetenv("JOURNAL_STREAM");
-	log_open(LOG_INFO);
+	logged_start();
 	daemon_.base = event_base_new();
 	s = calloc(1, sizeof(*s));
 	assert_non_null(s);
@@ -47,21 +37,8 @@ static int teardown(void **state)
 	refusals_fini(&s->refusals);
 	free(s);
 	event_base_free(daemon_.base);
-	dup2(saved_stderr, STDERR_FILENO);
-	close(saved_stderr);
-	close(out[0]);
-	close(out[1]);
+	logged_end();
 	return 0;
-}
-
-/* What was logged since the last call. */
-static const char *logged(void)
-{
-	static char text[16384];
-	ssize_t n = read(out[0], text, sizeof(text) - 1);
-
-	text[n < 0 ? 0 : n] = 0;
-	return text;
 }
 
 /* As if the timer had run out. */

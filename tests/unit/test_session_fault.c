@@ -3,48 +3,9 @@
  * The guest's and upstream's faults: they end that session, tell the guest why, take back what
  * upstream holds for it, and nothing that it does later is looked at.
  */
-#include "tests/unit/session_rig.h"
+#include "tests/unit/session_holding.h"
 
 #include "proxy/op.h"
-
-static int setup(void **state)
-{
-	static struct rig rig;
-
-	rig_open(&rig, 7, 0u - 300);
-	*state = &rig;
-	return 0;
-}
-
-static int teardown(void **state)
-{
-	rig_close(*state);
-	return 0;
-}
-
-static void watch(struct rig *rig, const char *payload, uint32_t len)
-{
-	rig_exchange(rig, XS_WATCH, 0, payload, len, XS_WATCH, "OK");
-}
-
-static void open_transaction(struct rig *rig)
-{
-	rig_exchange(rig, XS_TRANSACTION_START, 0, "", 1, XS_TRANSACTION_START, "5");
-}
-
-static uint32_t holdings(const struct rig *rig)
-{
-	return rig->s->watches.count + transaction_count(&rig->s->transactions);
-}
-
-/* RESET_WATCHES of ours reaches upstream and is answered. */
-static void answer_reset(struct rig *rig)
-{
-	uint32_t id = STORED_GETS(rig, XS_RESET_WATCHES, 0, "");
-
-	STORED_SENDS(rig, XS_RESET_WATCHES, id, 0, "OK");
-	rig_run(rig);
-}
 
 static void assert_ended(struct rig *rig, uint32_t error)
 {

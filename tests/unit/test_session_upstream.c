@@ -5,32 +5,7 @@
  */
 #include <stdio.h>
 
-#include "tests/unit/session_rig.h"
-
-static int setup(void **state)
-{
-	static struct rig rig;
-
-	rig_open(&rig, 7, 0u - 300);
-	*state = &rig;
-	return 0;
-}
-
-static int teardown(void **state)
-{
-	rig_close(*state);
-	return 0;
-}
-
-static void watch(struct rig *rig, const char *payload, uint32_t len)
-{
-	rig_exchange(rig, XS_WATCH, 0, payload, len, XS_WATCH, "OK");
-}
-
-static void open_transaction(struct rig *rig)
-{
-	rig_exchange(rig, XS_TRANSACTION_START, 0, "", 1, XS_TRANSACTION_START, "5");
-}
+#include "tests/unit/session_holding.h"
 
 /* --- re-INTRODUCE at the C daemon */
 

@@ -6,21 +6,9 @@
 #include <errno.h>
 #include <stdio.h>
 
-#include "tests/unit/bed.h"
+#include "tests/unit/watchlog_bed.h"
 
 #include "proxy/message.h"
-#include "proxy/watchlog.h"
-
-static uint32_t append(struct bed *bed, struct watchlog *log, const void *text, uint32_t len)
-{
-	struct commit commit;
-	uint32_t pos;
-
-	commit_begin(&commit, &bed->place);
-	pos = watchlog_append(log, &commit, text, len, 0, 0);
-	commit_end(&commit);
-	return pos;
-}
 
 static uint32_t append_text(struct bed *bed, struct watchlog *log, const char *text)
 {
@@ -28,24 +16,6 @@ static uint32_t append_text(struct bed *bed, struct watchlog *log, const char *t
 
 	assert_int_not_equal(pos, 0);
 	return pos;
-}
-
-static void set_live(struct bed *bed, struct watchlog *log, uint32_t pos, bool live)
-{
-	struct commit commit;
-
-	commit_begin(&commit, &bed->place);
-	commit_set(&commit, &watchlog_at(log, pos)->live, live ? word_get(&bed->ledger->epoch) : 0);
-	commit_end(&commit);
-}
-
-static void undo(struct bed *bed, struct watchlog *log, uint32_t pos)
-{
-	struct commit commit;
-
-	commit_begin(&commit, &bed->place);
-	watchlog_undo(log, &commit, pos);
-	commit_end(&commit);
 }
 
 static void assert_texts(const struct watchlog *log, const char *all)

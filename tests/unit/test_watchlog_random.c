@@ -3,39 +3,9 @@
  * The log of watches in a random life against a simple model: appending, ending, taking back and
  * compacting; after every step the next process must find the same log.
  */
-#include "tests/unit/bed.h"
+#include "tests/unit/watchlog_bed.h"
 
 #include "proxy/message.h"
-#include "proxy/watchlog.h"
-
-static uint32_t append(struct bed *bed, struct watchlog *log, const void *text, uint32_t len)
-{
-	struct commit commit;
-	uint32_t pos;
-
-	commit_begin(&commit, &bed->place);
-	pos = watchlog_append(log, &commit, text, len, 0, 0);
-	commit_end(&commit);
-	return pos;
-}
-
-static void set_live(struct bed *bed, struct watchlog *log, uint32_t pos, bool live)
-{
-	struct commit commit;
-
-	commit_begin(&commit, &bed->place);
-	commit_set(&commit, &watchlog_at(log, pos)->live, live ? word_get(&bed->ledger->epoch) : 0);
-	commit_end(&commit);
-}
-
-static void undo(struct bed *bed, struct watchlog *log, uint32_t pos)
-{
-	struct commit commit;
-
-	commit_begin(&commit, &bed->place);
-	watchlog_undo(log, &commit, pos);
-	commit_end(&commit);
-}
 
 struct model {
 	uint32_t n;

@@ -1,0 +1,39 @@
+/* SPDX-License-Identifier: MIT */
+/* watchlog_bed - single steps of a log of watches, each in a commit of its own. */
+#ifndef XSPROXY_TESTS_UNIT_WATCHLOG_BED_H
+#define XSPROXY_TESTS_UNIT_WATCHLOG_BED_H
+
+#include "tests/unit/bed.h"
+
+#include "proxy/watchlog.h"
+
+static inline uint32_t append(struct bed *bed, struct watchlog *log, const void *text, uint32_t len)
+{
+	struct commit commit;
+	uint32_t pos;
+
+	commit_begin(&commit, &bed->place);
+	pos = watchlog_append(log, &commit, text, len, 0, 0);
+	commit_end(&commit);
+	return pos;
+}
+
+static inline void set_live(struct bed *bed, struct watchlog *log, uint32_t pos, bool live)
+{
+	struct commit commit;
+
+	commit_begin(&commit, &bed->place);
+	commit_set(&commit, &watchlog_at(log, pos)->live, live ? word_get(&bed->ledger->epoch) : 0);
+	commit_end(&commit);
+}
+
+static inline void undo(struct bed *bed, struct watchlog *log, uint32_t pos)
+{
+	struct commit commit;
+
+	commit_begin(&commit, &bed->place);
+	watchlog_undo(log, &commit, pos);
+	commit_end(&commit);
+}
+
+#endif
