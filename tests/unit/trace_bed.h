@@ -81,7 +81,7 @@ static inline struct view bed_reply(uint32_t number, uint32_t type, const char *
 
 static inline void bed_free(struct view *view)
 {
-	free((char *)(uintptr_t)view->payload - sizeof(struct frame) - sizeof(struct xsd_sockmsg));
+	free((char *)view->payload - sizeof(struct frame) - sizeof(struct xsd_sockmsg));
 }
 
 /* What is in @out, as a string until the next call. */
