@@ -23,8 +23,13 @@
 #include <stddef.h>
 #include <stdint.h>
 
+/*
+ * Whoever changes the layout, or what the two sides expect of each other's words, raises the
+ * version: a running xenstored keeps its bridge until dom0 is rebooted, whatever xsproxyd comes.
+ * Version 1 knew no `quiet`: such an xsproxyd leaves it as it finds it, and is not woken.
+ */
 #define ARENA_MAGIC	  0x616e657261707378ULL /* "xsparena" */
-#define ARENA_VERSION	  1
+#define ARENA_VERSION	  2
 
 #define ARENA_PAGE	  4096u
 #define ARENA_DOMIDS	  0x8000u /* slots; valid domids are below ARENA_DOMID_MAX */
