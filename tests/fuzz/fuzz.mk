@@ -9,6 +9,7 @@ fuzz_wrap = $(patsubst %,-Wl$(,)--wrap=%,$(1))
 FUZZ_WORLD := $(call fuzz_wrap,domains_session upstream_arena upstream_flavour upstream_foreign)
 $(BUILD)/fuzz-session $(BUILD)/fuzz-upstream: LDFLAGS += $(FUZZ_WORLD)
 $(BUILD)/fuzz-control: LDFLAGS += $(FUZZ_WORLD) $(call fuzz_wrap,clients_count)
+$(BUILD)/fuzz-config: LDFLAGS += $(call fuzz_wrap,fopen)
 $(BUILD)/fuzz-link: LDFLAGS += $(call fuzz_wrap,clients_upstream_up xen_open xen_free xen_fd xen_map \
 	xen_unmap xen_bind xen_unbind xen_notify)
 
