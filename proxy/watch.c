@@ -219,12 +219,24 @@ static void bump_gencnt(struct watches *set, struct commit *commit)
 	commit_set(commit, gen, word_get(gen) + 1);
 }
 
+/* Its record dies with @commit. */
+static void unlist(struct watches *set, struct commit *commit, struct watch *watch)
+{
+	list_remove(set, watch);
+	commit_set(commit, &watchlog_at(&set->log, watch->pos)->live, 0);
+	watchlog_undo(&set->log, commit, watch->pos);
+	watch->pos = 0;
+}
+
 void watch_added(struct watches *set, struct commit *commit, uint32_t pos)
 {
 	struct watch *watch = entry_of_record(set, pos);
 
 	watch->intents--;
 	set->intents--;
+	/* No daemon says OK to one that is there; who does so has it once nevertheless. */
+	if (watch->pos)
+		unlist(set, commit, watch);
 	watch->pos = pos;
 	list_append(set, watch);
 	commit_set(commit, &watchlog_at(&set->log, pos)->live, word_get(&set->log.ledger->epoch));
@@ -239,11 +251,8 @@ void watch_removed(struct watches *set, struct commit *commit, uint32_t pos)
 	set->intents--;
 	watchlog_undo(&set->log, commit, pos);
 	if (watch->pos) {
-		list_remove(set, watch);
-		commit_set(commit, &watchlog_at(&set->log, watch->pos)->live, 0);
-		watchlog_undo(&set->log, commit, watch->pos);
+		unlist(set, commit, watch);
 		bump_gencnt(set, commit);
-		watch->pos = 0;
 	}
 	entry_put(set, watch);
 }

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * What upstream and the machine do to a session: the C daemon's re-INTRODUCE, which forgets the
- * connection and zeroes the back ring; and memory that is short for a while.
+ * connection and zeroes the back ring; answers that no daemon gives; and memory that is short for a
+ * while.
  */
 #include <stdio.h>
 
@@ -131,6 +132,28 @@ static void introduce_across_restarts(void **state)
 	GUEST_GETS(rig, XS_ERROR, 1, 0, "EIO");
 	assert_int_equal(rig->s->watches.count, 0);
 	rig_exchange(rig, XS_READ, 0, "x", 2, XS_READ, "y");
+}
+
+/* --- answers that no daemon gives */
+
+static void a_watch_added_twice_is_one(void **state)
+{
+	struct rig *rig = *state;
+
+	watch(rig, "a\0t", 4);
+	watch(rig, "/local/domain/7/a\0t", 20);
+	watch(rig, "b\0t", 4);
+	watch(rig, "a\0t", 4);
+	for (int i = 0; i < 2; i++) {
+		assert_int_equal(rig->s->watches.count, 2);
+		assert_null(watches_from(&rig->s->watches, 2));
+		rig_restart(rig);
+		rig_run(rig);
+	}
+	rig_exchange(rig, XS_RESET_WATCHES, 0, "", 1, XS_RESET_WATCHES, "OK");
+	assert_int_equal(rig->s->watches.count, 0);
+	watch(rig, "a\0t", 4);
+	assert_int_equal(rig->s->watches.count, 1);
 }
 
 /* --- memory */
@@ -309,6 +332,7 @@ int main(void)
 		TEST(what_waited_for_the_guest_stays),
 		TEST(introduce_in_the_middle_of_a_reconnection),
 		TEST(introduce_across_restarts),
+		TEST(a_watch_added_twice_is_one),
 		TEST(replies_wait_for_memory),
 		TEST(what_does_not_fit_the_front_waits_for_memory),
 		TEST(large_requests_wait_for_memory),
