@@ -114,14 +114,19 @@ uint32_t fifo_room(const struct fifo *fifo)
 	return FIFO_SIZE - (fill_end(fifo) - head);
 }
 
+/* The longest message touches so many. */
+#define VITAL_PAGES 3
+
 /* One page more at the end. */
 static int add_page(struct fifo *fifo)
 {
-	uint32_t page;
+	uint32_t page = 0;
 
 	if (!fifo->ledger->fifo_directory)
-		fifo->ledger->fifo_directory = pool_alloc(fifo->pool);
-	page = fifo->ledger->fifo_directory ? pool_alloc(fifo->pool) : 0;
+		fifo->ledger->fifo_directory = pool_alloc_vital(fifo->pool);
+	if (fifo->ledger->fifo_directory)
+		page = fifo->pages < VITAL_PAGES ? pool_alloc_vital(fifo->pool)
+						 : pool_alloc(fifo->pool);
 	if (!page) {
 		release_unused(fifo);
 		return -ENOMEM;

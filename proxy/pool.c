@@ -6,6 +6,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* Extents that pool_alloc() leaves for pool_alloc_vital(). */
+#define POOL_RESERVE 8192
+
 /* Free extents that keep their memory, so that a long request now and then costs no system call. */
 #define POOL_WARM 256
 
@@ -15,6 +18,8 @@ struct pool {
 	uint32_t max;		   /* numbers go from 1 to max - 1 */
 	uint32_t hint;		   /* where the search for a free page starts */
 	uint32_t warm;		   /* free pages whose memory is kept */
+	uint32_t left;		   /* free pages, warm or cold */
+	uint32_t reserve;	   /* of these, what only pool_alloc_vital() takes */
 	uint8_t *state;		   /* enum page_state, one a page */
 };
 
@@ -31,6 +36,7 @@ static int pool_new(struct pool **out, uint32_t max)
 	if (!pool)
 		return -ENOMEM;
 	pool->max = max;
+	pool->left = max - 1;
 	pool->hint = 1;
 	pool->state = calloc(max, 1);
 	if (!pool->state) {
@@ -45,9 +51,11 @@ int pool_new_shared(struct pool **out, const struct arena *arena)
 {
 	int err = pool_new(out, ARENA_EXTENTS);
 
-	if (!err)
-		(*out)->arena = arena;
-	return err;
+	if (err)
+		return err;
+	(*out)->arena = arena;
+	(*out)->reserve = POOL_RESERVE;
+	return 0;
 }
 
 int pool_new_private(struct pool **out, uint32_t max)
@@ -101,6 +109,11 @@ static uint32_t find_free(const struct pool *pool, enum page_state wanted)
 
 uint32_t pool_alloc(struct pool *pool)
 {
+	return pool->left > pool->reserve ? pool_alloc_vital(pool) : 0;
+}
+
+uint32_t pool_alloc_vital(struct pool *pool)
+{
 	uint32_t page = pool->warm ? find_free(pool, PAGE_WARM) : 0;
 
 	if (page) {
@@ -111,6 +124,7 @@ uint32_t pool_alloc(struct pool *pool)
 			return 0;
 	}
 	pool->state[page] = PAGE_USED;
+	pool->left--;
 	pool->hint = page;
 	return page;
 }
@@ -130,6 +144,7 @@ void pool_release(struct pool *pool, uint32_t page)
 		pool->private[page] = NULL;
 		pool->state[page] = PAGE_COLD;
 	}
+	pool->left++;
 	pool->hint = page;
 }
 
@@ -142,6 +157,7 @@ int pool_claim(struct pool *pool, uint32_t page)
 	if (pool->state[page] == PAGE_WARM)
 		pool->warm--;
 	pool->state[page] = PAGE_USED;
+	pool->left--;
 	return 0;
 }
 

@@ -31,9 +31,15 @@ struct pool *pool_free(struct pool *pool);
 /**
  * pool_alloc() - take a page; its content is undefined.
  *
- * Return: its number, above 0; or 0 when none is left.
+ * Return: its number, above 0; or 0 when none is left, in a shared pool but for a reserve.
  */
 uint32_t pool_alloc(struct pool *pool);
+
+/**
+ * pool_alloc_vital() - like pool_alloc(), from a shared pool's reserve too: for the few pages
+ * without which a session cannot go on, so that guests who hoard pages cannot stop others.
+ */
+uint32_t pool_alloc_vital(struct pool *pool);
 
 /** pool_release() - give a page back; 0 is fine. */
 void pool_release(struct pool *pool, uint32_t page);

@@ -270,7 +270,7 @@ static bool take_piece(struct session *s, uint32_t want)
 		return false;
 	if (fill >= MESSAGE_HEADER) {
 		if (!word_get(&ledger->up_page)) {
-			uint32_t page = pool_alloc(s->pool);
+			uint32_t page = pool_alloc_vital(s->pool);
 
 			if (!page) {
 				loop_retry(s->daemon->loop, s);
@@ -396,7 +396,7 @@ static int borrow_page(struct session *s, const struct message *msg)
 	if (word_get(&s->ledger->up_fill))
 		return -EAGAIN;
 	release_page(s);
-	page = pool_alloc(s->pool);
+	page = pool_alloc_vital(s->pool);
 	if (!page)
 		return -ENOMEM;
 	atomic_store_explicit(&s->ledger->up_page, page, memory_order_release);

@@ -304,6 +304,30 @@ static void filtering_without_room_changes_nothing(void **state)
 	assert_int_equal(fifo.pages, 0);
 }
 
+/* When others have taken all there is, the longest message still passes, one at a time. */
+static void one_message_always_fits(void **state)
+{
+	struct bed *bed = *state;
+	struct message msg;
+	struct fifo fifo;
+	uint32_t page;
+
+	/* Claimed pages need no memory. */
+	for (uint32_t i = ARENA_EXTENTS - 1; (page = pool_alloc(bed->pool)); i--) {
+		pool_release(bed->pool, page);
+		assert_int_equal(pool_claim(bed->pool, i), 0);
+	}
+	for (uint32_t n = 0; n < 3; n++) {
+		fifo_at(bed, &fifo, POOL_PAGE - 6);
+		make_message(&msg, XS_READ, XENSTORE_PAYLOAD_MAX, n);
+		assert_int_equal(put(bed, &fifo, &msg), 0);
+		assert_int_equal(fifo.pages, 3);
+		assert_int_equal(put(bed, &fifo, &msg), -ENOMEM);
+		assert_next(bed, &fifo, &msg);
+		assert_int_equal(fifo.pages, 0);
+	}
+}
+
 int main(void)
 {
 	static const struct CMUnitTest tests[] = {
@@ -317,6 +341,7 @@ int main(void)
 		BED_TEST_BOTH(notes_are_made_of_what_waits),
 		BED_TEST_BOTH(filtering_keeps_order_and_the_rest_of_a_message),
 		BED_TEST_BOTH(filtering_without_room_changes_nothing),
+		BED_TEST(one_message_always_fits),
 	};
 
 	return cmocka_run_group_tests_name("fifo", tests, NULL, NULL);

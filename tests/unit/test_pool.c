@@ -215,7 +215,28 @@ static void the_pool_is_capped(void **state)
 		assert_int_equal(pool_claim(bed->pool, i), i == page ? -EBUSY : 0);
 	assert_int_equal(pool_alloc(bed->pool), 0);
 	pool_release(bed->pool, 12345);
-	assert_int_equal(pool_alloc(bed->pool), 12345);
+	assert_int_equal(pool_alloc_vital(bed->pool), 12345);
+}
+
+/* Who hoards pages leaves enough for what others cannot do without. */
+static void a_reserve_is_left(void **state)
+{
+	struct bed *bed = *state;
+	uint32_t last = 0, page;
+
+	for (uint32_t i = ARENA_EXTENTS - 1; i > 0 && (page = pool_alloc(bed->pool)); i--) {
+		pool_release(bed->pool, page);
+		assert_int_equal(pool_claim(bed->pool, i), 0);
+		last = i;
+	}
+	assert_in_range(last, 4096, ARENA_EXTENTS / 4);
+	for (uint32_t i = 1; i < last; i++)
+		assert_int_not_equal(pool_alloc_vital(bed->pool), 0);
+	assert_int_equal(pool_alloc_vital(bed->pool), 0);
+	assert_int_equal(pool_alloc(bed->pool), 0);
+	pool_release(bed->pool, 77);
+	assert_int_equal(pool_alloc(bed->pool), 0);
+	assert_int_equal(pool_alloc_vital(bed->pool), 77);
 }
 
 int main(void)
@@ -231,6 +252,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(a_page_outlives_the_pool, setup, teardown),
 		cmocka_unit_test_setup_teardown(without_memory_there_is_no_page, setup, teardown),
 		cmocka_unit_test_setup_teardown(the_pool_is_capped, setup, teardown),
+		cmocka_unit_test_setup_teardown(a_reserve_is_left, setup, teardown),
 	};
 
 	return cmocka_run_group_tests_name("pool", tests, NULL, NULL);
