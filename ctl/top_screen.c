@@ -20,12 +20,25 @@
 #define BODY_ROW  4
 #define ESCAPE	  27
 
+static int fail_terminal(const struct report *report, const char *what)
+{
+	const char *name = getenv("TERM");
+
+	return report_fail(report, -ENOTTY, "the terminal %s %s; set TERM, or use --batch",
+			   name ? name : "without a name", what);
+}
+
 int top_screen_open(const struct report *report)
 {
+	/* With them the terminal's size would stay what they say. */
+	unsetenv("LINES");
+	unsetenv("COLUMNS");
 	if (!newterm(NULL, stdout, stdin))
-		return report_fail(report, -ENOTTY,
-				   "the terminal %s is unknown; set TERM, or use --batch",
-				   getenv("TERM") ? getenv("TERM") : "without a name");
+		return fail_terminal(report, "is unknown");
+	if (!tigetstr("cup")) {
+		endwin();
+		return fail_terminal(report, "cannot move its cursor");
+	}
 	cbreak();
 	noecho();
 	nonl();
@@ -257,7 +270,8 @@ bool top_screen_key(struct top_view *view, enum top_key *key)
 	*key = TOP_NOTHING;
 	if (c == ERR)
 		return false;
-	if (c == '\f')
+	/* Nobody knows what a terminal makes of its content when its size changes. */
+	if (c == '\f' || c == KEY_RESIZE)
 		clearok(stdscr, TRUE);
 	press(view, c, key);
 	return true;

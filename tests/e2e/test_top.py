@@ -120,9 +120,11 @@ def test_it_needs_a_terminal_or_batch(fake):
     done = subprocess.run(argv(fake.path), capture_output=True, text=True, check=False,
                           stdin=subprocess.DEVNULL)
     assert done.returncode == 1 and "--batch" in done.stderr
-    with Terminal(argv(fake.path), TERM="nonsense") as terminal:
-        terminal.wait_text("the terminal nonsense is unknown")
-        assert terminal.wait_end() == 1
+    for name, words in (("nonsense", "is unknown"), ("dumb", "cannot move its cursor")):
+        with Terminal(argv(fake.path), columns=120, TERM=name) as terminal:
+            terminal.wait_text(f"the terminal {name} {words}; set TERM, or use --batch")
+            assert terminal.wait_end() == 1
+            assert terminal.is_restored()
     with Terminal(argv(fake.path.parent / "nothing")) as terminal:
         terminal.wait_text("is xsproxyd running?")
         assert terminal.wait_end() == 1
@@ -155,7 +157,7 @@ def test_keys_sort(fake, key, order):
 
 def test_it_is_resized(fake):
     fake.load = many
-    with Terminal(argv(fake.path), rows=10) as terminal:
+    with Terminal(argv(fake.path), rows=10, LINES="30", COLUMNS="40") as terminal:
         terminal.wait(lambda lines: len(names(lines)) == 5, "5 domains")
         terminal.resize(20, 120)
         terminal.wait(lambda lines: "SESSION" in lines[1] and len(names(lines)) == 15, "wide")
