@@ -148,7 +148,9 @@ bool control_write(struct control *control, const void *octets, size_t len)
 {
 	struct evbuffer *out = bufferevent_get_output(control->bev);
 
-	return evbuffer_get_length(out) < STREAM_WAITING && !evbuffer_add(out, octets, len);
+	/* What is left at the end is little, and goes. */
+	return (control->closing || evbuffer_get_length(out) < STREAM_WAITING) &&
+	       !evbuffer_add(out, octets, len);
 }
 
 /* Carry out what has come, as far as nothing is under way and the client reads the answers. */
