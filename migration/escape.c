@@ -60,7 +60,8 @@ json_t *escape_json(struct buffer *scratch, const char *octets, size_t len)
 	out = scratch->data;
 	for (size_t i = 0, size; i < len; i += size) {
 		size = utf8_char(in + i, len - i);
-		if (!size || in[i] == '\\') {
+		/* DEL is a control character that JSON does not escape. */
+		if (!size || in[i] == '\\' || in[i] == 0x7f) {
 			size = 1;
 			out += snprintf(out, ESCAPED_MAX + 1, "\\x%02x", in[i]);
 		} else {

@@ -22,7 +22,7 @@
 void escape_text(FILE *out, const char *octets, size_t len, const char *also);
 
 /*
- * A JSON string of octets, with \xHH for those that are not UTF-8 and for backslashes.
+ * A JSON string of octets, with \xHH for those that are not UTF-8, for DEL and for backslashes.
  *
  * @scratch: used and kept for the next call
  *

@@ -18,8 +18,8 @@
  *	{"transaction":{"id":12}}
  *	{"summary":{"nodes":1,"watches":1,"transactions":1,"skipped":0,"octets":152}}
  *
- * where strings have \xHH for an octet that is not UTF-8 and for a backslash, and what is not ASCII
- * appears as \uHHHH. So in both forms undoing \xHH gives the octets back.
+ * where strings have \xHH for an octet that is not UTF-8, for DEL and a backslash, and what is not
+ * ASCII appears as \uHHHH. So in both forms undoing \xHH gives the octets back.
  *
  * Called by xsproxyctl. Must never show a stream that was not checked, and never send an octet of
  * a guest's to a terminal unescaped.

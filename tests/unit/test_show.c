@@ -172,7 +172,7 @@ static void test_all_octets(void **state)
 	for (int c = 1; c < 256; c++) {
 		char value = (char)c, want[8];
 
-		snprintf(want, sizeof(want), c == '\\' || c > 0x7f ? "\\x%02x" : "%c", c);
+		snprintf(want, sizeof(want), c == '\\' || c >= 0x7f ? "\\x%02x" : "%c", c);
 		assert_value_shown(&value, 1, want);
 	}
 }

@@ -24,7 +24,7 @@ static void assert_json(const struct view *request, const struct view *answer, c
 
 static void exchanges(void **state)
 {
-	struct view write = bed_request(1, XS_WRITE, TEXT("data/x\0a\xff\\\033"));
+	struct view write = bed_request(1, XS_WRITE, TEXT("data/x\0a\xff\\\033\177"));
 	struct view ok = bed_reply(1, XS_WRITE, STRING("OK"));
 	struct view error = bed_reply(1, XS_ERROR, STRING("EACCES"));
 	struct view perms = bed_request(1, XS_SET_PERMS, STRING("data\0n7\0r0"));
@@ -36,7 +36,7 @@ static void exchanges(void **state)
 	(void)state;
 	assert_json(&write, &ok,
 		    HEAD("request") IDS "\"op\":\"WRITE\",\"path\":\"data/x\","
-					"\"value\":\"a\\\\xff\\\\x5c\\u001B\",\"answered\":true,"
+					"\"value\":\"a\\\\xff\\\\x5c\\u001B\\\\x7f\",\"answered\":true,"
 					"\"reply\":\"OK\"," TOOK);
 	assert_json(&perms, &error,
 		    HEAD("request") IDS "\"op\":\"SET_PERMS\",\"path\":\"data\","
