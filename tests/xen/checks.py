@@ -41,14 +41,14 @@ def expect_xenbus(guest):
 
 
 def expect_ours(guest):
-    """xsproxyd alone holds the guest's page, so that a later check for none of it means something."""
+    """xsproxyd alone holds the guest's page: a later check for none of it means something."""
     dom0 = guest.dom0
     maps = dom0.run("grep -s -l /dev/xen/gntdev /proc/[0-9]*/maps || :").split()
     proxy, daemon = (dom0.run(f"pidof {name}").strip() for name in ("xsproxyd", dom0.upstream))
     expect(f"/proc/{proxy}/maps" in maps, f"xsproxyd ({proxy}) has mapped no grant: {maps}")
     expect(f"/proc/{daemon}/maps" not in maps, f"{dom0.upstream} has mapped a grant itself")
     ports = dom0.run("lsevtchn 0")
-    expect(f"Remote Domain {guest.domid}," in ports, f"dom0 has no port of d{guest.domid}:\n{ports}")
+    expect(f"Remote Domain {guest.domid}," in ports, f"no port of d{guest.domid}:\n{ports}")
 
 
 @check("create", "a PV guest's kernel comes up, xl lists it")
@@ -147,7 +147,8 @@ def expect_same(guest, listed):
     Linux writes control/feature-* at boot only, so they are empty now, without xsproxy as well.
     """
     guest.run(f"xs put data/id {guest.domid}", "guest up")
-    expect(guest.dom0.read(guest.path("data/id")) == str(guest.domid), "dom0 does not see the guest's node")
+    seen = guest.dom0.read(guest.path("data/id"))
+    expect(seen == str(guest.domid), f"what the guest wrote, seen from dom0: {seen}")
     guest.dom0.wait(f"[ $(xenstore-control get-domain-watches {guest.domid} | wc -l)"
                     f" -gt {len(listed)} ]", "guest up", "the guest's watches to be there again")
     expect(guest.watches() == listed, f"watches: {guest.watches()}, not {listed}")
@@ -206,8 +207,7 @@ def destroy(dom0):
     dom0.wait_gone(guest.domid)
 
 
-@check("four", "twice four guests at once: created; two shut down, two destroyed",
-       short=False)
+@check("four", "twice four guests at once: created; two shut down, two destroyed", short=False)
 def four(dom0):
     for _ in range(2):
         guests = [dom0.new_guest() for _ in range(4)]
@@ -222,8 +222,7 @@ def four(dom0):
             dom0.wait_gone(guest.domid)
 
 
-@check("pvh", "a PVH guest: created, saved, restored, migrated live, shut down",
-       short=False)
+@check("pvh", "a PVH guest: created, saved, restored, migrated live, shut down", short=False)
 def pvh(dom0):
     dom0.discard_saved()
     guest = dom0.new_guest(kind="pvh", memory=104)
@@ -287,8 +286,8 @@ def restart(dom0):
     expect(not missing, f"events that never came: {sorted(missing)}")
 
 
-@check("reboot", "reboot of dom0: all comes up, and Debian's xendomains brings the guest back", installed=True,
-       short=False)
+@check("reboot", "reboot of dom0: all comes up, and Debian's xendomains brings the guest back",
+       installed=True, short=False)
 def reboot(dom0):
     guest = dom0.shared()
     listed = guest.watches()

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Makes a disk with a Debian dom0 on it: systemd, Debian's Xen tools, and the package of `make deb`.
+"""Makes a disk with a Debian dom0: systemd, Debian's Xen tools, and the package of `make deb`.
 
 Its packages come from Debian once and are kept below build/xen/; xsproxy's is built and installed
 anew each time.
@@ -22,8 +22,8 @@ EXCLUDED = "/usr/share/doc/* /usr/share/man/* /usr/share/locale/* /usr/share/inf
 SIZE = "700M"
 
 # Nothing of Xen or of ours needs these, and under emulation they are half of the boot.
-MASKED = ("systemd-udev-trigger systemd-logind systemd-journal-flush systemd-update-utmp e2scrub_reap"
-          " getty@tty1 serial-getty@hvc0").split()
+MASKED = ("systemd-udev-trigger systemd-logind systemd-journal-flush systemd-update-utmp"
+          " e2scrub_reap getty@tty1 serial-getty@hvc0").split()
 
 # Loaded before the root is there; the rest is the system's own business.
 ROOT_MODULES = "virtio_pci virtio_blk crc32c_generic ext4".split()
@@ -94,7 +94,7 @@ def write(path, text, mode=0o644):
 
 
 def install(tree, deb, upstream, files):
-    """What an administrator does, who chooses the daemon and installs us; and what the test adds."""
+    """What an administrator does, who chooses the daemon and installs us, and the test."""
     with open(tree / "etc/xen/oxenstored.conf", "a") as config:
         config.write(f"access-log-file = {images.ACCESS_LOG}\n")
     with open(tree / "etc/default/xen", "a") as defaults:

@@ -36,7 +36,7 @@ class Dom0:
         return Guest(self, f"g{self._guests}", **config)
 
     def shared(self):
-        """A running PV guest: the one that the check before has left, or its saved image, or a new one."""
+        """A running PV guest: what the check before has left, or its saved image, or a new one."""
         if not self._shared or self._shared.ended:
             if self._shared and self._shared.image:
                 self._shared.restore()
@@ -64,7 +64,7 @@ class Dom0:
         return self.run(f"xenstore-control {' '.join(str(word) for word in words)}").splitlines()
 
     def wait_gone(self, domid):
-        """Until nothing is left of the domain: no zombie, no node, no grant, no port."""
+        """Until nothing is left of it: not as a zombie, not in the store, no grant or port."""
         self.wait(f"xl list >/tmp/list; ! grep -E '^(\\(null\\)| *[^ ]+ +{domid} )' /tmp/list",
                   "guest down", f"d{domid} to leave xl list")
         self.wait(f"xenstore-ls /local/domain >/tmp/ls; ! grep '^{domid} = ' /tmp/ls",
@@ -86,9 +86,9 @@ class SystemdDom0(Dom0):
         """All units have started, and none has failed."""
         state, _ = self.run("systemctl is-system-running --wait", "store up", check=False)
         if state.strip() != "running":
-            raise Failure(f"the system is '{state.strip()}':\n" + self.run(
-                "systemctl list-jobs; systemctl --failed --no-pager; "
-                "journalctl -b -p 4 --no-pager"))
+            why = self.run("systemctl list-jobs; systemctl --failed --no-pager;"
+                           " journalctl -b -p 4 --no-pager")
+            raise Failure(f"the system is '{state.strip()}':\n{why}")
 
     def reboot(self):
         self.run("systemctl reboot")

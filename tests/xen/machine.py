@@ -32,7 +32,8 @@ class OutOfTime(Failure):
     """A stage that ran out of its time."""
 
     def __init__(self, stage, limit, what=""):
-        super().__init__(f"stage '{stage}' ran out of its {limit} s" + (f": {what}" if what else ""))
+        what = f": {what}" if what else ""
+        super().__init__(f"stage '{stage}' ran out of its {limit} s{what}")
         self.stage = stage
 
 
@@ -72,7 +73,7 @@ class Machine:
         self._read_until(b"READY\n", "dom0 up", LIMITS["dom0 up"])
 
     def used(self):
-        """Seconds of processor time that it took so far: on a busy machine they say more than the clock."""
+        """Seconds of processor time that it took so far: says more than the clock if we share."""
         fields = pathlib.Path(f"/proc/{self.qemu.pid}/stat").read_text().rsplit(")", 1)[1].split()
         return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
