@@ -72,9 +72,10 @@ def base_tree():
         for old in WORK.glob("root-*"):
             shutil.rmtree(old)
         part = WORK / "root-part"
-        options = [f"--dpkgopt=path-exclude={path}" for path in EXCLUDED]
-        output("mmdebstrap", "--quiet", "--variant=minbase", "--include=" + ",".join(packages),
-               *options, "bookworm", part)
+        options = ["--quiet", "--variant=minbase", "--include=" + ",".join(packages)]
+        options += [f"--dpkgopt=path-exclude={path}" for path in EXCLUDED]
+        # In a mount namespace: what is mounted there when this is killed would be deleted next.
+        output("unshare", "--mount", "mmdebstrap", *options, "bookworm", part)
         part.rename(tree)
     return tree
 
