@@ -53,7 +53,7 @@ PROGRAMS += $(if $(CTL_SRC),$(BUILD)/xsproxyctl)
 SIM := $(BUILD)/libxensim.so $(BUILD)/xensim $(BUILD)/xsguest $(BUILD)/libxsguest.so $(BUILD)/xsload $(BUILD)/xsprobe $(BUILD)/xsstress
 UNIT := $(patsubst tests/unit/%.c,$(BUILD)/unit/%,$(UNIT_SRC))
 
-.PHONY: all demo check lint valgrind e2e unit fuzz bench install clean deps help
+.PHONY: all demo check lint valgrind e2e unit fuzz bench soak install clean deps help
 .DELETE_ON_ERROR:
 .SECONDARY:
 
@@ -69,6 +69,7 @@ help:
 	@echo "valgrind  the unit tests under memcheck"
 	@echo "fuzz      run every fuzzer for 60 s"
 	@echo "bench     measure direct and proxied side by side"
+	@echo "soak      500 guests for 10 minutes under ASan; memory and descriptors stay what they are"
 	@echo "install   DESTDIR= PREFIX=$(PREFIX)"
 	@echo "deb       a Debian package, in $(BUILD)/deb/"
 	@echo "clean     remove build/"
@@ -186,10 +187,18 @@ $(BUILD)/xsproxyd-notap: $(call objs,$(filter-out proxy/tap.c,$(DAEMON_SRC)) tes
 
 include tests/kill/builds.mk
 include tests/fuzz/fuzz.mk
+include tests/fault/fault.mk
+
+all: $(FAILING)
 
 bench: deps
 	@$(MAKE) --no-print-directory -s all $(BUILD)/xsproxyd-norecord $(BUILD)/xsproxyd-notap
 	@XSPROXY_BUILD=$(abspath $(BUILD)) /usr/bin/python3 tests/bench/bench.py
+
+# SOAK_SECONDS, SOAK_GUESTS and SOAK_DAEMON: tests/soak/soak.py says what they are
+soak: deps
+	@$(MAKE) --no-print-directory -s SAN=1 all
+	@XSPROXY_BUILD=$(abspath build/san) nice /usr/bin/python3 tests/soak/soak.py
 
 # --- what goes onto a host
 .PHONY: programs deb

@@ -20,7 +20,6 @@
 #include "proxy/sock.h"
 #include "proxy/toolstack.h"
 #include "proxy/upstream.h"
-#include "proxy/util.h"
 
 /* Clients are many and short-lived; xenstored accepts them one by one, with a backlog of 1. */
 #define LISTEN_BACKLOG	  128
@@ -33,12 +32,13 @@
 struct client {
 	TAILQ_ENTRY(client) list;
 	struct clients *clients;
-	int fd;		      /* until upstream is connected; then front's */
+	int fd;		      /* until upstream is connected; then -1, for front has it */
 	struct event *hangup; /* as long as it waits for upstream */
 	struct sock front, back;
 	struct ledger *ledger;
 	struct pool *pool;
 	struct session *session; /* NULL while upstream is not connected */
+	struct deferred end;
 	bool ending;
 };
 
@@ -48,6 +48,7 @@ struct clients {
 	struct daemon *daemon;
 	int fd;
 	bool inherited; /* from systemd, which keeps the path */
+	bool stuck;	/* nobody can be accepted, and this has been said */
 	bool draining;
 	struct event *accept_event, *backoff, *retry;
 	struct client_list waiting; /* for upstream */
@@ -58,18 +59,20 @@ static void client_free(struct client *client)
 {
 	struct clients *clients = client->clients;
 
+	/* Before its descriptor is closed. */
+	if (client->hangup)
+		event_free(client->hangup);
 	if (client->session) {
 		toolstack_session_gone(client->session);
 		session_free(client->session, true);
 		TAILQ_REMOVE(&clients->up, client, list);
 	} else {
 		TAILQ_REMOVE(&clients->waiting, client, list);
-		close(client->fd);
 	}
-	if (client->hangup)
-		event_free(client->hangup);
 	sock_close(&client->front);
 	sock_close(&client->back);
+	if (client->fd >= 0)
+		close(client->fd);
 	pool_free(client->pool);
 	free(client->ledger);
 	free(client);
@@ -83,8 +86,9 @@ static void client_end(void *arg)
 /* After this turn, when nobody holds a pointer any more. */
 static void end_later(struct client *client)
 {
-	if (client->ending || loop_defer(client->clients->daemon->loop, client_end, client))
+	if (client->ending)
 		return;
+	loop_defer(client->clients->daemon->loop, &client->end, client_end, client);
 	client->ending = true;
 	client->session->dead = true;
 }
@@ -151,6 +155,10 @@ static int connect_upstream(const struct clients *clients)
 	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
 	if (fd < 0)
 		return -errno;
+	if (local_is_reserve(fd)) {
+		close(fd);
+		return -EMFILE;
+	}
 	if (connect(fd, (struct sockaddr *)&addr, sizeof(addr))) {
 		n = -errno;
 		close(fd);
@@ -159,6 +167,7 @@ static int connect_upstream(const struct clients *clients)
 	return fd;
 }
 
+/* Takes over @upstream_fd, whatever it returns. */
 static int client_start(struct client *client, int upstream_fd)
 {
 	struct daemon *daemon = client->clients->daemon;
@@ -172,6 +181,15 @@ static int client_start(struct client *client, int upstream_fd)
 	};
 	int err;
 
+	err = sock_open(&client->back, daemon->base, upstream_fd, on_moved, client);
+	if (err) {
+		close(upstream_fd);
+		return err;
+	}
+	err = sock_open(&client->front, daemon->base, client->fd, on_moved, client);
+	if (err)
+		return err;
+	client->fd = -1;
 	client->ledger = calloc(1, sizeof(*client->ledger));
 	if (!client->ledger)
 		return -ENOMEM;
@@ -181,18 +199,16 @@ static int client_start(struct client *client, int upstream_fd)
 		return err;
 	params.place.ledger = client->ledger;
 	params.pool = client->pool;
-	err = sock_open(&client->back, daemon->base, upstream_fd, on_moved, client);
-	if (err)
-		return err;
-	err = sock_open(&client->front, daemon->base, client->fd, on_moved, client);
-	if (!err)
-		err = session_new(&client->session, &params, false);
-	if (err) {
-		/* The caller still owns both descriptors. */
-		client->front.fd = client->back.fd = -1;
-		return err;
-	}
-	return 0;
+	return session_new(&client->session, &params, false);
+}
+
+#define NO_MEMORY     "no memory for a toolstack client; it is turned away"
+#define NO_DESCRIPTOR "too many toolstack clients, one is turned away; raise LimitNOFILE"
+
+static void turn_away(struct client *client, const char *why)
+{
+	log_line(LOG_ERR, "%s", why);
+	client_free(client);
 }
 
 /* What it has sent is still read, then comes the end. */
@@ -205,15 +221,17 @@ static void part(const struct client *client)
 static bool client_connect(struct client *client)
 {
 	struct clients *clients = client->clients;
-	int fd = connect_upstream(clients), err;
+	int fd = connect_upstream(clients);
 
+	if (fd == -EMFILE || fd == -ENFILE) {
+		/* Or all would wait, each for what the others hold. */
+		turn_away(TAILQ_LAST(&clients->waiting, client_list), NO_DESCRIPTOR);
+		return true;
+	}
 	if (fd < 0)
 		return false;
-	err = client_start(client, fd);
-	if (err) {
-		log_line(LOG_ERR, "no memory for a toolstack client; it is turned away");
-		close(fd);
-		client_free(client);
+	if (client_start(client, fd)) {
+		turn_away(client, NO_MEMORY);
 		return true;
 	}
 	event_free(client->hangup);
@@ -227,7 +245,6 @@ static bool client_connect(struct client *client)
 
 static void connect_waiting(struct clients *clients)
 {
-	struct timeval delay = timeval_ms(CONNECT_RETRY_MS);
 	struct client *client;
 
 	/*
@@ -241,7 +258,7 @@ static void connect_waiting(struct clients *clients)
 			break;
 	/* A full backlog gives no event when it empties. */
 	if (client)
-		evtimer_add(clients->retry, &delay);
+		loop_timer(clients->retry, CONNECT_RETRY_MS);
 }
 
 static void retry_cb(evutil_socket_t fd, short what, void *arg)
@@ -301,8 +318,14 @@ static void accept_one(struct clients *clients, int fd)
 		close(fd);
 		return;
 	}
+	if (local_is_reserve(fd)) {
+		log_line(LOG_ERR, NO_DESCRIPTOR);
+		close(fd);
+		return;
+	}
 	client = calloc(1, sizeof(*client));
 	if (!client) {
+		log_line(LOG_ERR, NO_MEMORY);
 		close(fd);
 		return;
 	}
@@ -312,7 +335,7 @@ static void accept_one(struct clients *clients, int fd)
 	TAILQ_INSERT_TAIL(&clients->waiting, client, list);
 	client->hangup = event_new(clients->daemon->base, fd, EV_CLOSED, hangup_cb, client);
 	if (!client->hangup || event_add(client->hangup, NULL)) {
-		client_free(client);
+		turn_away(client, NO_MEMORY);
 		return;
 	}
 	connect_waiting(clients);
@@ -323,14 +346,15 @@ static bool accept_next(struct clients *clients)
 {
 	int fd = accept4(clients->fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
 
-	if (fd >= 0)
+	if (fd >= 0) {
+		clients->stuck = false;
 		accept_one(clients, fd);
+	}
 	return fd >= 0;
 }
 
 static void accept_cb(evutil_socket_t fd, short what, void *arg)
 {
-	struct timeval delay = timeval_ms(ACCEPT_BACKOFF_MS);
 	struct clients *clients = arg;
 
 	(void)fd;
@@ -339,10 +363,11 @@ static void accept_cb(evutil_socket_t fd, short what, void *arg)
 		return;
 	if (errno != EMFILE && errno != ENFILE && errno != ENOBUFS && errno != ENOMEM)
 		return;
-	log_line(LOG_ERR, "cannot accept toolstack clients: %s; raise LimitNOFILE",
-		 strerror(errno));
+	log_line(clients->stuck ? LOG_DEBUG : LOG_ERR,
+		 "cannot accept toolstack clients: %s; raise LimitNOFILE", strerror(errno));
+	clients->stuck = true;
 	event_del(clients->accept_event);
-	evtimer_add(clients->backoff, &delay);
+	loop_timer(clients->backoff, ACCEPT_BACKOFF_MS);
 }
 
 static void backoff_cb(evutil_socket_t fd, short what, void *arg)
@@ -351,7 +376,8 @@ static void backoff_cb(evutil_socket_t fd, short what, void *arg)
 
 	(void)fd;
 	(void)what;
-	event_add(clients->accept_event, NULL);
+	if (event_add(clients->accept_event, NULL))
+		loop_timer(clients->backoff, ACCEPT_BACKOFF_MS);
 }
 
 void clients_drain(struct clients *clients)

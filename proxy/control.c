@@ -19,8 +19,8 @@
 #include "proxy/lease.h"
 #include "proxy/local.h"
 #include "proxy/log.h"
+#include "proxy/loop.h"
 #include "proxy/toolstack.h"
-#include "proxy/util.h"
 
 #define CONTROL_SOCKET	  "control"
 #define LISTEN_BACKLOG	  128
@@ -93,34 +93,64 @@ void control_begin(struct control *control, json_t *id)
 	control->id = id;
 }
 
-static void send_object(struct control *control, json_t *object)
+/* Without memory for a reply: the client must not wait for one that will never come. */
+static void close_later(struct control *control)
 {
-	struct evbuffer *out = bufferevent_get_output(control->bev);
-	char *text = NULL;
-
-	if (object && (!control->id || !json_object_set_new(object, "id", control->id)))
-		text = json_dumps(object, JSON_COMPACT | JSON_ENSURE_ASCII);
-	else
-		json_decref(control->id);
-	control->id = NULL;
-	control->busy = false;
-	json_decref(object);
-	if (!text || evbuffer_add(out, text, strlen(text)) || evbuffer_add(out, "\n", 1)) {
-		/* The client must not wait for a reply that will never come. */
-		control->closing = true;
-		bufferevent_trigger(control->bev, EV_WRITE, TRIGGER_LATER);
-	}
-	free(text);
+	control->closing = true;
+	bufferevent_trigger(control->bev, EV_WRITE, TRIGGER_LATER);
 }
 
-void control_return(struct control *control, json_t *value)
+/* Return: 0; or -ENOMEM, and nothing is sent. */
+static int put(struct bufferevent *bev, const void *octets, size_t len)
+{
+	/* libevent may have had no memory to be told of what is written; this makes it look. */
+	return bufferevent_enable(bev, EV_WRITE) || bufferevent_write(bev, octets, len) ? -ENOMEM
+											: 0;
+}
+
+/*
+ * Send the line for @object. Not by json_dumps(): jansson leaves out a key for which its buffer
+ * cannot grow, and says nothing. Return: 0 or -ENOMEM.
+ */
+static int send_line(struct bufferevent *bev, const json_t *object)
+{
+	const size_t flags = JSON_COMPACT | JSON_ENSURE_ASCII;
+	size_t len = json_dumpb(object, NULL, 0, flags);
+	char *line = len ? malloc(len + 1) : NULL;
+	int err = -ENOMEM;
+
+	if (line && json_dumpb(object, line, len, flags) == len) {
+		line[len] = '\n';
+		err = put(bev, line, len + 1);
+	}
+	free(line);
+	return err;
+}
+
+/* Takes over @object, which may be NULL, and the command's id. Return: whether it was sent. */
+static bool send_object(struct control *control, json_t *object)
+{
+	json_t *id = control->id;
+	bool sent;
+
+	control->id = NULL;
+	control->busy = false;
+	sent = !(id && json_object_set_new(object, "id", id)) && object &&
+	       !send_line(control->bev, object);
+	if (!sent)
+		close_later(control);
+	json_decref(object);
+	return sent;
+}
+
+bool control_return(struct control *control, json_t *value)
 {
 	json_t *object = value ? json_pack("{s:o}", "return", value) : NULL;
 
 	if (object)
-		send_object(control, object);
-	else
-		control_error(control, "NoMemory", "xsproxyd has no memory for the answer");
+		return send_object(control, object);
+	control_error(control, "NoMemory", "xsproxyd has no memory for the answer");
+	return false;
 }
 
 void control_error(struct control *control, const char *class, const char *fmt, ...)
@@ -150,7 +180,12 @@ bool control_write(struct control *control, const void *octets, size_t len)
 
 	/* What is left at the end is little, and goes. */
 	return (control->closing || evbuffer_get_length(out) < STREAM_WAITING) &&
-	       !evbuffer_add(out, octets, len);
+	       !put(control->bev, octets, len);
+}
+
+static bool has_line(struct evbuffer *in)
+{
+	return evbuffer_search_eol(in, NULL, NULL, EVBUFFER_EOL_LF).pos >= 0;
 }
 
 /* Carry out what has come, as far as nothing is under way and the client reads the answers. */
@@ -163,6 +198,10 @@ static void take_lines(struct control *control)
 
 	while (!control->busy && !control->closing && !evbuffer_get_length(out)) {
 		line = evbuffer_readln(in, &len, EVBUFFER_EOL_LF);
+		if (!line && has_line(in)) {
+			close_later(control);
+			return;
+		}
 		if (!line) {
 			if (evbuffer_get_length(in) < LINE_MAX_OCTETS)
 				return;
@@ -257,7 +296,8 @@ static void control_new(struct controls *controls, int fd)
 	TAILQ_INSERT_TAIL(&controls->open, control, list);
 	controls->count++;
 	bufferevent_setcb(control->bev, read_cb, write_cb, event_cb, control);
-	bufferevent_enable(control->bev, EV_READ | EV_WRITE);
+	if (bufferevent_enable(control->bev, EV_READ | EV_WRITE))
+		control_free(control);
 }
 
 /* Return: whether there is room for one more connection. */
@@ -278,7 +318,6 @@ static bool make_room(struct controls *controls)
 
 static void accept_cb(evutil_socket_t listen_fd, short what, void *arg)
 {
-	struct timeval delay = timeval_ms(ACCEPT_BACKOFF_MS);
 	struct controls *controls = arg;
 	int fd = accept4(listen_fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
 
@@ -287,7 +326,7 @@ static void accept_cb(evutil_socket_t listen_fd, short what, void *arg)
 		if (errno != EMFILE && errno != ENFILE && errno != ENOBUFS && errno != ENOMEM)
 			return;
 		event_del(controls->accept_event);
-		evtimer_add(controls->backoff, &delay);
+		loop_timer(controls->backoff, ACCEPT_BACKOFF_MS);
 		return;
 	}
 	if (!local_peer_allowed(fd)) {
@@ -312,7 +351,8 @@ static void backoff_cb(evutil_socket_t fd, short what, void *arg)
 
 	(void)fd;
 	(void)what;
-	event_add(controls->accept_event, NULL);
+	if (event_add(controls->accept_event, NULL))
+		loop_timer(controls->backoff, ACCEPT_BACKOFF_MS);
 }
 
 static int socket_path(const struct daemon *daemon, char *path, size_t size)

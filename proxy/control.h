@@ -51,8 +51,10 @@ void control_begin(struct control *control, json_t *id);
 /**
  * control_return() - answer the command that was begun.
  * @value: taken over; NULL means that memory ran out
+ *
+ * Return: whether @value was sent; if not, the client gets an error, or the connection ends.
  */
-void control_return(struct control *control, json_t *value);
+bool control_return(struct control *control, json_t *value);
 
 /** control_error() - answer the command that was begun, or a line that is no command. */
 void control_error(struct control *control, const char *class, const char *fmt, ...)

@@ -284,7 +284,10 @@ void control_trace(struct control *control, const struct control_args *args)
 			      TRACES_MAX);
 		return;
 	}
-	control_return(control, err ? NULL : json_object());
-	if (!err)
+	if (err)
+		control_return(control, NULL);
+	else if (control_return(control, json_object()))
 		control_stream(control, end_trace, trace);
+	else
+		trace_end(trace);
 }

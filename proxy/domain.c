@@ -6,6 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* A full table must be an error of one INTRODUCE, not the end of the daemon. */
+#define HASH_NONFATAL_OOM 1
 #include <uthash.h>
 
 #include "proxy/afresh.h"
@@ -56,7 +58,7 @@ struct domains *domains_free(struct domains *domains)
 {
 	if (!domains)
 		return NULL;
-	domains_detach_all(domains, false);
+	domains_detach_all(domains);
 	if (domains->event)
 		event_free(domains->event);
 	free(domains);
@@ -151,9 +153,13 @@ static int xen_ready(struct domains *domains)
 	}
 	domains->event =
 		event_new(daemon->base, xen_fd(daemon->xen), EV_READ | EV_PERSIST, xen_cb, domains);
-	if (!domains->event || event_add(domains->event, NULL))
-		return -ENOMEM;
-	return 0;
+	if (domains->event && !event_add(domains->event, NULL))
+		return 0;
+	if (domains->event)
+		event_free(domains->event);
+	domains->event = NULL;
+	daemon->xen = xen_free(daemon->xen);
+	return -ENOMEM;
 }
 
 static void kick_front(void *owner)
@@ -279,6 +285,20 @@ static void drop(struct domain *domain, bool forget)
 	free(domain);
 }
 
+/* Return: 0 or a negative errno; the page is mapped, and unmapped again by the caller. */
+static int add(struct domains *domains, struct domain *domain)
+{
+	int err;
+
+	HASH_ADD_INT(domains->by_domid, domid, domain);
+	if (!domain->hh.tbl)
+		return -ENOMEM;
+	err = session_attach(domain);
+	if (err)
+		HASH_DELETE(hh, domains->by_domid, domain);
+	return err;
+}
+
 static int map(struct domains *domains, uint32_t domid, uint32_t map_gen)
 {
 	struct domain *domain = find(domains, domid);
@@ -304,14 +324,12 @@ static int map(struct domains *domains, uint32_t domid, uint32_t map_gen)
 		free(domain);
 		return err;
 	}
-	err = session_attach(domain);
+	err = add(domains, domain);
 	if (err) {
 		xen_unmap(domains->daemon->xen, domid, domain->page);
 		free(domain);
-		return err;
 	}
-	HASH_ADD_INT(domains->by_domid, domid, domain);
-	return 0;
+	return err;
 }
 
 static int bind_port(struct domain *domain, uint32_t remote_port, uint32_t bind_gen)
@@ -331,8 +349,13 @@ static int bind_port(struct domain *domain, uint32_t remote_port, uint32_t bind_
 		return port;
 	}
 	domain->port = port;
-	domain->bind_gen = bind_gen;
 	HASH_ADD(hh_port, domains->by_port, port, sizeof(domain->port), domain);
+	if (!domain->hh_port.tbl) {
+		domain->port = -1;
+		xen_unbind(domains->daemon->xen, (uint32_t)port);
+		return -ENOMEM;
+	}
+	domain->bind_gen = bind_gen;
 
 	/* The C daemon resets the connection at every bind but the first (rule 5). */
 	if (c_daemon && ledger->bind_gen && ledger->bind_gen != bind_gen)
@@ -380,17 +403,18 @@ int domains_change(struct domains *domains, const struct link_msg *msg)
 	}
 }
 
-static void bind_one(struct domain *domain, const struct arena *arena)
+static int bind_one(struct domain *domain, const struct arena *arena)
 {
 	struct arena_attach *attach = arena_attach(arena, domain->domid);
 	uint32_t bind_gen = atomic_load(&attach->bind_gen);
+	int err = toolstack_recover(domain->session);
 
-	toolstack_recover(domain->session);
-	if (bind_gen & 1)
-		bind_port(domain, atomic_load(&attach->remote_port), bind_gen);
+	if (err || !(bind_gen & 1))
+		return err;
+	return bind_port(domain, atomic_load(&attach->remote_port), bind_gen);
 }
 
-void domains_attach_all(struct domains *domains)
+int domains_attach_all(struct domains *domains)
 {
 	const struct arena *arena = upstream_arena(domains->daemon->upstream);
 	struct domain *domain, *tmp;
@@ -403,19 +427,23 @@ void domains_attach_all(struct domains *domains)
 		for (; leaf; leaf &= leaf - 1) {
 			uint32_t domid = i * 64 + (uint32_t)__builtin_ctzll(leaf);
 
-			map(domains, domid, atomic_load(&arena_attach(arena, domid)->map_gen));
+			if (map(domains, domid,
+				atomic_load(&arena_attach(arena, domid)->map_gen)) == -ENOMEM)
+				return -ENOMEM;
 		}
 	}
 	HASH_ITER(hh, domains->by_domid, domain, tmp)
-		bind_one(domain, arena);
+		if (bind_one(domain, arena) == -ENOMEM)
+			return -ENOMEM;
+	return 0;
 }
 
-void domains_detach_all(struct domains *domains, bool forget)
+void domains_detach_all(struct domains *domains)
 {
 	struct domain *domain, *tmp;
 
 	HASH_ITER(hh, domains->by_domid, domain, tmp)
-		drop(domain, forget);
+		drop(domain, false);
 }
 
 void domains_bell(struct domains *domains, uint32_t domid)

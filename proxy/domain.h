@@ -31,14 +31,18 @@ struct domains *domains_free(struct domains *domains);
  */
 int domains_change(struct domains *domains, const struct link_msg *msg);
 
-/** domains_attach_all() - take up every domain that the arena says is mapped. */
-void domains_attach_all(struct domains *domains);
+/**
+ * domains_attach_all() - take up every domain that the arena says is mapped.
+ *
+ * One that cannot be is left out, and logged. Return: 0, or -ENOMEM: then none may go on before all
+ * are taken up, for nobody knows which extents belong to those that are not. Detach and try again.
+ */
+int domains_attach_all(struct domains *domains);
 
 /**
- * domains_detach_all() - unmap and unbind everything; the pages stay as they are.
- * @forget: whether the sessions' ledgers are void (xenstored has gone)
+ * domains_detach_all() - unmap and unbind everything; pages and ledgers stay as they are.
  */
-void domains_detach_all(struct domains *domains, bool forget);
+void domains_detach_all(struct domains *domains);
 
 /** domains_bell() - xenstored rang for a domain. */
 void domains_bell(struct domains *domains, uint32_t domid);

@@ -3,10 +3,13 @@
 
 #include <errno.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
 #include <unistd.h>
+
+#define RESERVE 80 /* as many connections as the control socket takes, and a few */
 
 int local_listen(const char *path, int backlog)
 {
@@ -42,4 +45,12 @@ bool local_peer_allowed(int fd)
 	if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &cred, &len))
 		return false;
 	return cred.uid == 0 || cred.uid == geteuid();
+}
+
+bool local_is_reserve(int fd)
+{
+	struct rlimit limit;
+
+	/* The lowest free number is given out, so this one tells how many there are. */
+	return !getrlimit(RLIMIT_NOFILE, &limit) && (rlim_t)fd + RESERVE >= limit.rlim_cur;
 }

@@ -20,4 +20,10 @@ int local_listen(const char *path, int backlog);
 /** local_peer_allowed() - whether the peer of @fd is root, or the user we run as. */
 bool local_peer_allowed(int fd);
 
+/**
+ * local_is_reserve() - whether @fd, which was just opened, is one of the last: these are for the
+ * bridge, for Xen and for the control socket, however many clients there are.
+ */
+bool local_is_reserve(int fd);
+
 #endif

@@ -15,12 +15,6 @@
 
 TAILQ_HEAD(session_list, session);
 
-struct deferred {
-	STAILQ_ENTRY(deferred) next;
-	void (*fn)(void *arg);
-	void *arg;
-};
-
 struct loop {
 	struct daemon *daemon;
 	struct session_list ready;
@@ -66,7 +60,6 @@ static void run_deferred(struct loop *loop)
 	while ((deferred = STAILQ_FIRST(&loop->deferred))) {
 		STAILQ_REMOVE_HEAD(&loop->deferred, next);
 		deferred->fn(deferred->arg);
-		free(deferred);
 	}
 }
 
@@ -80,16 +73,20 @@ struct loop *loop_free(struct loop *loop)
 	return NULL;
 }
 
-int loop_defer(struct loop *loop, void (*fn)(void *arg), void *arg)
+void loop_defer(struct loop *loop, struct deferred *deferred, void (*fn)(void *arg), void *arg)
 {
-	struct deferred *deferred = malloc(sizeof(*deferred));
-
-	if (!deferred)
-		return -ENOMEM;
 	deferred->fn = fn;
 	deferred->arg = arg;
 	STAILQ_INSERT_TAIL(&loop->deferred, deferred, next);
-	return 0;
+}
+
+void loop_timer(struct event *timer, uint32_t ms)
+{
+	struct timeval delay = timeval_ms(ms);
+
+	/* What it is to do must be done, better too early than never. */
+	if (evtimer_add(timer, &delay))
+		event_active(timer, EV_TIMEOUT, 0);
 }
 
 void loop_ready(struct loop *loop, struct session *s)
@@ -102,12 +99,11 @@ void loop_ready(struct loop *loop, struct session *s)
 
 void loop_retry(struct loop *loop, struct session *s)
 {
-	struct timeval delay = timeval_ms(RETRY_MS);
-
 	(void)s;
 	/* Which sessions are short of memory is not worth a list: all of them run once. */
-	if (!loop->retry_all && !evtimer_add(loop->retry, &delay))
-		loop->retry_all = true;
+	if (!loop->retry_all)
+		loop_timer(loop->retry, RETRY_MS);
+	loop->retry_all = true;
 }
 
 void loop_forget(struct loop *loop, struct session *s)

@@ -10,10 +10,20 @@
 #define XSPROXY_PROXY_LOOP_H
 
 #include <stdbool.h>
+#include <stdint.h>
+#include <sys/queue.h>
 
 struct daemon;
+struct event;
 struct loop;
 struct session;
+
+/* What happens at the end of a round; a part of the object that it happens to. */
+struct deferred {
+	STAILQ_ENTRY(deferred) next;
+	void (*fn)(void *arg);
+	void *arg;
+};
 
 /** loop_new() - Return: 0 or -ENOMEM. */
 int loop_new(struct loop **out, struct daemon *daemon);
@@ -37,10 +47,12 @@ void loop_retry(struct loop *loop, struct session *s);
 void loop_forget(struct loop *loop, struct session *s);
 
 /**
- * loop_defer() - call @fn at the end of the round, when no session is running.
- *
- * Return: 0 or -ENOMEM.
+ * loop_defer() - call @fn at the end of the round, when no session is running; it may free
+ * @deferred.
  */
-int loop_defer(struct loop *loop, void (*fn)(void *arg), void *arg);
+void loop_defer(struct loop *loop, struct deferred *deferred, void (*fn)(void *arg), void *arg);
+
+/** loop_timer() - have @timer expire in @ms; at once if there is no memory even for that. */
+void loop_timer(struct event *timer, uint32_t ms);
 
 #endif

@@ -129,6 +129,12 @@ static int lock_run_dir(const char *dir)
 	return fd;
 }
 
+/* What fails there is told by return values as well, and then we say what it means. */
+static void libevent_log(int severity, const char *text)
+{
+	log_line(severity == EVENT_LOG_ERR ? LOG_ERR : LOG_DEBUG, "libevent: %s", text);
+}
+
 static void signal_cb(evutil_socket_t sig, short what, void *arg)
 {
 	struct daemon *daemon = arg;
@@ -261,6 +267,7 @@ int main(int argc, char **argv)
 
 	daemon.started = clock_s();
 	log_open((int)daemon.config.log_level);
+	event_set_log_callback(libevent_log);
 	TAILQ_INIT(&daemon.ops);
 	signal(SIGPIPE, SIG_IGN);
 	lock = lock_run_dir(daemon.config.run_dir);

@@ -68,8 +68,12 @@ void toolstack_lost(struct session *s, int slot);
 /** toolstack_overflow() - the ADD_DOMAIN_WATCHES of @s has more events than can be kept. */
 void toolstack_overflow(struct session *s);
 
-/** toolstack_recover() - a session was taken up again: undo what an op left half done. */
-void toolstack_recover(struct session *s);
+/**
+ * toolstack_recover() - a session was taken up again: undo what an op left half done.
+ *
+ * Return: 0 or -ENOMEM.
+ */
+int toolstack_recover(struct session *s);
 
 /** toolstack_asker_gone() - the same for a client that has closed its connection. */
 void toolstack_asker_gone(struct session *s);

@@ -127,14 +127,12 @@ void toolstack_lost(struct session *s, int slot)
 	toolstack_reply(s, op, &s->ledger->pending[slot], &msg);
 }
 
-void toolstack_recover(struct session *s)
+int toolstack_recover(struct session *s)
 {
 	/* Its connection has gone with the process that died. */
 	if (word_get(&s->ledger->lease))
 		session_resume(s);
 	if (session_state(s) == LEDGER_QUIET)
 		fifo_note_events(&s->fifo);
-	if (batch_recover(s))
-		log_domain(LOG_ERR, s->domid,
-			   "no memory to take back a half-done ADD_DOMAIN_WATCHES");
+	return batch_recover(s);
 }

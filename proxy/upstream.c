@@ -17,8 +17,8 @@
 #include "proxy/domain.h"
 #include "proxy/ledger.h"
 #include "proxy/log.h"
+#include "proxy/loop.h"
 #include "proxy/pool.h"
-#include "proxy/util.h"
 
 /* How often the bridge is looked for while there is none. */
 #define CONNECT_MS 100
@@ -149,12 +149,27 @@ static void disconnect(struct upstream *up)
 
 static void connect_later(struct upstream *up)
 {
-	struct timeval delay = timeval_ms(CONNECT_MS);
-
-	evtimer_add(up->timer, &delay);
+	loop_timer(up->timer, CONNECT_MS);
 }
 
-/* xenstored has gone, or talks nonsense: its domains' pages stay as they are. */
+/* Domains' pages stay as they are, and so do their ledgers, for xenstored may be there still. */
+static void let_go(struct upstream *up)
+{
+	domains_detach_all(up->daemon->domains);
+	disconnect(up);
+	connect_later(up);
+}
+
+/* Why the bridge cannot be used: once, for it is tried again and again. */
+static void refuse_bridge(struct upstream *up, const char *why)
+{
+	if (!up->refused)
+		log_line(LOG_ERR, "cannot use the bridge in xenstored: %s; trying again", why);
+	up->refused = true;
+	let_go(up);
+}
+
+/* xenstored has gone, talks nonsense, or has given us up because we did not answer in time. */
 static void lost(struct upstream *up, const char *why)
 {
 	if (up->ready)
@@ -162,9 +177,10 @@ static void lost(struct upstream *up, const char *why)
 			 "the bridge in xenstored is gone (%s); guests are held until a xenstored "
 			 "with the bridge is back",
 			 why);
-	domains_detach_all(up->daemon->domains, true);
-	disconnect(up);
-	connect_later(up);
+	if (up->ready || *up->foreign)
+		let_go(up);
+	else
+		refuse_bridge(up, why);
 }
 
 /*
@@ -248,29 +264,23 @@ static int hello(struct upstream *up, int fds[LINK_HELLO_FDS])
 	if (!up->bell_event || event_add(up->bell_event, NULL))
 		return -ENOMEM;
 	up->ready = true;
+	err = domains_attach_all(up->daemon->domains);
+	if (err)
+		return err;
 	log_line(LOG_NOTICE, "connected to the bridge in %s (pid %d)",
 		 upstream_flavour(up) == ARENA_FLAVOUR_C ? "xenstored" : "oxenstored",
 		 header(up)->pid);
 	sd_notifyf(0, "STATUS=Relaying for xenstored, pid %d", header(up)->pid);
-	domains_attach_all(up->daemon->domains);
 	upstream_ready_all(up);
 	clients_upstream_up(up->daemon->clients);
 	return 0;
-}
-
-/* Why the bridge cannot be used: once, for it is tried again and again. */
-static void refuse_bridge(struct upstream *up, const char *why)
-{
-	if (!up->refused)
-		log_line(LOG_ERR, "cannot use the bridge in xenstored: %s; trying again", why);
-	up->refused = true;
-	lost(up, "unusable");
 }
 
 static void on_hello(struct upstream *up, const struct link_msg *msg, int fds[LINK_HELLO_FDS])
 {
 	int err;
 
+	evtimer_del(up->timer);
 	if (up->ready || *up->foreign || msg->value != LINK_VERSION || fds[0] < 0) {
 		for (int i = 0; i < LINK_HELLO_FDS; i++)
 			if (fds[i] >= 0)
@@ -339,6 +349,11 @@ static void connect_cb(evutil_socket_t fd, short what, void *arg)
 
 	(void)fd;
 	(void)what;
+	if (up->sock >= 0) {
+		log_line(LOG_ERR, "xenstored does not answer at %s/%s; still waiting for it",
+			 up->daemon->config.run_dir, LINK_SOCKET);
+		return;
+	}
 	up->sock = link_connect(up->daemon->config.run_dir);
 	if (up->sock < 0) {
 		if (!up->told) {
@@ -357,7 +372,9 @@ static void connect_cb(evutil_socket_t fd, short what, void *arg)
 		log_line(LOG_ERR, "no memory for the connection to the bridge; trying again");
 		disconnect(up);
 		connect_later(up);
+		return;
 	}
+	loop_timer(up->timer, LINK_TIMEOUT_MS);
 }
 
 int upstream_new(struct upstream **out, struct daemon *daemon)

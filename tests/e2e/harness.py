@@ -85,7 +85,7 @@ class Host:
             self.flavour, *self.daemon_args, preloads=preloads, env=env, socket=None)
         return self.daemon
 
-    def start_proxy(self, *args, wait=True, program="xsproxyd", until="READY=1"):
+    def start_proxy(self, *args, wait=True, program="xsproxyd", until="READY=1", env=None):
         """Start xsproxyd; with @wait, until it says @until, as it would to systemd.
 
         Then self.status is what it said.
@@ -97,7 +97,7 @@ class Host:
             notify.bind(str(path))
             self.proxy = self.sim.start(
                 "xsproxyd", [BUILD / program, "--config", self._config(), *args],
-                ready=False, env={"NOTIFY_SOCKET": path})
+                ready=False, env={"NOTIFY_SOCKET": path} | (env or {}))
             if wait:
                 self.status = self._wait_until(notify, until.encode())
         return self.proxy

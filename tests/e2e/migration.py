@@ -15,8 +15,8 @@ import threading
 import xensim
 import xsclient
 from harness import BUILD
-from ours import (GET_DOMAIN_STATE, HOLD, ask, running, said, tracked_transactions,
-                  tracked_watches)
+from ours import (GET_DOMAIN_STATE, HOLD, RESET_DOMAIN, ask, running, said,
+                  tracked_transactions, tracked_watches)
 from relay import FLAVOURS, introduce, packet, split, wait_until
 from xsclient import ERROR, join, strings
 
@@ -244,3 +244,12 @@ def assert_imported(host):
     assert found[f"{HOME}/name"] == (b"guest-7", ["n0", "r7"])  # it was there before
     assert tracked_watches(host.dom0, 7) == [("data", "relative"), (f"{HOME}/imported", "absolute")]
     assert tracked_transactions(host.dom0, 7) == {5, 0xffffffff}
+
+
+def reset(host):
+    """As before the import of FRESH."""
+    assert ask(host.dom0, RESET_DOMAIN, 7) == b"OK\0"
+    host.dom0.rm(f"{HOME}/imported")
+    host.dom0.rm(f"{HOME}/data")
+    host.dom0.write(f"{HOME}/data", "")
+    host.dom0.set_perms(f"{HOME}/data", "n7")

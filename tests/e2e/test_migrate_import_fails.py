@@ -5,19 +5,10 @@ as it was, and it can be tried again."""
 import pytest
 
 from migration import (FRESH, HOME, SIGNALS, Tap, assert_imported, count_requests,
-                       ctl, held, session, signal_at, stream, transaction, watch)
-from ours import RESET_DOMAIN, TX_LIMIT, WATCH_LIMIT, ask, tracked_transactions, tracked_watches
+                       ctl, held, reset, session, signal_at, stream, transaction, watch)
+from ours import TX_LIMIT, WATCH_LIMIT, tracked_transactions, tracked_watches
 from relay import FLAVOURS
 from xsclient import TRANSACTION_END
-
-
-def reset(host):
-    """As before the import of FRESH."""
-    assert ask(host.dom0, RESET_DOMAIN, 7) == b"OK\0"
-    host.dom0.rm(f"{HOME}/imported")
-    host.dom0.rm(f"{HOME}/data")
-    host.dom0.write(f"{HOME}/data", "")
-    host.dom0.set_perms(f"{HOME}/data", "n7")
 
 
 def sees_nothing_but_the_import(host, guest):

@@ -1,0 +1,111 @@
+# SPDX-License-Identifier: MIT
+"""xsproxyctl without memory: every single allocation of each command fails in turn.
+
+It says so in one line, and the domain and the store are as before; or it does all the same what it
+was asked.
+"""
+
+import os
+import subprocess
+
+import pytest
+
+import xensim
+from failing import Plan
+from harness import BUILD
+from ours import HOLD, ask, running
+from relay import FLAVOURS, introduce
+from migration import FRESH, assert_imported, env, reset, session, shown, state, stream
+
+PROGRAM = BUILD / "xsproxyctl-failing"
+
+
+class Failing:
+    """xsproxyctl on a host, as often as it allocates."""
+
+    def __init__(self, host, *args, **kwargs):
+        self.host = host
+        self.argv = [PROGRAM, *map(str, args)]
+        self.kwargs = kwargs if "input" in kwargs else kwargs | {"stdin": subprocess.DEVNULL}
+        self.plan = Plan(host.sim.dir)
+
+    def run(self, nth):
+        """Return: whether it did what it was asked, what it printed, whether one failed."""
+        self.plan.arm(nth)
+        done = subprocess.run(
+            self.argv, capture_output=True, check=False, timeout=xensim.TIMEOUT,
+            env=env(self.host) | {key: str(value) for key, value in self.plan.env.items()},
+            **self.kwargs)
+        where = self.plan.where(PROGRAM) if self.plan.failed else "none failed"
+        if done.returncode:
+            message = done.stderr.decode()
+            assert done.returncode == 1 and self.plan.failed, (message, where)
+            assert message.startswith(f"xsproxyctl {self.argv[1]}: "), (message, where)
+            assert message.count("\n") == 1, (message, where)
+        else:
+            assert not done.stderr, (done.stderr, where)
+        return not done.returncode, done.stdout, self.plan.failed
+
+    def each(self):
+        """Let each fail in turn, and none in the end: (success, output) of each run."""
+        nth = failed = 1
+        while failed:
+            success, out, failed = self.run(nth)
+            yield success, out
+            nth += 1
+        print(nth - 2, "allocations failed:", *self.argv[1:])
+        assert success and nth > 2
+
+
+@pytest.mark.parametrize("flavour", FLAVOURS)
+def test_commands(flavour):
+    """What is shown is shown whole."""
+    with running(flavour) as host:
+        guest = host.add_guest(7)
+        for i in range(3):
+            guest.watch("data", f"token {i}")
+        guest.start()
+        control = ("--control", host.run_dir / "control")
+        for args in (("watches", 7), ("watches", 7, "--json"), ("transactions", 7),
+                     ("domains", *control), ("domain", 7, "--json", *control)):
+            command = Failing(host, *args)
+            _, expected, _ = command.run(0)
+            for success, out in command.each():
+                assert not success or out == expected
+
+
+@pytest.mark.parametrize("flavour", FLAVOURS)
+def test_export(flavour, tmp_path):
+    """No file is left of a failure, and the guest goes on."""
+    with running(flavour) as host:
+        guest = host.add_guest(7)
+        guest.watch("data", "token")
+        guest.wait_watch()
+        guest.start()
+        path = tmp_path / "stream"
+        command = Failing(host, "export", 7, "--resume", "-o", path)
+        command.run(0)
+        expected = shown(path.read_bytes())
+        assert len(expected[0]) > 10 and len(expected[1]) == len(expected[2]) == 1
+        path.unlink()
+        for success, _ in command.each():
+            assert os.listdir(tmp_path) == (["stream"] if success else [])
+            if success:
+                assert shown(path.read_bytes()) == expected
+                path.unlink()
+            assert state(host) == "running"
+        assert guest.read("domid") == b"7"
+
+
+@pytest.mark.parametrize("flavour", FLAVOURS)
+def test_import(flavour):
+    """All or nothing."""
+    with running(flavour) as host:
+        ask(host.dom0, HOLD, 7)
+        introduce(host, 7)
+        before = session(host)
+        for success, _ in Failing(host, "import", 7, input=stream(*FRESH)).each():
+            if success:
+                assert_imported(host)
+                reset(host)
+            assert session(host) == before
