@@ -12,6 +12,19 @@
 
 /* --- status */
 
+static void print_unknown(const json_t *domids)
+{
+	const json_t *domid;
+	size_t i;
+
+	if (!json_array_size(domids))
+		return;
+	fputs("unknown    ", stdout);
+	json_array_foreach(domids, i, domid)
+		printf(" %" PRId64, (int64_t)json_integer_value(domid));
+	puts("; xenstored ended and does not know them any more");
+}
+
 static void print_status(const json_t *status)
 {
 	const json_t *xenstored = json_object_get(status, "xenstored");
@@ -26,6 +39,7 @@ static void print_status(const json_t *status)
 	else
 		puts("xenstored   none with the bridge; guests and toolstacks wait for it");
 	printf("domains     %" PRId64 "\n", print_number(status, "domains"));
+	print_unknown(json_object_get(status, "unknown_domains"));
 	printf("toolstacks  %" PRId64 "\n", print_number(status, "clients"));
 	printf("hold --new  %s\n",
 	       json_is_true(json_object_get(status, "hold_new")) ? "on" : "off");

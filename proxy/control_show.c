@@ -15,6 +15,7 @@
 #include "proxy/domain.h"
 #include "proxy/hold.h"
 #include "proxy/log.h"
+#include "proxy/missing.h"
 #include "proxy/pending.h"
 #include "proxy/refusal.h"
 #include "proxy/session.h"
@@ -71,6 +72,17 @@ static json_t *xenstored(const struct daemon *daemon, const struct arena *arena)
 			 (int)arena_header(arena)->pid);
 }
 
+static json_t *unknown_domains(const struct daemon *daemon)
+{
+	const struct missing *missing = domains_missing(daemon->domains);
+	json_t *list = json_array();
+
+	for (uint32_t domid = missing_next(missing, 0); domid < ARENA_DOMIDS;
+	     domid = missing_next(missing, domid + 1))
+		control_json_append(&list, json_integer(domid));
+	return list;
+}
+
 void control_status(struct control *control, const struct control_args *args)
 {
 	const struct daemon *daemon = control_daemon(control);
@@ -79,14 +91,16 @@ void control_status(struct control *control, const struct control_args *args)
 	const char *state = arena ? "running" : foreign ? "refused" : "waiting";
 
 	(void)args;
-	control_return(control, json_pack("{s:s,s:i,s:I,s:s,s:s?,s:o,s:i,s:i,s:b,s:s}", "version",
-					  XSPROXY_VERSION, "pid", (int)getpid(), "uptime",
-					  (json_int_t)(now_s() - daemon->started), "state", state,
-					  "reason", foreign, "xenstored", xenstored(daemon, arena),
-					  "domains", arena ? (int)count_mapped(arena) : 0,
-					  "clients", (int)clients_count(daemon->clients),
-					  "hold_new", arena && hold_new_is(arena), "log_level",
-					  config_level(log_level())));
+	control_return(control,
+		       json_pack("{s:s,s:i,s:I,s:s,s:s?,s:o,s:i,s:o,s:i,s:b,s:s}", "version",
+				 XSPROXY_VERSION, "pid", (int)getpid(), "uptime",
+				 (json_int_t)(now_s() - daemon->started), "state", state, "reason",
+				 foreign, "xenstored", xenstored(daemon, arena), "domains",
+				 arena ? (int)count_mapped(arena) : 0, "unknown_domains",
+				 unknown_domains(daemon), "clients",
+				 (int)clients_count(daemon->clients), "hold_new",
+				 arena && hold_new_is(arena), "log_level",
+				 config_level(log_level())));
 }
 
 /* --- domains */

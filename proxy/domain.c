@@ -14,6 +14,7 @@
 #include "proxy/daemon.h"
 #include "proxy/hold.h"
 #include "proxy/loop.h"
+#include "proxy/missing.h"
 #include "proxy/session.h"
 #include "proxy/toolstack.h"
 #include "proxy/upstream.h"
@@ -41,6 +42,7 @@ struct domains {
 	struct event *event; /* of the event channel device */
 	bool busy;	     /* there were several events at once */
 	uint32_t alone;	     /* single ones, counted */
+	struct missing missing;
 };
 
 int domains_new(struct domains **out, struct daemon *daemon)
@@ -296,6 +298,8 @@ static int add(struct domains *domains, struct domain *domain)
 	err = session_attach(domain);
 	if (err)
 		HASH_DELETE(hh, domains->by_domid, domain);
+	else
+		missing_remove(&domains->missing, domain->domid);
 	return err;
 }
 
@@ -435,6 +439,7 @@ int domains_attach_all(struct domains *domains)
 	HASH_ITER(hh, domains->by_domid, domain, tmp)
 		if (bind_one(domain, arena) == -ENOMEM)
 			return -ENOMEM;
+	missing_log(&domains->missing);
 	return 0;
 }
 
@@ -442,8 +447,15 @@ void domains_detach_all(struct domains *domains)
 {
 	struct domain *domain, *tmp;
 
-	HASH_ITER(hh, domains->by_domid, domain, tmp)
+	HASH_ITER(hh, domains->by_domid, domain, tmp) {
+		missing_add(&domains->missing, domain->domid);
 		drop(domain, false);
+	}
+}
+
+const struct missing *domains_missing(const struct domains *domains)
+{
+	return &domains->missing;
 }
 
 void domains_bell(struct domains *domains, uint32_t domid)

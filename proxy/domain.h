@@ -16,6 +16,7 @@
 
 struct daemon;
 struct domains;
+struct missing;
 struct session;
 
 /** domains_new() - Return: 0 or -ENOMEM. */
@@ -43,6 +44,9 @@ int domains_attach_all(struct domains *domains);
  * domains_detach_all() - unmap and unbind everything; pages and ledgers stay as they are.
  */
 void domains_detach_all(struct domains *domains);
+
+/** domains_missing() - those that this xenstored does not know, and the one before did. */
+const struct missing *domains_missing(const struct domains *domains);
 
 /** domains_bell() - xenstored rang for a domain. */
 void domains_bell(struct domains *domains, uint32_t domid);

@@ -19,8 +19,8 @@ from ours import TX_LIMIT, TX_QUOTA, WATCH_LIMIT, WATCH_QUOTA, running
 
 FLAVOURS = ("C", "O")
 
-STATUS_KEYS = {"version", "pid", "uptime", "state", "reason", "xenstored", "domains", "clients",
-               "hold_new", "log_level"}
+STATUS_KEYS = {"version", "pid", "uptime", "state", "reason", "xenstored", "domains",
+               "unknown_domains", "clients", "hold_new", "log_level"}
 DOMAIN_KEYS = {"domid", "state", "introduced", "session", "watches", "transactions", "requests",
                "queued", "refusals", "last_error"}
 
