@@ -63,8 +63,8 @@ void control_error(struct control *control, const char *class, const char *fmt, 
 /**
  * control_stream() - after control_return(): the connection carries octets, no lines, until it
  * ends.
- * @ended: called when it has ended; may write what is left, which a client reads that has only ended
- * its own side
+ * @ended: called when it has ended; may write what is left, which a client reads that has only
+ * ended its own side
  */
 void control_stream(struct control *control, void (*ended)(void *arg), void *arg);
 

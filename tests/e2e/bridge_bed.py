@@ -41,6 +41,7 @@ RSP, REQ_CONS, REQ_PROD, RSP_CONS, RSP_PROD, CONNECTION, RING_ERROR = (
 Msg = collections.namedtuple("Msg", "type seq domid value")
 Attach = collections.namedtuple("Attach", "map_gen bind_gen port gfn mapped")
 
+
 def compile_c(directory, name, source, *flags):
     shared = ["-shared", "-fPIC"] if name.endswith(".so") else []
     subprocess.run(["gcc", "-std=gnu17", "-D_GNU_SOURCE", "-O2", f"-I{ROOT}", *shared, "-o",

@@ -47,7 +47,8 @@ def is_refused(host, what, lines):
     problem, advice = FOREIGN[what]
     assert len(lines) == 1, lines
     reason = lines[0].removeprefix("xsproxyd: ")
-    assert re.search(problem, reason) and "guests and toolstacks wait" in reason and advice in reason
+    assert re.search(problem, reason) and advice in reason
+    assert "guests and toolstacks wait" in reason
     assert host.status == f"STATUS={reason}"
     with Control(host) as control:
         status = control.run("status")

@@ -267,7 +267,8 @@ def test_xsproxyd_is_restarted(flavour):
         guest.read("domid")
         with Terminal(argv(host.run_dir / "control"), rows=40) as terminal:
             # dom0's ring and the guest.
-            terminal.wait(lambda lines: sorted(names(lines)) == ["0", "7"] and rated(lines), "rates")
+            terminal.wait(lambda lines: sorted(names(lines)) == ["0", "7"] and rated(lines),
+                          "rates")
             host.proxy.kill()
             terminal.wait_text("xsproxyd is away")
             host.start_proxy()

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 /*
- * driver - A program that calls itself oxenstored: how events reach it when there are always more of all kinds.
- * Binding rings a domain's bell.
+ * driver - A program that calls itself oxenstored: how events reach it when there are always more
+ * of all kinds. Binding rings a domain's bell.
  */
 #include <poll.h>
 #include <stdio.h>

@@ -15,9 +15,19 @@ struct arena *owner_open(int fd)
 	free(arena);
 	return NULL;
 }
-void owner_close(struct arena *arena) { arena_close(arena); free(arena); }
-int owner_flavour(struct arena *arena) { return (int)arena_header(arena)->flavour; }
-int owner_pid(struct arena *arena) { return arena_header(arena)->pid; }
+void owner_close(struct arena *arena)
+{
+	arena_close(arena);
+	free(arena);
+}
+int owner_flavour(struct arena *arena)
+{
+	return (int)arena_header(arena)->flavour;
+}
+int owner_pid(struct arena *arena)
+{
+	return arena_header(arena)->pid;
+}
 void owner_ring(struct arena *arena, uint32_t domid, int wake)
 {
 	struct arena_header *h = arena_header(arena);
@@ -39,7 +49,8 @@ void owner_flood(struct arena *arena, const uint32_t *domids, int count, int wak
 		for (int i = 0; i < count; i++)
 			owner_ring(arena, domids[i], wake);
 		clock_gettime(CLOCK_MONOTONIC, &now);
-	} while (now.tv_sec < end.tv_sec || (now.tv_sec == end.tv_sec && now.tv_nsec < end.tv_nsec));
+	} while (now.tv_sec < end.tv_sec ||
+		 (now.tv_sec == end.tv_sec && now.tv_nsec < end.tv_nsec));
 }
 int owner_take(struct arena *arena)
 {
