@@ -101,7 +101,7 @@ static void close_later(struct control *control)
 }
 
 /* Return: 0; or -ENOMEM, and nothing is sent. */
-static int put(struct bufferevent *bev, const void *octets, size_t len)
+static int send_octets(struct bufferevent *bev, const void *octets, size_t len)
 {
 	/* libevent may have had no memory to be told of what is written; this makes it look. */
 	return bufferevent_enable(bev, EV_WRITE) || bufferevent_write(bev, octets, len) ? -ENOMEM
@@ -121,7 +121,7 @@ static int send_line(struct bufferevent *bev, const json_t *object)
 
 	if (line && json_dumpb(object, line, len, flags) == len) {
 		line[len] = '\n';
-		err = put(bev, line, len + 1);
+		err = send_octets(bev, line, len + 1);
 	}
 	free(line);
 	return err;
@@ -180,7 +180,7 @@ bool control_write(struct control *control, const void *octets, size_t len)
 
 	/* What is left at the end is little, and goes. */
 	return (control->closing || evbuffer_get_length(out) < STREAM_WAITING) &&
-	       !put(control->bev, octets, len);
+	       !send_octets(control->bev, octets, len);
 }
 
 static bool has_line(struct evbuffer *in)

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
-"""Toolstack clients that are killed: after any octet of a request, within a transaction or a QUIESCE,
-and xsproxyctl at any step of an export and an import.
+"""Toolstack clients that are killed: after any octet of a request, within a transaction or a
+QUIESCE, and xsproxyctl at any step of an export and an import.
 
 A request that is not whole has no effect, a whole one all of its effect or none; nothing is left
 behind, and others never notice.

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""A disk that is full: the export fails in one line, nothing is left of it, and the guest goes on."""
+"""A disk that is full: an export fails in one line, nothing is left of it, the guest goes on."""
 
 import subprocess
 

@@ -94,7 +94,7 @@ def test_killed(before, after):
 
 @pytest.mark.parametrize("flavour", FLAVOURS)
 def test_given_up_by_xenstored(flavour):
-    """xsproxyd does not answer the bridge in time: it is dropped, connects anew, and nothing of what
+    """xsproxyd does not answer the bridge in time: it is dropped, connects anew, and nothing that
     sessions had is lost; the late INTRODUCE is as good as any."""
     with Host(flavour) as host:
         guests, _ = busy_guests(host)

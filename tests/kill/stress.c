@@ -2,16 +2,17 @@
 /*
  * stress - a guest that checks every answer while xsproxyd is killed under it.
  *
- *	xsstress DIR DOMID SEED
+ *	xsstress DIR DOMID SEED [COUNT PAUSE]
  *
- * Runs until SIGTERM, then finishes its round. Each kind of round fails if a request is lost, done
- * twice, answered twice or out of order, or if an event is lost, doubled or torn: requests that
- * cannot be done twice with the same answer (WATCH, UNWATCH, RM of what exists, TRANSACTION_END),
- * contents read back octet by octet, events counted by unique tokens. Prints "ready" after its
- *first round, at the end the rounds of each kind, and ends with 0; or says what went wrong and ends
- *with 1.
+ * Runs until SIGTERM, then finishes its round. With COUNT there are so many guests from DOMID on, a
+ * process each, and a pause of up to PAUSE ms after each round. Each kind of round fails if a
+ *request is lost, done twice, answered twice or out of order, or if an event is lost, doubled or
+ *torn: requests that cannot be done twice with the same answer (WATCH, UNWATCH, RM of what exists,
+ *TRANSACTION_END), contents read back octet by octet, events counted by unique tokens. Prints
+ *"ready" after its first round, at the end the rounds of each kind, and ends with 0; or says what
+ *went wrong and ends with 1.
  *
- * Started by tests/e2e/test_kill.py.
+ * Started by tests/e2e/test_kill.py and tests/soak/soak.py.
  */
 #include <signal.h>
 #include <stdarg.h>
@@ -19,6 +20,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
+#include <sys/wait.h>
+#include <unistd.h>
 #include <xen/io/xs_wire.h>
 
 #include "tests/sim/guest.h"
@@ -216,38 +220,82 @@ static void pipelined(struct guest *g)
 	}
 }
 
-int main(int argc, char **argv)
-{
-	static void (*const rounds[])(struct guest * g) = { count, large,	create_and_remove,
-							    watch, transaction, pipelined };
-	uint64_t done[sizeof(rounds) / sizeof(rounds[0])] = { 0 };
-	struct sigaction term = { .sa_handler = on_term };
-	struct guest g = { .req_id = 1 };
-	int err;
+static void (*const rounds[])(struct guest *g) = { count, large,       create_and_remove,
+						   watch, transaction, pipelined };
 
-	if (argc != 4) {
-		fprintf(stderr, "usage: xsstress DIR DOMID SEED\n");
-		return 2;
-	}
-	g.domid = (uint32_t)atoi(argv[2]);
-	g.seed = (unsigned int)atoi(argv[3]);
-	sigaction(SIGTERM, &term, NULL);
-	err = xsguest_open(argv[1], g.domid, &g.xs);
+#define ROUNDS (sizeof(rounds) / sizeof(rounds[0]))
+
+static void run(const char *dir, uint32_t domid, unsigned int seed, uint32_t pause_ms)
+{
+	struct guest g = { .req_id = 1, .domid = domid, .seed = seed };
+	uint64_t done[ROUNDS] = { 0 };
+	int err = xsguest_open(dir, domid, &g.xs);
+
 	if (err)
 		fail(&g, "cannot open it: %s", strerror(-err));
 	count(&g);
 	printf("ready\n");
 	fflush(stdout);
 	do {
-		uint32_t kind = pick(&g, sizeof(rounds) / sizeof(rounds[0]));
+		uint32_t kind = pick(&g, ROUNDS);
 
 		rounds[kind](&g);
 		done[kind]++;
+		if (pause_ms && !stop)
+			usleep(pick(&g, pause_ms * 1000));
 	} while (!stop);
 	no_events(&g);
 	xsguest_close(g.xs);
-	for (size_t i = 0; i < sizeof(done) / sizeof(done[0]); i++)
+	for (size_t i = 0; i < ROUNDS; i++)
 		printf("%llu ", (unsigned long long)done[i]);
 	printf("\n");
+	fflush(stdout);
+}
+
+/* Children end with the signal that this process gets, or with this process. */
+static int run_many(const char *dir, uint32_t first, unsigned int seed, uint32_t nr,
+		    uint32_t pause_ms)
+{
+	int status, failed = 0;
+	sigset_t term, before;
+
+	setpgid(0, 0);
+	prctl(PR_SET_PDEATHSIG, SIGTERM);
+	sigemptyset(&term);
+	sigaddset(&term, SIGTERM);
+	sigprocmask(SIG_BLOCK, &term, &before);
+	for (uint32_t i = 0; i < nr; i++) {
+		if (!fork()) {
+			prctl(PR_SET_PDEATHSIG, SIGKILL);
+			sigprocmask(SIG_SETMASK, &before, NULL);
+			run(dir, first + i, seed + i, pause_ms);
+			_exit(0);
+		}
+	}
+	sigwaitinfo(&term, NULL);
+	signal(SIGTERM, SIG_IGN);
+	kill(0, SIGTERM);
+	while (wait(&status) > 0)
+		failed |= status;
+	return failed ? 1 : 0;
+}
+
+int main(int argc, char **argv)
+{
+	struct sigaction term = { .sa_handler = on_term };
+	uint32_t domid;
+	unsigned int seed;
+
+	if (argc != 4 && argc != 6) {
+		fprintf(stderr, "usage: xsstress DIR DOMID SEED [COUNT PAUSE]\n");
+		return 2;
+	}
+	domid = (uint32_t)atoi(argv[2]);
+	seed = (unsigned int)atoi(argv[3]);
+	sigaction(SIGTERM, &term, NULL);
+	if (argc == 6)
+		return run_many(argv[1], domid, seed, (uint32_t)atoi(argv[4]),
+				(uint32_t)atoi(argv[5]));
+	run(argv[1], domid, seed, 0);
 	return 0;
 }
