@@ -228,23 +228,26 @@ static void next_epoch(struct traces *traces)
 	traces->epoch += !traces->epoch;
 }
 
-struct trace *trace_end(struct trace *trace)
+static void trace_free(struct trace *trace)
 {
-	if (!trace)
-		return NULL;
-	if (trace->traces->trace[trace->bit] == trace) {
-		trace->traces->trace[trace->bit] = NULL;
-		next_epoch(trace->traces);
-		/* Twice, as what was lost is told behind what is sent. */
-		flush(trace);
-		flush(trace);
-	}
 	if (trace->timer)
 		event_free(trace->timer);
 	free(trace->buffer);
 	free(trace->filter.domids);
 	free(trace->filter.path);
 	free(trace);
+}
+
+struct trace *trace_end(struct trace *trace)
+{
+	if (!trace)
+		return NULL;
+	trace->traces->trace[trace->bit] = NULL;
+	next_epoch(trace->traces);
+	/* Twice, as what was lost is told behind what is sent. */
+	flush(trace);
+	flush(trace);
+	trace_free(trace);
 	return NULL;
 }
 
@@ -279,7 +282,7 @@ int trace_begin(struct trace **out, struct traces *traces, struct trace_filter *
 	trace->buffer = malloc(BUFFER_OCTETS);
 	trace->timer = evtimer_new(traces->base, flush_cb, trace);
 	if (traces->trace[bit] || !trace->buffer || !trace->timer) {
-		trace_end(trace);
+		trace_free(trace);
 		return traces->trace[bit] ? -EBUSY : -ENOMEM;
 	}
 	traces->realtime = clock_realtime_offset();

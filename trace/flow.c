@@ -4,6 +4,16 @@
 #include <stdlib.h>
 #include <string.h>
 
+struct flow_key {
+	uint32_t domid, session;
+};
+
+static inline unsigned int key_hash(const struct flow_key *key)
+{
+	return key->session * 0x9e3779b1u ^ key->domid * 0x85ebca6bu;
+}
+
+#define HASH_FUNCTION(key, len, hash) ((hash) = key_hash(key))
 /* uthash tells by this macro that it got no memory; the item is not in the table then. */
 #define HASH_NONFATAL_OOM	  1
 #define uthash_nonfatal_oom(item) ((item)->lost = true)
@@ -18,9 +28,7 @@ struct waiting {
 };
 
 struct flow_session {
-	struct {
-		uint32_t domid, session;
-	} key;
+	struct flow_key key;
 	struct waiting *first, *last;
 	bool lost;
 	UT_hash_handle hh;
@@ -79,9 +87,10 @@ static void end_first(struct flow *flow, struct flow_session *session, const str
 
 static struct flow_session *find(struct flow *flow, const struct frame *frame)
 {
-	struct flow_session *session, key = { .key = { frame->domid, frame->session } };
+	struct flow_key key = { frame->domid, frame->session };
+	struct flow_session *session;
 
-	HASH_FIND(hh, flow->sessions, &key.key, sizeof(key.key), session);
+	HASH_FIND(hh, flow->sessions, &key, sizeof(key), session);
 	return session;
 }
 
@@ -94,8 +103,7 @@ static struct flow_session *get_session(struct flow *flow, const struct frame *f
 	session = calloc(1, sizeof(*session));
 	if (!session)
 		return NULL;
-	session->key.domid = frame->domid;
-	session->key.session = frame->session;
+	session->key = (struct flow_key){ frame->domid, frame->session };
 	HASH_ADD(hh, flow->sessions, key, sizeof(session->key), session);
 	if (session->lost) {
 		free(session);

@@ -35,9 +35,10 @@ static void exchanges(void **state)
 
 	(void)state;
 	assert_json(&write, &ok,
-		    HEAD("request") IDS "\"op\":\"WRITE\",\"path\":\"data/x\","
-					"\"value\":\"a\\\\xff\\\\x5c\\u001B\\\\x7f\",\"answered\":true,"
-					"\"reply\":\"OK\"," TOOK);
+		    HEAD("request") IDS
+		    "\"op\":\"WRITE\",\"path\":\"data/x\","
+		    "\"value\":\"a\\\\xff\\\\x5c\\u001B\\\\x7f\",\"answered\":true,"
+		    "\"reply\":\"OK\"," TOOK);
 	assert_json(&perms, &error,
 		    HEAD("request") IDS "\"op\":\"SET_PERMS\",\"path\":\"data\","
 					"\"perms\":[\"n7\",\"r0\"],\"answered\":true,"
