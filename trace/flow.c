@@ -13,7 +13,9 @@ static inline unsigned int key_hash(const struct flow_key *key)
 	return key->session * 0x9e3779b1u ^ key->domid * 0x85ebca6bu;
 }
 
+/* The keys have always the same form, so uthash need not look at octets. */
 #define HASH_FUNCTION(key, len, hash) ((hash) = key_hash(key))
+
 /* uthash tells by this macro that it got no memory; the item is not in the table then. */
 #define HASH_NONFATAL_OOM	  1
 #define uthash_nonfatal_oom(item) ((item)->lost = true)
