@@ -63,7 +63,7 @@ help:
 	@echo "all       build everything into $(BUILD)/"
 	@echo "demo      install what is missing, build, and show the main job on real daemons"
 	@echo "check     install what is missing, build, run every test (also under sanitizers)"
-	@echo "check-xen boot real Xen in QEMU and run the checks there"
+	@echo "check-xen boot real Xen in QEMU and run the checks there, or XEN_CHECKS=--short"
 	@echo "unit e2e  the unit tests, the end-to-end tests"
 	@echo "lint      clang-tidy, cppcheck, and what else looks at sources"
 	@echo "valgrind  the unit tests under memcheck"
@@ -168,8 +168,8 @@ check: deps
 .PHONY: check-xen
 check-xen: deps
 	@tests/xen/install-deps
-	@$(MAKE) --no-print-directory -s all
-	@tests/xen/check
+	@$(MAKE) --no-print-directory -s programs
+	@XSPROXY_BUILD=$(abspath $(BUILD)) tests/xen/check $(XEN_CHECKS)
 
 demo: deps
 	@$(MAKE) --no-print-directory -s all
