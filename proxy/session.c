@@ -278,6 +278,7 @@ void session_run(struct session *s)
 	if (ring_used(&s->back.in_view) || word_get(&s->ledger->fifo_fill))
 		s->back.nudge = true;
 
+	tap_turn_moved(s->tap);
 	set_quiet(s, !s->back.starved && !s->drain.settle);
 	/* Our indexes must be visible before theirs are read again, or both sides might sleep. */
 	atomic_thread_fence(memory_order_seq_cst);

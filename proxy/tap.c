@@ -155,8 +155,8 @@ static uint64_t turn_time(struct tap *tap)
 	return tap->turn;
 }
 
-/* Everything that this turn moved had been moved at @end. */
-static void settle(struct tap *tap, uint64_t end)
+/* What was taken in this turn was on its way to upstream at @end. */
+static void settle_sent(struct tap *tap, uint64_t end)
 {
 	for (; tap->fresh; tap->fresh &= tap->fresh - 1) {
 		struct asked *asked = &tap->asked[__builtin_ctz(tap->fresh)];
@@ -164,6 +164,11 @@ static void settle(struct tap *tap, uint64_t end)
 		if (!asked->ours)
 			asked->sent = end;
 	}
+}
+
+/* What was answered in this turn had been delivered at @end. */
+static void settle_done(struct tap *tap, uint64_t end)
+{
 	for (uint32_t i = 0; i < tap->nr_done; i++)
 		stats_took(&tap->stats, end - tap->done[i].begin, tap->done[i].upstream);
 	tap->nr_done = 0;
@@ -174,8 +179,10 @@ void tap_turn_begin(struct tap *tap)
 	if (!tap)
 		return;
 	/* What was answered between two turns. */
-	if (tap->turn)
-		settle(tap, tap->turn);
+	if (tap->turn) {
+		settle_sent(tap, tap->turn);
+		settle_done(tap, tap->turn);
+	}
 	tap->turn = 0;
 }
 
@@ -192,6 +199,12 @@ static void stopwatch(struct tap *tap, bool is, uint64_t *since, uint64_t *count
 	*since = 0;
 }
 
+void tap_turn_moved(struct tap *tap)
+{
+	if (tap && tap->fresh)
+		settle_sent(tap, clock_monotonic());
+}
+
 void tap_turn_end(struct tap *tap)
 {
 	const struct session *s;
@@ -204,8 +217,8 @@ void tap_turn_end(struct tap *tap)
 		  session_state(s) == LEDGER_QUIET ||
 			  (s->front_open && ring_used(&s->front.in_view)),
 		  &tap->unread_since, &tap->stats.unread);
-	if (tap->fresh || tap->nr_done)
-		settle(tap, clock_monotonic());
+	if (tap->nr_done)
+		settle_done(tap, clock_monotonic());
 	tap->turn = 0;
 }
 
@@ -276,7 +289,7 @@ void tap_reply(struct tap *tap, int slot, const struct xsd_sockmsg *hdr, const v
 		frame.took = turn_time(tap) - asked->begin;
 		frame.upstream = asked->sent ? tap->turn - asked->sent : 0;
 		if (tap->nr_done == DONE_MAX)
-			settle(tap, tap->turn);
+			settle_done(tap, tap->turn);
 		tap->done[tap->nr_done].begin = asked->begin;
 		tap->done[tap->nr_done++].upstream = frame.upstream;
 	}

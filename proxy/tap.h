@@ -53,7 +53,13 @@ void tap_dump(const struct tap *tap);
 /** tap_turn_begin() - a turn of the session begins. */
 void tap_turn_begin(struct tap *tap);
 
-/** tap_turn_end() - it is over; its end is when what was sent in it is on its way. */
+/**
+ * tap_turn_moved() - it has moved what it will, and is about to wake the others: upstream's time
+ * begins, for whom we wake may run at once in our place.
+ */
+void tap_turn_moved(struct tap *tap);
+
+/** tap_turn_end() - it is over, and what was answered in it has been delivered. */
 void tap_turn_end(struct tap *tap);
 
 /**

@@ -60,6 +60,11 @@ void tap_turn_begin(struct tap *tap)
 	(void)tap;
 }
 
+void tap_turn_moved(struct tap *tap)
+{
+	(void)tap;
+}
+
 void tap_turn_end(struct tap *tap)
 {
 	(void)tap;
