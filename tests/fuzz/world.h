@@ -73,7 +73,12 @@ static void extent_discard(const struct arena *arena, uint64_t off)
 #undef arena_reserve
 #pragma pop_macro("ARENA_EXTENTS")
 
+/* proxy/control.c, which is compiled in together with it, has a put() of its own. */
+#define put   trace_put
+#define flush trace_flush
 #include "proxy/trace.c"
+#undef flush
+#undef put
 
 static inline uint32_t visited_load(_Atomic uint32_t *word)
 {
@@ -438,7 +443,7 @@ static void world_open(uint32_t domid)
 /* Nothing may be left: no op, no extent. */
 static void world_close(void)
 {
-	flush(world.trace);
+	trace_flush(world.trace);
 	party_detach(&world.hostile, true);
 	party_detach(&world.innocent, true);
 	CHECK(TAILQ_EMPTY(&world.daemon.ops));
