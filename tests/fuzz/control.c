@@ -89,7 +89,7 @@ static uint32_t judge_replies(void)
 		return 0;
 	end = at + len;
 	if (streamed && len > streamed_from) {
-		watch_frames(NULL, at + streamed_from, len - streamed_from);
+		watch_frames(&streamed, at + streamed_from, len - streamed_from);
 		end = at + streamed_from;
 	}
 	for (; at < end; at = nl + 1, n++) {

@@ -289,6 +289,13 @@ static void party_turn(struct party *party)
 
 /* --- the process */
 
+/* As small as it is, its reserve must be. */
+static void pool_open(void)
+{
+	CHECK(!pool_new_shared(&world.pool, &world.proxy[world.life]));
+	world.pool->reserve = POOL_EXTENTS / 8;
+}
+
 /* xsproxyd is gone with all it had in memory. What it has begun is as it is. */
 static inline void world_die(void)
 {
@@ -307,7 +314,7 @@ static inline int world_revive(void)
 	int err;
 
 	world.life = (world.life + 1) % LIVES;
-	CHECK(!pool_new_shared(&world.pool, &world.proxy[world.life]));
+	pool_open();
 	err = party_session(&world.hostile, true);
 	CHECK(!err || err == -ESTALE || err == -EINVAL || err == -EBUSY);
 	CHECK(!party_session(&world.innocent, true));
@@ -343,11 +350,11 @@ static void innocent_exchange(uint8_t seed)
 
 /* --- somebody who watches the traffic of all */
 
-static bool watch_frames(void *arg, const void *octets, size_t len)
+/* @cut: not NULL when payloads may be cut */
+static bool watch_frames(void *cut, const void *octets, size_t len)
 {
 	const uint8_t *at = octets, *end = at + len;
 
-	(void)arg;
 	while (at < end) {
 		struct xsd_sockmsg hdr;
 		struct frame frame;
@@ -356,7 +363,9 @@ static bool watch_frames(void *arg, const void *octets, size_t len)
 		memcpy(&frame, at, sizeof(frame));
 		memcpy(&hdr, at + sizeof(frame), sizeof(hdr));
 		CHECK(frame.size <= (size_t)(end - at) && frame.size <= FRAME_MAX);
-		CHECK(frame.size == sizeof(frame) + sizeof(hdr) + hdr.len);
+		CHECK(frame.size >= sizeof(frame) + sizeof(hdr));
+		CHECK(cut ? frame.size <= sizeof(frame) + sizeof(hdr) + hdr.len
+			  : frame.size == sizeof(frame) + sizeof(hdr) + hdr.len);
 		CHECK(frame.kind == FRAME_EVENT ? !frame.number : frame.kind <= FRAME_REPLY);
 		CHECK(frame.domid == world.hostile.domid || frame.domid == world.innocent.domid);
 		CHECK(frame.upstream <= frame.took);
@@ -418,7 +427,7 @@ static void world_init(void)
 	CHECK(!arena_create(&world.stored, ARENA_FLAVOUR_C));
 	for (int i = 0; i < LIVES; i++)
 		CHECK(!arena_open(&world.proxy[i], dup(world.stored.fd)));
-	CHECK(!pool_new_shared(&world.pool, &world.proxy[0]));
+	pool_open();
 	for (uint32_t domid = 0; domid <= DOMID_INNOCENT; domid++) {
 		CHECK(!arena_reserve(&world.stored, arena_ring_off(domid)));
 		CHECK(!arena_reserve(&world.stored, arena_ledger_off(domid)));
@@ -452,7 +461,7 @@ static void world_close(void)
 	/* The next input begins as this one did. */
 	world.pool = pool_free(world.pool);
 	world.life = 0;
-	CHECK(!pool_new_shared(&world.pool, &world.proxy[0]));
+	pool_open();
 }
 
 #endif
