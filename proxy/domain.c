@@ -181,43 +181,6 @@ static void kick_back(void *owner)
 
 /* --- sessions */
 
-static struct endpoint front_of(struct domain *domain)
-{
-	struct xenstore_domain_interface *page = domain->page;
-
-	return (struct endpoint){
-		/* The guest writes req[], req_prod and rsp_cons; we write rsp[], req_cons,
-		   rsp_prod. */
-		.in = { .data = (uint8_t *)page->req,
-			.size = XENSTORE_RING_SIZE,
-			.prod = page_word(&page->req_prod),
-			.cons = page_word(&page->req_cons) },
-		.out = { .data = (uint8_t *)page->rsp,
-			 .size = XENSTORE_RING_SIZE,
-			 .prod = page_word(&page->rsp_prod),
-			 .cons = page_word(&page->rsp_cons) },
-		.kick = kick_front,
-		.owner = domain,
-	};
-}
-
-static struct endpoint back_of(struct domain *domain, struct xenstore_domain_interface *page)
-{
-	return (struct endpoint){
-		/* The other way round: here we are what the guest is to xenstored. */
-		.in = { .data = (uint8_t *)page->rsp,
-			.size = XENSTORE_RING_SIZE,
-			.prod = page_word(&page->rsp_prod),
-			.cons = page_word(&page->rsp_cons) },
-		.out = { .data = (uint8_t *)page->req,
-			 .size = XENSTORE_RING_SIZE,
-			 .prod = page_word(&page->req_prod),
-			 .cons = page_word(&page->req_cons) },
-		.kick = kick_back,
-		.owner = domain,
-	};
-}
-
 static int session_attach(struct domain *domain)
 {
 	struct daemon *daemon = domain->domains->daemon;
@@ -229,8 +192,8 @@ static int session_attach(struct domain *domain)
 	struct session_params params = {
 		.daemon = daemon,
 		.domid = domain->domid,
-		.front = front_of(domain),
-		.back = back_of(domain, back),
+		.front = endpoint_served(domain->page, kick_front, domain),
+		.back = endpoint_serving(back, kick_back, domain),
 		.place = { .ledger = ledger, .arena = arena, .front_page = domain->page },
 		.back_page = back,
 		.pool = upstream_pool(daemon->upstream),

@@ -1,6 +1,40 @@
 // SPDX-License-Identifier: MIT
 #include "proxy/endpoint.h"
 
+#include "proxy/util.h"
+
+static struct ring requests(struct xenstore_domain_interface *page)
+{
+	return (struct ring){ .data = (uint8_t *)page->req,
+			      .size = XENSTORE_RING_SIZE,
+			      .prod = page_word(&page->req_prod),
+			      .cons = page_word(&page->req_cons) };
+}
+
+static struct ring replies(struct xenstore_domain_interface *page)
+{
+	return (struct ring){ .data = (uint8_t *)page->rsp,
+			      .size = XENSTORE_RING_SIZE,
+			      .prod = page_word(&page->rsp_prod),
+			      .cons = page_word(&page->rsp_cons) };
+}
+
+struct endpoint endpoint_served(struct xenstore_domain_interface *page, void (*kick)(void *owner),
+				void *owner)
+{
+	return (struct endpoint){
+		.in = requests(page), .out = replies(page), .kick = kick, .owner = owner
+	};
+}
+
+struct endpoint endpoint_serving(struct xenstore_domain_interface *page, void (*kick)(void *owner),
+				 void *owner)
+{
+	return (struct endpoint){
+		.in = replies(page), .out = requests(page), .kick = kick, .owner = owner
+	};
+}
+
 int endpoint_begin(struct endpoint *end)
 {
 	int err = ring_load(&end->in, &end->in_view);

@@ -30,6 +30,17 @@ struct endpoint {
 	bool starved; /* had something to say and no room for all of it */
 };
 
+/**
+ * endpoint_served() - the guest's side of a page: it writes req[], req_prod and rsp_cons; we write
+ * rsp[], req_cons and rsp_prod, as xenstored would.
+ */
+struct endpoint endpoint_served(struct xenstore_domain_interface *page, void (*kick)(void *owner),
+				void *owner);
+
+/** endpoint_serving() - xenstored's side of one: here we are what the guest is to xenstored. */
+struct endpoint endpoint_serving(struct xenstore_domain_interface *page, void (*kick)(void *owner),
+				 void *owner);
+
 /** endpoint_begin() - load the indexes. Return: 0, or -EIO when they cannot be. */
 int endpoint_begin(struct endpoint *end);
 
