@@ -166,14 +166,15 @@ static void list_frame(void *arg, const struct flight_frame *kept)
 	struct flight_frame out = *kept;
 	const uint8_t *octets = (const uint8_t *)&out;
 	struct listing *listing = arg;
+	size_t size = out.frame.size;
 	char text[2 * sizeof(out)];
 
 	out.frame.time += listing->realtime;
-	for (uint32_t i = 0; i < out.frame.size; i++) {
+	for (size_t i = 0; i < size; i++) {
 		text[2 * i] = digits[octets[i] >> 4];
 		text[2 * i + 1] = digits[octets[i] & 15];
 	}
-	control_json_append(&listing->list, json_stringn(text, 2 * out.frame.size));
+	control_json_append(&listing->list, json_stringn(text, 2 * size));
 }
 
 void control_flight(struct control *control, const struct control_args *args)

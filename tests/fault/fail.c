@@ -63,12 +63,12 @@ static bool fails(void)
 }
 
 /* In place of a function: its value on failure, or what it does. */
-#define WRAP(type, name, failure, params, args)                \
-	type __real_##name params;                             \
-	type __wrap_##name params;                             \
-	type __wrap_##name params                              \
-	{                                                      \
-		return fails() ? failure : __real_##name args; \
+#define WRAP(type, name, failure, params, args)                  \
+	type __real_##name params;                               \
+	type __wrap_##name params;                               \
+	type __wrap_##name params                                \
+	{                                                        \
+		return fails() ? (failure) : __real_##name args; \
 	}
 
 WRAP(void *, malloc, NULL, (size_t size), (size))

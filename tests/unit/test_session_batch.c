@@ -52,7 +52,7 @@ static void stored_unwatch(struct bed *bed, const struct message *msg)
 	char *at = strchr(bed->list, msg->payload[0]);
 
 	assert_non_null(at);
-	if (bed->stuck && msg->payload[0] == bed->stuck[0]) {
+	if (bed->stuck && msg->payload[0] == (uint8_t)bed->stuck[0]) {
 		STORED_SENDS(&bed->rig, XS_ERROR, msg->hdr.req_id, 0, "EIO");
 		return;
 	}

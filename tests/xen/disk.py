@@ -15,7 +15,7 @@ import threading
 
 import images
 from cpio import Initramfs
-from images import HERE, REPOSITORY, WORK, output
+from images import REPOSITORY, WORK, output
 
 PACKAGES = "systemd-sysv udev kmod dbus xen-utils-4.17 xenstore-utils busybox-static".split()
 EXCLUDED = "/usr/share/doc/* /usr/share/man/* /usr/share/locale/* /usr/share/info/*".split()
