@@ -116,7 +116,7 @@ static int open_and_run(struct capture *capture, const struct options *options,
 
 int command_capture(const struct options *options, const struct report *report)
 {
-	struct capture capture = { .sink = { take, end, &capture },
+	struct capture capture = { .sink = { .take = take, .end = end, .arg = &capture },
 				   .wanted = options->filter.wanted };
 	int r;
 

@@ -424,7 +424,7 @@ static bool giant_piece(struct session *s, struct message *msg)
 			msg->hdr.req_id = s->ledger->pending[slot].req_id;
 			msg->hdr.tx_id = s->ledger->pending[slot].tx_id;
 			pending_drop(s->ledger, &commit, slot);
-			tap_reply(s->tap, slot, &msg->hdr, NULL, 0);
+			tap_reply(s->tap, slot, &msg->hdr, "", 0);
 		}
 		memcpy(octets, &msg->hdr, n);
 	} else {
