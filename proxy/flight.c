@@ -28,7 +28,8 @@ static void copy_in(struct flight *flight, uint32_t pos, const void *from, uint3
 	uint32_t at = pos & (flight->size - 1), n = min_u32(len, flight->size - at);
 
 	memcpy(flight->data + at, from, n);
-	memcpy(flight->data, (const uint8_t *)from + n, len - n);
+	if (n < len)
+		memcpy(flight->data, (const uint8_t *)from + n, len - n);
 }
 
 static void copy_out(const struct flight *flight, uint32_t pos, void *to, uint32_t len)
@@ -36,7 +37,8 @@ static void copy_out(const struct flight *flight, uint32_t pos, void *to, uint32
 	uint32_t at = pos & (flight->size - 1), n = min_u32(len, flight->size - at);
 
 	memcpy(to, flight->data + at, n);
-	memcpy((uint8_t *)to + n, flight->data, len - n);
+	if (n < len)
+		memcpy((uint8_t *)to + n, flight->data, len - n);
 }
 
 static void drop_oldest(struct flight *flight)
