@@ -163,7 +163,7 @@ deps:
 	@tests/install-deps
 
 check: deps
-	@tests/check
+	@tests/check $(CHECK)
 
 .PHONY: check-xen
 check-xen: deps
