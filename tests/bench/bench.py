@@ -37,9 +37,6 @@ ROWS = (
     ("transaction, 1 guest", "transaction", 1, 1),
 )
 
-# xenstored's quotas are not what is measured.
-DAEMON_ARGS = {"C": ["-S", "8000", "-E", "100000"], "O": []}
-
 
 @contextlib.contextmanager
 def awake():
@@ -68,7 +65,8 @@ class Bench:
     def __init__(self, flavour, guests, stack):
         self.hosts = {}
         for proxied in (False, True):
-            host = stack.enter_context(Host(flavour, proxied, daemon_args=DAEMON_ARGS[flavour]))
+            host = stack.enter_context(
+                Host(flavour, proxied, daemon_args=scale.DAEMON_ARGS[flavour]))
             for domid in range(1, guests + 1):
                 self.prepare(host, domid, flavour)
             self.hosts[proxied] = host

@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: MIT
 """The rows of `make bench` that are no request load: export, restart, the ledger's cost."""
 
-import re
 import signal
 import statistics
 import subprocess
@@ -9,6 +8,8 @@ import time
 
 from harness import BUILD, DAEMONS, Host
 from xsclient import READ
+
+import scale
 
 TOOLS_ROUNDS = 7
 
@@ -68,26 +69,18 @@ def restart_row(flavour, domains):
     return statistics.median(waits)
 
 
-def load(host, guests, seconds):
-    done = subprocess.run([BUILD / "xsload", host.sim.dir, "1", str(guests), "read", str(seconds),
-                           "1"], capture_output=True, text=True, check=True)
-    fields = dict(re.findall(r'"(\w+)": ([\d.]+)', done.stdout))
-    return float(fields["requests"]) / float(fields["seconds"])
-
-
 def ledger_row(flavour, guests, seconds, rounds):
     """Throughput with the commit's record, and of a build without: (with, without)."""
     runs = {"xsproxyd": [], "xsproxyd-norecord": []}
     with Host(flavour, True) as host:
         for domid in range(1, guests + 1):
             host.add_guest(domid).close()
-            host.dom0.write(f"/local/domain/{domid}/data/small", "0123456789")
-            host.dom0.set_perms(f"/local/domain/{domid}/data/small", f"n{domid}")
+            scale.small_node(host, domid)
         for _ in range(rounds):
             for program, rates in runs.items():
-                host.proxy.kill(signal.SIGTERM)
-                host.start_proxy(program=program)
-                rates.append(load(host, guests, seconds))
+                scale.restart(host, program)
+                done = scale.program("xsload", host.sim.dir, 1, guests, "read", seconds, 1)
+                rates.append(done["requests"] / done["seconds"])
     return tuple(statistics.median(rates) for rates in runs.values())
 
 
