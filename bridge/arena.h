@@ -176,6 +176,29 @@ static inline struct arena_attach *arena_attach(const struct arena *arena, uint3
 }
 
 /**
+ * arena_next() - walk a set of the header's: `mapped` or `held`.
+ *
+ * Return: the first domid from @domid on that is in it, or ARENA_DOMIDS.
+ */
+static inline uint32_t arena_next(const _Atomic uint64_t *set, uint32_t domid)
+{
+	uint64_t mask = ~0ULL << (domid % 64);
+
+	for (uint32_t i = domid / 64; i < ARENA_DOMIDS / 64; i++, mask = ~0ULL) {
+		uint64_t word = atomic_load(&set[i]) & mask;
+
+		if (word)
+			return i * 64 + (uint32_t)__builtin_ctzll(word);
+	}
+	return ARENA_DOMIDS;
+}
+
+/* ARENA_EACH() - the statement that follows runs for each domid of such a set. */
+#define ARENA_EACH(set, domid)                                            \
+	for (uint32_t domid = arena_next(set, 0); (domid) < ARENA_DOMIDS; \
+	     (domid) = arena_next(set, (domid) + 1))
+
+/**
  * arena_bell_ring() - put a domid into a set.
  *
  * Return: whether it was not there yet, so that the other side may have to be woken.

@@ -22,6 +22,11 @@ static inline uint64_t clock_monotonic(void)
 	return clock_ns(CLOCK_MONOTONIC);
 }
 
+static inline uint64_t clock_seconds(void)
+{
+	return clock_monotonic() / 1000000000u;
+}
+
 /* What CLOCK_REALTIME is ahead of CLOCK_MONOTONIC. */
 static inline uint64_t clock_realtime_offset(void)
 {

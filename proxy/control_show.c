@@ -4,10 +4,10 @@
  */
 #include <errno.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "proxy/client.h"
+#include "proxy/clock.h"
 #include "proxy/control.h"
 #include "proxy/control_command.h"
 #include "proxy/control_json.h"
@@ -20,23 +20,11 @@
 #include "proxy/refusal.h"
 #include "proxy/session.h"
 #include "proxy/upstream.h"
-
-static uint64_t now_s(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return (uint64_t)ts.tv_sec;
-}
+#include "proxy/util.h"
 
 static uint64_t mapped_word(const struct arena *arena, uint32_t i)
 {
 	return atomic_load(&arena_header(arena)->mapped[i]);
-}
-
-static uint64_t listed_word(const struct arena *arena, uint32_t i)
-{
-	return mapped_word(arena, i) | atomic_load(&arena_header(arena)->held[i]);
 }
 
 static uint32_t count_mapped(const struct arena *arena)
@@ -51,15 +39,9 @@ static uint32_t count_mapped(const struct arena *arena)
 /* The first domain from @domid on that is introduced or held, or ARENA_DOMIDS. */
 static uint32_t next_listed(const struct arena *arena, uint32_t domid)
 {
-	uint64_t mask = ~0ULL << (domid % 64);
+	const struct arena_header *header = arena_header(arena);
 
-	for (uint32_t i = domid / 64; i < ARENA_DOMIDS / 64; i++, mask = ~0ULL) {
-		uint64_t word = listed_word(arena, i) & mask;
-
-		if (word)
-			return i * 64 + (uint32_t)__builtin_ctzll(word);
-	}
-	return ARENA_DOMIDS;
+	return min_u32(arena_next(header->mapped, domid), arena_next(header->held, domid));
 }
 
 static json_t *xenstored(const struct daemon *daemon, const struct arena *arena)
@@ -94,9 +76,9 @@ void control_status(struct control *control, const struct control_args *args)
 	control_return(control,
 		       json_pack("{s:s,s:i,s:I,s:s,s:s?,s:o,s:i,s:o,s:i,s:b,s:s}", "version",
 				 XSPROXY_VERSION, "pid", (int)getpid(), "uptime",
-				 (json_int_t)(now_s() - daemon->started), "state", state, "reason",
-				 foreign, "xenstored", xenstored(daemon, arena), "domains",
-				 arena ? (int)count_mapped(arena) : 0, "unknown_domains",
+				 (json_int_t)(clock_seconds() - daemon->started), "state", state,
+				 "reason", foreign, "xenstored", xenstored(daemon, arena),
+				 "domains", arena ? (int)count_mapped(arena) : 0, "unknown_domains",
 				 unknown_domains(daemon), "clients",
 				 (int)clients_count(daemon->clients), "hold_new",
 				 arena && hold_new_is(arena), "log_level",

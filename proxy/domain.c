@@ -85,19 +85,14 @@ struct session *domains_session(struct domains *domains, uint32_t domid)
 struct session *domains_next_session(struct domains *domains, uint32_t domid)
 {
 	const struct arena *arena = upstream_arena(domains->daemon->upstream);
-	uint64_t mask = ~0ULL << (domid % 64);
-	struct session *s;
+	const _Atomic uint64_t *mapped = arena ? arena_header(arena)->mapped : NULL;
+	struct session *s = NULL;
 
-	for (uint32_t i = domid / 64; arena && i < ARENA_DOMIDS / 64; i++, mask = ~0ULL) {
-		uint64_t leaf = atomic_load(&arena_header(arena)->mapped[i]) & mask;
-
-		for (; leaf; leaf &= leaf - 1) {
-			s = domains_session(domains, i * 64 + (uint32_t)__builtin_ctzll(leaf));
-			if (s)
-				return s;
-		}
+	for (; mapped && !s && domid < ARENA_DOMIDS; domid++) {
+		domid = arena_next(mapped, domid);
+		s = domains_session(domains, domid);
 	}
-	return NULL;
+	return s;
 }
 
 /* --- real Xen */
@@ -388,17 +383,10 @@ int domains_attach_all(struct domains *domains)
 
 	hold_sweep(arena);
 	/* First all ledgers claim their extents; nobody may take a new one before. */
-	for (uint32_t i = 0; i < ARENA_DOMIDS / 64; i++) {
-		uint64_t leaf = atomic_load(&arena_header(arena)->mapped[i]);
-
-		for (; leaf; leaf &= leaf - 1) {
-			uint32_t domid = i * 64 + (uint32_t)__builtin_ctzll(leaf);
-
-			if (map(domains, domid,
-				atomic_load(&arena_attach(arena, domid)->map_gen)) == -ENOMEM)
-				return -ENOMEM;
-		}
-	}
+	ARENA_EACH(arena_header(arena)->mapped, domid)
+		if (map(domains, domid, atomic_load(&arena_attach(arena, domid)->map_gen)) ==
+		    -ENOMEM)
+			return -ENOMEM;
 	HASH_ITER(hh, domains->by_domid, domain, tmp)
 		if (bind_one(domain, arena) == -ENOMEM)
 			return -ENOMEM;

@@ -36,14 +36,7 @@ static bool still_there(const struct arena *arena, uint32_t domid)
 
 void hold_sweep(const struct arena *arena)
 {
-	for (uint32_t i = 0; i < ARENA_DOMIDS / 64; i++) {
-		uint64_t leaf = atomic_load(&arena_header(arena)->held[i]);
-
-		for (; leaf; leaf &= leaf - 1) {
-			uint32_t domid = i * 64 + (uint32_t)__builtin_ctzll(leaf);
-
-			if (!still_there(arena, domid))
-				hold_over(arena, domid);
-		}
-	}
+	ARENA_EACH(arena_header(arena)->held, domid)
+		if (!still_there(arena, domid))
+			hold_over(arena, domid);
 }

@@ -24,17 +24,13 @@ void ledger_format(struct ledger *ledger, uint32_t map_gen)
 
 uint32_t ledger_foreign(const struct arena *arena)
 {
-	for (uint32_t i = 0; i < ARENA_DOMIDS / 64; i++) {
-		uint64_t leaf = atomic_load(&arena_header(arena)->mapped[i]);
+	ARENA_EACH(arena_header(arena)->mapped, domid) {
+		const struct ledger *ledger =
+			(const struct ledger *)(arena->base + arena_ledger_off(domid));
 
-		for (; leaf; leaf &= leaf - 1) {
-			uint64_t off = arena_ledger_off(i * 64 + (uint32_t)__builtin_ctzll(leaf));
-			const struct ledger *ledger = (const struct ledger *)(arena->base + off);
-
-			if (ledger_current(ledger, atomic_load(&ledger->attach.map_gen)) &&
-			    ledger->version != LEDGER_VERSION)
-				return ledger->version;
-		}
+		if (ledger_current(ledger, atomic_load(&ledger->attach.map_gen)) &&
+		    ledger->version != LEDGER_VERSION)
+			return ledger->version;
 	}
 	return 0;
 }

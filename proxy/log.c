@@ -9,8 +9,9 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
-#include <time.h>
 #include <unistd.h>
+
+#include "proxy/clock.h"
 
 #define LIMIT_BURST	5
 #define LINE_MAX_OCTETS 1024
@@ -185,10 +186,7 @@ void log_request(const struct log_source *source, int level, const char *request
 
 static uint64_t now_minute(void)
 {
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return (uint64_t)ts.tv_sec / 60 + 1;
+	return clock_seconds() / 60 + 1;
 }
 
 void log_limited(struct log_source *source, int level, const char *fmt, ...)

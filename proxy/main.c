@@ -13,10 +13,10 @@
 #include <sys/file.h>
 #include <sys/stat.h>
 #include <systemd/sd-daemon.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "proxy/client.h"
+#include "proxy/clock.h"
 #include "proxy/control.h"
 #include "proxy/daemon.h"
 #include "proxy/domain.h"
@@ -180,14 +180,6 @@ static int listen_to_system(struct daemon *daemon, struct event *events[NR_EVENT
 	return !events[3] || event_add(events[3], &period) ? -ENOMEM : 0;
 }
 
-static uint64_t clock_s(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return (uint64_t)ts.tv_sec;
-}
-
 static int run(struct daemon *daemon)
 {
 	struct event *events[NR_EVENTS] = { NULL };
@@ -265,7 +257,7 @@ int main(int argc, char **argv)
 		return 0;
 	}
 
-	daemon.started = clock_s();
+	daemon.started = clock_seconds();
 	log_open((int)daemon.config.log_level);
 	event_set_log_callback(libevent_log);
 	TAILQ_INIT(&daemon.ops);

@@ -2,9 +2,10 @@
 #include "proxy/settings.h"
 
 #include <errno.h>
+#include <inttypes.h>
 #include <systemd/sd-daemon.h>
-#include <time.h>
 
+#include "proxy/clock.h"
 #include "proxy/daemon.h"
 #include "proxy/log.h"
 
@@ -48,11 +49,7 @@ static void changed(const char *section, const char *key, bool adopted)
 /* What systemd (Type=notify-reload, or a status) wants to know. */
 static void notify_reloading(void)
 {
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	sd_notifyf(0, "RELOADING=1\nMONOTONIC_USEC=%lld",
-		   (long long)ts.tv_sec * 1000000 + ts.tv_nsec / 1000);
+	sd_notifyf(0, "RELOADING=1\nMONOTONIC_USEC=%" PRIu64, clock_monotonic() / 1000);
 }
 
 void settings_reload(struct daemon *daemon)

@@ -82,10 +82,17 @@ static bool put_lost(struct trace *trace, uint64_t time)
 	return true;
 }
 
-static void flush(struct trace *trace)
+/* Have it flushed a little later. */
+static void flush_later(struct trace *trace)
 {
 	struct timeval delay = timeval_ms(FLUSH_MS);
 
+	if (!trace->armed)
+		trace->armed = !evtimer_add(trace->timer, &delay);
+}
+
+static void flush(struct trace *trace)
+{
 	if (trace->fill && trace->write(trace->arg, trace->buffer, trace->fill))
 		trace->fill = 0;
 	/* Clocks are set now and then. */
@@ -93,8 +100,8 @@ static void flush(struct trace *trace)
 	/* There may be no frame for long that would take it along. */
 	if (!trace->fill)
 		put_lost(trace, clock_ns(CLOCK_REALTIME));
-	if (trace->fill && !trace->armed)
-		trace->armed = !evtimer_add(trace->timer, &delay);
+	if (trace->fill)
+		flush_later(trace);
 }
 
 static void flush_cb(evutil_socket_t fd, short what, void *arg)
@@ -110,7 +117,6 @@ static void flush_cb(evutil_socket_t fd, short what, void *arg)
 static void put_frame(struct trace *trace, const struct frame *frame, const struct xsd_sockmsg *hdr,
 		      const void *payload, uint32_t len)
 {
-	struct timeval delay = timeval_ms(FLUSH_MS);
 	uint32_t keep = min_u32(len, trace->filter.snap);
 	struct frame out = *frame;
 
@@ -126,8 +132,8 @@ static void put_frame(struct trace *trace, const struct frame *frame, const stru
 	put(trace, payload, keep);
 	if (trace->fill >= FLUSH_OCTETS)
 		flush(trace);
-	else if (!trace->armed)
-		trace->armed = !evtimer_add(trace->timer, &delay);
+	else
+		flush_later(trace);
 }
 
 /* --- filters */
