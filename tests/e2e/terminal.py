@@ -73,7 +73,7 @@ class Terminal:
             self._stream.feed(os.read(self._master, 65536))
 
     def wait(self, what, why=""):
-        """Read until what(lines) holds; the lines."""
+        """Read until what(lines) holds; the lines. They may be half drawn: what() asks for all."""
         deadline = time.monotonic() + xensim.TIMEOUT
         while not what(self.lines()):
             if time.monotonic() > deadline:
