@@ -220,8 +220,9 @@ static void turn(long at)
 	trick_count = 0;
 	if (!died)
 		return;
-	toolstack_leaves();
+	/* In this order: a killed process lets nobody's lease end by a commit of its own. */
 	world_die();
+	toolstack_leaves();
 }
 
 /* Whoever takes up an honest guest's session can do so. */
