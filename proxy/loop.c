@@ -8,6 +8,7 @@
 #include "proxy/client.h"
 #include "proxy/daemon.h"
 #include "proxy/session.h"
+#include "proxy/tap.h"
 #include "proxy/upstream.h"
 #include "proxy/util.h"
 
@@ -125,6 +126,7 @@ static void run_round(struct loop *loop)
 		if (end)
 			break;
 	}
+	taps_round_over(loop->daemon->taps);
 	run_deferred(loop);
 }
 

@@ -261,7 +261,6 @@ void session_run(struct session *s)
 
 	if (s->dead || s->unbound || !back_awake(s) || !back_begin(s))
 		return;
-	tap_turn_begin(s->tap);
 	s->front_open = front_begin(s);
 
 	for (budget = TURN_BUDGET; budget; budget--) {
@@ -287,7 +286,6 @@ void session_run(struct session *s)
 	endpoint_kick(&s->back);
 	if (s->front_open)
 		again = endpoint_again(&s->front) || look_once_more(s);
-	tap_turn_end(s->tap);
 	s->front_open = false;
 	if (again || endpoint_again(&s->back) || !budget)
 		session_ready(s);

@@ -33,17 +33,12 @@ struct tap {
 	uint32_t numbers;	       /* of requests */
 	uint32_t traces_epoch, traces; /* see traces_of() */
 
-	/*
-	 * One reading of the clock is good for all that one turn moves, another at its end says
-	 * when it had been done.
-	 */
-	uint64_t turn;	/* the first; 0: not needed so far */
 	uint32_t fresh; /* slots that were taken in this turn */
 	uint32_t nr_done;
 	struct {
 		uint64_t begin;
 		uint64_t upstream;
-	} done[DONE_MAX];
+	} done[DONE_MAX]; /* answered, since this turn began or the last one ended */
 
 	uint64_t full_since, unread_since; /* 0: it is not */
 	struct asked asked[LEDGER_PENDING];
@@ -51,6 +46,7 @@ struct tap {
 };
 
 struct taps {
+	uint64_t round; /* when what this round finds was there; 0: not needed so far */
 	struct tap_list {
 		LIST_HEAD(, tap) list;
 		struct stats gone; /* what those did that are gone */
@@ -67,6 +63,12 @@ struct taps *taps_free(struct taps *taps)
 {
 	free(taps);
 	return NULL;
+}
+
+void taps_round_over(struct taps *taps)
+{
+	if (taps)
+		taps->round = 0;
 }
 
 static void sum(const struct tap_list *taps, struct stats *total)
@@ -148,11 +150,13 @@ const struct flight *tap_flight(const struct tap *tap)
 
 /* --- time */
 
-static uint64_t turn_time(struct tap *tap)
+static uint64_t round_time(const struct tap *tap)
 {
-	if (!tap->turn)
-		tap->turn = clock_monotonic();
-	return tap->turn;
+	struct taps *taps = tap->session->daemon->taps;
+
+	if (!taps->round)
+		taps->round = clock_monotonic();
+	return taps->round;
 }
 
 /* What was taken in this turn was on its way to upstream at @end. */
@@ -166,24 +170,12 @@ static void settle_sent(struct tap *tap, uint64_t end)
 	}
 }
 
-/* What was answered in this turn had been delivered at @end. */
+/* What was answered had been delivered at @end. */
 static void settle_done(struct tap *tap, uint64_t end)
 {
 	for (uint32_t i = 0; i < tap->nr_done; i++)
 		stats_took(&tap->stats, end - tap->done[i].begin, tap->done[i].upstream);
 	tap->nr_done = 0;
-}
-
-void tap_turn_begin(struct tap *tap)
-{
-	if (!tap)
-		return;
-	/* What was answered between two turns. */
-	if (tap->turn) {
-		settle_sent(tap, tap->turn);
-		settle_done(tap, tap->turn);
-	}
-	tap->turn = 0;
 }
 
 /* Count the time in which something @is so. */
@@ -192,34 +184,31 @@ static void stopwatch(struct tap *tap, bool is, uint64_t *since, uint64_t *count
 	if (is == (*since != 0))
 		return;
 	if (is) {
-		*since = turn_time(tap);
+		*since = round_time(tap);
 		return;
 	}
-	*counter += turn_time(tap) - *since;
+	*counter += round_time(tap) - *since;
 	*since = 0;
 }
 
 void tap_turn_moved(struct tap *tap)
 {
-	if (tap && tap->fresh)
-		settle_sent(tap, clock_monotonic());
-}
-
-void tap_turn_end(struct tap *tap)
-{
 	const struct session *s;
+	uint64_t now;
 
 	if (!tap)
 		return;
 	s = tap->session;
+	if (tap->fresh || tap->nr_done) {
+		now = clock_monotonic();
+		settle_sent(tap, now);
+		settle_done(tap, now);
+	}
 	stopwatch(tap, s->front_open && fifo_used(&s->fifo), &tap->full_since, &tap->stats.full);
 	stopwatch(tap,
 		  session_state(s) == LEDGER_QUIET ||
 			  (s->front_open && ring_used(&s->front.in_view)),
 		  &tap->unread_since, &tap->stats.unread);
-	if (tap->nr_done)
-		settle_done(tap, clock_monotonic());
-	tap->turn = 0;
 }
 
 /* --- messages */
@@ -233,7 +222,7 @@ static void show(struct tap *tap, struct frame *frame, struct asked *asked,
 
 	frame->domid = s->domid;
 	frame->session = s->id;
-	frame->time = turn_time(tap);
+	frame->time = round_time(tap);
 	if (s->socket)
 		frame->flags |= FRAME_CLIENT;
 	flight_add(&tap->flight, frame, hdr, payload, len, s->daemon->config.flight_messages);
@@ -267,7 +256,7 @@ void tap_request(struct tap *tap, int slot, bool ours, const struct message *msg
 		return;
 	asked = asked_at(tap, slot);
 	tap->numbers += 1 + (tap->numbers == UINT32_MAX);
-	*asked = (struct asked){ .begin = turn_time(tap), .number = tap->numbers, .ours = ours };
+	*asked = (struct asked){ .begin = round_time(tap), .number = tap->numbers, .ours = ours };
 	frame.number = asked->number;
 	if (slot != TAP_NO_SLOT)
 		tap->fresh |= 1u << slot;
@@ -286,10 +275,12 @@ void tap_reply(struct tap *tap, int slot, const struct xsd_sockmsg *hdr, const v
 		return;
 	asked = asked_at(tap, slot);
 	if (asked->begin) {
-		frame.took = turn_time(tap) - asked->begin;
-		frame.upstream = asked->sent ? tap->turn - asked->sent : 0;
+		uint64_t now = round_time(tap);
+
+		frame.took = now - asked->begin;
+		frame.upstream = asked->sent ? now - asked->sent : 0;
 		if (tap->nr_done == DONE_MAX)
-			settle_done(tap, tap->turn);
+			settle_done(tap, now);
 		tap->done[tap->nr_done].begin = asked->begin;
 		tap->done[tap->nr_done++].upstream = frame.upstream;
 	}

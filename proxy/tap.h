@@ -35,6 +35,12 @@ void taps_total(const struct taps *taps, struct stats *total);
 /** taps_clients() - the sum of all toolstack sockets since the start. */
 void taps_clients(const struct taps *taps, struct stats *total);
 
+/**
+ * taps_round_over() - the loop's round is over. One reading of the clock is good for all that a
+ * round finds in the rings: it was there when the round began, and the next one takes another.
+ */
+void taps_round_over(struct taps *taps);
+
 /** tap_new() - for a new session. Return: NULL without memory, which is no error. */
 struct tap *tap_new(struct session *s);
 
@@ -50,17 +56,11 @@ const struct flight *tap_flight(const struct tap *tap);
 /** tap_dump() - write the last messages to the log: the session has ended in an error. */
 void tap_dump(const struct tap *tap);
 
-/** tap_turn_begin() - a turn of the session begins. */
-void tap_turn_begin(struct tap *tap);
-
 /**
- * tap_turn_moved() - it has moved what it will, and is about to wake the others: upstream's time
- * begins, for whom we wake may run at once in our place.
+ * tap_turn_moved() - a turn of the session has moved what it will, and is about to wake the others:
+ * what it answered is delivered, and upstream's time begins for what it forwarded.
  */
 void tap_turn_moved(struct tap *tap);
-
-/** tap_turn_end() - it is over, and what was answered in it has been delivered. */
-void tap_turn_end(struct tap *tap);
 
 /**
  * tap_request() - a whole request was taken, as the guest sent it.

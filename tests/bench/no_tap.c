@@ -27,6 +27,11 @@ void taps_clients(const struct taps *taps, struct stats *total)
 	taps_total(taps, total);
 }
 
+void taps_round_over(struct taps *taps)
+{
+	(void)taps;
+}
+
 struct tap *tap_new(struct session *s)
 {
 	(void)s;
@@ -55,17 +60,7 @@ void tap_dump(const struct tap *tap)
 	(void)tap;
 }
 
-void tap_turn_begin(struct tap *tap)
-{
-	(void)tap;
-}
-
 void tap_turn_moved(struct tap *tap)
-{
-	(void)tap;
-}
-
-void tap_turn_end(struct tap *tap)
 {
 	(void)tap;
 }

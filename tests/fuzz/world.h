@@ -285,6 +285,7 @@ static void party_turn(struct party *party)
 {
 	loop_forget(world.daemon.loop, party->s);
 	session_run(party->s);
+	taps_round_over(world.daemon.taps);
 }
 
 /* --- the process */
