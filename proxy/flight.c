@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include "proxy/flight.h"
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
@@ -10,65 +11,93 @@
 #define FLIGHT_FIRST 512 /* octets at first */
 #define TIME_SHIFT   6	 /* durations are kept in 64 ns */
 
-/* A message in the ring, before its payload. Every idle guest has some dozens of them. */
+#define FLIGHT_STEP  1024 /* octets more at once, at most */
+
+/* A message as it is kept, in one piece. Every idle guest has some dozens of them. */
 struct kept {
 	uint64_t time;
 	uint32_t took, upstream;
 	uint32_t number;
 	struct xsd_sockmsg hdr;
-	uint16_t size; /* in the ring */
-	uint8_t kind, flags;
-};
+	uint8_t part; /* octets of its payload that are here */
+	uint8_t kind;
+	uint16_t flags;
+	uint8_t payload[];
+} __attribute__((packed, aligned(4)));
 
 _Static_assert(sizeof(struct kept) == 40, "no octet is wasted");
 _Static_assert(sizeof(struct kept) + FLIGHT_PAYLOAD <= FLIGHT_FIRST, "any message fits");
 
-static void copy_in(struct flight *flight, uint32_t pos, const void *from, uint32_t len)
+static uint32_t size_of(uint32_t part)
 {
-	uint32_t at = pos & (flight->size - 1), n = min_u32(len, flight->size - at);
-
-	memcpy(flight->data + at, from, n);
-	if (n < len)
-		memcpy(flight->data, (const uint8_t *)from + n, len - n);
+	return (uint32_t)sizeof(struct kept) + ((part + 3) & ~3u);
 }
 
-static void copy_out(const struct flight *flight, uint32_t pos, void *to, uint32_t len)
+static bool wrapped(const struct flight *flight)
 {
-	uint32_t at = pos & (flight->size - 1), n = min_u32(len, flight->size - at);
+	return flight->count && flight->tail <= flight->head;
+}
 
-	memcpy(to, flight->data + at, n);
-	if (n < len)
-		memcpy((uint8_t *)to + n, flight->data, len - n);
+static struct kept *kept_at(const struct flight *flight, uint32_t at)
+{
+	return (struct kept *)(flight->data + at);
+}
+
+/* Where the message behind the one at @at is. */
+static uint32_t next(const struct flight *flight, uint32_t at)
+{
+	uint32_t behind = at + size_of(kept_at(flight, at)->part);
+
+	return behind == flight->end && wrapped(flight) ? 0 : behind;
 }
 
 static void drop_oldest(struct flight *flight)
 {
-	struct kept oldest;
-
-	copy_out(flight, flight->head, &oldest, sizeof(oldest));
-	flight->head += oldest.size;
+	flight->head = next(flight, flight->head);
 	flight->count--;
 	flight->dropped++;
 }
 
-static void grow(struct flight *flight)
+/* Room for @size octets in one piece. Return: NULL when there is none. */
+static struct kept *place(struct flight *flight, uint32_t size)
 {
-	uint32_t size = flight->size ? 2 * flight->size : FLIGHT_FIRST, used;
+	if (!flight->count)
+		flight->head = flight->tail = 0;
+	if (wrapped(flight))
+		return size <= flight->head - flight->tail ? kept_at(flight, flight->tail) : NULL;
+	if (size <= flight->size - flight->tail)
+		return kept_at(flight, flight->tail);
+	if (size > flight->head)
+		return NULL;
+	flight->end = flight->tail;
+	flight->tail = 0;
+	return kept_at(flight, 0);
+}
+
+/* Return: whether there is more room now. */
+static bool grow(struct flight *flight)
+{
+	uint32_t size = flight->size ? flight->size + min_u32(flight->size, FLIGHT_STEP)
+				     : FLIGHT_FIRST;
+	uint32_t first = wrapped(flight) ? flight->end : flight->tail;
 	uint8_t *data;
 
 	if (size > FLIGHT_OCTETS)
-		return;
+		return false;
 	data = malloc(size);
 	if (!data)
-		return;
-	used = flight->tail - flight->head;
-	if (used)
-		copy_out(flight, flight->head, data, used);
+		return false;
+	first -= flight->head;
+	if (flight->count)
+		memcpy(data, flight->data + flight->head, first);
+	if (wrapped(flight))
+		memcpy(data + first, flight->data, flight->tail);
+	flight->tail = wrapped(flight) ? first + flight->tail : first;
+	flight->head = 0;
 	free(flight->data);
 	flight->data = data;
 	flight->size = size;
-	flight->head = 0;
-	flight->tail = used;
+	return true;
 }
 
 static uint32_t duration(uint64_t ns)
@@ -79,30 +108,31 @@ static uint32_t duration(uint64_t ns)
 void flight_add(struct flight *flight, const struct frame *frame, const struct xsd_sockmsg *hdr,
 		const void *payload, uint32_t len, uint32_t max)
 {
-	uint32_t part = min_u32(len, FLIGHT_PAYLOAD), size = sizeof(struct kept) + part;
-	struct kept kept = {
-		.time = frame->time,
-		.took = duration(frame->took),
-		.upstream = duration(frame->upstream),
-		.number = frame->number,
-		.hdr = *hdr,
-		.size = (uint16_t)size,
-		.kind = (uint8_t)frame->kind,
-		.flags = (uint8_t)frame->flags,
-	};
+	uint32_t part = min_u32(len, FLIGHT_PAYLOAD), size = size_of(part);
+	struct kept *kept;
 
 	if (!max)
 		return;
-	if (flight->size - (flight->tail - flight->head) < size)
-		grow(flight);
-	if (!flight->size) {
-		flight->dropped++;
-		return;
-	}
-	while (flight->count >= max || flight->size - (flight->tail - flight->head) < size)
+	while (flight->count >= max)
 		drop_oldest(flight);
-	copy_in(flight, flight->tail, &kept, sizeof(kept));
-	copy_in(flight, flight->tail + (uint32_t)sizeof(kept), payload, part);
+	while (!(kept = place(flight, size))) {
+		if (grow(flight))
+			continue;
+		if (!flight->count) {
+			flight->dropped++;
+			return;
+		}
+		drop_oldest(flight);
+	}
+	kept->time = frame->time;
+	kept->took = duration(frame->took);
+	kept->upstream = duration(frame->upstream);
+	kept->number = frame->number;
+	kept->hdr = *hdr;
+	kept->part = (uint8_t)part;
+	kept->kind = (uint8_t)frame->kind;
+	kept->flags = frame->flags;
+	memcpy(kept->payload, payload, part);
 	flight->tail += size;
 	flight->count++;
 }
@@ -110,23 +140,21 @@ void flight_add(struct flight *flight, const struct frame *frame, const struct x
 void flight_each(const struct flight *flight, uint32_t domid, uint32_t session,
 		 void (*show)(void *arg, const struct flight_frame *frame), void *arg)
 {
-	struct kept kept;
+	uint32_t at = flight->head;
 
-	for (uint32_t pos = flight->head; pos != flight->tail; pos += kept.size) {
+	for (uint32_t i = 0; i < flight->count; i++, at = next(flight, at)) {
+		const struct kept *kept = kept_at(flight, at);
 		struct flight_frame out = { .frame = { .domid = domid, .session = session } };
-		uint32_t part;
 
-		copy_out(flight, pos, &kept, sizeof(kept));
-		part = kept.size - (uint32_t)sizeof(kept);
-		out.frame.size = (uint32_t)offsetof(struct flight_frame, payload) + part;
-		out.frame.kind = kept.kind;
-		out.frame.flags = kept.flags;
-		out.frame.time = kept.time;
-		out.frame.took = (uint64_t)kept.took << TIME_SHIFT;
-		out.frame.upstream = (uint64_t)kept.upstream << TIME_SHIFT;
-		out.frame.number = kept.number;
-		out.hdr = kept.hdr;
-		copy_out(flight, pos + (uint32_t)sizeof(kept), out.payload, part);
+		out.frame.size = (uint32_t)offsetof(struct flight_frame, payload) + kept->part;
+		out.frame.kind = kept->kind;
+		out.frame.flags = kept->flags;
+		out.frame.time = kept->time;
+		out.frame.took = (uint64_t)kept->took << TIME_SHIFT;
+		out.frame.upstream = (uint64_t)kept->upstream << TIME_SHIFT;
+		out.frame.number = kept->number;
+		out.hdr = kept->hdr;
+		memcpy(out.payload, kept->payload, kept->part);
 		show(arg, &out);
 	}
 }

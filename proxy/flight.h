@@ -13,12 +13,14 @@
 #include "trace/frame.h"
 
 #define FLIGHT_PAYLOAD 64   /* octets of a payload that are kept */
-#define FLIGHT_OCTETS  4096 /* of one session's messages */
+#define FLIGHT_OCTETS  3072 /* of one session's messages */
 
 struct flight {
 	uint8_t *data;
-	uint32_t size;	     /* of data; 0 or a power of two */
-	uint32_t head, tail; /* indexes of the oldest message and behind the newest; run freely */
+	uint32_t size; /* of data */
+	uint32_t head; /* where the oldest message is */
+	uint32_t tail; /* behind the newest one; not above head: it went on at the beginning */
+	uint32_t end;  /* then: behind the last one before that */
 	uint32_t count;
 	uint64_t dropped; /* messages that are not there any more */
 };
