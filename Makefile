@@ -191,7 +191,8 @@ include tests/fault/fault.mk
 
 all: $(FAILING)
 
-bench: deps
+bench:
+	@tests/install-deps linux-perf
 	@$(MAKE) --no-print-directory -s all $(BUILD)/xsproxyd-norecord $(BUILD)/xsproxyd-notap
 	@XSPROXY_BUILD=$(abspath $(BUILD)) /usr/bin/python3 tests/bench/bench.py
 

@@ -22,8 +22,12 @@ from harness import BUILD, DAEMONS, Host  # noqa: E402
 import fairness  # noqa: E402
 import scale  # noqa: E402
 import special  # noqa: E402
+import syscalls  # noqa: E402
 
 TICK = os.sysconf("SC_CLK_TCK")
+
+HEADER = (f"{'':39}    thr   direct/s proxied/s   p50    p99  wake-ups  xsd cpu proxy"
+          "    xsd  (pr.)  proxy  guest  (pr.)")
 
 # name, operation, guests, depth
 ROWS = (
@@ -62,8 +66,9 @@ def cpu_seconds(process):
 class Bench:
     """One daemon, direct and proxied, with guests that are ready."""
 
-    def __init__(self, flavour, guests, stack):
+    def __init__(self, flavour, guests, stack, perf):
         self.hosts = {}
+        self.perf = perf
         for proxied in (False, True):
             host = stack.enter_context(
                 Host(flavour, proxied, daemon_args=scale.DAEMON_ARGS[flavour]))
@@ -84,18 +89,28 @@ class Bench:
             host.dom0.write(f"{base}/many/child{i:02}", "")
         host.dom0.set_perms(f"{base}/many", f"n{domid}")
 
-    def load(self, proxied, operation, guests, depth, seconds):
-        """One measurement: {throughput, p50, p99, wakeups, daemon_cpu, proxy_cpu} a request."""
-        host = self.hosts[proxied]
-        before = cpu_seconds(host.daemon), cpu_seconds(host.proxy)
-        done = subprocess.run(
-            [BUILD / "xsload", host.sim.dir, "1", str(guests), operation, str(seconds), str(depth)],
-            capture_output=True, text=True, check=False)
+    @staticmethod
+    def guests(host, operation, guests, depth, seconds):
+        """The command that has the guests make requests."""
+        return [BUILD / "xsload", host.sim.dir, "1", str(guests), operation, str(seconds),
+                str(depth)]
+
+    @staticmethod
+    def said(host, operation, done):
+        """What it printed, and how many requests that were."""
         if done.returncode:
             host.dump()
             raise SystemExit(done.stderr)
         result = json.loads(done.stdout)
-        requests = result["requests"] * (4 if operation == "transaction" else 1)
+        return result, result["requests"] * (4 if operation == "transaction" else 1)
+
+    def load(self, proxied, operation, *how):
+        """One measurement: {throughput, p50, p99, wakeups, daemon_cpu, proxy_cpu} a request."""
+        host = self.hosts[proxied]
+        before = cpu_seconds(host.daemon), cpu_seconds(host.proxy)
+        done = subprocess.run(self.guests(host, operation, *how), capture_output=True, text=True,
+                              check=False)
+        result, requests = self.said(host, operation, done)
         return {
             "throughput": result["requests"] / result["seconds"],
             "p50": result["p50_us"],
@@ -105,18 +120,36 @@ class Bench:
             "proxy_cpu": (cpu_seconds(host.proxy) - before[1]) / requests * 1e6,
         }
 
+    def calls(self, proxied, operation, *how):
+        """System calls a request: {daemon_calls, proxy_calls, guest_calls}, None if unknown."""
+        host = self.hosts[proxied]
+        counts = dict.fromkeys(("daemon_calls", "proxy_calls", "guest_calls"))
+        if self.perf:
+            done, found = syscalls.counted(self.guests(host, operation, *how),
+                                           (host.daemon, host.proxy), host.sim.dir)
+            _, requests = self.said(host, operation, done)
+            for key, count in zip(counts, found):
+                counts[key] = count if count is None else count / requests
+        return counts
+
     def row(self, operation, guests, depth, seconds, rounds):
-        """Alternate direct and proxied; medians of each."""
+        """Alternate direct and proxied; medians of each. System calls are counted by a run more."""
+        how = operation, guests, depth, seconds
         runs = {False: [], True: []}
         for _ in range(rounds):
             for proxied in (False, True):
-                runs[proxied].append(self.load(proxied, operation, guests, depth, seconds))
+                runs[proxied].append(self.load(proxied, *how))
         return {proxied: {key: statistics.median(run[key] for run in runs[proxied])
-                          for key in runs[proxied][0]} for proxied in runs}
+                          for key in runs[proxied][0]} | self.calls(proxied, *how)
+                for proxied in runs}
 
 
 def ratio(a, b):
     return a / b if b else float("nan")
+
+
+def number(count):
+    return "-" if count is None else f"{count:.2f}"
 
 
 def show(name, state, row):
@@ -128,7 +161,10 @@ def show(name, state, row):
           f" {ratio(proxied['p99'], direct['p99']):6.2f}"
           f" {direct['wakeups']:5.2f} {proxied['wakeups']:5.2f}"
           f" {ratio(proxied['daemon_cpu'], direct['daemon_cpu']):6.2f}"
-          f" {ratio(proxied['proxy_cpu'], direct['daemon_cpu']):6.2f}", flush=True)
+          f" {ratio(proxied['proxy_cpu'], direct['daemon_cpu']):6.2f}"
+          f" {number(direct['daemon_calls']):>6} {number(proxied['daemon_calls']):>6}"
+          f" {number(proxied['proxy_calls']):>6}"
+          f" {number(direct['guest_calls']):>6} {number(proxied['guest_calls']):>6}", flush=True)
 
 
 def main():
@@ -145,11 +181,13 @@ def main():
     results = []
     print(f"{os.cpu_count()} processors, {args.rounds} rounds of {args.seconds} s, medians; "
           "ratios are proxied / direct")
+    no_perf = syscalls.unusable()
+    if no_perf:
+        print(f"system calls are not counted: {no_perf}")
     for flavour in args.daemon or DAEMONS:
-        print(f"\n{DAEMONS[flavour]}\n{'':39}    thr   direct/s proxied/s   p50    p99"
-              "  wake-ups  xsd cpu proxy")
+        print(f"\n{DAEMONS[flavour]:107}  system calls a request\n{HEADER}")
         with contextlib.ExitStack() as stack:
-            bench = Bench(flavour, 64, stack)
+            bench = Bench(flavour, 64, stack, not no_perf)
             for state, keep in (("idle", contextlib.nullcontext), ("awake", awake)):
                 with keep():
                     for name, operation, guests, depth in ROWS:
