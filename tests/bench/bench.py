@@ -19,6 +19,7 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "e2e"))
 
 from harness import BUILD, DAEMONS, Host  # noqa: E402
 
+import cores  # noqa: E402
 import fairness  # noqa: E402
 import scale  # noqa: E402
 import special  # noqa: E402
@@ -40,19 +41,6 @@ ROWS = (
     ("READ 4000 octets, 8 guests", "read4000", 8, 1),
     ("transaction, 1 guest", "transaction", 1, 1),
 )
-
-
-@contextlib.contextmanager
-def awake():
-    """Keep every core awake: one lowest-priority busy loop a core."""
-    loops = [subprocess.Popen(["nice", "-n", "19", sys.executable, "-c", "while True: pass"])
-             for _ in range(os.cpu_count())]
-    try:
-        yield
-    finally:
-        for loop in loops:
-            loop.kill()
-            loop.wait()
 
 
 def cpu_seconds(process):
@@ -188,7 +176,7 @@ def main():
         print(f"\n{DAEMONS[flavour]:107}  system calls a request\n{HEADER}")
         with contextlib.ExitStack() as stack:
             bench = Bench(flavour, 64, stack, not no_perf)
-            for state, keep in (("idle", contextlib.nullcontext), ("awake", awake)):
+            for state, keep in cores.STATES:
                 with keep():
                     for name, operation, guests, depth in ROWS:
                         if args.rows and not any(word in name for word in args.rows):
