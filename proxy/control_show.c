@@ -126,12 +126,13 @@ static json_t *refusals(const struct session *s)
 
 static json_t *last_error(const struct session *s)
 {
-	const struct refusal *last = &s->refusals.kind[s->refusals.last];
+	const struct refusal *last;
 
 	if (s->refusals.fault)
 		return json_string(s->refusals.fault);
 	if (!s->refusals.kinds)
 		return json_null();
+	last = &s->refusals.kind[s->refusals.last];
 	return json_sprintf("%s: %s", message_name(last->type), refusal_error(last->err));
 }
 

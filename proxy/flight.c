@@ -77,8 +77,8 @@ static struct kept *place(struct flight *flight, uint32_t size)
 /* Return: whether there is more room now. */
 static bool grow(struct flight *flight)
 {
-	uint32_t size = flight->size ? flight->size + min_u32(flight->size, FLIGHT_STEP)
-				     : FLIGHT_FIRST;
+	uint32_t size =
+		flight->size ? flight->size + min_u32(flight->size, FLIGHT_STEP) : FLIGHT_FIRST;
 	uint32_t first = wrapped(flight) ? flight->end : flight->tail;
 	uint8_t *data;
 

@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <event2/event.h>
 #include <stdio.h>
+#include <stdlib.h>
 
 #include "proxy/daemon.h"
 #include "proxy/log.h"
@@ -39,7 +40,9 @@ static struct refusal *kind_of(struct refusals *refusals, uint32_t type, int err
 	for (; kind < end; kind++)
 		if (kind->type == type && kind->err == err)
 			return kind;
-	if (refusals->kinds == REFUSAL_KINDS)
+	if (!kind)
+		kind = refusals->kind = calloc(REFUSAL_KINDS, sizeof(*kind));
+	if (!kind || refusals->kinds == REFUSAL_KINDS)
 		return NULL;
 	refusals->kinds++;
 	*kind = (struct refusal){ .type = type, .err = err };
@@ -129,4 +132,7 @@ void refusals_fini(struct refusals *refusals)
 	if (refusals->timer)
 		event_free(refusals->timer);
 	refusals->timer = NULL;
+	free(refusals->kind);
+	refusals->kind = NULL;
+	refusals->kinds = 0;
 }

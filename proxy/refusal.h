@@ -27,12 +27,12 @@ struct refusal {
 };
 
 struct refusals {
-	struct refusal kind[REFUSAL_KINDS];
-	uint32_t kinds;	     /* how many there are */
-	uint32_t last;	     /* which was the last one */
-	uint32_t others;     /* of kinds that the table has no room for */
-	const char *fault;   /* why the connection is ignored, or NULL; a literal */
-	struct event *timer; /* pending: the minute's line is still to come */
+	struct refusal *kind; /* REFUSAL_KINDS of them, once there was one */
+	uint32_t kinds;	      /* how many there are */
+	uint32_t last;	      /* which was the last one */
+	uint32_t others;      /* of kinds that the table has no room for */
+	const char *fault;    /* why the connection is ignored, or NULL; a literal */
+	struct event *timer;  /* pending: the minute's line is still to come */
 };
 
 /**

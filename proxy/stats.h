@@ -14,15 +14,15 @@
 #include "proxy/message.h"
 
 /* Operations: the protocol's, ours, and one for all that nobody knows. */
-#define STATS_OURS    32
+#define STATS_OURS    24
 #define STATS_UNKNOWN (STATS_OURS + MESSAGE_OURS_END - MESSAGE_QUIESCE)
 #define STATS_OPS     (STATS_UNKNOWN + 1)
 
 /* Errors: those of message_error_at(), and one for others. */
 #define STATS_ERRORS 24
 
-/* Two buckets each time that the duration doubles, from 1 us on to over a minute. */
-#define STATS_BUCKETS 54
+/* Two buckets each time that the duration doubles, from 1 us on to over 8 s. */
+#define STATS_BUCKETS 48
 
 struct stats_times {
 	uint64_t count;

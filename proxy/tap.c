@@ -14,7 +14,8 @@
 #include "proxy/trace.h"
 #include "proxy/util.h"
 
-#define DONE_MAX 16 /* replies of one turn, about */
+#define DONE_MAX  32 /* replies of one turn, and more */
+#define ASKED_FEW 4  /* requests under way of a guest that does not pipeline */
 
 /* A request under way, by its slot in the ledger. */
 struct asked {
@@ -34,19 +35,24 @@ struct tap {
 	uint32_t traces_epoch, traces; /* see traces_of() */
 
 	uint32_t fresh; /* slots that were taken in this turn */
-	uint32_t nr_done;
-	struct {
-		uint64_t begin;
-		uint64_t upstream;
-	} done[DONE_MAX]; /* answered, since this turn began or the last one ended */
 
 	uint64_t full_since, unread_since; /* 0: it is not */
-	struct asked asked[LEDGER_PENDING];
-	struct asked at_once; /* the request of TAP_NO_SLOT */
+	struct asked at_once;		   /* the request of TAP_NO_SLOT */
+	struct asked few[ASKED_FEW];
+	struct asked *more; /* of the other slots, once there was one */
+};
+
+/* A request that was answered, and when it was whole. */
+struct done {
+	struct tap *tap;
+	uint64_t begin;
+	uint64_t upstream;
 };
 
 struct taps {
-	uint64_t round; /* when what this round finds was there; 0: not needed so far */
+	uint64_t round;		    /* when what this round finds was there; 0: not needed so far */
+	struct done done[DONE_MAX]; /* since the last turn that moved something */
+	uint32_t nr_done;
 	struct tap_list {
 		LIST_HEAD(, tap) list;
 		struct stats gone; /* what those did that are gone */
@@ -113,16 +119,38 @@ struct tap *tap_new(struct session *s)
 	return tap;
 }
 
+static uint64_t round_time(const struct tap *tap)
+{
+	struct taps *taps = tap->session->daemon->taps;
+
+	if (!taps->round)
+		taps->round = clock_monotonic();
+	return taps->round;
+}
+
+/* What was answered had been delivered at @end. */
+static void settle_done(struct taps *taps, uint64_t end)
+{
+	for (uint32_t i = 0; i < taps->nr_done; i++) {
+		const struct done *done = &taps->done[i];
+
+		stats_took(&done->tap->stats, end - done->begin, done->upstream);
+	}
+	taps->nr_done = 0;
+}
+
 struct tap *tap_free(struct tap *tap)
 {
 	struct stats last;
 
 	if (!tap)
 		return NULL;
+	settle_done(tap->session->daemon->taps, round_time(tap));
 	tap_stats(tap, &last);
 	stats_merge(&list_of(tap->session)->gone, &last);
 	LIST_REMOVE(tap, list);
 	flight_fini(&tap->flight);
+	free(tap->more);
 	free(tap);
 	return NULL;
 }
@@ -148,34 +176,28 @@ const struct flight *tap_flight(const struct tap *tap)
 	return tap ? &tap->flight : NULL;
 }
 
-/* --- time */
-
-static uint64_t round_time(const struct tap *tap)
+/* Without memory for it, it is @none's. */
+static struct asked *asked_at(struct tap *tap, int slot, struct asked *none)
 {
-	struct taps *taps = tap->session->daemon->taps;
-
-	if (!taps->round)
-		taps->round = clock_monotonic();
-	return taps->round;
+	if (slot == TAP_NO_SLOT)
+		return &tap->at_once;
+	if (slot < ASKED_FEW)
+		return &tap->few[slot];
+	if (!tap->more)
+		tap->more = calloc(LEDGER_PENDING - ASKED_FEW, sizeof(*tap->more));
+	return tap->more ? &tap->more[slot - ASKED_FEW] : none;
 }
 
 /* What was taken in this turn was on its way to upstream at @end. */
 static void settle_sent(struct tap *tap, uint64_t end)
 {
 	for (; tap->fresh; tap->fresh &= tap->fresh - 1) {
-		struct asked *asked = &tap->asked[__builtin_ctz(tap->fresh)];
+		struct asked none = { .begin = 0 };
+		struct asked *asked = asked_at(tap, __builtin_ctz(tap->fresh), &none);
 
 		if (!asked->ours)
 			asked->sent = end;
 	}
-}
-
-/* What was answered had been delivered at @end. */
-static void settle_done(struct tap *tap, uint64_t end)
-{
-	for (uint32_t i = 0; i < tap->nr_done; i++)
-		stats_took(&tap->stats, end - tap->done[i].begin, tap->done[i].upstream);
-	tap->nr_done = 0;
 }
 
 /* Count the time in which something @is so. */
@@ -194,15 +216,17 @@ static void stopwatch(struct tap *tap, bool is, uint64_t *since, uint64_t *count
 void tap_turn_moved(struct tap *tap)
 {
 	const struct session *s;
+	struct taps *taps;
 	uint64_t now;
 
 	if (!tap)
 		return;
 	s = tap->session;
-	if (tap->fresh || tap->nr_done) {
+	taps = s->daemon->taps;
+	if (tap->fresh || taps->nr_done) {
 		now = clock_monotonic();
 		settle_sent(tap, now);
-		settle_done(tap, now);
+		settle_done(taps, now);
 	}
 	stopwatch(tap, s->front_open && fifo_used(&s->fifo), &tap->full_since, &tap->stats.full);
 	stopwatch(tap,
@@ -242,19 +266,14 @@ static void show(struct tap *tap, struct frame *frame, struct asked *asked,
 		asked->traces = (uint16_t)mask;
 }
 
-static struct asked *asked_at(struct tap *tap, int slot)
-{
-	return slot == TAP_NO_SLOT ? &tap->at_once : &tap->asked[slot];
-}
-
 void tap_request(struct tap *tap, int slot, bool ours, const struct message *msg)
 {
 	struct frame frame = { .kind = FRAME_REQUEST, .flags = ours ? FRAME_OURS : 0 };
-	struct asked *asked;
+	struct asked none, *asked;
 
 	if (!tap)
 		return;
-	asked = asked_at(tap, slot);
+	asked = asked_at(tap, slot, &none);
 	tap->numbers += 1 + (tap->numbers == UINT32_MAX);
 	*asked = (struct asked){ .begin = round_time(tap), .number = tap->numbers, .ours = ours };
 	frame.number = asked->number;
@@ -264,25 +283,31 @@ void tap_request(struct tap *tap, int slot, bool ours, const struct message *msg
 	show(tap, &frame, asked, &msg->hdr, msg->payload, msg->hdr.len);
 }
 
+/* How long it took is known when it has been delivered. */
+static void answered(struct tap *tap, uint64_t begin, uint64_t upstream)
+{
+	struct taps *taps = tap->session->daemon->taps;
+
+	if (taps->nr_done == DONE_MAX)
+		settle_done(taps, taps->round);
+	taps->done[taps->nr_done++] =
+		(struct done){ .tap = tap, .begin = begin, .upstream = upstream };
+}
+
 void tap_reply(struct tap *tap, int slot, const struct xsd_sockmsg *hdr, const void *payload,
 	       uint32_t len)
 {
 	struct frame frame = { .kind = FRAME_REPLY };
-	struct asked *asked;
+	struct asked none = { .begin = 0 }, *asked;
 	int err = 0;
 
 	if (!tap)
 		return;
-	asked = asked_at(tap, slot);
+	asked = asked_at(tap, slot, &none);
 	if (asked->begin) {
-		uint64_t now = round_time(tap);
-
-		frame.took = now - asked->begin;
-		frame.upstream = asked->sent ? now - asked->sent : 0;
-		if (tap->nr_done == DONE_MAX)
-			settle_done(tap, now);
-		tap->done[tap->nr_done].begin = asked->begin;
-		tap->done[tap->nr_done++].upstream = frame.upstream;
+		frame.took = round_time(tap) - asked->begin;
+		frame.upstream = asked->sent ? round_time(tap) - asked->sent : 0;
+		answered(tap, asked->begin, frame.upstream);
 	}
 	if (asked->ours)
 		frame.flags |= FRAME_OURS;

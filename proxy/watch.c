@@ -2,6 +2,7 @@
 #include "proxy/watch.h"
 
 #include <errno.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -9,6 +10,12 @@
 /* A full table must be an error of one request, not the end of the daemon. */
 #define HASH_NONFATAL_OOM 1
 #include <uthash.h>
+
+/* Every idle guest has a table, of about eight watches. */
+#undef HASH_INITIAL_NUM_BUCKETS
+#undef HASH_INITIAL_NUM_BUCKETS_LOG2
+#define HASH_INITIAL_NUM_BUCKETS      8U
+#define HASH_INITIAL_NUM_BUCKETS_LOG2 3U
 
 #include "proxy/message.h"
 #include "proxy/pending.h"
@@ -26,7 +33,6 @@ struct watch {
 	uint32_t pos;		   /* the live record, or 0 */
 	uint32_t order;		   /* of registration */
 	uint32_t intents;
-	uint32_t keylen;
 	char key[];
 };
 
@@ -115,11 +121,10 @@ static struct watch *entry_get(struct watches *set, const char *text)
 	HASH_FIND(hh, set->table, key, keylen, watch);
 	if (watch)
 		return watch;
-	watch = calloc(1, sizeof(*watch) + keylen);
+	watch = calloc(1, offsetof(struct watch, key) + keylen);
 	if (!watch)
 		return NULL;
 	memcpy(watch->key, key, keylen);
-	watch->keylen = keylen;
 	HASH_ADD_KEYPTR(hh, set->table, watch->key, keylen, watch);
 	if (!watch->hh.tbl) {
 		free(watch);
