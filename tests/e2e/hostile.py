@@ -34,21 +34,15 @@ def heap_bound(watches):
     return 256 * KIB + watches * WATCH_MAX
 
 
-class Bystander(threading.Thread):
-    """A guest that works on and on: writes, reads back, waits for its event, commits a transaction.
-    Whatever is lost, late or wrong ends it, and check() says so."""
+class Tireless(threading.Thread):
+    """Does rounds, _round(number), on and on. What a round raises ends it, and check() says so."""
 
-    def __init__(self, host, domid=BYSTANDER):
+    def __init__(self):
         super().__init__(daemon=True)
-        self.host = host
-        self.guest = host.add_guest(domid, timeout=xensim.TIMEOUT)
-        self.domid = domid
         self.rounds = 0
         self._error = None
         self._quit = False
         self._step = threading.Condition()
-        self.guest.watch("data", "mine")
-        assert self.guest.wait_watch() == ("data", "mine")
 
     def run(self):
         try:
@@ -63,6 +57,41 @@ class Bystander(threading.Thread):
                 self._step.notify_all()
 
     def _round(self, number):
+        raise NotImplementedError
+
+    def more(self, rounds=20):
+        """Wait until it has done @rounds more."""
+        with self._step:
+            want = self.rounds + rounds
+            while not self._error and self.rounds < want:
+                if not self._step.wait(2 * xensim.TIMEOUT):
+                    raise xsclient.Timeout(f"{self} hangs")
+        self.check()
+
+    def check(self):
+        if self._error:
+            raise AssertionError(f"{self} was disturbed") from self._error
+
+    def stop(self):
+        self._quit = True
+        self.join()
+
+
+class Bystander(Tireless):
+    """A guest that works on and on: writes, reads back, waits for its event, commits a transaction.
+    Whatever is lost, late or wrong ends it."""
+
+    def __init__(self, host, domid=BYSTANDER):
+        super().__init__()
+        self.guest = host.add_guest(domid, timeout=xensim.TIMEOUT)
+        self.domid = domid
+        self.guest.watch("data", "mine")
+        assert self.guest.wait_watch() == ("data", "mine")
+
+    def __str__(self):
+        return "the bystander"
+
+    def _round(self, number):
         guest, path, value = self.guest, f"data/{number % 8}", b"%d" % number
         guest.write(path, value)
         assert guest.wait_watch() == (path, "mine")
@@ -73,23 +102,6 @@ class Bystander(threading.Thread):
         guest.end(tx, commit=False)
         assert guest.call(xsclient.READ, b"data/absent\0").payload == b"ENOENT\0"
         assert not guest.events
-
-    def more(self, rounds=20):
-        """Wait until it has done @rounds more."""
-        with self._step:
-            want = self.rounds + rounds
-            while not self._error and self.rounds < want:
-                if not self._step.wait(2 * xensim.TIMEOUT):
-                    raise xsclient.Timeout("the bystander hangs")
-        self.check()
-
-    def check(self):
-        if self._error:
-            raise AssertionError("the bystander was disturbed") from self._error
-
-    def stop(self):
-        self._quit = True
-        self.join()
 
 
 @contextlib.contextmanager

@@ -32,20 +32,22 @@ def running(flavour, proxied=True, **kwargs):
         host.daemon.kill()
 
 
+def settings(tmp_path, values):
+    """The arguments that give oxenstored other settings, and its others as they are."""
+    with open(OXENSTORED_CONF, encoding="ascii") as conf:
+        lines = [line for line in conf if line.partition("=")[0].strip() not in values]
+    lines += [f"{key} = {value}\n" for key, value in values.items()]
+    conf = tmp_path / "oxenstored.conf"
+    conf.write_text("".join(lines))
+    return ("--config-file", str(conf))
+
+
 def limits(flavour, tmp_path, watches=2000, transactions=30, path=2048):
     """The arguments that raise a daemon's quotas."""
     if flavour == "C":
         return ("-W", str(watches), "-t", str(transactions), "-M", str(path))
-    values = {"quota-maxwatch": watches, "quota-transaction": transactions,
-              "quota-path-max": path}
-    lines = []
-    with open(OXENSTORED_CONF, encoding="ascii") as conf:
-        for line in conf:
-            key = line.partition("=")[0].strip()
-            lines.append(f"{key} = {values[key]}\n" if key in values else line)
-    conf = tmp_path / "oxenstored.conf"
-    conf.write_text("".join(lines))
-    return ("--config-file", str(conf))
+    return settings(tmp_path, {"quota-maxwatch": watches, "quota-transaction": transactions,
+                               "quota-path-max": path})
 
 
 def said(function, *args, **kwargs):
