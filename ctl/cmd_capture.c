@@ -8,6 +8,7 @@
 #include "config/config.h"
 #include "ctl/command.h"
 #include "ctl/tracing.h"
+#include "proxy/clock.h"
 #include "trace/flow.h"
 #include "trace/pcapng.h"
 
@@ -34,7 +35,8 @@ static void on_exchange(void *arg, const struct exchange *exchange)
 {
 	struct capture *capture = arg;
 
-	if (!exchange_is_wanted(exchange, &capture->wanted, exchange->answer ? 0 : tracing_now()))
+	if (!exchange_is_wanted(exchange, &capture->wanted,
+				exchange->answer ? 0 : clock_ns(CLOCK_REALTIME)))
 		return;
 	add(capture, exchange->request);
 	add(capture, exchange->answer);
@@ -56,7 +58,7 @@ static void end(void *arg)
 
 	if (capture->flow)
 		flow_end(capture->flow);
-	pcapng_statistics(&capture->pcapng, &capture->sink.out, tracing_now());
+	pcapng_statistics(&capture->pcapng, &capture->sink.out, clock_ns(CLOCK_REALTIME));
 }
 
 /* Secrets such as VNC passwords pass, so the file is its owner's only. Returns an fd or -errno. */
@@ -86,7 +88,7 @@ static int run(struct capture *capture, struct control *control, const struct op
 	if (r)
 		return r;
 	pcapng_begin(&capture->pcapng, &capture->sink.out, "xsproxyctl " XSPROXY_VERSION, snap,
-		     tracing_now());
+		     clock_ns(CLOCK_REALTIME));
 	fprintf(report->out, "%s: capturing, until it is interrupted\n", report->who);
 	r = tracing_run(control, &interrupt, &capture->sink, report);
 	fprintf(report->out, "%s: %" PRIu64 " messages, %" PRIu64 " more were lost\n", report->who,

@@ -5,6 +5,7 @@
  */
 #include "ctl/command.h"
 #include "ctl/tracing.h"
+#include "proxy/clock.h"
 #include "trace/json.h"
 #include "trace/text.h"
 
@@ -33,7 +34,8 @@ static void on_exchange(void *arg, const struct exchange *exchange)
 {
 	struct lines *lines = arg;
 
-	if (!exchange_is_wanted(exchange, &lines->wanted, exchange->answer ? 0 : tracing_now()))
+	if (!exchange_is_wanted(exchange, &lines->wanted,
+				exchange->answer ? 0 : clock_ns(CLOCK_REALTIME)))
 		return;
 	if (!lines->json)
 		text_exchange(&lines->text, lines->out, exchange);

@@ -9,20 +9,20 @@
 
 #include "ctl/control.h"
 #include "ctl/statistics.h"
+#include "proxy/clock.h"
 
 #include <errno.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
 #define NO_FD	    (-1)
 #define NO_DOMAIN   (-1)
 #define IMPATIENT   2000 /* ms after which a missing answer is worth a word */
-#define NS_OF_A_MS  1000000LL
-#define NS_OF_A_SEC 1000000000LL
+#define NS_OF_A_MS  1000000ULL
+#define NS_OF_A_SEC 1000000000ULL
 
 struct top {
 	const struct options *options;
@@ -35,14 +35,6 @@ struct top {
 	bool look;    /* into the chosen domain */
 	bool trouble; /* view.said is about xsproxyd: its next answer ends it, else the next key */
 };
-
-static int64_t clock_ns(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return ts.tv_sec * NS_OF_A_SEC + ts.tv_nsec;
-}
 
 /* --- keys, and what else is waited for */
 
@@ -83,15 +75,12 @@ static void take_keys(struct top *top)
  *
  * Returns whether @fd is readable.
  */
-static bool wait_for(struct top *top, int fd, int64_t deadline)
+static bool wait_for(struct top *top, int fd, uint64_t deadline)
 {
 	struct pollfd fds[] = { { STDIN_FILENO, POLLIN, 0 }, { fd, POLLIN, 0 } };
-	int64_t left = deadline - clock_ns();
-	struct timespec timeout;
+	uint64_t now = clock_monotonic(), left = deadline > now ? deadline - now : 0;
+	struct timespec timeout = { (time_t)(left / NS_OF_A_SEC), (long)(left % NS_OF_A_SEC) };
 
-	if (left < 0)
-		left = 0;
-	timeout = (struct timespec){ left / NS_OF_A_SEC, left % NS_OF_A_SEC };
 	if (ppoll(fds, 2, &timeout, &top->waiting) < 0)
 		fds[0].revents = fds[1].revents = 0; /* a signal: perhaps a new size */
 	if (fds[0].revents & (POLLHUP | POLLERR))
@@ -117,17 +106,17 @@ static void disconnect(struct top *top, int r)
 
 static int wait_for_answer(struct top *top)
 {
-	int64_t deadline = clock_ns() + IMPATIENT * NS_OF_A_MS;
+	uint64_t deadline = clock_monotonic() + IMPATIENT * NS_OF_A_MS;
 
 	while (!wait_for(top, control_fd(top->control), deadline)) {
 		if (top->quit)
 			return -ECANCELED;
-		if (clock_ns() < deadline)
+		if (clock_monotonic() < deadline)
 			continue;
 		top->trouble = true;
 		strcpy(top->view.said, "waiting for xsproxyd to answer");
 		top_screen_draw(&top->view);
-		deadline = INT64_MAX;
+		deadline = UINT64_MAX;
 	}
 	return 0;
 }
@@ -228,15 +217,15 @@ static int fetch_details(struct top *top)
 
 static int watch(struct top *top)
 {
-	int64_t next = 0;
+	uint64_t next = 0;
 	int r = 0;
 
 	while (!r && !top->quit) {
-		bool due = clock_ns() >= next;
+		bool due = clock_monotonic() >= next;
 
 		if (due) {
 			r = sample(top);
-			next = clock_ns() + top->options->interval_ms * NS_OF_A_MS;
+			next = clock_monotonic() + top->options->interval_ms * NS_OF_A_MS;
 		}
 		if (!r && top->control && top->look && (due || !top->view.details))
 			r = fetch_details(top);

@@ -11,7 +11,6 @@
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
-#include <time.h>
 #include <unistd.h>
 
 #define IN_SIZE	   (256u << 10)
@@ -29,14 +28,6 @@ struct tracing {
 	size_t len;   /* octets in @in */
 	char in[IN_SIZE];
 };
-
-uint64_t tracing_now(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_REALTIME, &now);
-	return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
-}
 
 /* --- asking */
 

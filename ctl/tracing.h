@@ -40,7 +40,4 @@ int tracing_start(struct control *control, const struct options *options, uint32
 int tracing_run(struct control *control, const struct interrupt *interrupt,
 		struct tracing_sink *sink, const struct report *report);
 
-/* Nanoseconds since 1970. */
-uint64_t tracing_now(void);
-
 #endif

@@ -5,18 +5,19 @@
 #include "migration/remote.h"
 
 #include "migration/report.h"
+#include "proxy/clock.h"
 
 #include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 #include <xen/io/xs_wire.h>
 
 #define NUMBER_MAX   sizeof("4294967295") /* NUL included */
 #define RESTARTS_MAX 16
 #define RETRY_MS     50
+#define NS_OF_A_MS   1000000u
 
 struct number {
 	char text[NUMBER_MAX];
@@ -68,22 +69,14 @@ static int connect_once(struct wire **wire, const char *path, int timeout_ms)
 	return r;
 }
 
-static int64_t now_ms(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
-}
-
 int remote_reconnect(struct wire **wire, const char *path, int timeout_ms)
 {
-	int64_t end = now_ms() + timeout_ms;
+	uint64_t end = clock_monotonic() + (uint64_t)timeout_ms * NS_OF_A_MS;
 	int r;
 
 	wire_free(*wire);
 	*wire = NULL;
-	while ((r = connect_once(wire, path, timeout_ms)) && now_ms() < end)
+	while ((r = connect_once(wire, path, timeout_ms)) && clock_monotonic() < end)
 		poll(NULL, 0, RETRY_MS);
 	return r;
 }

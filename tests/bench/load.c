@@ -16,10 +16,10 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/wait.h>
-#include <time.h>
 #include <unistd.h>
 #include <xen/io/xs_wire.h>
 
+#include "proxy/clock.h"
 #include "tests/bench/times.h"
 #include "tests/sim/guest.h"
 
@@ -82,7 +82,7 @@ static int pipeline(struct xsguest *g, const struct operation *op, int depth, ui
 	uint32_t head = 0, tail = 0;
 
 	for (;;) {
-		uint64_t now = now_ns();
+		uint64_t now = clock_monotonic();
 
 		while (now < end && head - tail < (uint32_t)depth) {
 			sent[head % DEPTH_MAX] = now;
@@ -95,7 +95,7 @@ static int pipeline(struct xsguest *g, const struct operation *op, int depth, ui
 			return 0;
 		if (reply(g, &msg) || msg.type == XS_ERROR || msg.req_id != tail)
 			return -EIO;
-		times_add(&result->times, now_ns() - sent[tail % DEPTH_MAX]);
+		times_add(&result->times, clock_monotonic() - sent[tail % DEPTH_MAX]);
 		tail++;
 	}
 }
@@ -106,11 +106,11 @@ static int paced(struct xsguest *g, const struct operation *op, uint64_t end, st
 	struct xsguest_msg msg;
 	uint64_t start;
 
-	while ((start = now_ns()) < end) {
+	while ((start = clock_monotonic()) < end) {
 		if (xsguest_request(g, op->type, 1, 0, op->payload, op->len, &msg, WAIT_MS) ||
 		    msg.type == XS_ERROR)
 			return -EIO;
-		times_add(&result->times, now_ns() - start);
+		times_add(&result->times, clock_monotonic() - start);
 		poll(NULL, 0, 1);
 	}
 	return 0;
@@ -119,7 +119,7 @@ static int paced(struct xsguest *g, const struct operation *op, uint64_t end, st
 /* Nothing but events, which ask for nothing. */
 static int events(struct xsguest *g, uint64_t end, struct result *result)
 {
-	while (now_ns() < end) {
+	while (clock_monotonic() < end) {
 		if (xsguest_notify(g))
 			return -EIO;
 		result->times.count++;
@@ -142,9 +142,9 @@ static int guest(const char *dir, uint32_t domid, const struct operation *op, in
 	} else if (op->type != XS_TRANSACTION_START) {
 		err = pipeline(g, op, depth, end, result);
 	} else {
-		for (uint64_t start; !err && (start = now_ns()) < end;) {
+		for (uint64_t start; !err && (start = clock_monotonic()) < end;) {
 			err = transaction(g);
-			times_add(&result->times, now_ns() - start);
+			times_add(&result->times, clock_monotonic() - start);
 		}
 	}
 	result->wakeups = xsguest_wakeups(g);
@@ -195,7 +195,7 @@ int main(int argc, char **argv)
 	if (results == MAP_FAILED)
 		return 1;
 
-	start = now_ns();
+	start = clock_monotonic();
 	end = start + (uint64_t)(seconds * 1e9);
 	for (int i = 0; i < count; i++) {
 		pid_t pid = fork();
@@ -218,6 +218,6 @@ int main(int argc, char **argv)
 		fprintf(stderr, "xsload: a guest failed\n");
 		return 1;
 	}
-	report(results, count, (double)(now_ns() - start) / 1e9);
+	report(results, count, (double)(clock_monotonic() - start) / 1e9);
 	return 0;
 }

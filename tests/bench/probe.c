@@ -20,6 +20,7 @@
 #include <unistd.h>
 #include <xen/io/xs_wire.h>
 
+#include "proxy/clock.h"
 #include "tests/bench/times.h"
 #include "tests/sim/guest.h"
 
@@ -73,11 +74,11 @@ static int watch(char **argv, uint64_t end, struct times *times)
 	err = xsguest_request(g, XS_WATCH, 1, 0, "data/small\0t", 13, &msg, WAIT_MS);
 	if (!err)
 		err = xsguest_recv_event(g, &msg, WAIT_MS);
-	for (uint64_t start; !err && (start = now_ns()) < end;) {
+	for (uint64_t start; !err && (start = clock_monotonic()) < end;) {
 		err = request(fd, XS_WRITE, path, (uint32_t)n);
 		if (!err)
 			err = xsguest_recv_event(g, &msg, WAIT_MS);
-		times_add(times, now_ns() - start);
+		times_add(times, clock_monotonic() - start);
 	}
 	/* The guest goes on without us, and may be played again. */
 	if (!err)
@@ -92,9 +93,9 @@ static int socket_read(char **argv, uint64_t end, struct times *times)
 	static const char path[] = "/local/domain/1/data/small";
 	int fd = toolstack(argv[3]), err = fd < 0 ? -EIO : 0;
 
-	for (uint64_t start; !err && (start = now_ns()) < end;) {
+	for (uint64_t start; !err && (start = clock_monotonic()) < end;) {
 		err = request(fd, XS_READ, path, sizeof(path));
-		times_add(times, now_ns() - start);
+		times_add(times, clock_monotonic() - start);
 	}
 	close(fd);
 	return err;
@@ -111,10 +112,10 @@ static int hops(uint64_t end, struct times *times)
 	while (!pid)
 		if (eventfd_read(to, &count) || eventfd_write(fro, 1))
 			_exit(1);
-	for (uint64_t start; (start = now_ns()) < end;) {
+	for (uint64_t start; (start = clock_monotonic()) < end;) {
 		if (eventfd_write(to, 1) || eventfd_read(fro, &count))
 			break;
-		times_add(times, now_ns() - start);
+		times_add(times, clock_monotonic() - start);
 	}
 	kill(pid, SIGKILL);
 	waitpid(pid, NULL, 0);
@@ -124,7 +125,7 @@ static int hops(uint64_t end, struct times *times)
 int main(int argc, char **argv)
 {
 	static struct times times;
-	uint64_t start = now_ns();
+	uint64_t start = clock_monotonic();
 	double seconds = argc > 2 ? atof(argv[2]) : 0;
 	uint64_t end = start + (uint64_t)(seconds * 1e9);
 	int err = -EINVAL;
@@ -139,7 +140,7 @@ int main(int argc, char **argv)
 		fprintf(stderr, "xsprobe: %s\n", strerror(-err));
 		return 1;
 	}
-	times_print(&times, (double)(now_ns() - start) / 1e9);
+	times_print(&times, (double)(clock_monotonic() - start) / 1e9);
 	puts("}");
 	return 0;
 }

@@ -7,7 +7,6 @@
 
 #include <stdint.h>
 #include <stdio.h>
-#include <time.h>
 
 /* Latencies in buckets that grow by 1/32: 20 powers of two from 1 us. */
 #define SUB	32
@@ -17,14 +16,6 @@ struct times {
 	uint64_t count;
 	uint64_t histogram[BUCKETS];
 };
-
-static inline uint64_t now_ns(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return (uint64_t)ts.tv_sec * 1000000000u + (uint64_t)ts.tv_nsec;
-}
 
 static inline int bucket(uint64_t ns)
 {
