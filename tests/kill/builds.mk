@@ -8,7 +8,7 @@ other-builds: other-build
 OTHER := $(BUILD)/other
 OTHER_CC := $(if $(findstring clang,$(CC)),gcc,clang)
 
-$(OTHER)/include/config/config.h: config/config.h
+$(OTHER)/include/config/config.h: config/config.h tests/kill/builds.mk
 	@mkdir -p $(@D)
 	@sed 's/\(XSPROXY_VERSION ".*\)"/\1-other"/' $< >$@
 
@@ -22,7 +22,7 @@ other-build: $(OTHER)/include/config/config.h
 define foreign
 other-builds: $(BUILD)/foreign/$(1)/xsproxyd
 
-$(BUILD)/foreign/$(1)/include/$(2): $(2)
+$(BUILD)/foreign/$(1)/include/$(2): $(2) tests/kill/builds.mk
 	@mkdir -p $$(@D)
 	@sed -E 's/^(#define $(3)[[:space:]]+[0-9]+)$$$$/\19/' $$< >$$@
 	@! cmp -s $$< $$@
