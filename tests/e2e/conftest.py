@@ -1,7 +1,34 @@
 # SPDX-License-Identifier: MIT
-"""The tests of this directory use what lies in tests/sim."""
+"""What many tests of this directory use: tests/sim, a host of either kind, and guests on it."""
 
 import pathlib
 import sys
 
+import pytest
+
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "sim"))
+
+from ours import running  # noqa: E402
+from relay import FLAVOURS  # noqa: E402
+from stress import Load  # noqa: E402
+
+GUESTS = 20  # that work while xsproxyd comes and goes
+
+
+@pytest.fixture(name="host", params=FLAVOURS)
+def a_host(request):
+    """xsproxyd before a daemon; both must still be there at the end."""
+    with running(request.param) as host:
+        yield host
+
+
+@pytest.fixture(name="guest")
+def a_guest(host):
+    return host.add_guest(7)
+
+
+@pytest.fixture(name="load")
+def a_load(host):
+    load = Load(host, range(1, GUESTS + 1))
+    yield load
+    load.kill()

@@ -14,8 +14,6 @@ from relay import wait_until
 from xsclient import READ
 
 SEED = int(os.environ.get("XSPROXY_SEED", random.randrange(1 << 30)))
-
-
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 
 
@@ -32,6 +30,7 @@ class Load:
     """Guests that run until they are told to end."""
 
     def __init__(self, host, domids):
+        print("XSPROXY_SEED", SEED)
         self.host = host
         self.processes = {}
         for domid in domids:

@@ -17,24 +17,13 @@ import pytest
 
 import xensim
 import xsclient
-from ours import QUIESCE, running
+from ours import QUIESCE
 from watching import CTL, Watching, ctl
 from xsclient import join
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 LUA = ROOT / "share/wireshark/xenstore.lua"
 FIELDS = ("op", "path", "token", "value", "perm", "child", "arg", "error", "tx")
-
-
-@pytest.fixture(params=("C", "O"), name="host")
-def a_host(request):
-    with running(request.param) as host:
-        yield host
-
-
-@pytest.fixture(name="guest")
-def a_guest(host):
-    return host.add_guest(7)
 
 
 def tshark(path, *args, plugin=("-X", f"lua_script:{LUA}"), stdin=None, home="/nonexistent"):

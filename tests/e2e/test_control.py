@@ -15,7 +15,7 @@ import pytest
 import xsclient
 from control import Control, ControlError
 from harness import Host
-from ours import TX_LIMIT, TX_QUOTA, WATCH_LIMIT, WATCH_QUOTA, running
+from ours import TX_LIMIT, TX_QUOTA, WATCH_LIMIT, WATCH_QUOTA
 
 FLAVOURS = ("C", "O")
 
@@ -23,12 +23,6 @@ STATUS_KEYS = {"version", "pid", "uptime", "state", "reason", "xenstored", "doma
                "unknown_domains", "clients", "hold_new", "log_level"}
 DOMAIN_KEYS = {"domid", "state", "introduced", "session", "watches", "transactions", "requests",
                "queued", "refusals", "last_error"}
-
-
-@pytest.fixture(params=FLAVOURS)
-def host(request):
-    with running(request.param) as running_host:
-        yield running_host
 
 
 @pytest.fixture

@@ -10,12 +10,10 @@ import pytest
 
 import xsclient
 from control import Control
-from harness import BUILD, Host
+from harness import BUILD
 from ours import quiesce, tracked_watches, unquiesce
-from relay import FLAVOURS, wait_until
-from stress import Frozen, Load, all_go_on, built, nothing_is_left, restart
-
-GUESTS = 20
+from relay import wait_until
+from stress import Frozen, all_go_on, built, nothing_is_left, restart
 
 # What each build does not know, and what its line says and advises.
 FOREIGN = {
@@ -26,12 +24,6 @@ FOREIGN = {
     "link": (r"the bridge in the running xenstored is of another version \(its messages\)",
              "reboot dom0"),
 }
-
-
-@pytest.fixture(params=FLAVOURS)
-def host(request):
-    with Host(request.param) as host:
-        yield host
 
 
 def start_foreign(host, what, sig=signal.SIGTERM):
@@ -61,21 +53,17 @@ def is_refused(host, what, lines):
 
 
 @pytest.mark.parametrize("what", FOREIGN)
-def test_guests_are_held_not_dropped(host, what):
-    load = Load(host, range(1, GUESTS + 1))
-    try:
-        frozen = Frozen(host, 100)
-        for sig in (signal.SIGTERM, signal.SIGKILL):
-            is_refused(host, what, start_foreign(host, what, sig))
-            frozen.check()
-            restart(host, sig)
-            all_go_on(host, load)
-            assert load.all_alive(), load.end()
-        load.end()
-        nothing_is_left(host, load.processes)
-        frozen.thaw(host, 100)
-    finally:
-        load.kill()
+def test_guests_are_held_not_dropped(host, load, what):
+    frozen = Frozen(host, 100)
+    for sig in (signal.SIGTERM, signal.SIGKILL):
+        is_refused(host, what, start_foreign(host, what, sig))
+        frozen.check()
+        restart(host, sig)
+        all_go_on(host, load)
+        assert load.all_alive(), load.end()
+    load.end()
+    nothing_is_left(host, load.processes)
+    frozen.thaw(host, 100)
 
 
 @pytest.mark.parametrize("what", FOREIGN)

@@ -9,27 +9,9 @@ import os
 import random
 import signal
 
-import pytest
-
-from harness import Host
-from stress import SEED, Frozen, Load, nothing_is_left, restart
+from stress import SEED, Frozen, nothing_is_left, restart
 
 KILLS = int(os.environ.get("XSPROXY_KILLS", "500"))
-GUESTS = 20
-
-
-@pytest.fixture(params=("C", "O"))
-def host(request):
-    print("XSPROXY_SEED", SEED)
-    with Host(request.param) as host:
-        yield host
-
-
-@pytest.fixture
-def load(host):
-    load = Load(host, range(1, GUESTS + 1))
-    yield load
-    load.kill()
 
 
 def test_killed_at_random(host, load):

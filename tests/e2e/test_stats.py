@@ -15,7 +15,6 @@ import xensim
 import xsclient
 from control import Control
 from fake_control import FakeControl, Refused
-from ours import running
 
 CTL = xensim.BUILD / "xsproxyctl"
 MS = 10**6
@@ -130,12 +129,6 @@ def test_a_full_disk_is_reported(fake):
 
 
 # --- on real daemons
-
-@pytest.fixture(params=("C", "O"))
-def host(request):
-    with running(request.param) as running_host:
-        yield running_host
-
 
 def control_path(host):
     return host.run_dir / "control"

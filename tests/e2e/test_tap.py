@@ -11,7 +11,6 @@ import pytest
 
 import xsclient
 from control import Control, ControlError
-from harness import Host
 
 REQUEST, REPLY, EVENT, LOST = 1, 2, 3, 4
 OURS, CLIENT = 1, 2
@@ -71,17 +70,6 @@ class Trace:
 
 def is_reply(number):
     return lambda frame: frame.kind == REPLY and frame.number == number
-
-
-@pytest.fixture(params=["C", "O"], name="host")
-def a_host(request):
-    with Host(request.param) as host:
-        yield host
-
-
-@pytest.fixture(name="guest")
-def a_guest(host):
-    return host.add_guest(7)
 
 
 def stats(host, domid):

@@ -11,20 +11,9 @@ import pytest
 import xensim
 import xsclient
 from control import Control
-from ours import QUIESCE, running
+from ours import QUIESCE
 from watching import Watching, bare, ctl, frames_of
 from xsclient import WRITE, join
-
-
-@pytest.fixture(params=("C", "O"), name="host")
-def a_host(request):
-    with running(request.param) as host:
-        yield host
-
-
-@pytest.fixture(name="guest")
-def a_guest(host):
-    return host.add_guest(7)
 
 
 def mark(guest):

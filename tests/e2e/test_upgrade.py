@@ -9,24 +9,9 @@ import signal
 import pytest
 
 from control import Control
-from harness import Host
-from stress import Frozen, Load, all_go_on, built, nothing_is_left, restart
+from stress import Frozen, all_go_on, built, nothing_is_left, restart
 
-GUESTS = 20
 ROUNDS = 4
-
-
-@pytest.fixture(params=("C", "O"))
-def host(request):
-    with Host(request.param) as host:
-        yield host
-
-
-@pytest.fixture
-def load(host):
-    load = Load(host, range(1, GUESTS + 1))
-    yield load
-    load.kill()
 
 
 def install(host, build):
