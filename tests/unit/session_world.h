@@ -450,6 +450,18 @@ static inline void world_assert_end(struct world *w)
 	assert_int_equal(transaction_count(&w->rig.s->transactions), w->open);
 }
 
+/* Standing still, when the session is at a boundary; the guest's page must not change then. */
+static inline void world_maybe_quiet(struct world *w)
+{
+	if (!w->quiet && session_drained(w->rig.s) && !chance(w, 4)) {
+		session_quiet(w->rig.s);
+		w->quiet = true;
+	} else if (w->quiet && (w->closing || !chance(w, 40))) {
+		session_resume(w->rig.s);
+		w->quiet = false;
+	}
+}
+
 static inline void world_close(struct world *w)
 {
 	rig_close(&w->rig);

@@ -5,21 +5,6 @@
  */
 #include "tests/unit/session_rig.h"
 
-static int setup(void **state)
-{
-	static struct rig rig;
-
-	rig_open(&rig, 7, 0u - 700);
-	*state = &rig;
-	return 0;
-}
-
-static int teardown(void **state)
-{
-	rig_close(*state);
-	return 0;
-}
-
 static void a_request_and_its_reply(void **state)
 {
 	struct rig *rig = *state;
@@ -274,7 +259,7 @@ static void an_error_of_ours_keeps_the_order(void **state)
 
 int main(void)
 {
-#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+#define TEST(name) cmocka_unit_test_setup_teardown(name, rig_setup, rig_teardown)
 	static const struct CMUnitTest tests[] = {
 		TEST(a_request_and_its_reply),
 		TEST(every_type_is_relayed),

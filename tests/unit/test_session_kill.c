@@ -60,17 +60,6 @@ static void nobody_runs_meanwhile(void)
 
 /* --- at random */
 
-static void maybe_quiet(struct world *w)
-{
-	if (!w->quiet && session_drained(w->rig.s) && !chance(w, 4)) {
-		session_quiet(w->rig.s);
-		w->quiet = true;
-	} else if (w->quiet && (w->closing || !chance(w, 40))) {
-		session_resume(w->rig.s);
-		w->quiet = false;
-	}
-}
-
 static void live(uint32_t seed, uint32_t steps, bool deaths)
 {
 	static struct world world;
@@ -89,7 +78,7 @@ static void live(uint32_t seed, uint32_t steps, bool deaths)
 				revive(w);
 			continue;
 		}
-		maybe_quiet(w);
+		world_maybe_quiet(w);
 		if (w->closing && world_asleep(w))
 			break;
 		if (w->proxy_awake && (!chance(w, 3) || (!w->guest_awake && !w->stored_awake)))

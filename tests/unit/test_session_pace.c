@@ -5,21 +5,6 @@
  */
 #include "tests/unit/session_rig.h"
 
-static int setup(void **state)
-{
-	static struct rig rig;
-
-	rig_open(&rig, 7, 0u - 700);
-	*state = &rig;
-	return 0;
-}
-
-static int teardown(void **state)
-{
-	rig_close(*state);
-	return 0;
-}
-
 static void no_more_than_the_slots(void **state)
 {
 	struct rig *rig = *state;
@@ -169,7 +154,7 @@ static void requests_wait_for_a_guest_that_does_not_read(void **state)
 
 int main(void)
 {
-#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+#define TEST(name) cmocka_unit_test_setup_teardown(name, rig_setup, rig_teardown)
 	static const struct CMUnitTest tests[] = {
 		TEST(no_more_than_the_slots),
 		TEST(a_turn_is_bounded),

@@ -15,18 +15,6 @@ static void turn(struct world *w)
 	rig_turn(&w->rig);
 }
 
-/* Standing still, when the session is at a boundary; the guest's page must not change then. */
-static void maybe_quiet(struct world *w)
-{
-	if (!w->quiet && session_drained(w->rig.s) && !chance(w, 4)) {
-		session_quiet(w->rig.s);
-		w->quiet = true;
-	} else if (w->quiet && (w->closing || !chance(w, 40))) {
-		session_resume(w->rig.s);
-		w->quiet = false;
-	}
-}
-
 static void live(uint32_t seed, bool deaths)
 {
 	static struct world world;
@@ -38,7 +26,7 @@ static void live(uint32_t seed, bool deaths)
 		if (step > 100 * STEPS)
 			fail_msg("seed %u never ends", seed);
 		world_notices(w);
-		maybe_quiet(w);
+		world_maybe_quiet(w);
 		if (w->closing && world_asleep(w))
 			break;
 		if (w->proxy_awake && (!chance(w, 3) || (!w->guest_awake && !w->stored_awake)))

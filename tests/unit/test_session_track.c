@@ -16,12 +16,6 @@ static int setup(void **state)
 	return 0;
 }
 
-static int teardown(void **state)
-{
-	rig_close(*state);
-	return 0;
-}
-
 /* The guest opens a transaction; upstream calls it @upstream. Returns the id that the guest gets.
  */
 static uint32_t start(struct rig *rig, uint32_t upstream)
@@ -350,7 +344,7 @@ static void the_log_does_not_grow(void **state)
 
 int main(void)
 {
-#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, rig_teardown)
 	static const struct CMUnitTest tests[] = {
 		TEST(a_transactions_life),	TEST(unknown_ids_stay_unknown),
 		TEST(ids_are_mapped),		TEST(a_transaction_of_ours_conflicts),
