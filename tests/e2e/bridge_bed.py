@@ -80,7 +80,7 @@ def wait_until(condition, timeout=TIMEOUT):
         time.sleep(0.005)
 
 
-class Owner:
+class Owner(xsclient.Closing):
     """Stands in for xsproxyd. @policy: message -> the answer's value, None (silence) or octets."""
 
     def __init__(self, stack, policy=lambda msg: 0):
@@ -102,12 +102,6 @@ class Owner:
         assert self.arena
         self._thread = threading.Thread(target=self._serve, daemon=True)
         self._thread.start()
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *_):
-        self.close()
 
     def close(self):
         if self.sock.fileno() < 0:

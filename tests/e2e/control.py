@@ -17,7 +17,7 @@ class ControlError(Exception):
         self.error_class = error["class"]
 
 
-class Control:
+class Control(xsclient.Closing):
     """One connection: control.run("domain", domid=7)."""
 
     def __init__(self, host):
@@ -26,12 +26,6 @@ class Control:
         self.sock.connect(str(host.run_dir / "control"))
         self._buf = b""
         self._id = 0
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *_):
-        self.close()
 
     def close(self):
         self.sock.close()

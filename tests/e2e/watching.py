@@ -29,7 +29,7 @@ def frames_of(obj):
     return 1 + obj.get("answered", 0)
 
 
-class Watching:
+class Watching(xsclient.Closing):
     """`xsproxyctl trace` or `capture`: under way once this has been made.
 
     lines: what it has printed so far.
@@ -47,12 +47,6 @@ class Watching:
             self.said += self.process.stderr.read().decode()
             self.close()
             raise AssertionError(f"xsproxyctl {args}: {self.said}")
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *_):
-        self.close()
 
     def close(self):
         self.process.kill()

@@ -25,19 +25,13 @@ POINTERS = ("xenevtchn_open", "xenevtchn_fdopen", "xengnttab_open", "xengnttab_m
             "xengnttab_map_grant_refs", "xc_interface_open", "xc_map_foreign_range")
 
 
-class Dom0Proc:
+class Dom0Proc(xsclient.Closing):
     """The process."""
 
     def __init__(self, sim, *preloads):
         self.process = subprocess.Popen(
             [sys.executable, __file__], env=sim.env(*preloads), stdin=subprocess.PIPE,
             stdout=subprocess.PIPE, text=True)
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *_):
-        self.close()
 
     def close(self):
         """Kill it, if it still lives."""

@@ -127,7 +127,7 @@ class Daemon:
             return self.kill()
 
 
-class XenSim:
+class XenSim(xsclient.Closing):
     """The machine in @directory; without one, in a new directory that goes with the object."""
 
     def __init__(self, directory=None, init=True):
@@ -144,12 +144,6 @@ class XenSim:
             except BaseException:
                 self.close()
                 raise
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *_):
-        self.close()
 
     def close(self):
         """Stop the daemons that were started here; remove the directory if it was made here."""

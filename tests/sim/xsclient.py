@@ -6,6 +6,7 @@ a timeout and raises Timeout.
 """
 
 import collections
+import contextlib
 import select
 import socket
 import struct
@@ -75,6 +76,13 @@ def check(msg, type_, request_name=""):
     if msg.type != type_:
         raise AssertionError(f"reply {msg} to a {NAMES.get(type_, type_)}")
     return msg.payload
+
+
+class Closing(contextlib.AbstractContextManager):
+    """What a `with` closes at its end."""
+
+    def __exit__(self, *_):
+        self.close()
 
 
 class Requests:
@@ -147,7 +155,7 @@ class Requests:
         return self.request(CONTROL, join(*words)).rstrip(b"\0").decode("utf-8", "replace")
 
 
-class Client(Requests):
+class Client(Requests, Closing):
     """One connection to a Xenstore socket."""
 
     def __init__(self, socketpath, timeout=TIMEOUT):
@@ -162,12 +170,6 @@ class Client(Requests):
         except BaseException:
             self.sock.close()
             raise
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *_):
-        self.close()
 
     def close(self):
         self.sock.close()

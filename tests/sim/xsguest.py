@@ -87,7 +87,7 @@ def _lib():
     return _LIB
 
 
-class Guest(xsclient.Requests):
+class Guest(xsclient.Requests, xsclient.Closing):
     """Domain @domid of the machine in @directory; 0 is the dom0 kernel.
 
     Fields of the page (FIELDS) are attributes that can be read and set: guest.req_prod.
@@ -103,12 +103,6 @@ class Guest(xsclient.Requests):
         rc = _lib().xsguest_open(os.fsencode(directory), domid, ctypes.byref(guest))
         self._check(rc, f"domain {domid}")
         self._guest = guest
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *_):
-        self.close()
 
     def __del__(self):
         self.close()
