@@ -163,17 +163,16 @@ static void judge(const uint8_t *data, size_t size)
 	CHECK(control->busy ? n < lines : n == lines);
 }
 
-int LLVMFuzzerInitialize(int *argc, char ***argv)
+static void begin(void)
 {
-	(void)argc;
-	(void)argv;
 	world_init();
 	/* The wait for a bridge, which there is not. */
 	world.daemon.upstream = upstream_free(world.daemon.upstream);
 	controls.daemon = &world.daemon;
 	TAILQ_INIT(&controls.open);
-	return 0;
 }
+
+FUZZ_BEGINS_WITH(begin)
 
 /* The first octet says how large the pieces are, and whether the client reads while it writes. */
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)

@@ -269,10 +269,8 @@ static void listen_as_bridge(struct tape *tape, const int pair[2])
 	close(b.epoll);
 }
 
-int LLVMFuzzerInitialize(int *argc, char ***argv)
+static void begin(void)
 {
-	(void)argc;
-	(void)argv;
 	log_set_level(-1);
 	TAILQ_INIT(&the_daemon.ops);
 	config_defaults(&the_daemon.config);
@@ -287,8 +285,9 @@ int LLVMFuzzerInitialize(int *argc, char ***argv)
 	}
 	other_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	xen_wake = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-	return 0;
 }
+
+FUZZ_BEGINS_WITH(begin)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {

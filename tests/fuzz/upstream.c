@@ -190,13 +190,7 @@ static void step(struct tape *tape)
 	}
 }
 
-int LLVMFuzzerInitialize(int *argc, char ***argv)
-{
-	(void)argc;
-	(void)argv;
-	world_init();
-	return 0;
-}
+FUZZ_BEGINS_WITH(world_init)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
