@@ -173,6 +173,12 @@ def exchange(guest, octets, replies, eager=False):
     return found
 
 
+def destroy(host, domid):
+    """A domain ends, and xenstored has seen that."""
+    host.sim.destroy(domid)
+    wait_until(lambda: not host.dom0.is_introduced(domid))
+
+
 def introduce(host, domid, prepare=None):
     """Create, prepare(guest) while xenstored does not know the domain yet, introduce."""
     domain = host.sim.create(domid)

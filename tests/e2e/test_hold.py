@@ -10,7 +10,7 @@ import xsclient
 from ours import (GET_DOMAIN_STATE, GET_DOMAIN_TRANSACTIONS, HOLD, QUIESCE,
                   START_DOMAIN_TRANSACTION, UNQUIESCE, add_watches, ask, error_of, quiesce,
                   running, said, settle, tracked_transactions, tracked_watches, unquiesce)
-from relay import FLAVOURS, RING, introduce, packet, wait_until
+from relay import FLAVOURS, RING, destroy, introduce, packet, wait_until
 from xensim import home
 from xsclient import READ, TRANSACTION_END, WATCH, WRITE, join
 
@@ -153,8 +153,7 @@ def test_ends_with_the_domain(flavour, how):
             host.dom0.introduce(7, domain.gfn, domain.port)
         else:
             guest.close()
-            host.sim.destroy(7)
-            wait_until(lambda: not host.dom0.is_introduced(7))
+            destroy(host, 7)
             assert ask(host.dom0, UNQUIESCE, 7) == "ENOENT"
             guest, _ = introduce(host, 7)
         serves(guest)

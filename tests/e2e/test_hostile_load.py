@@ -10,7 +10,7 @@ from hostile import (HOME, OFFENDER, Memory, arena, ctl, domain, pipeline, refus
                      scene)
 from ours import (QUIESCE, TX_LIMIT, TX_QUOTA, WATCH_LIMIT, WATCH_QUOTA, ask, limits,
                   watch_pages)
-from relay import FLAVOURS, RING, introduce, packet, pattern, same, wait_until
+from relay import FLAVOURS, RING, destroy, introduce, packet, pattern, same, wait_until
 from xsclient import (ERROR, READ, RESET_WATCHES, TRANSACTION_END, TRANSACTION_START, UNWATCH,
                       WATCH, WRITE)
 
@@ -225,8 +225,7 @@ def test_many_offenders(flavour):
             if i % 2:
                 host.dom0.release(domid)
             else:
-                host.sim.destroy(domid)
-                wait_until(lambda domid=domid: not host.dom0.is_introduced(domid))
+                destroy(host, domid)
         host.bystander.more(20)
         wait_until(lambda: arena(host) - before <= 256 * 4 * KIB + len(guests) * 8 * KIB)
 

@@ -8,7 +8,7 @@ import pytest
 
 from hostile import (HOME, OFFENDER, Memory, both, domain, pipeline, replies, scene)
 from ours import TX_LIMIT, WATCH_LIMIT, error_of, said
-from relay import FLAVOURS, RING, introduce, packet, pattern, wait_until
+from relay import FLAVOURS, RING, destroy, introduce, packet, pattern, wait_until
 from xsclient import (DIRECTORY, READ, RESET_WATCHES, RM, TRANSACTION_END,
                       TRANSACTION_START, WATCH, WRITE)
 
@@ -24,8 +24,7 @@ def names(messages):
 
 def again(host, domid=OFFENDER):
     """The domain ends; another one gets its number. Its guest."""
-    host.sim.destroy(domid)
-    wait_until(lambda: not host.dom0.is_introduced(domid))
+    destroy(host, domid)
     said(host.dom0.rm, f"/local/domain/{domid}")
     return host.add_guest(domid)
 

@@ -10,7 +10,7 @@ import xsclient
 from ours import (ADD_DOMAIN_WATCHES, GET_DOMAIN_TRANSACTIONS, GET_DOMAIN_WATCHES, HOLD, OURS,
                   QUIESCE, START_DOMAIN_TRANSACTION, UNQUIESCE, ask, error_of, quiesce, running,
                   said, settle, tracked_transactions, tracked_watches, unquiesce)
-from relay import FLAVOURS, RING, introduce, packet, wait_until
+from relay import FLAVOURS, RING, destroy, introduce, packet, wait_until
 from xensim import home
 from xsclient import CONTROL, READ, WRITE, join
 
@@ -160,8 +160,7 @@ def test_domain_goes_away(flavour, how):
                 host.dom0.release(7)
             else:
                 guest.close()
-                host.sim.destroy(7)
-                wait_until(lambda: not host.dom0.is_introduced(7))
+                destroy(host, 7)
             if not quiet:
                 assert error_of(asker.recv_reply()) == "ENOENT"
             assert ask(asker, QUIESCE, 7) == "ENOENT"

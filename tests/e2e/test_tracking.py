@@ -18,7 +18,7 @@ import pytest
 
 from ours import (TX_LIMIT, TX_QUOTA, UNKNOWN_TX, WATCH_LIMIT, WATCH_QUOTA, add_watches, error_of,
                   quiesce, running, said, tracked_transactions, tracked_watches, unquiesce)
-from relay import FLAVOURS, introduce, wait_until
+from relay import FLAVOURS, destroy, introduce
 from xensim import home
 from xsclient import (ERROR, READ, RESET_WATCHES, TRANSACTION_END, TRANSACTION_START, UNWATCH,
                       WATCH, WRITE, join)
@@ -288,8 +288,7 @@ class Sequence:
         else:
             # RELEASE by oxenstored leaves the port bound, nobody can introduce the domain again.
             conn.peer.close()
-            self.host.sim.destroy(conn.domid)
-            wait_until(lambda: not self.host.dom0.is_introduced(conn.domid))
+            destroy(self.host, conn.domid)
             conn.peer, self.domains[conn.domid] = introduce(self.host, conn.domid)
         conn.forget()
         conn.last_id = 0

@@ -10,7 +10,7 @@ import pytest
 from ours import (ADD_DOMAIN_WATCHES, GET_DOMAIN_TRANSACTIONS, GET_DOMAIN_WATCHES, UNKNOWN_TX,
                   add_watches, ask, error_of, events_until_now, running, said, tracked_transactions,
                   tracked_watches, watch_page)
-from relay import FLAVOURS, introduce, packet, wait_until
+from relay import FLAVOURS, destroy, introduce, packet, wait_until
 from xensim import home
 from xsclient import (INTRODUCE, READ, RESET_WATCHES, TRANSACTION_END, TRANSACTION_START, UNWATCH,
                       WATCH, WRITE, join)
@@ -165,8 +165,7 @@ def test_end_of_the_domain(flavour, how):
             host.dom0.release(7)
         else:
             guest.close()
-            host.sim.destroy(7)
-            wait_until(lambda: not host.dom0.is_introduced(7))
+            destroy(host, 7)
         for type_, words in ((GET_DOMAIN_WATCHES, [7, 0]), (GET_DOMAIN_TRANSACTIONS, [7]),
                              (ADD_DOMAIN_WATCHES, [7, "data", "t"])):
             assert ask(host.dom0, type_, *words) == "ENOENT"
