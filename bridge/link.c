@@ -111,10 +111,14 @@ static int link_address(struct sockaddr_un *addr, const char *dir)
 	return len < 0 || (size_t)len >= sizeof(addr->sun_path) ? -ENAMETOOLONG : 0;
 }
 
-static int link_socket(void)
+/* A socket, and the address for it. */
+static int link_socket(struct sockaddr_un *addr, const char *dir)
 {
-	int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	int rc = link_address(addr, dir), fd;
 
+	if (rc < 0)
+		return rc;
+	fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	return fd < 0 ? -errno : fd;
 }
 
@@ -122,12 +126,8 @@ int link_listen(const char *dir)
 {
 	struct sockaddr_un addr;
 	mode_t mask;
-	int fd, rc;
+	int fd = link_socket(&addr, dir), rc;
 
-	rc = link_address(&addr, dir);
-	if (rc < 0)
-		return rc;
-	fd = link_socket();
 	if (fd < 0)
 		return fd;
 
@@ -148,12 +148,8 @@ int link_listen(const char *dir)
 int link_connect(const char *dir)
 {
 	struct sockaddr_un addr;
-	int fd, rc;
+	int fd = link_socket(&addr, dir), rc;
 
-	rc = link_address(&addr, dir);
-	if (rc < 0)
-		return rc;
-	fd = link_socket();
 	if (fd < 0)
 		return fd;
 	if (connect(fd, (struct sockaddr *)&addr, sizeof(addr)) < 0) {
