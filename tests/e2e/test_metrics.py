@@ -270,8 +270,9 @@ def test_each_connection_has_one_answer(at):
 def test_slow_scrapers_are_few_and_come_to_an_end(at):
     with serving("C", at) as host, contextlib.ExitStack() as stack:
         guest = host.add_guest(7)
-        scrape(at)
         before = open_files(host.proxy)
+        scrape(at)
+        wait_closed(host.proxy, before)
         slow = [stack.enter_context(socket.create_connection(at)) for _ in range(2 * CONNECTIONS)]
         for sock in slow:
             sock.sendall(b"GET /metrics HTTP/1.1\r\n")
