@@ -128,7 +128,7 @@ static void xen_cb(evutil_socket_t fd, short what, void *arg)
 	(void)what;
 	while (n < EVENTS_AT_ONCE && take_event(domains)) {
 		n++;
-		if (!domains->busy && ++domains->alone % LOOK_AGAIN)
+		if (n == 1 && !domains->busy && ++domains->alone % LOOK_AGAIN)
 			return;
 	}
 	domains->busy = n > 1;
