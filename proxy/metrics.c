@@ -25,6 +25,7 @@
 #define FRESH_NS	 1000000000u
 #define SWEEP_USEC	 250000
 #define HEADERS_MAX	 8192
+#define INPUT_MAX	 (2 * HEADERS_MAX)
 #define TEXT_CONTENT	 "text/plain; version=0.0.4; charset=utf-8"
 #define LISTENER_OPTIONS (LEV_OPT_CLOSE_ON_FREE | LEV_OPT_CLOSE_ON_EXEC | LEV_OPT_REUSEABLE)
 
@@ -58,6 +59,17 @@ static bool is_over(struct bufferevent *bev)
 	return !event_cb;
 }
 
+/*
+ * Its time is up, or it sends what nobody takes: libevent has no limit of its own for the line
+ * before a chunk, nor for what follows a request that is being answered.
+ */
+static bool is_too_much(const struct connection *connection, uint64_t now)
+{
+	const struct evbuffer *in = bufferevent_get_input(connection->bev);
+
+	return now >= connection->end || evbuffer_get_length(in) >= INPUT_MAX;
+}
+
 /* Return: whether it is free now. */
 static bool sweep_connection(struct connection *connection, uint64_t now)
 {
@@ -65,7 +77,7 @@ static bool sweep_connection(struct connection *connection, uint64_t now)
 
 	if (!bev)
 		return true;
-	if (!is_over(bev) && now >= connection->end)
+	if (!is_over(bev) && is_too_much(connection, now))
 		bufferevent_trigger_event(bev, BEV_EVENT_TIMEOUT | BEV_EVENT_READING, 0);
 	if (!is_over(bev))
 		return false;
@@ -121,6 +133,7 @@ static struct bufferevent *accepted_cb(struct event_base *base, void *arg)
 	if (!connection->bev)
 		return NULL;
 	bufferevent_incref(connection->bev);
+	bufferevent_setwatermark(connection->bev, EV_READ, 0, INPUT_MAX);
 	connection->end = clock_monotonic() + LIFE_NS;
 	return connection->bev;
 }

@@ -324,6 +324,26 @@ def test_one_that_does_not_read(tmp_path):
         wait_closed(host.proxy, before)
 
 
+def test_what_has_no_end_is_cut_off(tmp_path):
+    """What one sends and nobody reads is not kept either: the line before a chunk has no limit of
+    its own, nor has what follows a request whose answer is not read."""
+    path = tmp_path / "metrics"
+    with running("C", config=config(f"unix:{path}", 1000)) as host:
+        for domid, (port, gfn) in host.sim.create_range(1, 600).items():
+            host.dom0.introduce(domid, gfn, port)
+        before = open_files(host.proxy)
+        for request in (b"POST /metrics HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n",
+                        b"GET /metrics HTTP/1.1\r\n\r\n"):
+            with socket.socket(socket.AF_UNIX) as sock:
+                sock.settimeout(xensim.TIMEOUT)
+                sock.connect(str(path))
+                sock.sendall(request)
+                with pytest.raises(ConnectionError):
+                    sock.sendall(bytes(4 << 20))
+        wait_closed(host.proxy, before)
+        assert scrape_unix(path)["xsproxy_domains"].value() == 601
+
+
 # --- where it listens
 
 def listening(process):
