@@ -103,25 +103,28 @@ static int path_width(const struct remote_watches *watches)
 	return (int)width;
 }
 
+static int print_watch(const struct remote_watch *watch, int width)
+{
+	char *path = escaped(watch->path), *token = escaped(watch->token);
+	char *depth = escaped(watch->depth ? watch->depth : "");
+	bool good = path && token && depth;
+
+	if (good)
+		printf("%-*s  %s%s%s\n", width, path, token, watch->depth ? "  depth " : "", depth);
+	free(path);
+	free(token);
+	free(depth);
+	return good ? 0 : -ENOMEM;
+}
+
 static int print_watches(const struct remote_watches *watches)
 {
-	int width = path_width(watches);
+	int width = path_width(watches), r = 0;
 
 	printf("%-*s  %s\n", width, "PATH", "TOKEN");
-	for (size_t i = 0; i < watches->nr; i++) {
-		const struct remote_watch *watch = &watches->list[i];
-		char *path = escaped(watch->path), *token = escaped(watch->token);
-		bool good = path && token;
-
-		if (good)
-			printf("%-*s  %s%s%s\n", width, path, token, watch->depth ? "  depth " : "",
-			       watch->depth ? watch->depth : "");
-		free(path);
-		free(token);
-		if (!good)
-			return -ENOMEM;
-	}
-	return 0;
+	for (size_t i = 0; !r && i < watches->nr; i++)
+		r = print_watch(&watches->list[i], width);
+	return r;
 }
 
 static json_t *watch_json(struct buffer *scratch, const struct remote_watch *watch)
@@ -130,7 +133,9 @@ static json_t *watch_json(struct buffer *scratch, const struct remote_watch *wat
 				 escape_json(scratch, watch->path, strlen(watch->path)), "token",
 				 escape_json(scratch, watch->token, strlen(watch->token)));
 
-	if (item && watch->depth && json_object_set_new(item, "depth", json_string(watch->depth))) {
+	if (item && watch->depth &&
+	    json_object_set_new(item, "depth",
+				escape_json(scratch, watch->depth, strlen(watch->depth)))) {
 		json_decref(item);
 		item = NULL;
 	}

@@ -163,7 +163,7 @@ static int write_watch(struct exporter *ex, const struct remote_watch *watch)
 	struct record rec = { .kind = RECORD_WATCH,
 			      .watch = { watch->path, strlen(watch->path), watch->token,
 					 strlen(watch->token) } };
-	char path[REPORT_OCTETS_MAX], token[REPORT_OCTETS_MAX];
+	char path[REPORT_OCTETS_MAX], token[REPORT_OCTETS_MAX], depth[REPORT_OCTETS_MAX];
 	struct record_fault fault;
 	int r;
 
@@ -172,7 +172,7 @@ static int write_watch(struct exporter *ex, const struct remote_watch *watch)
 	if (watch->depth)
 		return fail(ex, -EOPNOTSUPP,
 			    "watch %s %s has depth %s, which a stream cannot express", path, token,
-			    watch->depth);
+			    report_octets(depth, watch->depth, strlen(watch->depth)));
 	r = stream_writer_append(ex->writer, &rec, &fault);
 	if (r == -EBADMSG)
 		return fail(ex, r, "watch %s %s does not fit a stream: %s", path, token,
