@@ -257,7 +257,7 @@ static void abandon(struct op *op)
 	leave_asker(op);
 	if (op->kind == OP_BATCH && op->batch)
 		batch_abandon(op, EIO);
-	else if ((op->kind != OP_START && op->kind != OP_RESET) || !op->under_way)
+	else if ((op->kind != OP_START && op->kind != OP_RESET) || !op->under_way || op->done)
 		op_free(op);
 }
 

@@ -6,6 +6,8 @@
  */
 #include "tests/unit/session_rig.h"
 
+#include "proxy/op.h"
+
 /* Compiled into the test, so that it can pretend that the bridge is there. */
 #include "proxy/upstream.c"
 
@@ -235,6 +237,39 @@ static void eagain_waits_for_its_turn(void **state)
 	GUEST_GETS(rig, XS_ERROR, 5, 0, "EAGAIN");
 }
 
+/*
+ * What is left of a request when its answer waits for room: with the asker it goes, also one that
+ * had something injected.
+ */
+static void an_answer_that_waits_goes_with_its_asker(void **state)
+{
+	static uint8_t payload[2000];
+	struct rig *rig = *state;
+	struct xsd_sockmsg hdr = { .type = MESSAGE_START_DOMAIN_TRANSACTION, .req_id = 5 };
+	struct message event = make_message(XS_WATCH_EVENT, 0, 0, payload, sizeof(payload)), got;
+	struct asker asker = { .session = rig->s, .slot = pending_slot(rig->s->ledger) };
+	struct commit commit;
+	struct op *op;
+
+	pending_fill(rig->s->ledger, asker.slot, &rig->s->seq, &hdr, PENDING_ANSWER);
+	commit_begin(&commit, &rig->s->place);
+	pending_take(rig->s->ledger, &commit, asker.slot);
+	commit_end(&commit);
+	assert_int_equal(op_new(&op, &rig->daemon, OP_START, &asker, rig->s, false), 0);
+	op->transaction = 3;
+	rig_run(rig);
+	queue_get_message(&rig->stored_in, &got);
+	assert_int_equal(got.hdr.type, XS_TRANSACTION_START);
+	queue_put(&rig->stored_out, &event, 1024);
+	rig_run(rig);
+	op_finish(op, EBUSY); /* as at its deadline */
+	assert_true(op->done);
+	rig->guest->connection = XENSTORE_RECONNECT;
+	rig_run(rig);
+	assert_int_equal(session_state(rig->s), LEDGER_RESET);
+	assert_true(TAILQ_EMPTY(&rig->daemon.ops));
+}
+
 int main(void)
 {
 #define GUEST(name) cmocka_unit_test_setup_teardown(name, setup_guest, teardown)
@@ -253,6 +288,7 @@ int main(void)
 		DOM0(answers_do_not_cut_an_event_in_two),
 		DOM0(unanswered_requests_get_eagain),
 		DOM0(eagain_waits_for_its_turn),
+		DOM0(an_answer_that_waits_goes_with_its_asker),
 	};
 
 	return cmocka_run_group_tests_name("session, answers of ours", tests, NULL, NULL);
