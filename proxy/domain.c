@@ -13,6 +13,7 @@
 #include "proxy/afresh.h"
 #include "proxy/daemon.h"
 #include "proxy/hold.h"
+#include "proxy/lease.h"
 #include "proxy/loop.h"
 #include "proxy/missing.h"
 #include "proxy/session.h"
@@ -208,6 +209,9 @@ static int session_attach(struct domain *domain)
 			   strerror(-err));
 		return err;
 	}
+	/* Those that there may be are of a domain that had its id before. */
+	if (!word_get(&ledger->lease))
+		lease_drop(daemon, domain->domid);
 	domain->session->unbound = true;
 	return 0;
 }
@@ -217,6 +221,8 @@ static void session_detach(struct domain *domain, bool forget)
 	if (!domain->session)
 		return;
 	toolstack_session_gone(domain->session);
+	if (forget)
+		lease_drop(domain->domains->daemon, domain->domid);
 	session_free(domain->session, forget);
 	domain->session = NULL;
 }

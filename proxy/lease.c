@@ -24,6 +24,11 @@ static struct lease *find(const struct daemon *daemon, uint32_t domid)
 	return NULL;
 }
 
+bool lease_is(const struct daemon *daemon, uint32_t domid)
+{
+	return find(daemon, domid);
+}
+
 static void lease_free(struct lease *lease)
 {
 	LIST_REMOVE(lease, link);

@@ -4,9 +4,10 @@
  * or a toolstack client.
  *
  * Which domains stand still only by leases is in their ledgers (`lease`), so that they go on when
- * xsproxyd ends; who holds the leases is kept here. Of several the last one counts.
+ * xsproxyd ends; who holds the leases is kept here, also while xenstored is away. Of several the
+ * last one counts.
  *
- * Used by op.c, toolstack.c and control.c.
+ * Used by op.c, toolstack*.c, domain.c and control.c.
  */
 #ifndef XSPROXY_PROXY_LEASE_H
 #define XSPROXY_PROXY_LEASE_H
@@ -23,6 +24,9 @@ struct daemon;
  * Return: 0 or -ENOMEM.
  */
 int lease_take(struct daemon *daemon, uint32_t domid, const void *holder);
+
+/** lease_is() - whether anybody has a lease on a domain. */
+bool lease_is(const struct daemon *daemon, uint32_t domid);
 
 /** lease_drop() - the domain goes on, or has ended: nobody's lease on it counts any more. */
 void lease_drop(struct daemon *daemon, uint32_t domid);

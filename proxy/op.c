@@ -291,8 +291,6 @@ void toolstack_session_gone(struct session *s)
 	struct op *op;
 
 	toolstack_asker_gone(s);
-	if (!s->socket)
-		lease_drop(s->daemon, s->domid);
 	while ((op = TAILQ_FIRST(&s->asked)))
 		op_free(op);
 	while ((op = TAILQ_FIRST(&s->targeted))) {

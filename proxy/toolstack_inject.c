@@ -7,6 +7,7 @@
 #include <stdlib.h>
 
 #include "proxy/daemon.h"
+#include "proxy/lease.h"
 #include "proxy/op.h"
 #include "proxy/pending.h"
 #include "proxy/session.h"
@@ -129,8 +130,8 @@ void toolstack_lost(struct session *s, int slot)
 
 int toolstack_recover(struct session *s)
 {
-	/* Its connection has gone with the process that died. */
-	if (word_get(&s->ledger->lease))
+	/* Whose connection has gone with the process that died. */
+	if (word_get(&s->ledger->lease) && !lease_is(s->daemon, s->domid))
 		session_resume(s);
 	if (session_state(s) == LEDGER_QUIET)
 		fifo_note_events(&s->fifo);

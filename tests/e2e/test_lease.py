@@ -11,6 +11,7 @@ from control import Control
 from migration import HOME, Tap, assert_runs_on, count_requests, ctl, shown, start_ctl, state
 from ours import QUIESCE, ask, quiesce, running, unquiesce
 from relay import FLAVOURS, wait_until
+from xsclient import Client
 
 pytestmark = pytest.mark.parametrize("flavour", FLAVOURS)
 
@@ -120,6 +121,30 @@ def test_ends_with_xsproxyd(flavour, sig):
         host.proxy.kill(sig)
         host.start_proxy()
         assert guest.read("domid") == b"7"
+
+
+def test_lasts_when_the_bridge_drops_xsproxyd(flavour):
+    """It stopped for too long; its clients do not notice, so what they hold must hold."""
+    with running(flavour) as host:
+        guest = host.add_guest(7)
+        late = host.sim.create(8)
+        client = host.client()
+        with Control(host) as control:
+            lease(client, 7)
+            control.run("quiesce", domid=7, lease=True)
+            page = guest.page()
+            host.proxy.process.send_signal(signal.SIGSTOP)
+            try:
+                # Not through xsproxyd, which xenstored waits for in vain.
+                with Client(host.run_dir / "upstream") as upstream:
+                    upstream.introduce(8, late.gfn, late.port)
+            finally:
+                host.proxy.process.send_signal(signal.SIGCONT)
+            wait_until(lambda: host.proxy.text().count("connected to the bridge") == 2)
+            assert control.state(7) == "leased"
+            assert guest.page() == page
+            assert settled_after(host, client) == "leased"
+        assert_runs_on(host, guest)
 
 
 def test_malformed(flavour):
