@@ -31,7 +31,7 @@ struct waiting {
 
 struct flow_session {
 	struct flow_key key;
-	struct waiting *first, *last;
+	struct waiting *first, **end; /* the pointer at which the next one goes */
 	bool lost;
 	UT_hash_handle hh;
 };
@@ -64,27 +64,36 @@ static size_t size_of(const struct waiting *waiting)
 	return sizeof(*waiting) + waiting->view.len;
 }
 
-/* Take the oldest request off; the session goes with its last one. */
-static struct waiting *take_first(struct flow *flow, struct flow_session *session)
+/* Take the request at @at off; the session goes with its last one. */
+static struct waiting *take_off(struct flow *flow, struct flow_session *session,
+				struct waiting **at)
 {
-	struct waiting *first = session->first;
+	struct waiting *waiting = *at;
 
-	flow->octets -= size_of(first);
-	session->first = first->next;
+	flow->octets -= size_of(waiting);
+	*at = waiting->next;
+	if (session->end == &waiting->next)
+		session->end = at;
 	if (!session->first) {
 		HASH_DEL(flow->sessions, session);
 		free(session);
 	}
-	return first;
+	return waiting;
 }
 
-/* Give out a session's oldest request with @answer, which may be NULL. */
-static void end_first(struct flow *flow, struct flow_session *session, const struct view *answer)
+/*
+ * Give out the request at @at with @answer, which may be NULL. Returns whether the session is still
+ * there, as others wait in it.
+ */
+static bool end_at(struct flow *flow, struct flow_session *session, struct waiting **at,
+		   const struct view *answer)
 {
-	struct waiting *first = take_first(flow, session);
+	bool others = session->first->next;
+	struct waiting *waiting = take_off(flow, session, at);
 
-	emit(flow, &first->view, answer);
-	free(first);
+	emit(flow, &waiting->view, answer);
+	free(waiting);
+	return others;
 }
 
 static struct flow_session *find(struct flow *flow, const struct frame *frame)
@@ -106,6 +115,7 @@ static struct flow_session *get_session(struct flow *flow, const struct frame *f
 	if (!session)
 		return NULL;
 	session->key = (struct flow_key){ frame->domid, frame->session };
+	session->end = &session->first;
 	HASH_ADD(hh, flow->sessions, key, sizeof(session->key), session);
 	if (session->lost) {
 		free(session);
@@ -135,33 +145,42 @@ static int take_request(struct flow *flow, const struct view *view)
 		free(waiting);
 		return -ENOMEM;
 	}
-	if (session->first)
-		session->last->next = waiting;
-	else
-		session->first = waiting;
-	session->last = waiting;
+	*session->end = waiting;
+	session->end = &waiting->next;
 	flow->octets += size_of(waiting);
 	/* The hash table keeps the order in which sessions came. */
 	while (flow->octets > WAITING_OCTETS_MAX)
-		end_first(flow, flow->sessions, NULL);
+		end_at(flow, flow->sessions, &flow->sessions->first, NULL);
 	return 0;
+}
+
+/* Whether @view says nothing about the order of others. */
+static bool is_ours(const struct view *view)
+{
+	return view->frame.flags & FRAME_OURS;
 }
 
 static void take_reply(struct flow *flow, const struct view *view)
 {
-	struct flow_session *session;
-	int32_t ahead = -1; /* numbers begin again after 2^32 */
+	struct flow_session *session = find(flow, &view->frame);
+	struct waiting **at = session ? &session->first : NULL;
 
-	while ((session = find(flow, &view->frame))) {
-		ahead = (int32_t)(view->frame.number - session->first->view.frame.number);
-		if (ahead <= 0)
+	while (at && *at) {
+		/* numbers begin again after 2^32 */
+		int32_t ahead = (int32_t)(view->frame.number - (*at)->view.frame.number);
+
+		if (ahead < 0)
 			break;
-		end_first(flow, session, NULL);
+		if (!ahead) {
+			end_at(flow, session, at, view);
+			return;
+		}
+		if (is_ours(view) || is_ours(&(*at)->view))
+			at = &(*at)->next;
+		else if (!end_at(flow, session, at, NULL))
+			break;
 	}
-	if (session && !ahead)
-		end_first(flow, session, view);
-	else
-		emit(flow, NULL, view);
+	emit(flow, NULL, view);
 }
 
 int flow_take(struct flow *flow, const struct view *view)
@@ -181,7 +200,7 @@ int flow_take(struct flow *flow, const struct view *view)
 void flow_end(struct flow *flow)
 {
 	while (flow->sessions)
-		end_first(flow, flow->sessions, NULL);
+		end_at(flow, flow->sessions, &flow->sessions->first, NULL);
 }
 
 void flow_free(struct flow *flow)
@@ -189,7 +208,7 @@ void flow_free(struct flow *flow)
 	if (!flow)
 		return;
 	while (flow->sessions)
-		free(take_first(flow, flow->sessions));
+		free(take_off(flow, flow->sessions, &flow->sessions->first));
 	free(flow);
 }
 

@@ -2,8 +2,9 @@
 /*
  * flow - ties replies to their requests, out of frames in the order in which they came.
  *
- * A session's requests are answered in their order (proxy/pending.h). So a reply to a later one
- * tells that an earlier one's reply will not come any more: it was lost, or the guest reconnected.
+ * xenstored answers a session's requests in their order. So its reply to a later one tells that an
+ * earlier one's will not come any more: it was lost, or the guest reconnected. What xsproxyd itself
+ * answers comes at any time.
  *
  * Called by ctl/. Must never keep more than a bounded number of octets: the oldest request is given
  * out without a reply instead.

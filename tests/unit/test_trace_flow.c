@@ -32,13 +32,20 @@ static void on_exchange(void *arg, const struct exchange *exchange)
 	seen->nr++;
 }
 
-static void feed(struct flow *flow, enum frame_kind kind, uint32_t session, uint32_t number)
+static void feed_flagged(struct flow *flow, enum frame_kind kind, uint32_t session, uint32_t number,
+			 uint16_t flags)
 {
 	struct view view = bed_view(kind, number, XS_READ, STRING("data"));
 
 	view.frame.session = session;
+	view.frame.flags = flags;
 	assert_int_equal(flow_take(flow, &view), 0);
 	bed_free(&view); /* what the flow keeps must be its own */
+}
+
+static void feed(struct flow *flow, enum frame_kind kind, uint32_t session, uint32_t number)
+{
+	feed_flagged(flow, kind, session, number, 0);
 }
 
 #define ask(flow, session, number)    feed(flow, FRAME_REQUEST, session, number)
@@ -78,6 +85,29 @@ static void what_was_not_seen(void **state)
 	answer(flow, 1, 8);
 	flow_end(flow);
 	assert_string_equal(seen.text, "->4 ->4 ->lost1 5>- 6>- 7>7 ->8 9>-");
+	flow_free(flow);
+}
+
+/* Those that xsproxyd answers itself: at once, or much later. */
+static void ours_are_answered_out_of_order(void **state)
+{
+	struct seen seen = { 0 };
+	struct flow *flow = flow_new(on_exchange, &seen);
+
+	(void)state;
+	ask(flow, 1, 1);
+	feed_flagged(flow, FRAME_REQUEST, 1, 2, FRAME_OURS);
+	ask(flow, 1, 3);
+	ask(flow, 1, 4);
+	feed_flagged(flow, FRAME_REQUEST, 1, 5, FRAME_OURS);
+	feed_flagged(flow, FRAME_REPLY, 1, 5, FRAME_OURS);
+	answer(flow, 1, 1);
+	answer(flow, 1, 4); /* that to 3 is gone */
+	feed_flagged(flow, FRAME_REPLY, 1, 2, FRAME_OURS);
+	ask(flow, 1, 6);
+	feed_flagged(flow, FRAME_REPLY, 1, 2, FRAME_OURS);
+	answer(flow, 1, 6);
+	assert_string_equal(seen.text, "5>5 1>1 3>- 4>4 2>2 ->2 6>6");
 	flow_free(flow);
 }
 
@@ -167,6 +197,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(replies_find_their_requests),
 		cmocka_unit_test(what_was_not_seen),
+		cmocka_unit_test(ours_are_answered_out_of_order),
 		cmocka_unit_test(numbers_begin_again),
 		cmocka_unit_test(no_more_is_kept_than_the_bound),
 		cmocka_unit_test(the_rest_is_freed),
