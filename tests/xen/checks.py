@@ -5,6 +5,7 @@ import dataclasses
 import re
 import typing
 
+from disk import METRICS
 from machine import Failure, OutOfTime
 
 CHECKS = []
@@ -244,8 +245,16 @@ def pvh(dom0):
     dom0.wait_gone(guest.domid)
 
 
-@check("units", "as installed by make deb: units start in order, the bridge is in xenstored alone",
-       installed=True)
+def expect_metrics(guest):
+    """The service is allowed to answer on a loopback address, and does."""
+    text = guest.dom0.run(f"wget -q -O - http://{METRICS}/metrics")
+    requests = rf'^xsproxy_domain_requests_total{{domid="{guest.domid}"}} [1-9]'
+    for line in "^xsproxy_xenstored_connected 1$", requests:
+        expect(re.search(line, text, re.MULTILINE), f"no line {line} in the metrics:\n{text}")
+
+
+@check("units", "as installed by make deb: units start in order, the bridge is in xenstored alone,"
+       " metrics on loopback", installed=True)
 def units(dom0):
     times = {}
     for unit, event in ("xsproxy.socket", "ActiveEnter"), ("xsproxy.service", "ActiveEnter"), (
@@ -260,6 +269,7 @@ def units(dom0):
     guest = dom0.shared()
     expect_xenbus(guest)
     expect_ours(guest)
+    expect_metrics(guest)
 
 
 def main_pid(dom0):

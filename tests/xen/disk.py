@@ -20,6 +20,8 @@ from images import REPOSITORY, WORK, output
 PACKAGES = "systemd-sysv udev kmod dbus xen-utils-4.17 xenstore-utils busybox-static".split()
 EXCLUDED = "/usr/share/doc/* /usr/share/man/* /usr/share/locale/* /usr/share/info/*".split()
 SIZE = "700M"
+EXAMPLES = "/usr/share/doc/xsproxy/examples"
+METRICS = "127.0.0.1:9777"
 
 # Nothing of Xen or of ours needs these, and under emulation they are half of the boot.
 MASKED = ("systemd-udev-trigger systemd-logind systemd-journal-flush systemd-update-utmp"
@@ -95,7 +97,8 @@ def write(path, text, mode=0o644):
 
 
 def install(tree, deb, upstream, files):
-    """What an administrator does, who chooses the daemon and installs us, and the test."""
+    """What an administrator does, who chooses the daemon, installs us and wants metrics, and the
+    test."""
     with open(tree / "etc/xen/oxenstored.conf", "a") as config:
         config.write(f"access-log-file = {images.ACCESS_LOG}\n")
     with open(tree / "etc/default/xen", "a") as defaults:
@@ -103,8 +106,13 @@ def install(tree, deb, upstream, files):
             defaults.write(f"XENSTORED=/usr/lib/xen-4.17/bin/{upstream}\n")
         defaults.write("XENCONSOLED_ARGS=--log=guest\n")
     shutil.copy(deb, tree / "tmp/xsproxy.deb")
-    output("chroot", tree, "dpkg", "-i", "/tmp/xsproxy.deb",
+    output("chroot", tree, "dpkg", "-i", "--path-include=/usr/share/doc/xsproxy*",
+           "/tmp/xsproxy.deb",
            env=dict(os.environ, PATH="/usr/sbin:/usr/bin", DEBIAN_FRONTEND="noninteractive"))
+    write(tree / "etc/xsproxy/xsproxy.conf", f"[xsproxy]\n[metrics]\nlisten = {METRICS}\n")
+    override = "xsproxy.service.d/metrics.conf"
+    write(tree / "etc/systemd/system" / override,
+          (tree / EXAMPLES.lstrip("/") / override).read_text())
 
     write(tree / "etc/fstab", FSTAB)
     write(tree / "etc/modules-load.d/test.conf", "virtio_console\n9pnet_virtio\n9p\nxen-netback\n")
