@@ -199,7 +199,7 @@ def prepare():
     xen.write_bytes(gzip.decompress(next(xen_tree.glob("boot/xen-4.17-amd64.gz")).read_bytes()))
 
     output(os.environ.get("CC", "gcc"), "-std=gnu17", "-O2", "-g", "-Wall", "-Wextra", "-Werror",
-           "-static", "-o", WORK / "xs", HERE / "xs.c")
+           f"-I{REPOSITORY}", "-static", "-o", WORK / "xs", *HERE.glob("*.c"))
     guest_initramfs(kernel_tree, WORK / "guest.cpio")
     files = {WORK / "guest.cpio": "guest/initramfs", vmlinux: "guest/vmlinux",
              WORK / "xs": "usr/bin/xs"}

@@ -15,160 +15,26 @@
  *   xs hammer NODE      writes NODE and reads it back, plainly and in transactions
  *   xs hold NODE N      opens N transactions, writes NODE/0 to NODE/N-1 in them, then commits them
  *                       and prints the answers
+ *
+ * and until it is killed:
+ *
+ *   xs load             see load.c
  */
-#include <fcntl.h>
 #include <poll.h>
-#include <stdbool.h>
-#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/socket.h>
-#include <sys/un.h>
 #include <unistd.h>
 
-#define SOCKET	    "/run/xenstored/socket"
-#define XENBUS	    "/dev/xen/xenbus"
-#define STOP	    "/tmp/stop"
-#define PAYLOAD_MAX 4096
-#define HOLD_MAX    8
+#include "tests/xen/load.h"
+#include "tests/xen/wire.h"
 
-enum type {
-	XS_READ = 2,
-	XS_WATCH = 4,
-	XS_TRANSACTION_START = 6,
-	XS_TRANSACTION_END = 7,
-	XS_INTRODUCE = 8,
-	XS_RELEASE = 9,
-	XS_WRITE = 11,
-	XS_WATCH_EVENT = 15,
-	XS_ERROR = 16,
-	XS_QUIESCE = 0x100, /* docs/protocol.md */
-	XS_UNQUIESCE = 0x104,
-};
-
-struct header {
-	uint32_t type, req_id, tx_id, len;
-};
-
-struct message {
-	struct header hdr;
-	char payload[PAYLOAD_MAX + 1];
-};
-
-static void fail(const char *what)
-{
-	perror(what);
-	exit(1);
-}
-
-static int open_socket(void)
-{
-	struct sockaddr_un addr = { .sun_family = AF_UNIX, .sun_path = SOCKET };
-	int fd = socket(AF_UNIX, SOCK_STREAM, 0);
-
-	if (fd < 0 || connect(fd, (struct sockaddr *)&addr, sizeof(addr)))
-		fail(SOCKET);
-	return fd;
-}
-
-static int open_xenbus(void)
-{
-	int fd = open(XENBUS, O_RDWR);
-
-	if (fd < 0)
-		fail(XENBUS);
-	return fd;
-}
+#define STOP	 "/tmp/stop"
+#define HOLD_MAX 8
 
 static bool stopped(void)
 {
 	return access(STOP, F_OK) == 0;
-}
-
-static void read_all(int fd, void *to, size_t len)
-{
-	while (len) {
-		ssize_t n = read(fd, to, len);
-
-		if (n <= 0)
-			fail("read");
-		to = (char *)to + n;
-		len -= (size_t)n;
-	}
-}
-
-static void receive(int fd, struct message *msg)
-{
-	read_all(fd, &msg->hdr, sizeof(msg->hdr));
-	if (msg->hdr.len > PAYLOAD_MAX) {
-		fprintf(stderr, "xs: a message of %u octets\n", msg->hdr.len);
-		exit(1);
-	}
-	read_all(fd, msg->payload, msg->hdr.len);
-	msg->payload[msg->hdr.len] = 0;
-}
-
-/*
- * Sends @count strings, each with a NUL but for WRITE's value. *msg is the answer; true if it is
- * not an error.
- */
-static bool ask(int fd, struct message *msg, enum type type, uint32_t tx_id, int count,
-		char *const *words)
-{
-	msg->hdr = (struct header){ .type = type, .tx_id = tx_id };
-	for (int i = 0; i < count; i++) {
-		strcpy(msg->payload + msg->hdr.len, words[i]);
-		msg->hdr.len += (uint32_t)strlen(words[i]) + 1;
-	}
-	if (type == XS_WRITE)
-		msg->hdr.len--;
-	if (write(fd, msg, sizeof(msg->hdr) + msg->hdr.len) < 0)
-		fail("write");
-	do
-		receive(fd, msg);
-	while (msg->hdr.type == XS_WATCH_EVENT);
-	if (msg->hdr.type == XS_ERROR || msg->hdr.type == (uint32_t)type)
-		return msg->hdr.type != XS_ERROR;
-	fprintf(stderr, "xs: answer of type %u to a request of type %d\n", msg->hdr.type, type);
-	exit(1);
-}
-
-static void must(bool done, const char *what, const struct message *msg)
-{
-	if (done)
-		return;
-	printf("%s: %s\n", what, msg->payload);
-	exit(1);
-}
-
-static uint32_t start(int fd, struct message *msg)
-{
-	char *words[] = { "" };
-
-	must(ask(fd, msg, XS_TRANSACTION_START, 0, 1, words), "TRANSACTION_START", msg);
-	return (uint32_t)strtoul(msg->payload, NULL, 10);
-}
-
-/* Whether it was committed; if not, the reason is in *msg. */
-static bool commit(int fd, struct message *msg, uint32_t tx_id)
-{
-	char *words[] = { "T" };
-
-	return ask(fd, msg, XS_TRANSACTION_END, tx_id, 1, words);
-}
-
-static void put(int fd, struct message *msg, uint32_t tx_id, char *node, char *value)
-{
-	char *words[] = { node, value };
-
-	must(ask(fd, msg, XS_WRITE, tx_id, 2, words), node, msg);
-}
-
-static bool reads(int fd, struct message *msg, uint32_t tx_id, char *node, const char *value)
-{
-	must(ask(fd, msg, XS_READ, tx_id, 1, &node), node, msg);
-	return !strcmp(msg->payload, value);
 }
 
 static void expect(int fd, struct message *msg, char *node, const char *value)
@@ -189,14 +55,13 @@ static int put_once(char *node, char *value)
 	return 0;
 }
 
-static int watch(char *path)
+static int print_events(char *path)
 {
-	char *words[] = { path, "xs" };
 	struct message msg;
 	int fd = open_xenbus();
 	struct pollfd ready = { .fd = fd, .events = POLLIN };
 
-	must(ask(fd, &msg, XS_WATCH, 0, 2, words), path, &msg);
+	watch(fd, &msg, path);
 	while (!stopped()) {
 		if (poll(&ready, 1, 100) <= 0)
 			continue;
@@ -335,13 +200,16 @@ int main(int argc, char **argv)
 	if (argc == 4 && !strcmp(command, "put"))
 		return put_once(argv[2], argv[3]);
 	if (argc == 3 && !strcmp(command, "watch"))
-		return watch(argv[2]);
+		return print_events(argv[2]);
 	if (argc == 3 && !strcmp(command, "hammer"))
 		return hammer(argv[2]);
 	if (argc == 4 && !strcmp(command, "hold"))
 		return hold(argv[2], atoi(argv[3]));
+	if (argc == 2 && !strcmp(command, "load"))
+		return load();
 	fputs("Usage: xs introduce DOMID GFN PORT | release DOMID | rounds DOMID COUNT |"
-	      " put NODE VALUE | watch PATH | hammer NODE | hold NODE N\n",
+	      " put NODE VALUE | watch PATH | hammer NODE | hold NODE N |"
+	      " load\n",
 	      stderr);
 	return 2;
 }
