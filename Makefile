@@ -69,6 +69,7 @@ help:
 	@echo "valgrind  the unit tests under memcheck"
 	@echo "fuzz      run every fuzzer for 60 s"
 	@echo "bench     measure direct and proxied side by side"
+	@echo "bench-xen the same on real Xen in QEMU, or XEN_BENCH=..."
 	@echo "soak      500 guests for 10 minutes under ASan; memory and descriptors stay what they are"
 	@echo "install   DESTDIR= PREFIX=$(PREFIX)"
 	@echo "deb       a Debian package, in $(BUILD)/deb/"
@@ -165,11 +166,13 @@ deps:
 check: deps
 	@tests/check $(CHECK)
 
-.PHONY: check-xen
-check-xen: deps
+.PHONY: check-xen bench-xen
+check-xen: XEN_COMMAND = tests/xen/check $(XEN_CHECKS)
+bench-xen: XEN_COMMAND = tests/xen/bench $(XEN_BENCH)
+check-xen bench-xen: deps
 	@tests/xen/install-deps
 	@$(MAKE) --no-print-directory -s programs
-	@XSPROXY_BUILD=$(abspath $(BUILD)) tests/xen/check $(XEN_CHECKS)
+	@XSPROXY_BUILD=$(abspath $(BUILD)) $(XEN_COMMAND)
 
 demo: deps
 	@$(MAKE) --no-print-directory -s all

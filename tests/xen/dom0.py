@@ -7,11 +7,13 @@ import time
 import machine
 from machine import LIMITS, Failure, OutOfTime
 
-PROXY_CONFIG = "[xsproxy]\n[quiesce]\ntimeout = 30s\n[log]\nlevel = debug\n"
+DAEMON_DIR = "/usr/lib/xen-4.17/bin"
 
 
 class Dom0:
     """Starts xsproxyd and the daemon @upstream behind it, as the package's units would."""
+
+    config = "[xsproxy]\n[quiesce]\ntimeout = 30s\n[log]\nlevel = debug\n"
 
     def __init__(self, booted, upstream):
         self.machine = booted
@@ -22,12 +24,15 @@ class Dom0:
         self._shared = None
 
     def start_store(self):
-        self.run(f"printf {PROXY_CONFIG!r} >/etc/xsproxy/xsproxy.conf;"
+        self.run(f"printf {self.config!r} >/etc/xsproxy/xsproxy.conf;"
                  "setsid xsproxyd --config /etc/xsproxy/xsproxy.conf </dev/null"
                  " >/var/log/xen/xsproxyd 2>&1 & echo $! >/run/xsproxyd.pid")
-        self.run(f"XSPROXY_XENSTORED=/usr/lib/xen-4.17/bin/{self.upstream}"
-                 " /usr/libexec/xsproxy/xenstored --pid-file /run/xenstored.pid"
-                 " >/var/log/xen/xenstored 2>&1", "store up")
+        self._start_daemon(f"XSPROXY_XENSTORED={DAEMON_DIR}/{self.upstream}"
+                           " /usr/libexec/xsproxy/xenstored")
+
+    def _start_daemon(self, command):
+        self.run(f"{command} --pid-file /run/xenstored.pid >/var/log/xen/xenstored 2>&1",
+                 "store up")
         self.wait("xenstore-exists /", "store up")
         self.run("xen-init-dom0 && xenconsoled --log=guest", "store up")
 
@@ -74,6 +79,13 @@ class Dom0:
         if not self.domains():  # gntdev does not tell whose grant it maps
             self.wait("grep -s -l /dev/xen/gntdev /proc/[0-9]*/maps >/tmp/maps; ! grep . /tmp/maps",
                       "guest down", "the mappings of grants to go")
+
+
+class DirectDom0(Dom0):
+    """A dom0 without xsproxy."""
+
+    def start_store(self):
+        self._start_daemon(f"{DAEMON_DIR}/{self.upstream}")
 
 
 class SystemdDom0(Dom0):
@@ -127,7 +139,7 @@ class Guest:
         self.domid = self.dom0.domains()[self.name]
 
     def wait_up(self):
-        self._wait_console("GUEST-UP", "guest up")
+        self.wait_console("GUEST-UP", "guest up")
 
     def run(self, command, stage="command", check=True):
         """What @command prints in the guest."""
@@ -136,9 +148,9 @@ class Guest:
         before = len(self.console)
         self.dom0.run(f"printf '%s\\n' {machine.shlex.quote(f'm{self._marks} {command}')}"
                       f" >$(xenstore-read /local/domain/{self.domid}/console/tty)")
-        text = self._wait_console(mark + r"(\d+)\n", stage, before)
-        status = int(re.search(mark + r"(\d+)\n", text).group(1))
-        text = text[:text.index(mark)]
+        end = self.wait_console(mark + r"\d+\n", stage)
+        status = int(end[len(mark):])
+        text = self.console[before:].split(mark)[0]
         if check and status:
             raise Failure(f"in {self.name}: '{command}' ended with {status}:\n{text}")
         return text
@@ -182,10 +194,11 @@ class Guest:
     def path(self, name=""):
         return f"/local/domain/{self.domid}/{name}".rstrip("/")
 
-    def _wait_console(self, pattern, stage, start=0):
+    def wait_console(self, pattern, stage):
+        """What on its console matches @pattern, as soon as anything does."""
         deadline = time.monotonic() + LIMITS[stage]
-        while not re.search(pattern, self.console[start:]):
+        while not (found := re.search(pattern, self.console)):
             if time.monotonic() > deadline:
                 raise OutOfTime(stage, LIMITS[stage], f"{self.name}'s console:\n{self.console}")
             time.sleep(0.1)
-        return self.console[start:]
+        return found.group()
