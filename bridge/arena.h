@@ -6,11 +6,11 @@
  * for ever (sealed); a page exists only once arena_reserve() was called for it, so neither side can
  * be hit by SIGBUS. Offsets depend on nothing but the domid, so there is no allocator to recover.
  *
- *	rings      domid << 12             a back ring, laid out as struct
- *xenstore_domain_interface; dom0's is page 0, so mmap() of the memfd at 0 is "xsd_kva" header
- *ARENA_HEADER_OFF        struct arena_header: identity, doorbells ledgers    ARENA_LEDGER_OFF + ...
- *a page a domain: struct arena_attach, then xsproxyd's own extents    ARENA_EXTENT_OFF + ...  pages
- *that ledgers refer to by number; xsproxyd's own
+ * - from 0, rings: a back ring at domid << 12, laid out as struct xenstore_domain_interface; dom0's
+ *   is page 0, so mmap() of the memfd at 0 is "xsd_kva";
+ * - from ARENA_HEADER_OFF: struct arena_header, that is identity and doorbells;
+ * - from ARENA_LEDGER_OFF, a page a domain: struct arena_attach, then xsproxyd's own;
+ * - from ARENA_EXTENT_OFF: pages that ledgers refer to by number; xsproxyd's own.
  *
  * Who writes what is said at each field. The bridge never reads a ledger beyond struct arena_attach
  * and never an extent. Called by the bridge and by proxy/; must never allocate, log or block.

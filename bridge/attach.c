@@ -71,7 +71,8 @@ static bool attach_is_fresh(const struct bridge *b, uint32_t domid)
 	return b->fresh[domid / 64] >> (domid % 64) & 1;
 }
 
-/* The words of struct arena_attach have one writer, this process; so a bump needs no exchange. */
+/* The generations of struct arena_attach have one writer, this process; so no exchange is needed.
+ */
 static void attach_bump(_Atomic uint32_t *gen)
 {
 	atomic_store(gen, atomic_load(gen) + 1);

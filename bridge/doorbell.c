@@ -36,6 +36,9 @@ static bool doorbell_worth(struct bridge *b, uint32_t domid)
 {
 	const struct xenstore_domain_interface *ring = attach_ring(b, domid);
 
+	/* Its pages need not exist. */
+	if (!attach_is_mapped(b, domid))
+		return false;
 	if (!atomic_load_explicit(&arena_attach(&b->arena, domid)->quiet, memory_order_relaxed))
 		return true;
 	return __atomic_load_n(&ring->rsp_cons, __ATOMIC_RELAXED) != ring->rsp_prod || ring->error;

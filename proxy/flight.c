@@ -74,15 +74,15 @@ static struct kept *place(struct flight *flight, uint32_t size)
 	return kept_at(flight, 0);
 }
 
-/* Return: whether there is more room now. */
-static bool grow(struct flight *flight)
+/* Return: whether there is more room now, for @max messages in all. */
+static bool grow(struct flight *flight, uint32_t max)
 {
 	uint32_t size =
 		flight->size ? flight->size + min_u32(flight->size, FLIGHT_STEP) : FLIGHT_FIRST;
 	uint32_t first = wrapped(flight) ? flight->end : flight->tail;
 	uint8_t *data;
 
-	if (size > FLIGHT_OCTETS)
+	if (size > FLIGHT_FIRST && size > max * FLIGHT_SHARE)
 		return false;
 	data = malloc(size);
 	if (!data)
@@ -116,7 +116,7 @@ void flight_add(struct flight *flight, const struct frame *frame, const struct x
 	while (flight->count >= max)
 		drop_oldest(flight);
 	while (!(kept = place(flight, size))) {
-		if (grow(flight))
+		if (grow(flight, max))
 			continue;
 		if (!flight->count) {
 			flight->dropped++;

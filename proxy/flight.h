@@ -12,8 +12,8 @@
 
 #include "trace/frame.h"
 
-#define FLIGHT_PAYLOAD 64   /* octets of a payload that are kept */
-#define FLIGHT_OCTETS  3072 /* of one session's messages */
+#define FLIGHT_PAYLOAD 64 /* octets of a payload that are kept */
+#define FLIGHT_SHARE   48 /* octets of memory a message, on average, at most */
 
 struct flight {
 	uint8_t *data;
@@ -37,7 +37,7 @@ struct flight_frame {
  * @frame: as for a trace, but with its time in ns of CLOCK_MONOTONIC; its domain and session are
  * not kept
  * @payload: @len octets of its payload
- * @max: messages to keep; 0 keeps none
+ * @max: messages to keep, fewer where they are long (FLIGHT_SHARE); 0 keeps none
  */
 void flight_add(struct flight *flight, const struct frame *frame, const struct xsd_sockmsg *hdr,
 		const void *payload, uint32_t len, uint32_t max);

@@ -85,7 +85,7 @@ struct ledger_record {
 #define LEDGER_LOG_INLINE 1760
 
 struct ledger {
-	struct arena_attach attach; /* written by the bridge */
+	struct arena_attach attach; /* written by the bridge, but for `quiet` */
 
 	/* These two keep their place in every version (ledger_foreign()). */
 	uint32_t version;

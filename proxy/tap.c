@@ -164,7 +164,8 @@ void tap_stats(const struct tap *tap, struct stats *stats)
 		return;
 	}
 	*stats = tap->stats;
-	now = clock_monotonic();
+	/* Not later than what the round will count by, or they would step back. */
+	now = round_time(tap);
 	if (tap->full_since)
 		stats->full += now - tap->full_since;
 	if (tap->unread_since)

@@ -70,7 +70,7 @@ static void keeps_the_last_ones_in_order(void **state)
 		expect.lens[i] = (uint32_t)rand() % 200;
 		/* Few at first, so that it grows when the newest are before the oldest. */
 		give(&flight, i, expect.lens[i], i < 500 ? 5 + i / 50 : 64);
-		assert_true(flight.size <= FLIGHT_OCTETS);
+		assert_true(flight.size <= 64 * FLIGHT_SHARE);
 		assert_int_equal(flight.count + flight.dropped, i + 1);
 		expect.next = i + 1 - flight.count;
 		expect.count = 0;
@@ -79,7 +79,7 @@ static void keeps_the_last_ones_in_order(void **state)
 		assert_int_equal(expect.next, i + 1);
 	}
 	/* The octets bound it here: 64 long ones do not fit. */
-	assert_true(flight.count >= FLIGHT_OCTETS / 104 - 2 && flight.count < 64);
+	assert_true(flight.count >= 64 * FLIGHT_SHARE / 104 - 2 && flight.count < 64);
 	flight_fini(&flight);
 }
 
@@ -92,7 +92,10 @@ static void keeps_as_many_as_asked_for(void **state)
 		give(&flight, i, 3, 64);
 	assert_int_equal(flight.count, 64);
 	assert_int_equal(flight.dropped, 200 - 64);
-	/* Fewer from now on (SIGHUP) */
+	/* More, then fewer from now on (SIGHUP) */
+	for (uint32_t i = 0; i < 1500; i++)
+		give(&flight, i, 3, 1000);
+	assert_int_equal(flight.count, 1000);
 	give(&flight, 200, 3, 10);
 	assert_int_equal(flight.count, 10);
 	flight_fini(&flight);
