@@ -39,6 +39,12 @@ static int set_file(struct parsing *parsing, const char *value)
 	return 0;
 }
 
+/* Of a stream: - is standard input or output, as where none is given. */
+static int set_stream(struct parsing *parsing, const char *value)
+{
+	return strcmp(value, "-") ? set_file(parsing, value) : 0;
+}
+
 static int set_root(struct parsing *parsing, const char *value)
 {
 	struct options *options = parsing->options;
@@ -212,9 +218,9 @@ static int set_help(struct parsing *parsing, const char *value)
 
 static const struct option_spec specs[] = {
 	{ OPTION_OUTPUT, 'o', true, "output", "FILE", "write to FILE instead of standard output",
-	  set_file },
+	  set_stream },
 	{ OPTION_INPUT, 'i', true, "input", "FILE", "read FILE instead of standard input",
-	  set_file },
+	  set_stream },
 	{ OPTION_ROOT, 'r', false, "root", "PATH",
 	  "also the nodes at and below PATH; may be repeated", set_root },
 	{ OPTION_MAP_DOMID, 'm', false, "map-domid", "OLD=NEW",
@@ -327,6 +333,9 @@ static int parse_options(struct parsing *parsing, unsigned int accepts, int argc
 			break;
 		if (letter == ':')
 			return wrong(parsing, "%s needs a value; see --help", argv[optind - 1]);
+		/* In letters that stand together getopt is not at the next word yet. */
+		if (letter == '?' && optopt && !strchr(argv[optind - 1], '='))
+			return wrong(parsing, "there is no option -%c; see --help", optopt);
 		if (letter == '?')
 			return wrong(parsing,
 				     "there is no option %s, or it takes no value; see "
@@ -367,6 +376,16 @@ static int parse_domids(struct parsing *parsing, int nr, char **words)
 	return r;
 }
 
+static int parse_level(struct parsing *parsing, const char *text)
+{
+	static const char *const levels[] = { "error", "warning", "notice", "info", "debug" };
+
+	for (size_t i = 0; i < sizeof(levels) / sizeof(levels[0]); i++)
+		if (!strcmp(text, levels[i]))
+			return set_file(parsing, text);
+	return wrong(parsing, "'%s' is no level: error, warning, notice, info or debug", text);
+}
+
 static int parse_argument(struct parsing *parsing, enum option_argument argument, int argc,
 			  char **argv)
 {
@@ -384,7 +403,9 @@ static int parse_argument(struct parsing *parsing, enum option_argument argument
 	if (optind + 1 < argc)
 		return wrong(parsing, "'%s' is one argument too many; see --help",
 			     argv[optind + 1]);
-	if (argument == ARGUMENT_FILE || argument == ARGUMENT_LEVEL)
+	if (argument == ARGUMENT_LEVEL)
+		return parse_level(parsing, argv[optind]);
+	if (argument == ARGUMENT_FILE)
 		return set_file(parsing, argv[optind]);
 	parsing->options->has_domid = true;
 	return parse_domid(parsing, argv[optind], argument == ARGUMENT_GUEST,

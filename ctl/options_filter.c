@@ -47,6 +47,8 @@ int options_set_path(struct parsing *parsing, const char *value)
 	for (const char *p = value; *p; p++)
 		if (*p <= ' ' || *p == 0x7f)
 			return wrong(parsing, "--path: must be printable ASCII without blanks");
+	if (*value != '/')
+		return wrong(parsing, "--path %s: must begin with '/'", value);
 	parsing->options->filter.path = value;
 	return 0;
 }

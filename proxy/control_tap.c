@@ -268,7 +268,8 @@ void control_trace(struct control *control, const struct control_args *args)
 		return;
 	}
 	if (args->path && (args->path[0] != '/' || strlen(args->path) >= TRACE_PATHS)) {
-		control_error(control, "BadRequest", "path must begin with '/'");
+		control_error(control, "BadRequest",
+			      "path must begin with '/' and have less than %d octets", TRACE_PATHS);
 		return;
 	}
 	err = read_domids(args->domids, &filter);

@@ -127,9 +127,9 @@ def test_log_level(host):
     assert ok(host, "log-level", "warning") == "warning\n"
     assert ok(host, "log-level") == "warning\n"
     done = ctl(host, "log-level", "loud")
-    assert done.returncode == 1
-    assert done.stderr.strip() == ("xsproxyctl log-level: log-level: must be error, warning, "
-                                   "notice, info or debug")
+    assert done.returncode == 2
+    assert done.stderr == ("xsproxyctl log-level: 'loud' is no level: error, warning, notice, info "
+                           "or debug\n")
 
 
 @pytest.mark.parametrize("args", [

@@ -134,6 +134,14 @@ static void test_file(void **state)
 	assert_string_equal(result.options.file, "--json");
 	assert_false(result.options.json);
 	options_free(&result.options);
+	for (const char *const *line =
+		     (const char *const[]){ "export 7 -o -", "import 7 --input -", NULL };
+	     *line; line++) {
+		parse(&result, ALL, ARGUMENT_GUEST, *line);
+		assert_int_equal(result.r, 0);
+		assert_null(result.options.file);
+		options_free(&result.options);
+	}
 }
 
 static void test_help(void **state)
@@ -219,7 +227,11 @@ static void test_refusals(void **state)
 	assert_refused(ALL, ARGUMENT_GUEST, "export 7 --json=yes",
 		       "test: there is no option --json=yes, or it takes no value; see --help\n");
 	assert_refused(ALL, ARGUMENT_GUEST, "export 7 -r /vm",
-		       "test: there is no option -r, or it takes no value; see --help\n");
+		       "test: there is no option -r; see --help\n");
+	assert_refused(ALL, ARGUMENT_DOMID, "watches 7 --json -yx",
+		       "test: there is no option -y; see --help\n");
+	assert_refused(ALL, ARGUMENT_LEVEL, "log-level loud",
+		       "test: 'loud' is no level: error, warning, notice, info or debug\n");
 	assert_refused(ALL, ARGUMENT_GUEST, "export 7 -o", "test: -o needs a value; see --help\n");
 	assert_refused(ALL & ~OPTION_MAP_DOMID, ARGUMENT_GUEST, "export 7 --map-domid 7=8",
 		       "test: there is no option --map-domid, or it takes no value; see --help\n");
@@ -321,6 +333,8 @@ static void test_filters_that_are_wrong(void **state)
 		       "test: --snap 4097: must be a number of octets from 1 to 4096\n");
 	assert_refused(FILTER, ARGUMENT_DOMIDS, "trace --path a\tb",
 		       "test: --path: must be printable ASCII without blanks\n");
+	assert_refused(FILTER, ARGUMENT_DOMIDS, "trace --path data",
+		       "test: --path data: must begin with '/'\n");
 	assert_refused(FILTER, ARGUMENT_DOMIDS, "trace 7 x",
 		       "test: 'x' is no domain: a number from 0 to 32751, as xl list prints it\n");
 	assert_refused(FILTER | OPTION_WRITE, ARGUMENT_DOMIDS, "capture 7",
