@@ -8,9 +8,11 @@
 #include "ctl/command.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <locale.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #define EXIT_FAILED 1
 #define EXIT_USAGE  2
@@ -165,10 +167,25 @@ static int run_command(const struct command *command, int argc, char **argv)
 	return status;
 }
 
+/*
+ * Fill the places of standard streams that are closed: what is opened next would be taken for them,
+ * and what we print would go to xsproxyd. Using them fails as if they were closed still.
+ */
+static bool fill_closed_streams(void)
+{
+	for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++)
+		if (fcntl(fd, F_GETFD) < 0 &&
+		    open("/dev/null", fd == STDIN_FILENO ? O_WRONLY : O_RDONLY) != fd)
+			return false;
+	return true;
+}
+
 int main(int argc, char **argv)
 {
 	const struct command *command;
 
+	if (!fill_closed_streams())
+		return EXIT_FAILED;
 	setlocale(LC_CTYPE, "");
 	if (argc < 2) {
 		print_overview(stderr);

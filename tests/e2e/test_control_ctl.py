@@ -153,6 +153,20 @@ def test_errors_are_one_line(host):
     assert done.returncode == 1 and "is xsproxyd running?" in done.stderr
 
 
+@pytest.mark.parametrize("stream, command", [
+    (0, ("import", "7")), (1, ("status",)), (1, ("top", "--batch", "--count", "1")),
+    (1, ("export", "7"))])
+def test_nothing_takes_the_place_of_a_closed_stream(host, stream, command):
+    """What is printed, or a stream full of what a guest wrote, would go to xsproxyd as requests."""
+    host.add_guest(7)
+    where = [] if command[1:] == ("7",) else ["--control", host.run_dir / "control"]
+    done = subprocess.run(["sh", "-c", f'exec "$@" {stream}>&-', "sh", CTL, *command, *where],
+                          capture_output=True, text=True, timeout=xensim.TIMEOUT, check=False,
+                          env=host.tool_env())
+    assert done.returncode == 1 and "Bad file descriptor" in done.stderr, done
+    assert state(host, 7) == "running"
+
+
 def test_bash_completion(host):
     """What bash offers comes from xsproxyctl itself."""
     host.add_guest(7)
