@@ -2,13 +2,14 @@
 /*
  * top - see top.h.
  *
- * Whatever it waits for, the next sample or an answer, keys are taken and shown at once; a signal
- * that the terminal has another size comes only while it waits.
+ * Whatever it waits for, the next sample or an answer, keys are taken and shown at once; signals
+ * come only while it waits.
  */
 #include "ctl/top.h"
 
 #include "ctl/control.h"
 #include "ctl/statistics.h"
+#include "migration/interrupt.h"
 #include "proxy/clock.h"
 
 #include <errno.h>
@@ -27,7 +28,7 @@
 struct top {
 	const struct options *options;
 	struct report report; /* into view.said */
-	sigset_t waiting;     /* the signals blocked while it waits */
+	struct interrupt interrupt;
 	struct control *control;
 	struct load before, now;
 	struct top_view view;
@@ -81,9 +82,9 @@ static bool wait_for(struct top *top, int fd, uint64_t deadline)
 	uint64_t now = clock_monotonic(), left = deadline > now ? deadline - now : 0;
 	struct timespec timeout = { (time_t)(left / NS_OF_A_SEC), (long)(left % NS_OF_A_SEC) };
 
-	if (ppoll(fds, 2, &timeout, &top->waiting) < 0)
+	if (ppoll(fds, 2, &timeout, &top->interrupt.waiting) < 0)
 		fds[0].revents = fds[1].revents = 0; /* a signal: perhaps a new size */
-	if (fds[0].revents & (POLLHUP | POLLERR))
+	if (fds[0].revents & (POLLHUP | POLLERR) || interrupt_check(&top->interrupt))
 		top->quit = true;
 	take_keys(top);
 	top_screen_draw(&top->view);
@@ -238,13 +239,16 @@ static int watch(struct top *top)
 static int run_on_screen(struct top *top, const struct report *report)
 {
 	sigset_t resized;
-	int r = top_screen_open(report);
+	int r = interrupt_catch(&top->interrupt);
 
+	if (r)
+		return report_fail(report, r, "%s", report_reason(r));
+	r = top_screen_open(report);
 	if (r)
 		return r;
 	sigemptyset(&resized);
 	sigaddset(&resized, SIGWINCH);
-	sigprocmask(SIG_BLOCK, &resized, &top->waiting);
+	sigprocmask(SIG_BLOCK, &resized, NULL);
 	r = watch(top);
 	top_screen_close();
 	return r ? report_fail(report, r, "%s", report_reason(r)) : 0;

@@ -7,7 +7,7 @@
  * did; there is no moment between looking and waiting in which one gets lost. SIGPIPE is ignored:
  * writing fails with EPIPE instead.
  *
- * Called by export and import (to catch), migration/wire and migration/output (to wait). The
+ * Called by export, import and ctl/ (to catch), migration/wire and migration/output (to wait). The
  * handler must never do more than set a flag.
  */
 #ifndef XSPROXY_MIGRATION_INTERRUPT_H

@@ -249,7 +249,7 @@ def test_a_signal_restores_the_terminal(fake, sig):
     with Terminal(argv(fake.path)) as terminal:
         terminal.wait_text("1.50k")
         terminal.signal(sig)
-        terminal.wait_end()
+        assert terminal.wait_end() == 0
         assert terminal.is_restored()
 
 
