@@ -20,9 +20,7 @@ static int connect_socket(struct wire **wire, const struct options *options,
 {
 	int r = wire_open(wire, options->socket);
 
-	return r ? report_fail(report, r, "cannot connect to %s: %s; is xsproxyd running?",
-			       options->socket, report_reason(r))
-		 : 0;
+	return r ? report_no_connection(report, r, options->socket) : 0;
 }
 
 /* --- requests without an answer but OK */

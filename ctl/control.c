@@ -45,8 +45,7 @@ int control_open(struct control **out, const struct options *options, const stru
 	if (control->fd < 0) {
 		r = control->fd;
 		free(control);
-		return report_fail(report, r, "cannot connect to %s: %s; is xsproxyd running?",
-				   options->control, report_reason(r));
+		return report_no_connection(report, r, options->control);
 	}
 	*out = control;
 	return 0;

@@ -42,8 +42,7 @@ static int export_connect(struct exporter *ex)
 	int r = wire_open(&ex->wire, ex->options->socket);
 
 	if (r)
-		return fail(ex, r, "cannot connect to %s: %s; is xsproxyd running?",
-			    ex->options->socket, report_reason(r));
+		return report_no_connection(ex->report, r, ex->options->socket);
 	wire_set_patience(ex->wire, &ex->interrupt, -1);
 	return 0;
 }

@@ -45,8 +45,7 @@ static int import_connect(struct importer *im)
 	int r = wire_open(&im->wire, im->options->socket);
 
 	if (r)
-		return fail(im, r, "cannot connect to %s: %s; is xsproxyd running?",
-			    im->options->socket, report_reason(r));
+		return report_no_connection(im->report, r, im->options->socket);
 	wire_set_patience(im->wire, &im->interrupt, PATIENCE_MS);
 	return 0;
 }

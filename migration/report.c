@@ -61,6 +61,12 @@ const char *report_reason(int err)
 	}
 }
 
+int report_no_connection(const struct report *report, int err, const char *path)
+{
+	return report_fail(report, err, "cannot connect to %s: %s; %s", path, report_reason(err),
+			   err == -EACCES ? "only root may" : "is xsproxyd running?");
+}
+
 const char *report_octets(char out[REPORT_OCTETS_MAX], const char *octets, size_t len)
 {
 	size_t room = REPORT_OCTETS_MAX - sizeof("\\xHH") - sizeof(DOTS);

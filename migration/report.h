@@ -33,6 +33,9 @@ void report_warn(const struct report *report, const char *format, ...)
 /* The words for a negative errno, where nothing more is known about it; static memory. */
 const char *report_reason(int err);
 
+/* Say that connecting to xsproxyd at @path failed with @err, which is returned. */
+int report_no_connection(const struct report *report, int err, const char *path);
+
 /*
  * Octets as show.h prints them in text, shortened where they are many.
  *

@@ -3,6 +3,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 
@@ -151,6 +152,19 @@ def test_errors_are_one_line(host):
     done = subprocess.run([CTL, "status", "--control", host.run_dir / "nothing"],
                           capture_output=True, text=True, check=False)
     assert done.returncode == 1 and "is xsproxyd running?" in done.stderr
+
+
+def test_who_is_not_root_is_told_so(host):
+    for path in (host.sim.dir, *host.socket.parents):
+        if host.sim.dir in (path, *path.parents):
+            path.chmod(0o755)
+    program = shutil.copy(CTL, host.sim.dir)  # the build may be root's alone
+    for command in (("status", "--control", host.run_dir / "control"), ("watches", "7"),
+                    ("export", "7")):
+        done = subprocess.run(["setpriv", "--reuid=nobody", "--clear-groups", program, *command],
+                              capture_output=True, text=True, check=False, env=host.tool_env())
+        assert done.returncode == 1
+        assert done.stderr.endswith(": Permission denied; only root may\n"), done.stderr
 
 
 @pytest.mark.parametrize("stream, command", [
