@@ -108,6 +108,7 @@ static int open_and_run(struct capture *capture, const struct options *options,
 	r = open_file(options->file, report);
 	if (r >= 0) {
 		capture->sink.fd = r;
+		capture->sink.name = r == STDOUT_FILENO ? "standard output" : options->file;
 		r = run(capture, control, options, report);
 		if (capture->sink.fd != STDOUT_FILENO && close(capture->sink.fd) && !r)
 			r = report_fail(report, -errno, "cannot write %s: %s", options->file,

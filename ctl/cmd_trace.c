@@ -105,7 +105,9 @@ static int trace(struct control *control, struct tracing_sink *sink, const struc
 int command_trace(const struct options *options, const struct report *report)
 {
 	struct lines lines;
-	struct tracing_sink sink = { take, end, &lines, .fd = STDOUT_FILENO };
+	struct tracing_sink sink = {
+		take, end, &lines, .fd = STDOUT_FILENO, .name = "standard output",
+	};
 	struct control *control = NULL;
 	int r = lines_init(&lines, options, &sink.out, report);
 

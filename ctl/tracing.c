@@ -24,8 +24,9 @@ struct tracing {
 	int fd;
 	const struct interrupt *interrupt; /* NULL: it has come */
 	struct tracing_sink *sink;
-	bool regular; /* sink->fd is a file */
-	size_t len;   /* octets in @in */
+	bool regular;  /* sink->fd is a file */
+	int unwritten; /* what writing failed with */
+	size_t len;    /* octets in @in */
 	char in[IN_SIZE];
 };
 
@@ -113,6 +114,7 @@ static int write_out(struct tracing *tracing)
 		done += n > 0 ? (size_t)n : 0;
 	}
 	outbuf_drop(&sink->out, done);
+	tracing->unwritten = r;
 	return r;
 }
 
@@ -203,12 +205,19 @@ static int run(struct tracing *tracing)
 	return r ? r : last == -EPIPE ? 0 : last;
 }
 
+/* xenstored has no part in it, so these are the system's words. */
+static int cannot_write(const struct tracing_sink *sink, int r, const struct report *report)
+{
+	return report_fail(report, r, "cannot write %s: %s", sink->name,
+			   r == -ETIMEDOUT ? "its reader does not read" : strerror(-r));
+}
+
 int tracing_run(struct control *control, const struct interrupt *interrupt,
 		struct tracing_sink *sink, const struct report *report)
 {
 	struct tracing *tracing = calloc(1, sizeof(*tracing));
 	struct stat st;
-	int r = -ENOMEM;
+	int r = -ENOMEM, unwritten = 0;
 
 	if (tracing) {
 		tracing->fd = control_fd(control);
@@ -216,8 +225,11 @@ int tracing_run(struct control *control, const struct interrupt *interrupt,
 		tracing->sink = sink;
 		tracing->regular = !fstat(sink->fd, &st) && S_ISREG(st.st_mode);
 		r = run(tracing);
+		unwritten = tracing->unwritten;
 	}
 	free(tracing);
+	if (r && r == unwritten)
+		return cannot_write(sink, r, report);
 	switch (r) {
 	case 0:
 		return 0;

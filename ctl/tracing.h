@@ -23,6 +23,7 @@ struct tracing_sink {
 	void *arg;
 	struct outbuf out; /* what both add for @fd */
 	int fd;
+	const char *name; /* of what @fd is */
 };
 
 /* Ask for frames. @snap: if the options say nothing. Returns 0, or -errno, which is reported. */

@@ -306,6 +306,17 @@ def test_ascii_for_those_who_take_no_more(host, guest):
         assert bare(trace.until("data/x")[-1]) == r'd7s > WRITE "data/x" "gr\xc3\xbcn" = OK'
 
 
+@pytest.mark.parametrize("command, name", [
+    (("trace",), "standard output"), (("capture", "-w", "-"), "standard output"),
+    (("capture", "-w", "/dev/full"), "/dev/full")])
+def test_a_full_disk(host, guest, command, name):
+    with open("/dev/full", "wb") as full, Watching(host, *command, stdout=full) as watching:
+        guest.write("data/x", "1")
+        words = watching.process.stderr.read().decode().splitlines()
+        assert watching.process.wait(xensim.TIMEOUT) == 1
+    assert words[0] == f"xsproxyctl {command[0]}: cannot write {name}: No space left on device"
+
+
 def test_a_refusal_is_passed_on(host):
     done = ctl(host, "trace", "--path", "/" + 4095 * "x")
     assert done.returncode == 1 and "less than 4096 octets" in done.stderr
