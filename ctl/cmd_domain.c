@@ -20,7 +20,10 @@ static int connect_socket(struct wire **wire, const struct options *options,
 {
 	int r = wire_open(wire, options->socket);
 
-	return r ? report_no_connection(report, r, options->socket) : 0;
+	if (r)
+		return report_no_connection(report, r, options->socket);
+	wire_set_slow(*wire, report_slow, report);
+	return 0;
 }
 
 /* --- requests without an answer but OK */

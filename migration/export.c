@@ -44,6 +44,7 @@ static int export_connect(struct exporter *ex)
 	if (r)
 		return report_no_connection(ex->report, r, ex->options->socket);
 	wire_set_patience(ex->wire, &ex->interrupt, -1);
+	wire_set_slow(ex->wire, report_slow, ex->report);
 	return 0;
 }
 

@@ -47,6 +47,7 @@ static int import_connect(struct importer *im)
 	if (r)
 		return report_no_connection(im->report, r, im->options->socket);
 	wire_set_patience(im->wire, &im->interrupt, PATIENCE_MS);
+	wire_set_slow(im->wire, report_slow, im->report);
 	return 0;
 }
 

@@ -61,6 +61,11 @@ const char *report_reason(int err)
 	}
 }
 
+void report_slow(const void *report)
+{
+	report_warn(report, "no answer yet; is there a xenstored? see xsproxyctl status");
+}
+
 int report_no_connection(const struct report *report, int err, const char *path)
 {
 	return report_fail(report, err, "cannot connect to %s: %s; %s", path, report_reason(err),

@@ -33,6 +33,9 @@ void report_warn(const struct report *report, const char *format, ...)
 /* The words for a negative errno, where nothing more is known about it; static memory. */
 const char *report_reason(int err);
 
+/* Warn that xsproxyd does not answer yet; a wire_slow_fn, called with a report. */
+void report_slow(const void *report);
+
 /* Say that connecting to xsproxyd at @path failed with @err, which is returned. */
 int report_no_connection(const struct report *report, int err, const char *path);
 

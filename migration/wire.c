@@ -43,6 +43,8 @@ struct wire {
 	const struct interrupt *interrupt;
 	int timeout_ms;
 	bool firm;
+	wire_slow_fn on_slow;
+	const void *slow_arg;
 	wire_event_fn on_event;
 	void *event_arg;
 	uint32_t seq;
@@ -143,6 +145,22 @@ static int wire_fill(struct wire *wire)
 	return 0;
 }
 
+/* As interrupt_poll(). */
+static int wire_poll(struct wire *wire, struct pollfd *pfd)
+{
+	const struct interrupt *interrupt = wire->firm ? NULL : wire->interrupt;
+
+	if (wire->on_slow) {
+		int r = interrupt_poll(interrupt, pfd, 1, WIRE_SLOW_MS);
+
+		if (r)
+			return r;
+		wire->on_slow(wire->slow_arg);
+		wire->on_slow = NULL;
+	}
+	return interrupt_poll(interrupt, pfd, 1, wire->timeout_ms);
+}
+
 /* Send what there is to send, and wait for something to receive. */
 static int wire_exchange(struct wire *wire)
 {
@@ -155,7 +173,7 @@ static int wire_exchange(struct wire *wire)
 	}
 	if (queue_fill(&wire->out))
 		pfd.events |= POLLOUT;
-	r = interrupt_poll(wire->firm ? NULL : wire->interrupt, &pfd, 1, wire->timeout_ms);
+	r = wire_poll(wire, &pfd);
 	if (r <= 0)
 		return r ? r : -ETIMEDOUT;
 	if (!(pfd.revents & ~POLLOUT))
@@ -350,6 +368,12 @@ void wire_set_patience(struct wire *wire, const struct interrupt *interrupt, int
 {
 	wire->interrupt = interrupt;
 	wire->timeout_ms = timeout_ms;
+}
+
+void wire_set_slow(struct wire *wire, wire_slow_fn fn, const void *arg)
+{
+	wire->on_slow = fn;
+	wire->slow_arg = arg;
 }
 
 void wire_set_firm(struct wire *wire, bool firm)

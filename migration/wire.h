@@ -23,6 +23,7 @@
 #define WIRE_WINDOW    128	  /* requests under way */
 #define WIRE_REPLY_MAX (16 << 20) /* oxenstored answers DIRECTORY with all there is */
 #define WIRE_PATH_MAX  108	  /* of a socket, NUL included */
+#define WIRE_SLOW_MS   6000	  /* longer than a QUIESCE takes by default */
 
 /* Our requests, protocol.md; the other types are in xen/io/xs_wire.h. */
 enum wire_type {
@@ -56,6 +57,9 @@ typedef int (*wire_fn)(void *arg, uint64_t tag, const struct wire_reply *reply);
 
 /* Called with the path of a watch event. Returns 0, or a negative errno that ends the wait. */
 typedef int (*wire_event_fn)(void *arg, const char *path);
+
+/* Called when an answer is long in coming. */
+typedef void (*wire_slow_fn)(const void *arg);
 
 /*
  * Where xsproxyd listens: XENSTORED_PATH, else XENSTORED_RUNDIR/socket, else
@@ -92,6 +96,12 @@ void wire_free(struct wire *wire);
  * @timeout_ms: how long nothing may happen; -1, as it is at first: for ever
  */
 void wire_set_patience(struct wire *wire, const struct interrupt *interrupt, int timeout_ms);
+
+/*
+ * Have @fn called with @arg once nothing has come for WIRE_SLOW_MS, which is no part of the
+ * patience; it is called for the first such wait only. NULL, as it is at first: nobody is.
+ */
+void wire_set_slow(struct wire *wire, wire_slow_fn fn, const void *arg);
 
 /*
  * While @firm, no signal ends a wait: for requests whose outcome must be known. They are answered

@@ -59,6 +59,20 @@ def test_status_while_there_is_no_xenstored():
         assert done.returncode == 1 and "start xenstored first" in done.stderr
 
 
+def test_who_waits_for_a_xenstored_is_told_so():
+    with Host("C", start=False) as host:
+        host.start_proxy()
+        with subprocess.Popen([CTL, "watches", "7"], stdout=subprocess.DEVNULL, text=True,
+                              stderr=subprocess.PIPE, env=host.tool_env()) as process:
+            assert process.stderr.readline() == (
+                "xsproxyctl watches: warning: no answer yet; is there a xenstored? see xsproxyctl "
+                "status\n")
+            host.start_daemon()
+            words = process.communicate(timeout=xensim.TIMEOUT)[1]
+    assert process.returncode == 1
+    assert words == "xsproxyctl watches: domain 7: it is not introduced (see xl list)\n"
+
+
 def test_domains(host):
     guest = host.add_guest(7)
     quota = WATCH_QUOTA[host.flavour]
