@@ -27,7 +27,7 @@ static const struct command commands[] = {
 	  "The\n"
 	  "domain is left quiesced, for it goes on elsewhere; after a failure it runs as before.\n"
 	  "\n"
-	  "  xsproxyctl export 7 | ssh there xsproxyctl import 7\n" },
+	  "  xsproxyctl export 7 | ssh there xsproxyctl import 7 --resume\n" },
 	{ "import", command_import, ARGUMENT_GUEST,
 	  OPTION_INPUT | OPTION_ROOT | OPTION_MAP_DOMID | OPTION_MAX_STREAM | OPTION_RESUME |
 		  OPTION_SOCKET,
@@ -74,7 +74,7 @@ static const struct command commands[] = {
 	  "in\n"
 	  "xsproxyd and how much upstream, in xenstored. Of a domain's session since it began, or "
 	  "of\n"
-	  "all sessions since xsproxyd was started.\n" },
+	  "all sessions; all begins anew when xsproxyd is restarted.\n" },
 	{ "top", command_top, ARGUMENT_NONE,
 	  OPTION_INTERVAL | OPTION_SORT | OPTION_BATCH | OPTION_COUNT | OPTION_CONTROL,
 	  "[--interval S] [--sort KEY] [--batch [--count N]]", "watch which domains ask most",
