@@ -5,6 +5,7 @@
  * Exit status: 0, done; 1, it failed, and standard error has a line that says what failed, for
  * what, and what to do; 2, the command line is wrong, and nothing was tried.
  */
+#include "config/config.h"
 #include "ctl/command.h"
 
 #include <errno.h>
@@ -131,7 +132,7 @@ static void print_overview(FILE *out)
 	for (size_t i = 0; i < NR_COMMANDS; i++)
 		fprintf(out, "  %-14s %s\n", commands[i].name, commands[i].summary);
 	fputs("\n"
-	      "xsproxyctl COMMAND --help says more.\n"
+	      "xsproxyctl COMMAND --help says more; xsproxyctl --version prints the version.\n"
 	      "Exit status: 0 done, 1 failed (standard error says why), 2 wrong command line.\n",
 	      out);
 }
@@ -193,6 +194,10 @@ int main(int argc, char **argv)
 	}
 	if (!strcmp(argv[1], "--help") || !strcmp(argv[1], "-h")) {
 		print_overview(stdout);
+		return 0;
+	}
+	if (!strcmp(argv[1], "--version") || !strcmp(argv[1], "-V")) {
+		puts("xsproxyctl " XSPROXY_VERSION);
 		return 0;
 	}
 	command = find_command(argv[1]);

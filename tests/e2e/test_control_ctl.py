@@ -157,6 +157,14 @@ def test_wrong_command_lines(args, tmp_path):
     assert done.stderr.startswith("xsproxyctl") and done.stderr.count("\n") == 1
 
 
+def test_both_programs_are_of_one_version():
+    said = [subprocess.run([xensim.BUILD / name, option], capture_output=True, text=True,
+                           check=True).stdout.split()
+            for name in ("xsproxyctl", "xsproxyd") for option in ("--version", "-V")]
+    assert [words[0] for words in said] == 2 * ["xsproxyctl"] + 2 * ["xsproxyd"]
+    assert len({tuple(words[1:]) for words in said}) == 1
+
+
 def test_errors_are_one_line(host):
     for args, words in ((("domain", 9), "neither introduced nor held"),
                         (("quiesce", "--lease", 9), "not introduced")):
