@@ -88,7 +88,7 @@ static bool grow(struct flight *flight, uint32_t max)
 	if (!data)
 		return false;
 	first -= flight->head;
-	if (flight->count)
+	if (flight->data)
 		memcpy(data, flight->data + flight->head, first);
 	if (wrapped(flight))
 		memcpy(data + first, flight->data, flight->tail);
