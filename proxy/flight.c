@@ -84,13 +84,13 @@ static bool grow(struct flight *flight, uint32_t max)
 
 	if (size > FLIGHT_FIRST && size > max * FLIGHT_SHARE)
 		return false;
-	data = malloc(size);
+	data = calloc(1, size);
 	if (!data)
 		return false;
 	first -= flight->head;
 	if (flight->data)
 		memcpy(data, flight->data + flight->head, first);
-	if (wrapped(flight))
+	if (flight->data && wrapped(flight))
 		memcpy(data + first, flight->data, flight->tail);
 	flight->tail = wrapped(flight) ? first + flight->tail : first;
 	flight->head = 0;

@@ -20,6 +20,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "proxy/clock.h"
 #include "tests/bench/times.h"
 #include "tests/xen/wire.h"
 
@@ -82,14 +83,14 @@ static void transaction(int fd, struct message *msg)
 static void requests(int fd, const struct operation *op, uint64_t duration, struct times *times)
 {
 	struct message msg;
-	uint64_t now = now_ns(), end = now + duration, sent;
+	uint64_t now = clock_monotonic(), end = now + duration, sent;
 
 	while ((sent = now) < end) {
 		if (op->type == XS_TRANSACTION_START)
 			transaction(fd, &msg);
 		else
 			must(ask(fd, &msg, op->type, 0, op->count, op->words), op->name, &msg);
-		now = now_ns();
+		now = clock_monotonic();
 		times_add(times, now - sent);
 	}
 }
@@ -180,11 +181,11 @@ static void run(int fd, struct job *job, struct times *times)
 	while (!reads(fd, &msg, 0, GO, job->number))
 		receive(fd, &msg);
 	before = wakeups();
-	started = now_ns();
+	started = clock_monotonic();
 	close(go);
 	if (!ended_well(job->processes))
 		exit(1);
-	ended = now_ns();
+	ended = clock_monotonic();
 	before = wakeups() - before;
 	put(fd, &msg, 0, DONE, job->number);
 	report(times, job, (double)(ended - started) / 1e9, before);
