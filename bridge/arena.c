@@ -217,28 +217,3 @@ bool arena_bell_any(struct arena_bells *bells)
 	atomic_thread_fence(memory_order_seq_cst);
 	return bells_next_leaf(bells, 0) < BELLS_LEAVES;
 }
-
-/* Octets of the ring that the message at @cons takes; all of it, if it is larger or broken. */
-static uint32_t arena_message_in(const struct xenstore_domain_interface *ring, uint32_t cons)
-{
-	struct xsd_sockmsg hdr;
-	uint8_t *to = (uint8_t *)&hdr;
-
-	for (uint32_t i = 0; i < sizeof(hdr); i++)
-		to[i] = (uint8_t)ring->rsp[MASK_XENSTORE_IDX(cons + i)];
-	if (hdr.len > XENSTORE_RING_SIZE - sizeof(hdr))
-		return XENSTORE_RING_SIZE;
-	return (uint32_t)sizeof(hdr) + hdr.len;
-}
-
-bool arena_worth_telling(const struct xenstore_domain_interface *ring, uint32_t quiet)
-{
-	uint32_t cons = __atomic_load_n(&ring->rsp_cons, __ATOMIC_RELAXED);
-	uint32_t used = ring->rsp_prod - cons;
-
-	if (quiet == ARENA_TELL_ALL || ring->error)
-		return true;
-	if (quiet == ARENA_TELL_OCTETS)
-		return used;
-	return used >= sizeof(struct xsd_sockmsg) && used >= arena_message_in(ring, cons);
-}

@@ -22,7 +22,6 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
-#include <xen/io/xs_wire.h>
 
 /*
  * Whoever changes the layout, or what the two sides expect of each other's words, raises the
@@ -90,13 +89,6 @@ struct arena_header {
 	_Alignas(64) _Atomic uint64_t hold_begun[ARENA_DOMIDS / 64];
 };
 
-/* What xsproxyd waits for; for anything else it need not be woken. */
-enum arena_quiet {
-	ARENA_TELL_ALL,	     /* any event: for room in the back ring */
-	ARENA_TELL_OCTETS,   /* octets: it has taken a part of a message */
-	ARENA_TELL_MESSAGES, /* a whole message, or as much of it as the ring takes */
-};
-
 /*
  * Where xenstored believes the domain is attached; the first octets of its ledger page. Written by
  * the bridge only, but for `quiet`; read by xsproxyd in a round trip (link.h) or when it connects.
@@ -106,7 +98,8 @@ struct arena_attach {
 	_Atomic uint32_t map_gen;
 	_Atomic uint32_t bind_gen;
 	_Atomic uint32_t remote_port; /* valid while bound */
-	_Atomic uint32_t quiet;	      /* enum arena_quiet; written by xsproxyd only */
+	/* written by xsproxyd only; 1: it waits for octets from xenstored and for nothing else */
+	_Atomic uint32_t quiet;
 	_Atomic uint64_t gfn; /* as given to xc_map_foreign_range; 0 where the daemon maps grants */
 };
 
@@ -181,17 +174,6 @@ static inline struct arena_attach *arena_attach(const struct arena *arena, uint3
 {
 	return (struct arena_attach *)(arena->base + arena_ledger_off(domid));
 }
-
-/**
- * arena_worth_telling() - whether xsproxyd must look at a back ring that xenstored has just used.
- * @ring: of a mapped domain
- * @quiet: the domain's, read before
- *
- * The caller has put a full barrier before both. xsproxyd stores `quiet` and its index, then a full
- * barrier, then looks at xenstored's index once more: either it sees what is new, or we see that it
- * has taken all before it.
- */
-bool arena_worth_telling(const struct xenstore_domain_interface *ring, uint32_t quiet);
 
 /**
  * arena_next() - walk a set of the header's: `mapped` or `held`.

@@ -29,17 +29,19 @@
 #define DOORBELL_BATCH 256
 
 /*
- * Both daemons send an event for each piece of a request that they take, and the C daemon for each
- * of a reply. xsproxyd is woken for what it waits for only.
+ * Both daemons send an event for each piece that they take of a request. xsproxyd wants to know of
+ * it only when it waits for room.
  */
 static bool doorbell_worth(struct bridge *b, uint32_t domid)
 {
+	const struct xenstore_domain_interface *ring = attach_ring(b, domid);
+
 	/* Its pages need not exist. */
 	if (!attach_is_mapped(b, domid))
 		return false;
-	return arena_worth_telling(
-		attach_ring(b, domid),
-		atomic_load_explicit(&arena_attach(&b->arena, domid)->quiet, memory_order_relaxed));
+	if (!atomic_load_explicit(&arena_attach(&b->arena, domid)->quiet, memory_order_relaxed))
+		return true;
+	return __atomic_load_n(&ring->rsp_cons, __ATOMIC_RELAXED) != ring->rsp_prod || ring->error;
 }
 
 void doorbell_notify(struct bridge *b, uint32_t domid)

@@ -236,7 +236,7 @@ static bool look_once_more(const struct session *s)
 }
 
 /* What the bridge need not tell us; a full barrier must follow before the ring is read again. */
-static void set_quiet(struct session *s, enum arena_quiet quiet)
+static void set_quiet(struct session *s, bool quiet)
 {
 	if (s->socket || s->quiet == quiet)
 		return;
@@ -244,20 +244,13 @@ static void set_quiet(struct session *s, enum arena_quiet quiet)
 	atomic_store_explicit(&s->ledger->attach.quiet, quiet, memory_order_relaxed);
 }
 
-static enum arena_quiet waits_for(const struct session *s)
-{
-	if (s->back.starved || s->drain.settle)
-		return ARENA_TELL_ALL;
-	return word_get(&s->ledger->fifo_fill) ? ARENA_TELL_OCTETS : ARENA_TELL_MESSAGES;
-}
-
 void session_bound(struct session *s, bool reset)
 {
 	s->await_back = reset;
 	s->unbound = false;
-	/* Whoever was here before may have left anything. */
-	s->quiet = ARENA_TELL_MESSAGES;
-	set_quiet(s, ARENA_TELL_ALL);
+	/* Whoever was here before may have left it. */
+	s->quiet = true;
+	set_quiet(s, false);
 	session_ready(s);
 }
 
@@ -285,7 +278,7 @@ void session_run(struct session *s)
 		s->back.nudge = true;
 
 	tap_turn_moved(s->tap);
-	set_quiet(s, waits_for(s));
+	set_quiet(s, !s->back.starved && !s->drain.settle);
 	/* Our indexes must be visible before theirs are read again, or both sides might sleep. */
 	atomic_thread_fence(memory_order_seq_cst);
 	if (s->front_open)

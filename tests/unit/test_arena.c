@@ -179,65 +179,6 @@ static void open_refuses_other_versions(void **state)
 	assert_refused(dup(arena->fd), -EPROTO);
 }
 
-/* What the ring holds from @at on: a header that says @len, and so many octets of both. */
-static void put(struct xenstore_domain_interface *ring, uint32_t at, uint32_t len, uint32_t octets)
-{
-	struct xsd_sockmsg hdr = { .type = XS_READ, .len = len };
-
-	memset(ring, 0, sizeof(*ring));
-	for (uint32_t i = 0; i < sizeof(hdr); i++)
-		ring->rsp[(at + i) % XENSTORE_RING_SIZE] = ((char *)&hdr)[i];
-	ring->rsp_cons = at;
-	ring->rsp_prod = at + octets;
-}
-
-static void whole_messages_are_told(void **state)
-{
-	/* Also where the header, or the index itself, wraps */
-	static const uint32_t places[] = { 0, 1020, 1010, UINT32_MAX - 3, 0x7fffffff };
-	static struct xenstore_domain_interface ring;
-
-	(void)state;
-	for (size_t i = 0; i < sizeof(places) / sizeof(places[0]); i++) {
-		for (uint32_t octets = 0; octets < 30; octets++) {
-			put(&ring, places[i], 10, octets);
-			assert_int_equal(arena_worth_telling(&ring, ARENA_TELL_MESSAGES),
-					 octets >= 26);
-			assert_int_equal(arena_worth_telling(&ring, ARENA_TELL_OCTETS), octets > 0);
-			assert_true(arena_worth_telling(&ring, ARENA_TELL_ALL));
-		}
-		put(&ring, places[i], 0, 15);
-		assert_false(arena_worth_telling(&ring, ARENA_TELL_MESSAGES));
-		put(&ring, places[i], 0, 16);
-		assert_true(arena_worth_telling(&ring, ARENA_TELL_MESSAGES));
-	}
-}
-
-static void a_full_ring_is_told(void **state)
-{
-	static const uint32_t lens[] = { 1008, 1009, 4096, UINT32_MAX };
-	static struct xenstore_domain_interface ring;
-
-	(void)state;
-	for (size_t i = 0; i < sizeof(lens) / sizeof(lens[0]); i++) {
-		put(&ring, 77, lens[i], 1023);
-		assert_false(arena_worth_telling(&ring, ARENA_TELL_MESSAGES));
-		put(&ring, 77, lens[i], 1024);
-		assert_true(arena_worth_telling(&ring, ARENA_TELL_MESSAGES));
-	}
-}
-
-static void an_error_is_told(void **state)
-{
-	static struct xenstore_domain_interface ring;
-
-	(void)state;
-	put(&ring, 0, 10, 0);
-	ring.error = XENSTORE_ERROR_COMM;
-	assert_true(arena_worth_telling(&ring, ARENA_TELL_MESSAGES));
-	assert_true(arena_worth_telling(&ring, ARENA_TELL_OCTETS));
-}
-
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -249,9 +190,6 @@ int main(void)
 						teardown),
 		cmocka_unit_test_setup_teardown(reserve_and_discard, setup, teardown),
 		cmocka_unit_test(close_is_harmless),
-		cmocka_unit_test(whole_messages_are_told),
-		cmocka_unit_test(a_full_ring_is_told),
-		cmocka_unit_test(an_error_is_told),
 		cmocka_unit_test(open_refuses_strangers),
 		cmocka_unit_test_setup_teardown(open_refuses_other_versions, setup, teardown),
 	};
