@@ -35,16 +35,18 @@ const char *refusal_error(int err)
 
 static struct refusal *kind_of(struct refusals *refusals, uint32_t type, int err)
 {
-	struct refusal *kind = refusals->kind, *end = kind + refusals->kinds;
+	struct refusal *kind;
 
-	for (; kind < end; kind++)
+	for (uint32_t i = 0; i < refusals->kinds; i++) {
+		kind = &refusals->kind[i];
 		if (kind->type == type && kind->err == err)
 			return kind;
-	if (!kind)
-		kind = refusals->kind = calloc(REFUSAL_KINDS, sizeof(*kind));
-	if (!kind || refusals->kinds == REFUSAL_KINDS)
+	}
+	if (!refusals->kind)
+		refusals->kind = calloc(REFUSAL_KINDS, sizeof(*refusals->kind));
+	if (!refusals->kind || refusals->kinds == REFUSAL_KINDS)
 		return NULL;
-	refusals->kinds++;
+	kind = &refusals->kind[refusals->kinds++];
 	*kind = (struct refusal){ .type = type, .err = err };
 	return kind;
 }
