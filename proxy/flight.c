@@ -8,10 +8,9 @@
 
 #include "proxy/util.h"
 
-#define FLIGHT_FIRST 512 /* octets at first */
-#define TIME_SHIFT   6	 /* durations are kept in 64 ns */
-
+#define FLIGHT_FIRST 512  /* octets at first */
 #define FLIGHT_STEP  1024 /* octets more at once, at most */
+#define TIME_SHIFT   6	  /* durations are kept in 64 ns */
 
 /* A message as it is kept, in one piece. Every idle guest has some dozens of them. */
 struct kept {

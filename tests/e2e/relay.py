@@ -4,6 +4,7 @@
 import itertools
 import os
 import pathlib
+import signal
 import subprocess
 import time
 
@@ -177,6 +178,19 @@ def destroy(host, domid):
     """A domain ends, and xenstored has seen that."""
     host.sim.destroy(domid)
     wait_until(lambda: not host.dom0.is_introduced(domid))
+
+
+def give_up(host, domid, domain):
+    """Have the bridge drop an xsproxyd that stands still while @domain is introduced, and wait
+    until that has connected anew."""
+    host.proxy.process.send_signal(signal.SIGSTOP)
+    try:
+        # Not through xsproxyd: dom0's own way to xenstored, which waits for it in vain.
+        with xsclient.Client(host.run_dir / "upstream") as client:
+            client.introduce(domid, domain.gfn, domain.port)
+    finally:
+        host.proxy.process.send_signal(signal.SIGCONT)
+    wait_until(lambda: host.proxy.text().count("connected to the bridge") == 2)
 
 
 def introduce(host, domid, prepare=None):

@@ -3,7 +3,6 @@
 and when the next xenstored comes, of which domains it does not know."""
 
 import json
-import signal
 import subprocess
 
 import pytest
@@ -12,9 +11,9 @@ import xensim
 from control import Control
 from harness import BUILD, Host
 from ours import QUIESCE, ask
-from relay import FLAVOURS, introduce, packet, wait_until
+from relay import FLAVOURS, give_up, introduce, packet, wait_until
 from xensim import home
-from xsclient import READ, WRITE, Client
+from xsclient import READ, WRITE
 
 GONE = "the bridge in xenstored is gone (it ended); guests are held until"
 UNKNOWN = "does not know domains that the one before it knew"
@@ -100,14 +99,7 @@ def test_given_up_by_xenstored(flavour):
         guests, _ = busy_guests(host)
         late = host.sim.create(12)
         home(host.dom0, 12)
-        host.proxy.process.send_signal(signal.SIGSTOP)
-        try:
-            # Not through xsproxyd: dom0's own way to xenstored.
-            with Client(host.run_dir / "upstream") as client:
-                client.introduce(12, late.gfn, late.port)
-        finally:
-            host.proxy.process.send_signal(signal.SIGCONT)
-        wait_until(lambda: host.proxy.text().count("connected to the bridge") == 2)
+        give_up(host, 12, late)
         assert UNKNOWN not in host.proxy.text()
         half, unread, quiet = guests
         half.send_raw(HALF[500:])

@@ -10,8 +10,7 @@ import pytest
 from control import Control
 from migration import HOME, Tap, assert_runs_on, count_requests, ctl, shown, start_ctl, state
 from ours import QUIESCE, ask, quiesce, running, unquiesce
-from relay import FLAVOURS, wait_until
-from xsclient import Client
+from relay import FLAVOURS, give_up, wait_until
 
 pytestmark = pytest.mark.parametrize("flavour", FLAVOURS)
 
@@ -133,14 +132,7 @@ def test_lasts_when_the_bridge_drops_xsproxyd(flavour):
             lease(client, 7)
             control.run("quiesce", domid=7, lease=True)
             page = guest.page()
-            host.proxy.process.send_signal(signal.SIGSTOP)
-            try:
-                # Not through xsproxyd, which xenstored waits for in vain.
-                with Client(host.run_dir / "upstream") as upstream:
-                    upstream.introduce(8, late.gfn, late.port)
-            finally:
-                host.proxy.process.send_signal(signal.SIGCONT)
-            wait_until(lambda: host.proxy.text().count("connected to the bridge") == 2)
+            give_up(host, 8, late)
             assert control.state(7) == "leased"
             assert guest.page() == page
             assert settled_after(host, client) == "leased"

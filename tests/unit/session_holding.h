@@ -14,12 +14,6 @@ static inline int setup(void **state)
 	return 0;
 }
 
-static inline int teardown(void **state)
-{
-	rig_close(*state);
-	return 0;
-}
-
 static inline void watch(struct rig *rig, const char *payload, uint32_t len)
 {
 	rig_exchange(rig, XS_WATCH, 0, payload, len, XS_WATCH, "OK");

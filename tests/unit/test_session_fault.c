@@ -47,7 +47,7 @@ static void too_long_a_request_ends_it(void **state)
 			rig_run(rig);
 		}
 		assert_ended(rig, XENSTORE_ERROR_PROTO);
-		teardown(state);
+		rig_teardown(state);
 		setup(state);
 	}
 }
@@ -69,7 +69,7 @@ static void broken_indexes_end_it(void **state)
 			rig->guest->rsp_prod += 0x80000000;
 		rig_run(rig);
 		assert_ended(rig, XENSTORE_ERROR_RINGIDX);
-		teardown(state);
+		rig_teardown(state);
 		setup(state);
 	}
 }
@@ -211,7 +211,7 @@ static void a_batch_ends_with_it(void **state)
 
 int main(void)
 {
-#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, rig_teardown)
 	static const struct CMUnitTest tests[] = {
 		TEST(too_long_a_request_ends_it),	TEST(broken_indexes_end_it),
 		TEST(its_replies_are_swallowed),	TEST(it_stays_ended_after_a_restart),

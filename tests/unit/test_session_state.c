@@ -225,7 +225,7 @@ static void our_features_are_offered(void **state)
 
 int main(void)
 {
-#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, rig_teardown)
 	static const struct CMUnitTest tests[] = {
 		TEST(reconnecting_resets_all),
 		TEST(reconnecting_in_the_middle_of_everything),

@@ -325,7 +325,7 @@ static void all_pages_go_back(void **state)
 
 int main(void)
 {
-#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, rig_teardown)
 	static const struct CMUnitTest tests[] = {
 		TEST(introduce_forgets_the_connection),
 		TEST(requests_without_answer_get_eio),
