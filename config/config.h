@@ -14,7 +14,7 @@
 
 #include "config/listen.h"
 
-#define XSPROXY_VERSION "0.1"
+#define XSPROXY_VERSION "0.2"
 
 #define CONFIG_PATH_MAX 96 /* so that a socket's name still fits struct sockaddr_un */
 #define CONFIG_FILE	"/etc/xsproxy/xsproxy.conf"

@@ -24,7 +24,7 @@ other-builds: $(BUILD)/foreign/$(1)/xsproxyd
 
 $(BUILD)/foreign/$(1)/include/$(2): $(2) tests/kill/builds.mk
 	@mkdir -p $$(@D)
-	@sed -E 's/^(#define $(3)[[:space:]]+[0-9]+)$$$$/\19/' $$< >$$@
+	@sed -E 's/^(#define $(3)[[:space:]]+[0-9]+)($$$$|[[:space:]])/\19\2/' $$< >$$@
 	@! cmp -s $$< $$@
 
 $(BUILD)/foreign/$(1)/%.o: %.c $(BUILD)/foreign/$(1)/include/$(2) Makefile
@@ -38,8 +38,22 @@ $(BUILD)/foreign/$(1)/xsproxyd: $(patsubst %.c,$(BUILD)/foreign/$(1)/%.o,$(4)) \
 	$$(Q)$$(CC) $$(SAN_LINK) -o $$@ $$^ $$(call pkg_libs,$$(PKGS_DAEMON)) -linih $$(LDFLAGS)
 endef
 
-$(eval $(call foreign,ledger,proxy/ledger.h,LEDGER_VERSION,proxy/ledger.c proxy/upstream.c))
-$(eval $(call foreign,arena,bridge/arena.h,ARENA_VERSION,bridge/arena.c))
+$(eval $(call foreign,ledger,proxy/ledger.h,LEDGER_VERSION,proxy/ledger.c proxy/ledgers.c))
+$(eval $(call foreign,ledgers,proxy/ledgers.h,LEDGERS_VERSION,proxy/ledgers.c proxy/upstream.c))
+$(eval $(call foreign,rings,bridge/rings.h,RINGS_VERSION,bridge/rings.c))
 $(eval $(call foreign,link,bridge/link.h,LINK_VERSION,proxy/upstream.c))
 
 -include $(shell find $(BUILD)/foreign -name '*.d' -type f 2>/dev/null)
+
+# The last release, for tests/e2e/test_release.py: upgrades to this one, and downgrades.
+RELEASE := 0.1
+RELEASED := $(BUILD)/release/xsproxy-$(RELEASE)
+other-builds: $(RELEASED)/build/xsproxyd
+
+$(RELEASED)/build/xsproxyd: tests/releases/xsproxy-$(RELEASE).tar.xz
+	@rm -rf $(BUILD)/release
+	@mkdir -p $(BUILD)/release
+	@tar -xJf $< -C $(BUILD)/release
+	$(call say,MAKE,$(RELEASED))
+	$(Q)env -u MAKEFLAGS -u MAKELEVEL $(MAKE) -s -C $(RELEASED) programs CC=gcc WERROR= >/dev/null
+	@touch $@
