@@ -36,7 +36,7 @@ say = $(if $(V),,@printf '  %-5s %s\n' $(1) $(2))
 
 # --- what is built from what
 BRIDGE_SRC := $(wildcard bridge/*.c)
-LINK_SRC := bridge/arena.c bridge/link.c
+LINK_SRC := bridge/arena.c bridge/bells.c bridge/rings.c bridge/link.c
 DAEMON_SRC := $(wildcard proxy/*.c ring/*.c config/*.c) $(LINK_SRC)
 MIGRATION_SRC := $(wildcard migration/*.c)
 TRACE_SRC := $(wildcard trace/*.c)

@@ -21,25 +21,25 @@ _Static_assert(sizeof(struct xenstore_domain_interface) <= ARENA_PAGE, "a ring i
 
 struct xenstore_domain_interface *attach_ring(const struct bridge *b, uint32_t domid)
 {
-	return (struct xenstore_domain_interface *)(b->arena.base + arena_ring_off(domid));
+	return rings_ring(&b->rings, domid);
 }
 
 bool attach_is_mapped(const struct bridge *b, uint32_t domid)
 {
 	return domid < ARENA_DOMID_MAX &&
-	       (atomic_load(&arena_header(&b->arena)->mapped[domid / 64]) >> (domid % 64) & 1);
+	       (atomic_load(&rings_header(&b->rings)->mapped[domid / 64]) >> (domid % 64) & 1);
 }
 
 bool attach_is_bound(const struct bridge *b, uint32_t domid)
 {
 	/* Mapped comes first: nobody reserved the ledger of a domain that was never mapped. */
 	return attach_is_mapped(b, domid) &&
-	       (atomic_load(&arena_attach(&b->arena, domid)->bind_gen) & 1);
+	       (atomic_load(&rings_attach(&b->rings, domid)->bind_gen) & 1);
 }
 
 int attach_domid_at(const struct bridge *b, const void *addr)
 {
-	uintptr_t off = (uintptr_t)addr - (uintptr_t)b->arena.base;
+	uintptr_t off = (uintptr_t)addr - (uintptr_t)b->rings.arena.base;
 
 	if (b->state != BRIDGE_AWAKE || off >= (uintptr_t)ARENA_DOMID_MAX * ARENA_PAGE)
 		return -1;
@@ -52,7 +52,7 @@ int attach_bystander(const struct bridge *b)
 
 	for (domid = 0; domid < ARENA_DOMID_MAX; domid++)
 		if (attach_is_bound(b, domid))
-			return (int)(ARENA_PORT_BASE + domid);
+			return (int)(RINGS_PORT_BASE + domid);
 	return -1;
 }
 
@@ -71,7 +71,7 @@ static bool attach_is_fresh(const struct bridge *b, uint32_t domid)
 	return b->fresh[domid / 64] >> (domid % 64) & 1;
 }
 
-/* The generations of struct arena_attach have one writer, this process; so no exchange is needed.
+/* The generations of struct rings_attach have one writer, this process; so no exchange is needed.
  */
 static void attach_bump(_Atomic uint32_t *gen)
 {
@@ -80,29 +80,27 @@ static void attach_bump(_Atomic uint32_t *gen)
 
 static void attach_forget_map(struct bridge *b, uint32_t domid)
 {
-	atomic_fetch_and(&arena_header(&b->arena)->mapped[domid / 64], ~(1ULL << (domid % 64)));
-	attach_bump(&arena_attach(&b->arena, domid)->map_gen);
+	atomic_fetch_and(&rings_header(&b->rings)->mapped[domid / 64], ~(1ULL << (domid % 64)));
+	attach_bump(&rings_attach(&b->rings, domid)->map_gen);
 	attach_set_fresh(b, domid, false);
 }
 
 int attach_map(struct bridge *b, uint32_t domid, uint64_t gfn, void **page)
 {
-	struct arena_attach *at = arena_attach(&b->arena, domid);
+	struct rings_attach *at = rings_attach(&b->rings, domid);
 	int rc;
 
 	/* The OCaml daemon leaks a mapping when the bind that follows it fails. */
 	attach_unmap(b, domid);
 
-	rc = arena_reserve(&b->arena, arena_ring_off(domid));
-	if (rc == 0)
-		rc = arena_reserve(&b->arena, arena_ledger_off(domid));
+	rc = rings_reserve(&b->rings, domid);
 	if (rc < 0)
 		return rc;
 	memset(attach_ring(b, domid), 0, ARENA_PAGE);
 
 	atomic_store(&at->gfn, gfn);
 	attach_bump(&at->map_gen);
-	atomic_fetch_or(&arena_header(&b->arena)->mapped[domid / 64], 1ULL << (domid % 64));
+	atomic_fetch_or(&rings_header(&b->rings)->mapped[domid / 64], 1ULL << (domid % 64));
 	attach_set_fresh(b, domid, true);
 
 	rc = owner_call(b, LINK_MAP, domid, 0);
@@ -121,13 +119,13 @@ int attach_map(struct bridge *b, uint32_t domid, uint64_t gfn, void **page)
  */
 static void attach_preset(struct bridge *b, uint32_t domid)
 {
-	if (b->flavour == ARENA_FLAVOUR_C && (domid != 0 || b->dom0_bound))
+	if (b->flavour == RINGS_FLAVOUR_C && (domid != 0 || b->dom0_bound))
 		__atomic_store_n(&attach_ring(b, domid)->connection, 1, __ATOMIC_SEQ_CST);
 }
 
 int attach_bind(struct bridge *b, uint32_t domid, uint32_t remote_port)
 {
-	struct arena_attach *at = arena_attach(&b->arena, domid);
+	struct rings_attach *at = rings_attach(&b->rings, domid);
 	int rc;
 
 	attach_unbind(b, domid);
@@ -143,7 +141,7 @@ int attach_bind(struct bridge *b, uint32_t domid, uint32_t remote_port)
 		 * page would stay mapped until the domain id comes again; the C daemon unmaps by
 		 * itself. A rebind that fails leaves the domain introduced.
 		 */
-		if (b->flavour == ARENA_FLAVOUR_OCAML && attach_is_fresh(b, domid))
+		if (b->flavour == RINGS_FLAVOUR_OCAML && attach_is_fresh(b, domid))
 			attach_unmap(b, domid);
 		return rc;
 	}
@@ -159,7 +157,7 @@ void attach_unbind(struct bridge *b, uint32_t domid)
 {
 	if (!attach_is_bound(b, domid))
 		return;
-	attach_bump(&arena_attach(&b->arena, domid)->bind_gen);
+	attach_bump(&rings_attach(&b->rings, domid)->bind_gen);
 	owner_call(b, LINK_UNBIND, domid, 0);
 }
 
@@ -171,5 +169,5 @@ void attach_unmap(struct bridge *b, uint32_t domid)
 	attach_unbind(b, domid);
 	attach_forget_map(b, domid);
 	owner_call(b, LINK_UNMAP, domid, 0);
-	arena_discard(&b->arena, arena_ring_off(domid));
+	arena_discard(&b->rings.arena, rings_ring_off(domid));
 }

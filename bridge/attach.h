@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * attach - what xenstored maps and binds of a domain, kept in the domain's struct arena_attach.
+ * attach - what xenstored maps and binds of a domain, kept in the domain's struct rings_attach.
  *
  * Each change is first written to the arena, then told to xsproxyd (owner.h), so that one who
  * connects at any moment reads the same that a connected one was told. While awake only; domids

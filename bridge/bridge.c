@@ -29,12 +29,14 @@
  * (bind, munmap, open), and the daemon has one event channel handle and one socket.
  */
 static struct bridge the_bridge = {
-	.arena = ARENA_NULL,
+	.rings = RINGS_NULL,
 	.epoll = -1,
 	.wake_stored = -1,
 	.wake_proxy = -1,
 	.listener = -1,
 	.owner = -1,
+	.owner_pidfd = -1,
+	.kept = -1,
 };
 
 void bridge_log(int priority, const char *fmt, ...)
@@ -52,7 +54,7 @@ void bridge_log(int priority, const char *fmt, ...)
 }
 
 /* Which daemon this process runs, or 0. The file counts: a script can call itself anything. */
-static enum arena_flavour bridge_flavour(void)
+static enum rings_flavour bridge_flavour(void)
 {
 	char exe[PATH_MAX];
 	const char *name;
@@ -64,9 +66,9 @@ static enum arena_flavour bridge_flavour(void)
 	name = strrchr(exe, '/');
 	name = name ? name + 1 : exe;
 	if (!strcmp(name, "xenstored"))
-		return ARENA_FLAVOUR_C;
+		return RINGS_FLAVOUR_C;
 	if (!strcmp(name, "oxenstored"))
-		return ARENA_FLAVOUR_OCAML;
+		return RINGS_FLAVOUR_OCAML;
 	return 0;
 }
 
@@ -194,7 +196,7 @@ void bridge_wake(struct bridge *b, xenevtchn_handle *xce)
 		return;
 
 	what = "shared memory";
-	rc = arena_create(&b->arena, b->flavour);
+	rc = rings_create(&b->rings, b->flavour);
 	if (rc < 0)
 		goto fail;
 	what = "descriptors";
@@ -215,7 +217,7 @@ void bridge_wake(struct bridge *b, xenevtchn_handle *xce)
 	return;
 fail:
 	b->state = BRIDGE_INERT;
-	arena_close(&b->arena);
+	rings_close(&b->rings);
 	bridge_close_fd(&b->epoll);
 	bridge_close_fd(&b->wake_stored);
 	bridge_close_fd(&b->wake_proxy);

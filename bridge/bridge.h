@@ -3,9 +3,9 @@
  * bridge - what the files of libxsproxy-bridge.so share; nobody else includes this.
  *
  * The library sits in an unmodified xenstored or oxenstored (LD_PRELOAD) and does nothing until
- * that process opens its event channels. From then on guests' pages are back rings in the arena
- * (arena.h) and guests' event channels are virtual ports, ARENA_PORT_BASE + domid; xsproxyd does
- *the real mapping and binding, told so over the link (link.h).
+ * that process opens its event channels. From then on guests' pages are back rings in shared
+ * memory (rings.h) and guests' event channels are virtual ports, RINGS_PORT_BASE + domid; xsproxyd
+ *does the real mapping and binding, told so over the link (link.h).
  *
  *	interpose_xen.c, interpose_libc.c   the exported symbols: decide and pass on
  *	real.c                              the functions behind them (RTLD_NEXT)
@@ -13,7 +13,7 @@
  *	bridge.c                            the context, the wake-up
  *	attach.c                            map, bind, unbind, unmap of a domain
  *	doorbell.c                          notify and pending
- *	owner.c                             the link to xsproxyd
+ *	owner.c, fence.c                    the link to xsproxyd
  *
  * It must never end the process, start a thread, or wait (but for LINK_TIMEOUT_MS in a round trip).
  * Both daemons have one thread, so nothing here is locked.
@@ -27,14 +27,14 @@
 #include <sys/un.h>
 #include <xenevtchn.h>
 
-#include "bridge/arena.h"
+#include "bridge/rings.h"
 
 enum bridge_state {
 	BRIDGE_NEW,    /* the environment has not been read yet */
 	BRIDGE_INERT,  /* not in a xenstored, or given up: every call is passed on */
 	BRIDGE_READY,  /* in a xenstored; nothing decided yet */
 	BRIDGE_USABLE, /* the run directory is good: paths are redirected */
-	BRIDGE_AWAKE,  /* arena and link exist */
+	BRIDGE_AWAKE,  /* rings and link exist */
 };
 
 #define BRIDGE_PATH_MAX	    sizeof(((struct sockaddr_un *)0)->sun_path)
@@ -42,7 +42,7 @@ enum bridge_state {
 
 struct bridge {
 	enum bridge_state state;
-	enum arena_flavour flavour;
+	enum rings_flavour flavour;
 
 	/* from the environment */
 	bool relay_dom0;
@@ -53,13 +53,15 @@ struct bridge {
 	const char *asked;			  /* public name of a socket bound at upstream */
 
 	/* valid while awake */
-	struct arena arena;
+	struct rings rings;
 	xenevtchn_handle *xce; /* the daemon's; NULL once it closed it */
 	int epoll;	       /* what the daemon polls instead of the real descriptor */
 	int wake_stored;       /* eventfd: to_stored has bells */
 	int wake_proxy;	       /* eventfd: to_proxy has bells */
 	int listener;
-	int owner; /* connection to xsproxyd, or -1 */
+	int owner;	 /* connection to xsproxyd, or -1 */
+	int owner_pidfd; /* its process, or -1 */
+	int kept;	 /* what it gave us to keep (link.h), or -1 */
 	uint32_t seq;
 	uint32_t cursor; /* round robin over to_stored */
 	uint32_t turn;	 /* calls of pending, for fairness */
@@ -84,7 +86,7 @@ struct bridge *bridge_get(void);
 bool bridge_usable(struct bridge *b);
 
 /**
- * bridge_wake() - make the arena and the link, now that the daemon has its event channels.
+ * bridge_wake() - make the rings and the link, now that the daemon has its event channels.
  * @xce: the daemon's real handle; stays the daemon's
  *
  * On failure the bridge says so, gives the public socket path back and stays inert.

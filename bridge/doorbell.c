@@ -39,18 +39,18 @@ static bool doorbell_worth(struct bridge *b, uint32_t domid)
 	/* Its pages need not exist. */
 	if (!attach_is_mapped(b, domid))
 		return false;
-	if (!atomic_load_explicit(&arena_attach(&b->arena, domid)->quiet, memory_order_relaxed))
+	if (!atomic_load_explicit(&rings_attach(&b->rings, domid)->quiet, memory_order_relaxed))
 		return true;
 	return __atomic_load_n(&ring->rsp_cons, __ATOMIC_RELAXED) != ring->rsp_prod || ring->error;
 }
 
 void doorbell_notify(struct bridge *b, uint32_t domid)
 {
-	struct arena_header *header = arena_header(&b->arena);
+	struct rings_header *header = rings_header(&b->rings);
 
 	/* What the daemon did to the ring must be visible before the bell is. */
 	atomic_thread_fence(memory_order_seq_cst);
-	if (!doorbell_worth(b, domid) || !arena_bell_ring(&header->to_proxy, domid))
+	if (!doorbell_worth(b, domid) || !bells_ring(&header->to_proxy, domid))
 		return;
 	/* A load first: mostly it is awake, and the cache line stays shared. */
 	if (atomic_load(&header->proxy_asleep) && atomic_exchange(&header->proxy_asleep, 0))
@@ -59,13 +59,13 @@ void doorbell_notify(struct bridge *b, uint32_t domid)
 
 void doorbell_wake_stored(struct bridge *b)
 {
-	atomic_store(&arena_header(&b->arena)->stored_woken, 1);
+	atomic_store(&rings_header(&b->rings)->stored_woken, 1);
 	eventfd_write(b->wake_stored, 1);
 }
 
 void doorbell_ring_stored(struct bridge *b, uint32_t domid)
 {
-	arena_bell_ring(&arena_header(&b->arena)->to_stored, domid);
+	bells_ring(&rings_header(&b->rings)->to_stored, domid);
 	doorbell_wake_stored(b);
 }
 
@@ -75,12 +75,12 @@ void doorbell_ring_stored(struct bridge *b, uint32_t domid)
  */
 static void doorbell_settle(struct bridge *b)
 {
-	struct arena_header *header = arena_header(&b->arena);
+	struct rings_header *header = rings_header(&b->rings);
 	eventfd_t count;
 
 	eventfd_read(b->wake_stored, &count);
 	atomic_store(&header->stored_woken, 0);
-	if (arena_bell_any(&header->to_stored) && !atomic_exchange(&header->stored_woken, 1))
+	if (bells_any(&header->to_stored) && !atomic_exchange(&header->stored_woken, 1))
 		eventfd_write(b->wake_stored, 1);
 }
 
@@ -90,19 +90,19 @@ static void doorbell_settle(struct bridge *b)
  */
 static int doorbell_take(struct bridge *b)
 {
-	struct arena_bells *bells = &arena_header(&b->arena)->to_stored;
-	bool all = b->flavour == ARENA_FLAVOUR_C;
+	struct bells *bells = &rings_header(&b->rings)->to_stored;
+	bool all = b->flavour == RINGS_FLAVOUR_C;
 	int i, domid, port = -1;
 
 	for (i = 0; (all || port < 0) && i < DOORBELL_BATCH; i++) {
-		domid = arena_bell_take(bells, &b->cursor);
+		domid = bells_take(bells, &b->cursor);
 		if (domid < 0)
 			break;
 		/* A bell may be older than the daemon's unbind. */
 		if (attach_is_bound(b, (uint32_t)domid))
-			port = (int)(ARENA_PORT_BASE + (uint32_t)domid);
+			port = (int)(RINGS_PORT_BASE + (uint32_t)domid);
 	}
-	if (!arena_bell_any(bells))
+	if (!bells_any(bells))
 		doorbell_settle(b);
 	return port;
 }
@@ -165,7 +165,7 @@ static int doorbell_bystander(const struct bridge *b)
 		return (int)b->dom0_real_port;
 	port = attach_bystander(b);
 	/* Nobody is bound: then both daemons survive a port that they do not know. */
-	return port < 0 ? (int)ARENA_PORT_BASE : port;
+	return port < 0 ? (int)RINGS_PORT_BASE : port;
 }
 
 int doorbell_pending(struct bridge *b)

@@ -35,7 +35,7 @@ static int open_kva(struct bridge *b)
 	void *page;
 	int fd, rc;
 
-	fd = fcntl(b->arena.fd, F_DUPFD_CLOEXEC, 0);
+	fd = fcntl(b->rings.arena.fd, F_DUPFD_CLOEXEC, 0);
 	if (fd < 0)
 		return -1;
 	rc = attach_map(b, 0, 0, &page);

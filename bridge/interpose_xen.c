@@ -27,7 +27,7 @@
 
 static bool port_is_virtual(evtchn_port_t port)
 {
-	return port - ARENA_PORT_BASE < ARENA_DOMID_MAX;
+	return port - RINGS_PORT_BASE < ARENA_DOMID_MAX;
 }
 
 EXPORT xenevtchn_handle *xenevtchn_open(struct xentoollog_logger *logger, unsigned int flags)
@@ -62,7 +62,7 @@ EXPORT int xenevtchn_notify(xenevtchn_handle *xce, evtchn_port_t port)
 
 	if (!bridge_owns(b, xce) || !port_is_virtual(port))
 		return real_evtchn_notify(xce, port);
-	doorbell_notify(b, port - ARENA_PORT_BASE);
+	doorbell_notify(b, port - RINGS_PORT_BASE);
 	return 0;
 }
 
@@ -85,7 +85,7 @@ EXPORT xenevtchn_port_or_error_t xenevtchn_bind_interdomain(xenevtchn_handle *xc
 		return -1;
 	}
 	/* Always the same: the OCaml daemon does not learn of another one at a rebind. */
-	return (int)(ARENA_PORT_BASE + domid);
+	return (int)(RINGS_PORT_BASE + domid);
 }
 
 EXPORT int xenevtchn_unbind(xenevtchn_handle *xce, evtchn_port_t port)
@@ -94,7 +94,7 @@ EXPORT int xenevtchn_unbind(xenevtchn_handle *xce, evtchn_port_t port)
 
 	if (!bridge_owns(b, xce) || !port_is_virtual(port))
 		return real_evtchn_unbind(xce, port);
-	attach_unbind(b, port - ARENA_PORT_BASE);
+	attach_unbind(b, port - RINGS_PORT_BASE);
 	return 0;
 }
 
@@ -151,7 +151,7 @@ EXPORT void *xc_map_foreign_range(xc_interface *xch, uint32_t domid, int size, i
 	void *page;
 	int rc;
 
-	if (b->state != BRIDGE_AWAKE || b->flavour != ARENA_FLAVOUR_OCAML || size != ARENA_PAGE ||
+	if (b->state != BRIDGE_AWAKE || b->flavour != RINGS_FLAVOUR_OCAML || size != ARENA_PAGE ||
 	    domid >= ARENA_DOMID_MAX)
 		return real_map_foreign_range(xch, domid, size, prot, mfn);
 	rc = attach_map(b, domid, mfn, &page);

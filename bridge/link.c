@@ -19,28 +19,29 @@
 #define LINK_BACKLOG 4
 
 union link_control {
-	char buf[CMSG_SPACE(sizeof(int) * LINK_HELLO_FDS)];
+	char buf[CMSG_SPACE(sizeof(int) * LINK_FDS_MAX)];
 	struct cmsghdr align;
 };
 
-int link_send(int sock, const struct link_msg *msg, const int *fds)
+int link_send(int sock, const struct link_msg *msg, const int *fds, int count)
 {
 	struct iovec iov = { .iov_base = (void *)msg, .iov_len = sizeof(*msg) };
 	struct msghdr hdr = { .msg_iov = &iov, .msg_iovlen = 1 };
+	size_t octets = sizeof(int) * (size_t)count;
 	union link_control control;
 	ssize_t len;
 
-	if (fds) {
+	if (count) {
 		struct cmsghdr *cmsg;
 
 		memset(&control, 0, sizeof(control));
 		hdr.msg_control = control.buf;
-		hdr.msg_controllen = sizeof(control.buf);
+		hdr.msg_controllen = CMSG_SPACE(octets);
 		cmsg = CMSG_FIRSTHDR(&hdr);
 		cmsg->cmsg_level = SOL_SOCKET;
 		cmsg->cmsg_type = SCM_RIGHTS;
-		cmsg->cmsg_len = CMSG_LEN(sizeof(int) * LINK_HELLO_FDS);
-		memcpy(CMSG_DATA(cmsg), fds, sizeof(int) * LINK_HELLO_FDS);
+		cmsg->cmsg_len = CMSG_LEN(octets);
+		memcpy(CMSG_DATA(cmsg), fds, octets);
 	}
 	do {
 		len = sendmsg(sock, &hdr, MSG_DONTWAIT | MSG_NOSIGNAL);
@@ -49,7 +50,7 @@ int link_send(int sock, const struct link_msg *msg, const int *fds)
 }
 
 /* Moves the descriptors of a packet to @fds; returns how many there were. */
-static int link_take_fds(struct msghdr *hdr, int fds[LINK_HELLO_FDS])
+static int link_take_fds(struct msghdr *hdr, int fds[LINK_FDS_MAX])
 {
 	struct cmsghdr *cmsg;
 	size_t count = 0;
@@ -57,14 +58,38 @@ static int link_take_fds(struct msghdr *hdr, int fds[LINK_HELLO_FDS])
 	for (cmsg = CMSG_FIRSTHDR(hdr); cmsg; cmsg = CMSG_NXTHDR(hdr, cmsg)) {
 		if (cmsg->cmsg_level != SOL_SOCKET || cmsg->cmsg_type != SCM_RIGHTS)
 			continue;
-		/* link_recv() gave the kernel room for LINK_HELLO_FDS, and for one such header. */
+		/* link_recv() gave the kernel room for LINK_FDS_MAX, and for one such header. */
 		count = (cmsg->cmsg_len - CMSG_LEN(0)) / sizeof(int);
 		memcpy(fds, CMSG_DATA(cmsg), count * sizeof(int));
 	}
 	return (int)count;
 }
 
-int link_recv(int sock, struct link_msg *msg, int fds[LINK_HELLO_FDS])
+/* Whether so many descriptors belong to a message of this type. */
+static bool link_fds_fit(uint32_t type, int count)
+{
+	switch (type) {
+	case LINK_HELLO:
+		return count == LINK_HELLO_FDS;
+	case LINK_KEEP:
+		return count == 1;
+	case LINK_KEPT:
+		return count <= 1;
+	default:
+		return !count;
+	}
+}
+
+void link_close_fds(int fds[LINK_FDS_MAX])
+{
+	for (int i = 0; i < LINK_FDS_MAX; i++) {
+		if (fds[i] >= 0)
+			close(fds[i]);
+		fds[i] = -1;
+	}
+}
+
+int link_recv(int sock, struct link_msg *msg, int fds[LINK_FDS_MAX])
 {
 	struct iovec iov = { .iov_base = msg, .iov_len = sizeof(*msg) };
 	union link_control control;
@@ -73,13 +98,13 @@ int link_recv(int sock, struct link_msg *msg, int fds[LINK_HELLO_FDS])
 		.msg_iovlen = 1,
 		.msg_control = control.buf,
 		/* Not CMSG_SPACE: its padding has room for one descriptor more than @fds has. */
-		.msg_controllen = CMSG_LEN(sizeof(int) * LINK_HELLO_FDS),
+		.msg_controllen = CMSG_LEN(sizeof(int) * LINK_FDS_MAX),
 	};
-	int i, count, wanted;
 	bool whole;
 	ssize_t len;
+	int count;
 
-	for (i = 0; i < LINK_HELLO_FDS; i++)
+	for (int i = 0; i < LINK_FDS_MAX; i++)
 		fds[i] = -1;
 	do {
 		len = recvmsg(sock, &hdr, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
@@ -89,14 +114,9 @@ int link_recv(int sock, struct link_msg *msg, int fds[LINK_HELLO_FDS])
 
 	count = link_take_fds(&hdr, fds);
 	whole = len == (ssize_t)sizeof(*msg) && !(hdr.msg_flags & (MSG_TRUNC | MSG_CTRUNC));
-	wanted = whole && msg->type == LINK_HELLO ? LINK_HELLO_FDS : 0;
-	if (whole && count == wanted)
+	if (whole && link_fds_fit(msg->type, count))
 		return 0;
-
-	for (i = 0; i < count; i++) {
-		close(fds[i]);
-		fds[i] = -1;
-	}
+	link_close_fds(fds);
 	/* An empty packet looks the same as the end; nobody sends one. */
 	return len == 0 ? -ECONNRESET : -EPROTO;
 }

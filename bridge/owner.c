@@ -3,7 +3,7 @@
  * owner - accepting, checking and calling xsproxyd. See owner.h.
  *
  * Called by attach.c and doorbell.c. Whatever the peer does, the daemon goes on: the worst it gets
- * is one wait of LINK_TIMEOUT_MS, after which the peer is gone.
+ * is one wait of LINK_TIMEOUT_MS, after which the peer is killed (fence.h).
  */
 #include "bridge/owner.h"
 
@@ -19,17 +19,58 @@
 
 #include "bridge/bridge.h"
 #include "bridge/doorbell.h"
+#include "bridge/fence.h"
 
 #define OWNER_ERRNO_MAX 4095
 
-static void owner_drop(struct bridge *b, int priority, const char *reason)
+static void owner_forget(struct bridge *b)
 {
 	close(b->owner);
 	b->owner = -1;
-	bridge_log(priority, "%s/%s: %s; domains stay attached until xsproxyd is back", b->dir,
-		   LINK_SOCKET, reason);
+	if (b->owner_pidfd >= 0)
+		close(b->owner_pidfd);
+	b->owner_pidfd = -1;
 	/* It may have died between ringing a bell and waking us. */
 	doorbell_wake_stored(b);
+}
+
+static void owner_gone(struct bridge *b)
+{
+	bridge_log(LOG_NOTICE, "%s/%s: xsproxyd has gone; domains stay attached until it is back",
+		   b->dir, LINK_SOCKET);
+	owner_forget(b);
+}
+
+/* What xenstored does next it does without it, so it must not write to a ring any more. */
+static void owner_give_up(struct bridge *b, const char *reason)
+{
+	bool fenced = fence_kill(b->owner_pidfd);
+
+	bridge_log(LOG_ERR, "%s/%s: xsproxyd %s, %s; domains stay attached until it is back",
+		   b->dir, LINK_SOCKET, reason,
+		   fenced ? "killed" : "dropped, and could NOT be killed: restart xsproxy");
+	owner_forget(b);
+}
+
+/* What an owner may say at any time. Return: whether it was that. */
+static bool owner_keeps(struct bridge *b, const struct link_msg *msg, int fds[LINK_FDS_MAX])
+{
+	struct link_msg kept = { .type = LINK_KEPT };
+
+	switch (msg->type) {
+	case LINK_FETCH:
+		/* Who does not read that will not answer either. */
+		link_send(b->owner, &kept, &b->kept, b->kept >= 0);
+		return true;
+	case LINK_KEEP:
+		if (b->kept >= 0)
+			close(b->kept);
+		b->kept = fds[0];
+		fds[0] = -1;
+		return true;
+	default:
+		return false;
+	}
 }
 
 static int64_t owner_now_ms(void)
@@ -40,26 +81,24 @@ static int64_t owner_now_ms(void)
 	return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
 }
 
-/* Waits for one message. Returns as link_recv(), and -ETIMEDOUT. */
+/* Waits for an answer. Returns as link_recv(), and -ETIMEDOUT. */
 static int owner_wait(struct bridge *b, struct link_msg *msg)
 {
 	int64_t deadline = owner_now_ms() + LINK_TIMEOUT_MS;
 	struct pollfd pfd = { .fd = b->owner, .events = POLLIN };
-	int fds[LINK_HELLO_FDS];
+	int fds[LINK_FDS_MAX];
 
 	for (;;) {
-		int64_t left;
-		int rc = link_recv(b->owner, msg, fds), i;
+		int rc = link_recv(b->owner, msg, fds);
+		bool other = rc == 0 && owner_keeps(b, msg, fds);
+		int64_t left = deadline - owner_now_ms();
 
-		for (i = 0; i < LINK_HELLO_FDS; i++)
-			if (fds[i] >= 0)
-				close(fds[i]);
-		if (rc != -EAGAIN)
+		link_close_fds(fds);
+		if (rc != -EAGAIN && !other)
 			return rc;
-		left = deadline - owner_now_ms();
 		if (left <= 0)
 			return -ETIMEDOUT;
-		if (poll(&pfd, 1, (int)left) < 0 && errno != EINTR)
+		if (!other && poll(&pfd, 1, (int)left) < 0 && errno != EINTR)
 			return -errno;
 	}
 }
@@ -73,7 +112,7 @@ int owner_call(struct bridge *b, enum link_type type, uint32_t domid, int32_t va
 	if (b->owner < 0)
 		return 0;
 	msg.seq = ++b->seq;
-	rc = link_send(b->owner, &msg, NULL);
+	rc = link_send(b->owner, &msg, NULL, 0);
 	if (rc == 0)
 		rc = owner_wait(b, &ack);
 	if (rc == 0 && (ack.type != LINK_ACK || ack.seq != msg.seq || ack.value > 0 ||
@@ -83,28 +122,31 @@ int owner_call(struct bridge *b, enum link_type type, uint32_t domid, int32_t va
 		return ack.value;
 
 	if (rc == -ECONNRESET || rc == -EPIPE)
-		owner_drop(b, LOG_NOTICE, "xsproxyd has gone");
+		owner_gone(b);
 	else if (rc == -ETIMEDOUT || rc == -EAGAIN)
-		owner_drop(b, LOG_ERR, "xsproxyd does not answer, dropped");
+		owner_give_up(b, "does not answer");
 	else
-		owner_drop(b, LOG_ERR, "xsproxyd answered nonsense, dropped");
+		owner_give_up(b, "answered nonsense");
 	return 0;
 }
 
 void owner_look(struct bridge *b)
 {
-	char octet;
-	ssize_t len;
+	int fds[LINK_FDS_MAX], rc = 0;
+	struct link_msg msg;
 
-	if (b->owner < 0)
+	while (b->owner >= 0 && rc == 0) {
+		rc = link_recv(b->owner, &msg, fds);
+		if (rc == 0 && !owner_keeps(b, &msg, fds))
+			rc = -EPROTO;
+		link_close_fds(fds);
+	}
+	if (b->owner < 0 || rc == -EAGAIN)
 		return;
-	len = recv(b->owner, &octet, sizeof(octet), MSG_PEEK | MSG_DONTWAIT);
-	if (len < 0 && (errno == EAGAIN || errno == EWOULDBLOCK || errno == EINTR))
-		return;
-	if (len > 0)
-		owner_drop(b, LOG_ERR, "xsproxyd spoke without being asked, dropped");
+	if (rc == -EPROTO)
+		owner_give_up(b, "spoke without being asked");
 	else
-		owner_drop(b, LOG_NOTICE, "xsproxyd has gone");
+		owner_gone(b);
 }
 
 static bool owner_is_trusted(int fd)
@@ -120,14 +162,16 @@ static void owner_welcome(struct bridge *b, int fd)
 {
 	struct link_msg hello = { .type = LINK_HELLO, .value = LINK_VERSION };
 	struct epoll_event event = { .events = EPOLLIN | EPOLLRDHUP, .data.u32 = SOURCE_OWNER };
-	int fds[LINK_HELLO_FDS] = { b->arena.fd, b->wake_proxy, b->wake_stored };
+	int fds[LINK_HELLO_FDS] = { b->rings.arena.fd, b->wake_proxy, b->wake_stored };
 
-	if (epoll_ctl(b->epoll, EPOLL_CTL_ADD, fd, &event) < 0 || link_send(fd, &hello, fds) < 0) {
+	if (epoll_ctl(b->epoll, EPOLL_CTL_ADD, fd, &event) < 0 ||
+	    link_send(fd, &hello, fds, LINK_HELLO_FDS) < 0) {
 		bridge_log(LOG_ERR, "%s/%s: cannot greet xsproxyd", b->dir, LINK_SOCKET);
 		close(fd);
 		return;
 	}
 	b->owner = fd;
+	b->owner_pidfd = fence_open(fd);
 }
 
 void owner_accept(struct bridge *b)
@@ -152,7 +196,7 @@ void owner_accept(struct bridge *b)
 				   LINK_SOCKET);
 			close(fd);
 		} else if (b->owner >= 0) {
-			link_send(fd, &busy, NULL);
+			link_send(fd, &busy, NULL, 0);
 			close(fd);
 		} else {
 			owner_welcome(b, fd);

@@ -14,15 +14,15 @@ struct bridge;
 /**
  * owner_call() - tell the owner, and wait for its answer (LINK_TIMEOUT_MS at most).
  *
- * An owner that does not answer, or wrongly, is dropped.
- * Return: the answer, 0 or a negative errno; 0 as well when there is no owner or it was dropped.
+ * An owner that does not answer, or wrongly, is killed.
+ * Return: the answer, 0 or a negative errno; 0 as well when there is no owner (any more).
  */
 int owner_call(struct bridge *b, enum link_type type, uint32_t domid, int32_t value);
 
 /** owner_accept() - the listener is readable: take who connects, or turn it away. */
 void owner_accept(struct bridge *b);
 
-/** owner_look() - the connection is readable, outside of a round trip: it can only be the end. */
+/** owner_look() - the connection is readable, outside of a round trip: what to keep, or the end. */
 void owner_look(struct bridge *b);
 
 #endif

@@ -38,6 +38,8 @@ static void print_status(const json_t *status)
 		printf("xenstored   refused: %s\n", print_text(status, "reason"));
 	else
 		puts("xenstored   none with the bridge; guests and toolstacks wait for it");
+	if (json_is_string(json_object_get(status, "bridge_lacks")))
+		printf("            %s\n", print_text(status, "bridge_lacks"));
 	printf("domains     %" PRId64 "\n", print_number(status, "domains"));
 	print_unknown(json_object_get(status, "unknown_domains"));
 	printf("toolstacks  %" PRId64 "\n", print_number(status, "clients"));

@@ -9,8 +9,8 @@
 /* The C daemon resets its end with each bind; then nothing is there in part any more. */
 static bool upstream_was_reset(const struct session_params *params, const struct ledger *old)
 {
-	return arena_header(params->place.arena)->flavour == ARENA_FLAVOUR_C &&
-	       old->bind_gen != atomic_load(&params->place.ledger->attach.bind_gen);
+	return rings_header(params->place.rings)->flavour == RINGS_FLAVOUR_C &&
+	       old->bind_gen != atomic_load(&params->attach->bind_gen);
 }
 
 /* The rest of a message that upstream has begun is taken, and dropped. */
@@ -31,6 +31,7 @@ static void end_message(struct ledger *ledger, const struct ledger *old)
  */
 static void end_request(const struct session_params *params, const struct ledger *old)
 {
+	const struct ledgers *ledgers = params->place.ledgers;
 	struct ledger *ledger = params->place.ledger;
 	uint32_t sent = word_get(&old->up_sent), slot = word_get(&old->up_slot);
 	uint32_t size = message_size(&old->up_hdr), page = word_get(&old->up_page);
@@ -39,11 +40,15 @@ static void end_request(const struct session_params *params, const struct ledger
 		return;
 	if (pool_claim(params->pool, page))
 		page = 0;
-	if (!page && arena_reserve(params->place.arena, arena_extent_off(0)))
+	if (!page && arena_reserve(&ledgers->arena, ledgers_extent_off(ledgers, 0), ARENA_PAGE))
 		return;
 	ledger->up_hdr = old->up_hdr;
-	ledger->pending[slot] = old->pending[slot];
+	/* The id is what upstream will say; it has the slot's number in it. */
+	ledger->pending[old->pending[slot].id % LEDGER_PENDING] = old->pending[slot];
+	slot = old->pending[slot].id % LEDGER_PENDING;
 	ledger->pending[slot].kind = PENDING_DISCARD;
+	/* What it named is no more. */
+	ledger->pending[slot].ref = 0;
 	atomic_store(&ledger->pending_mask, 1u << slot);
 	atomic_store(&ledger->up_slot, slot);
 	atomic_store(&ledger->up_page, page);
@@ -62,7 +67,7 @@ int session_afresh(struct session **out, const struct session_params *params, in
 		   "under way are lost",
 		   strerror(-why));
 	memcpy(&old, ledger, sizeof(old));
-	ledger_format(ledger, old.map_gen);
+	ledger_format(ledger, params->place.ledgers, old.map_gen);
 	atomic_store(&ledger->state, LEDGER_RESET);
 	if (!upstream_was_reset(params, &old)) {
 		end_message(ledger, &old);

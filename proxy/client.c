@@ -193,7 +193,7 @@ static int client_start(struct client *client, int upstream_fd)
 	client->ledger = calloc(1, sizeof(*client->ledger));
 	if (!client->ledger)
 		return -ENOMEM;
-	ledger_format(client->ledger, 1);
+	ledger_format(client->ledger, NULL, 1);
 	err = pool_new_private(&client->pool, CLIENT_PAGES);
 	if (err)
 		return err;
@@ -251,7 +251,7 @@ static void connect_waiting(struct clients *clients)
 	 * xenstored's socket is there before its bridge is. An INTRODUCE that came through earlier
 	 * than our attachment would be granted without a look at the domain.
 	 */
-	if (!upstream_arena(clients->daemon->upstream))
+	if (!upstream_memory(clients->daemon->upstream))
 		return;
 	while ((client = TAILQ_FIRST(&clients->waiting)))
 		if (!client_connect(client))
@@ -305,7 +305,7 @@ static void hangup_cb(evutil_socket_t fd, short what, void *arg)
 
 	(void)fd;
 	(void)what;
-	if (!upstream_arena(client->clients->daemon->upstream))
+	if (!upstream_memory(client->clients->daemon->upstream))
 		client_free(client);
 }
 
@@ -400,7 +400,7 @@ void clients_drain(struct clients *clients)
 uint32_t clients_open(const struct clients *clients)
 {
 	/* Without a xenstored nobody would ever answer. */
-	return upstream_arena(clients->daemon->upstream) ? clients_count(clients) : 0;
+	return upstream_memory(clients->daemon->upstream) ? clients_count(clients) : 0;
 }
 
 /* systemd holds the socket, so that it never disappears, or we make it. */

@@ -13,6 +13,7 @@
 #include "proxy/control_json.h"
 #include "proxy/daemon.h"
 #include "proxy/hold.h"
+#include "proxy/memory.h"
 #include "proxy/message.h"
 #include "proxy/toolstack.h"
 #include "proxy/upstream.h"
@@ -105,16 +106,16 @@ void control_unquiesce(struct control *control, const struct control_args *args)
 
 void control_hold(struct control *control, const struct control_args *args)
 {
-	const struct arena *arena = upstream_arena(control_daemon(control)->upstream);
+	const struct memory *memory = upstream_memory(control_daemon(control)->upstream);
 
 	if (args->has_domid == args->has_new) {
 		control_error(control, "BadRequest", "hold needs either domid or new");
 	} else if (args->has_domid) {
 		ask(control, MESSAGE_HOLD, false, done);
-	} else if (!arena) {
+	} else if (!memory) {
 		not_ready(control);
 	} else {
-		hold_new_set(arena, args->new);
+		hold_new_set(&memory->ledgers, args->new);
 		control_return(control, json_object());
 	}
 }

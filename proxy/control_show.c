@@ -15,6 +15,7 @@
 #include "proxy/domain.h"
 #include "proxy/hold.h"
 #include "proxy/log.h"
+#include "proxy/memory.h"
 #include "proxy/missing.h"
 #include "proxy/pending.h"
 #include "proxy/refusal.h"
@@ -22,36 +23,36 @@
 #include "proxy/upstream.h"
 #include "proxy/util.h"
 
-static uint64_t mapped_word(const struct arena *arena, uint32_t i)
+static uint64_t mapped_word(const struct memory *memory, uint32_t i)
 {
-	return atomic_load(&arena_header(arena)->mapped[i]);
+	return atomic_load(&rings_header(&memory->rings)->mapped[i]);
 }
 
-static uint32_t count_mapped(const struct arena *arena)
+static uint32_t count_mapped(const struct memory *memory)
 {
 	uint32_t n = 0;
 
 	for (uint32_t i = 0; i < ARENA_DOMIDS / 64; i++)
-		n += (uint32_t)__builtin_popcountll(mapped_word(arena, i));
+		n += (uint32_t)__builtin_popcountll(mapped_word(memory, i));
 	return n;
 }
 
 /* The first domain from @domid on that is introduced or held, or ARENA_DOMIDS. */
-static uint32_t next_listed(const struct arena *arena, uint32_t domid)
+static uint32_t next_listed(const struct memory *memory, uint32_t domid)
 {
-	const struct arena_header *header = arena_header(arena);
+	const struct rings_header *header = rings_header(&memory->rings);
 
-	return min_u32(arena_next(header->mapped, domid), arena_next(header->held, domid));
+	return min_u32(arena_next(header->mapped, domid), arena_next(memory->ledgers.held, domid));
 }
 
-static json_t *xenstored(const struct daemon *daemon, const struct arena *arena)
+static json_t *xenstored(const struct daemon *daemon, const struct memory *memory)
 {
-	bool c_daemon = upstream_flavour(daemon->upstream) == ARENA_FLAVOUR_C;
+	bool c_daemon = upstream_flavour(daemon->upstream) == RINGS_FLAVOUR_C;
 
-	if (!arena)
+	if (!memory)
 		return json_null();
 	return json_pack("{s:s,s:i}", "name", c_daemon ? "xenstored" : "oxenstored", "pid",
-			 (int)arena_header(arena)->pid);
+			 (int)rings_header(&memory->rings)->pid);
 }
 
 static json_t *unknown_domains(const struct daemon *daemon)
@@ -68,28 +69,29 @@ static json_t *unknown_domains(const struct daemon *daemon)
 void control_status(struct control *control, const struct control_args *args)
 {
 	const struct daemon *daemon = control_daemon(control);
-	const struct arena *arena = upstream_arena(daemon->upstream);
+	const struct memory *memory = upstream_memory(daemon->upstream);
 	const char *foreign = upstream_foreign(daemon->upstream);
-	const char *state = arena ? "running" : foreign ? "refused" : "waiting";
+	const char *state = memory ? "running" : foreign ? "refused" : "waiting";
 
 	(void)args;
-	control_return(control,
-		       json_pack("{s:s,s:i,s:I,s:s,s:s?,s:o,s:i,s:o,s:i,s:b,s:s}", "version",
-				 XSPROXY_VERSION, "pid", (int)getpid(), "uptime",
-				 (json_int_t)(clock_seconds() - daemon->started), "state", state,
-				 "reason", foreign, "xenstored", xenstored(daemon, arena),
-				 "domains", arena ? (int)count_mapped(arena) : 0, "unknown_domains",
-				 unknown_domains(daemon), "clients",
-				 (int)clients_count(daemon->clients), "hold_new",
-				 arena && hold_new_is(arena), "log_level",
-				 config_level(log_level())));
+	control_return(control, json_pack("{s:s,s:i,s:I,s:s,s:s?,s:s?,s:o,s:i,s:o,s:i,s:b,s:s}",
+					  "version", XSPROXY_VERSION, "pid", (int)getpid(),
+					  "uptime", (json_int_t)(clock_seconds() - daemon->started),
+					  "state", state, "reason", foreign, "bridge_lacks",
+					  upstream_lacks(daemon->upstream), "xenstored",
+					  xenstored(daemon, memory), "domains",
+					  memory ? (int)count_mapped(memory) : 0, "unknown_domains",
+					  unknown_domains(daemon), "clients",
+					  (int)clients_count(daemon->clients), "hold_new",
+					  memory && hold_new_is(&memory->ledgers), "log_level",
+					  config_level(log_level())));
 }
 
 /* --- domains */
 
-static const char *state_of(const struct arena *arena, uint32_t domid, const struct session *s)
+static const char *state_of(const struct memory *memory, uint32_t domid, const struct session *s)
 {
-	if (hold_is(arena, domid))
+	if (hold_is(&memory->ledgers, domid))
 		return "held";
 	/* xenstored has it, but its page could not be mapped or its event channel bound. */
 	if (!s)
@@ -128,20 +130,21 @@ static json_t *last_error(const struct session *s)
 {
 	const struct refusal *last;
 
-	if (s->refusals.fault)
-		return json_string(s->refusals.fault);
+	if (session_state(s) == LEDGER_ENDED)
+		return json_string(*ledger_fault(s->ledger) ? ledger_fault(s->ledger)
+							    : "it broke the protocol; see the log");
 	if (!s->refusals.kinds)
 		return json_null();
 	last = &s->refusals.kind[s->refusals.last];
 	return json_sprintf("%s: %s", message_name(last->type), refusal_error(last->err));
 }
 
-static json_t *domain(const struct daemon *daemon, const struct arena *arena, uint32_t domid)
+static json_t *domain(const struct daemon *daemon, const struct memory *memory, uint32_t domid)
 {
-	bool introduced = mapped_word(arena, domid / 64) >> (domid % 64) & 1;
+	bool introduced = mapped_word(memory, domid / 64) >> (domid % 64) & 1;
 	struct session *s = domains_session(daemon->domains, domid);
 	json_t *object = json_pack("{s:i,s:s,s:b}", "domid", (int)domid, "state",
-				   state_of(arena, domid, s), "introduced", introduced);
+				   state_of(memory, domid, s), "introduced", introduced);
 	json_t *more;
 
 	if (!s)
@@ -164,15 +167,15 @@ static json_t *domain(const struct daemon *daemon, const struct arena *arena, ui
 void control_domains(struct control *control, const struct control_args *args)
 {
 	const struct daemon *daemon = control_daemon(control);
-	const struct arena *arena = upstream_arena(daemon->upstream);
+	const struct memory *memory = upstream_memory(daemon->upstream);
 	uint32_t domid = ARENA_DOMIDS;
 	json_t *list = json_array();
 
-	if (arena && args->index < ARENA_DOMIDS)
-		domid = next_listed(arena, args->index);
+	if (memory && args->index < ARENA_DOMIDS)
+		domid = next_listed(memory, args->index);
 	for (int n = 0; n < CONTROL_PAGE_DOMAINS && domid < ARENA_DOMIDS; n++) {
-		control_json_append(&list, domain(daemon, arena, domid));
-		domid = next_listed(arena, domid + 1);
+		control_json_append(&list, domain(daemon, memory, domid));
+		domid = next_listed(memory, domid + 1);
 	}
 	control_return(control,
 		       json_pack("{s:o,s:o}", "domains", list, "next",
@@ -182,13 +185,13 @@ void control_domains(struct control *control, const struct control_args *args)
 void control_domain(struct control *control, const struct control_args *args)
 {
 	const struct daemon *daemon = control_daemon(control);
-	const struct arena *arena = upstream_arena(daemon->upstream);
+	const struct memory *memory = upstream_memory(daemon->upstream);
 
-	if (!arena || next_listed(arena, args->domid) != args->domid)
+	if (!memory || next_listed(memory, args->domid) != args->domid)
 		control_error(control, "NotFound", "domain %u is neither introduced nor held",
 			      args->domid);
 	else
-		control_return(control, domain(daemon, arena, args->domid));
+		control_return(control, domain(daemon, memory, args->domid));
 }
 
 /* --- log-level */

@@ -11,10 +11,12 @@
 #include <uthash.h>
 
 #include "proxy/afresh.h"
+#include "proxy/blame.h"
 #include "proxy/daemon.h"
 #include "proxy/hold.h"
 #include "proxy/lease.h"
 #include "proxy/loop.h"
+#include "proxy/memory.h"
 #include "proxy/missing.h"
 #include "proxy/session.h"
 #include "proxy/toolstack.h"
@@ -85,8 +87,8 @@ struct session *domains_session(struct domains *domains, uint32_t domid)
 
 struct session *domains_next_session(struct domains *domains, uint32_t domid)
 {
-	const struct arena *arena = upstream_arena(domains->daemon->upstream);
-	const _Atomic uint64_t *mapped = arena ? arena_header(arena)->mapped : NULL;
+	const struct memory *memory = upstream_memory(domains->daemon->upstream);
+	const _Atomic uint64_t *mapped = memory ? rings_header(&memory->rings)->mapped : NULL;
 	struct session *s = NULL;
 
 	for (; mapped && !s && domid < ARENA_DOMIDS; domid++) {
@@ -177,31 +179,49 @@ static void kick_back(void *owner)
 
 /* --- sessions */
 
+/*
+ * Find the ledger of the domain's mapping, or make one.
+ * Return: whether it is there already; or -ENOTRECOVERABLE for one that is put aside, -ENOMEM.
+ */
+static int ledger_find(const struct memory *memory, const struct domain *domain)
+{
+	const struct ledgers *ledgers = &memory->ledgers;
+	struct ledger *ledger = ledgers_ledger(ledgers, domain->domid);
+
+	if (ledger_current(ledger, ledgers, domain->map_gen))
+		return blame_is_aside(ledgers->blame, domain->domid) ? -ENOTRECOVERABLE : 1;
+	blame_forgive(ledgers->blame, domain->domid);
+	if (arena_reserve(&ledgers->arena, ledgers_ledger_off(ledgers, domain->domid), ARENA_PAGE))
+		return -ENOMEM;
+	ledger_format(ledger, ledgers, domain->map_gen);
+	return 0;
+}
+
 static int session_attach(struct domain *domain)
 {
 	struct daemon *daemon = domain->domains->daemon;
-	const struct arena *arena = upstream_arena(daemon->upstream);
-	struct ledger *ledger = (struct ledger *)(arena->base + arena_ledger_off(domain->domid));
-	struct xenstore_domain_interface *back =
-		(struct xenstore_domain_interface *)(arena->base + arena_ring_off(domain->domid));
-	bool recovered = ledger_current(ledger, domain->map_gen);
+	const struct memory *memory = upstream_memory(daemon->upstream);
+	struct ledger *ledger = ledgers_ledger(&memory->ledgers, domain->domid);
+	struct xenstore_domain_interface *back = rings_ring(&memory->rings, domain->domid);
+	int recovered = ledger_find(memory, domain), err;
 	struct session_params params = {
 		.daemon = daemon,
 		.domid = domain->domid,
 		.front = endpoint_served(domain->page, kick_front, domain),
 		.back = endpoint_serving(back, kick_back, domain),
-		.place = { .ledger = ledger, .arena = arena, .front_page = domain->page },
-		.back_page = back,
+		.place = { .ledger = ledger,
+			   .rings = &memory->rings,
+			   .ledgers = &memory->ledgers,
+			   .front_page = domain->page,
+			   .back_page = back },
+		.attach = rings_attach(&memory->rings, domain->domid),
 		.pool = upstream_pool(daemon->upstream),
 		.on_turn = toolstack_turn,
 		.owner = domain,
 	};
-	int err;
 
-	if (!recovered)
-		ledger_format(ledger, domain->map_gen);
-	err = session_new(&domain->session, &params, recovered);
-	if (recovered && (err == -ESTALE || err == -EINVAL || err == -EBUSY))
+	err = recovered < 0 ? recovered : session_new(&domain->session, &params, recovered);
+	if (recovered > 0 && (err == -ESTALE || err == -EINVAL || err == -EBUSY))
 		err = session_afresh(&domain->session, &params, err);
 	if (err) {
 		log_domain(LOG_ERR, domain->domid,
@@ -216,6 +236,16 @@ static int session_attach(struct domain *domain)
 	return 0;
 }
 
+/* In an old arena the page has words of the bridge's, and stays. */
+static void ledger_give_back(const struct domain *domain)
+{
+	const struct memory *memory = upstream_memory(domain->domains->daemon->upstream);
+
+	if (!memory->old)
+		arena_discard(&memory->ledgers.arena,
+			      ledgers_ledger_off(&memory->ledgers, domain->domid));
+}
+
 static void session_detach(struct domain *domain, bool forget)
 {
 	if (!domain->session)
@@ -225,6 +255,8 @@ static void session_detach(struct domain *domain, bool forget)
 		lease_drop(domain->domains->daemon, domain->domid);
 	session_free(domain->session, forget);
 	domain->session = NULL;
+	if (forget)
+		ledger_give_back(domain);
 }
 
 /* --- what xenstored does */
@@ -259,7 +291,9 @@ static int add(struct domains *domains, struct domain *domain)
 	HASH_ADD_INT(domains->by_domid, domid, domain);
 	if (!domain->hh.tbl)
 		return -ENOMEM;
+	blame_turn(domain->domid);
 	err = session_attach(domain);
+	blame_rest();
 	if (err)
 		HASH_DELETE(hh, domains->by_domid, domain);
 	else
@@ -303,7 +337,8 @@ static int map(struct domains *domains, uint32_t domid, uint32_t map_gen)
 static int bind_port(struct domain *domain, uint32_t remote_port, uint32_t bind_gen)
 {
 	struct domains *domains = domain->domains;
-	bool c_daemon = upstream_flavour(domains->daemon->upstream) == ARENA_FLAVOUR_C;
+	bool c_daemon = upstream_flavour(domains->daemon->upstream) == RINGS_FLAVOUR_C;
+	const struct memory *memory = upstream_memory(domains->daemon->upstream);
 	struct ledger *ledger = domain->session->ledger;
 	int port;
 
@@ -329,8 +364,7 @@ static int bind_port(struct domain *domain, uint32_t remote_port, uint32_t bind_
 	if (c_daemon && ledger->bind_gen && ledger->bind_gen != bind_gen)
 		session_upstream_reset(domain->session);
 	/* A bind that fails introduces nobody, so a hold begins (and ends) only after this one. */
-	if (!ledger->bind_gen &&
-	    hold_begin(upstream_arena(domains->daemon->upstream), domain->domid))
+	if (!ledger->bind_gen && hold_begin(&memory->ledgers, domain->domid))
 		session_quiet(domain->session);
 	session_bound(domain->session, c_daemon);
 	ledger->bind_gen = bind_gen;
@@ -342,13 +376,13 @@ static int bind_port(struct domain *domain, uint32_t remote_port, uint32_t bind_
 
 int domains_change(struct domains *domains, const struct link_msg *msg)
 {
-	const struct arena *arena = upstream_arena(domains->daemon->upstream);
+	const struct memory *memory = upstream_memory(domains->daemon->upstream);
 	struct domain *domain;
-	struct arena_attach *attach;
+	struct rings_attach *attach;
 
-	if (!arena || msg->domid >= ARENA_DOMID_MAX)
+	if (!memory || msg->domid >= ARENA_DOMID_MAX)
 		return -EINVAL;
-	attach = arena_attach(arena, msg->domid);
+	attach = rings_attach(&memory->rings, msg->domid);
 	domain = find(domains, msg->domid);
 	switch (msg->type) {
 	case LINK_MAP:
@@ -362,7 +396,7 @@ int domains_change(struct domains *domains, const struct link_msg *msg)
 			unbind(domain);
 		return 0;
 	case LINK_UNMAP:
-		hold_over(arena, msg->domid);
+		hold_over(&memory->ledgers, msg->domid);
 		if (domain)
 			drop(domain, true);
 		return 0;
@@ -371,9 +405,9 @@ int domains_change(struct domains *domains, const struct link_msg *msg)
 	}
 }
 
-static int bind_one(struct domain *domain, const struct arena *arena)
+static int bind_one(struct domain *domain, const struct rings *rings)
 {
-	struct arena_attach *attach = arena_attach(arena, domain->domid);
+	struct rings_attach *attach = rings_attach(rings, domain->domid);
 	uint32_t bind_gen = atomic_load(&attach->bind_gen);
 	int err = toolstack_recover(domain->session);
 
@@ -384,17 +418,18 @@ static int bind_one(struct domain *domain, const struct arena *arena)
 
 int domains_attach_all(struct domains *domains)
 {
-	const struct arena *arena = upstream_arena(domains->daemon->upstream);
+	const struct memory *memory = upstream_memory(domains->daemon->upstream);
+	const struct rings *rings = &memory->rings;
 	struct domain *domain, *tmp;
 
-	hold_sweep(arena);
+	hold_sweep(memory);
 	/* First all ledgers claim their extents; nobody may take a new one before. */
-	ARENA_EACH(arena_header(arena)->mapped, domid)
-		if (map(domains, domid, atomic_load(&arena_attach(arena, domid)->map_gen)) ==
+	ARENA_EACH(rings_header(rings)->mapped, domid)
+		if (map(domains, domid, atomic_load(&rings_attach(rings, domid)->map_gen)) ==
 		    -ENOMEM)
 			return -ENOMEM;
 	HASH_ITER(hh, domains->by_domid, domain, tmp)
-		if (bind_one(domain, arena) == -ENOMEM)
+		if (bind_one(domain, rings) == -ENOMEM)
 			return -ENOMEM;
 	missing_log(&domains->missing);
 	return 0;

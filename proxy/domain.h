@@ -33,7 +33,7 @@ struct domains *domains_free(struct domains *domains);
 int domains_change(struct domains *domains, const struct link_msg *msg);
 
 /**
- * domains_attach_all() - take up every domain that the arena says is mapped.
+ * domains_attach_all() - take up every domain that the bridge says is mapped.
  *
  * One that cannot be is left out, and logged. Return: 0, or -ENOMEM: then none may go on before all
  * are taken up, for nobody knows which extents belong to those that are not. Detach and try again.

@@ -136,7 +136,7 @@ static bool flush(struct session *s)
 static void track_watch(struct session *s, struct commit *commit,
 			const struct ledger_pending *pending, bool ok)
 {
-	if (!pending->ref)
+	if (!pending_is_intent(pending))
 		return;
 	if (!ok)
 		watch_refused(&s->watches, commit, pending->ref);
@@ -205,6 +205,9 @@ static void track_reply(struct session *s, struct commit *commit,
 {
 	bool ok = msg->hdr.type != XS_ERROR;
 
+	/* A RESET_WATCHES follows it upstream (afresh.c). */
+	if (pending->kind == PENDING_DISCARD)
+		return;
 	switch (pending->type) {
 	case XS_WATCH:
 	case XS_UNWATCH:

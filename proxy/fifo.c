@@ -77,6 +77,23 @@ static void release_unused(struct fifo *fifo)
 	}
 }
 
+bool fifo_is_sane(const struct fifo *fifo)
+{
+	uint32_t used = fifo_used(fifo), off = word_get(&fifo->ledger->fifo_left);
+
+	while (off < used) {
+		struct xsd_sockmsg hdr;
+
+		if (used - off < MESSAGE_HEADER)
+			return false;
+		fifo_read(fifo, off, &hdr, sizeof(hdr));
+		if (hdr.len > XENSTORE_PAYLOAD_MAX || message_size(&hdr) > used - off)
+			return false;
+		off += message_size(&hdr);
+	}
+	return off == used;
+}
+
 int fifo_recover(struct fifo *fifo)
 {
 	uint32_t head = word_get(&fifo->ledger->fifo_head), needed;

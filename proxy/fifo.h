@@ -38,8 +38,15 @@ struct fifo {
 /** fifo_init() - over a fresh or recovered ledger. */
 void fifo_init(struct fifo *fifo, struct ledger *ledger, struct pool *pool);
 
-/** fifo_recover() - claim the pages of a recovered ledger. Return: 0 or a negative errno. */
+/**
+ * fifo_recover() - claim the pages of a recovered ledger that audit_words() has seen.
+ *
+ * Return: 0 or a negative errno of pool_claim().
+ */
 int fifo_recover(struct fifo *fifo);
+
+/** fifo_is_sane() - whether whole messages wait, but for the rest of the first one. */
+bool fifo_is_sane(const struct fifo *fifo);
 
 /** fifo_fini() - give every page back. */
 void fifo_fini(struct fifo *fifo);

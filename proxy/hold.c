@@ -2,41 +2,42 @@
 #include "proxy/hold.h"
 
 #include "proxy/ledger.h"
+#include "proxy/memory.h"
 
 static uint64_t bit(uint32_t domid)
 {
 	return 1ULL << (domid % 64);
 }
 
-bool hold_begin(const struct arena *arena, uint32_t domid)
+bool hold_begin(const struct ledgers *ledgers, uint32_t domid)
 {
-	if (domid && hold_new_is(arena))
-		hold_set(arena, domid);
-	if (!hold_is(arena, domid))
+	if (domid && hold_new_is(ledgers))
+		hold_set(ledgers, domid);
+	if (!hold_is(ledgers, domid))
 		return false;
-	atomic_fetch_or(&arena_header(arena)->hold_begun[domid / 64], bit(domid));
+	atomic_fetch_or(&ledgers->hold_begun[domid / 64], bit(domid));
 	return true;
 }
 
-void hold_over(const struct arena *arena, uint32_t domid)
+void hold_over(const struct ledgers *ledgers, uint32_t domid)
 {
-	if (atomic_load(&arena_header(arena)->hold_begun[domid / 64]) & bit(domid))
-		hold_end(arena, domid);
+	if (atomic_load(&ledgers->hold_begun[domid / 64]) & bit(domid))
+		hold_end(ledgers, domid);
 }
 
 /* Whether the domain that was introduced when its hold began is still there. */
-static bool still_there(const struct arena *arena, uint32_t domid)
+static bool still_there(const struct memory *memory, uint32_t domid)
 {
-	const struct ledger *ledger =
-		(const struct ledger *)(arena->base + arena_ledger_off(domid));
+	const struct ledger *ledger = ledgers_ledger(&memory->ledgers, domid);
+	const struct rings_attach *attach = rings_attach(&memory->rings, domid);
 
-	return atomic_load(&arena_header(arena)->mapped[domid / 64]) & bit(domid) &&
-	       ledger_current(ledger, atomic_load(&ledger->attach.map_gen));
+	return atomic_load(&rings_header(&memory->rings)->mapped[domid / 64]) & bit(domid) &&
+	       ledger_current(ledger, &memory->ledgers, atomic_load(&attach->map_gen));
 }
 
-void hold_sweep(const struct arena *arena)
+void hold_sweep(const struct memory *memory)
 {
-	ARENA_EACH(arena_header(arena)->held, domid)
-		if (!still_there(arena, domid))
-			hold_over(arena, domid);
+	ARENA_EACH(memory->ledgers.held, domid)
+		if (!still_there(memory, domid))
+			hold_over(&memory->ledgers, domid);
 }

@@ -6,33 +6,55 @@
 #include <string.h>
 
 /*
- * A record's targets: words of the arena by their offset / 4, words of the guest's page by their
- * offset / 4 with the top bit set. Both survive a restart at another address.
+ * A record's targets: which memory in the top three bits, and the word's offset / 4 in it. They
+ * survive a restart at another address. An old arena is both rings and ledgers.
  */
-#define TARGET_FRONT 0x80000000u
+#define TARGET_OLD     0u
+#define TARGET_RINGS   0x20000000u
+#define TARGET_LEDGERS 0x40000000u
+#define TARGET_FRONT   0x80000000u
+#define TARGET_MEMORY  0xe0000000u
+#define TARGET_WORD(t) ((t) & ~TARGET_MEMORY)
 
-_Static_assert(ARENA_SIZE / 4 < TARGET_FRONT, "an arena word's number must leave the top bit");
+_Static_assert(LEDGERS_SIZE / 4 <= ~TARGET_MEMORY && RINGS_SIZE / 4 <= ~TARGET_MEMORY,
+	       "a word's number must leave the top bits");
 
-void ledger_format(struct ledger *ledger, uint32_t map_gen)
+static bool is_old(const struct ledgers *ledgers)
+{
+	return ledgers && ledgers->version == LEDGER_VERSION_OLD;
+}
+
+void ledger_format(struct ledger *ledger, const struct ledgers *ledgers, uint32_t map_gen)
 {
 	memset((uint8_t *)ledger + sizeof(ledger->attach), 0,
 	       sizeof(*ledger) - sizeof(ledger->attach));
-	ledger->version = LEDGER_VERSION;
+	if (!is_old(ledgers))
+		ledger->of.rings = ledgers ? ledgers_rings(ledgers) : 0;
 	ledger->map_gen = map_gen;
 	atomic_init(&ledger->epoch, 1);
+	__atomic_store_n(&ledger->version, ledgers ? ledgers->version : LEDGER_VERSION,
+			 __ATOMIC_RELEASE);
 }
 
-uint32_t ledger_foreign(const struct arena *arena)
+bool ledger_current(const struct ledger *ledger, const struct ledgers *ledgers, uint32_t map_gen)
 {
-	ARENA_EACH(arena_header(arena)->mapped, domid) {
-		const struct ledger *ledger =
-			(const struct ledger *)(arena->base + arena_ledger_off(domid));
+	if (!ledger->version || ledger->map_gen != map_gen)
+		return false;
+	return is_old(ledgers) || ledger->of.rings == ledgers_rings(ledgers);
+}
 
-		if (ledger_current(ledger, atomic_load(&ledger->attach.map_gen)) &&
-		    ledger->version != LEDGER_VERSION)
-			return ledger->version;
-	}
-	return 0;
+const char *ledger_fault(const struct ledger *ledger)
+{
+	return ledger->more.map_gen == ledger->map_gen ? ledger->more.fault : "";
+}
+
+void ledger_blame(struct ledger *ledger, const char *fault)
+{
+	size_t len = strnlen(fault, LEDGER_FAULT_MAX - 1);
+
+	memcpy(ledger->more.fault, fault, len);
+	ledger->more.fault[len] = 0;
+	ledger->more.map_gen = ledger->map_gen;
 }
 
 void commit_begin(struct commit *commit, const struct ledger_place *place)
@@ -73,26 +95,58 @@ uint32_t commit_peek(const struct commit *commit, const ledger_word *word)
 
 static uint32_t target_of(const struct ledger_place *place, const ledger_word *word)
 {
-	uintptr_t page = (uintptr_t)place->front_page, at = (uintptr_t)word;
+	uintptr_t at = (uintptr_t)word, front = (uintptr_t)place->front_page;
+	uintptr_t rings = (uintptr_t)place->rings->arena.base;
+	uintptr_t ledgers = (uintptr_t)place->ledgers->arena.base;
+	bool old = is_old(place->ledgers);
 
-	if (page && at - page < ARENA_PAGE)
-		return TARGET_FRONT | (uint32_t)((at - page) / 4);
-	return (uint32_t)((at - (uintptr_t)place->arena->base) / 4);
+	if (front && at - front < ARENA_PAGE)
+		return TARGET_FRONT | (uint32_t)((at - front) / 4);
+	if (at - ledgers < place->ledgers->arena.size)
+		return (old ? TARGET_OLD : TARGET_LEDGERS) | (uint32_t)((at - ledgers) / 4);
+	return TARGET_RINGS | (uint32_t)((at - rings) / 4);
+}
+
+static bool is_within(const void *word, const void *start, uint64_t size)
+{
+	return start && (uintptr_t)word - (uintptr_t)start < size;
+}
+
+/* Whether a session with this ledger may have a word there: nobody else's ledger or ring. */
+static bool is_own(const struct ledger_place *place, const void *word)
+{
+	const struct ledgers *ledgers = place->ledgers;
+
+	return is_within(word, place->ledger, ARENA_PAGE) ||
+	       is_within(word, place->back_page, ARENA_PAGE) ||
+	       is_within(word, ledgers->arena.base + ledgers->extent_off,
+			 (uint64_t)ledgers->extents * ARENA_PAGE);
 }
 
 /* NULL for a target that cannot be: the record was not written by us. */
 static ledger_word *target_word(const struct ledger_place *place, uint32_t target)
 {
-	uint64_t off = (uint64_t)(target & ~TARGET_FRONT) * 4;
+	uint64_t off = (uint64_t)TARGET_WORD(target) * 4;
+	uint8_t *base;
 
-	if (target & TARGET_FRONT) {
+	switch (target & TARGET_MEMORY) {
+	case TARGET_FRONT:
 		if (!place->front_page || off >= sizeof(*place->front_page))
 			return NULL;
 		return (ledger_word *)((uint8_t *)place->front_page + off);
-	}
-	if (off >= ARENA_SIZE)
+	case TARGET_RINGS:
+		base = place->rings->arena.base;
+		break;
+	case TARGET_LEDGERS:
+	case TARGET_OLD:
+		if (is_old(place->ledgers) != ((target & TARGET_MEMORY) == TARGET_OLD))
+			return NULL;
+		base = place->ledgers->arena.base;
+		break;
+	default:
 		return NULL;
-	return (ledger_word *)(place->arena->base + off);
+	}
+	return is_own(place, base + off) ? (ledger_word *)(base + off) : NULL;
 }
 
 static void record_write(const struct commit *commit)
@@ -109,7 +163,7 @@ static void record_write(const struct commit *commit)
 
 void commit_end(struct commit *commit)
 {
-	bool durable = commit->place->arena && commit->n;
+	bool durable = commit->place->ledgers && commit->n;
 
 	if (durable)
 		record_write(commit);
@@ -128,7 +182,7 @@ void commit_end(struct commit *commit)
 
 static bool is_front(const struct ledger_record *record, uint32_t i)
 {
-	return record->word[i].target & TARGET_FRONT;
+	return (record->word[i].target & TARGET_MEMORY) == TARGET_FRONT;
 }
 
 /*
@@ -157,7 +211,7 @@ int ledger_recover(const struct ledger_place *place)
 	uint32_t count = atomic_load_explicit(&record->count, memory_order_acquire);
 	int ret = 0;
 
-	if (place->ledger->version != LEDGER_VERSION)
+	if (place->ledger->version != place->ledgers->version)
 		return -EPROTONOSUPPORT;
 	if (count > LEDGER_COMMIT_WORDS)
 		return -ESTALE;

@@ -2,9 +2,9 @@
 /*
  * ledger - what a session needs to go on, in one page, and the only way to change it.
  *
- * A ring session's ledger lies in the arena beside its back ring and outlives xsproxyd; a socket
- * session's is private memory, so that one code serves both. Heap structures of the other modules
- * are caches that can be rebuilt from it.
+ * A ring session's ledger lies in memory that outlives xsproxyd (ledgers.h); a socket session's is
+ * private memory, so that one code serves both. Heap structures of the other modules are caches
+ * that can be rebuilt from it.
  *
  * A step of a session never depends on the order of two stores. Its module
  *
@@ -25,12 +25,15 @@
 
 #include <stdatomic.h>
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 #include <xen/io/xs_wire.h>
 
-#include "bridge/arena.h"
+#include "bridge/rings.h"
+#include "proxy/ledgers.h"
 
-#define LEDGER_VERSION	    1
+#define LEDGER_VERSION	    2
+#define LEDGER_VERSION_OLD  1  /* in an old arena (memory.h) */
 #define LEDGER_PENDING	    32 /* requests under way at once; one bit each in pending_mask */
 #define LEDGER_TX	    16 /* transactions that need no extent */
 #define LEDGER_TX_PAGES	    16 /* extents for further ones */
@@ -83,11 +86,30 @@ struct ledger_record {
 
 /* The log's first octets lie in the ledger page itself, so that most guests need no extent. */
 #define LEDGER_LOG_INLINE 1760
+#define LEDGER_FAULT_MAX  96
+
+/*
+ * What xsproxy 0.1 did not have; it left it as it was, so it is believed only if it says which
+ * mapping it belongs to. Written before the commit that makes it count.
+ */
+struct ledger_more {
+	uint32_t map_gen;
+	char fault[LEDGER_FAULT_MAX]; /* LEDGER_ENDED: what the guest did */
+	/* Where the octets of unanswered requests are to be: head, tail, directory */
+	uint32_t reserved_for_requests[8];
+	uint32_t reserved[100];
+};
 
 struct ledger {
-	struct arena_attach attach; /* written by the bridge, but for `quiet` */
+	union {
+		struct rings_attach attach; /* version 1: the bridge's own */
+		struct {
+			uint64_t rings;	   /* struct rings_header.id of the mapping below */
+			uint64_t reserved; /* sockets: which one it is */
+		} of;
+	};
 
-	/* These two keep their place in every version (ledger_foreign()). */
+	/* These two keep their place in every version (memory_foreign()). */
 	uint32_t version;
 	uint32_t map_gen; /* the attachment that all below belongs to */
 
@@ -126,15 +148,22 @@ struct ledger {
 	struct ledger_record record;
 
 	_Alignas(16) uint8_t log[LEDGER_LOG_INLINE];
+	struct ledger_more more;
 };
 
 _Static_assert(sizeof(struct ledger) <= ARENA_PAGE, "a ledger is one page");
+_Static_assert(offsetof(struct ledger, version) == 24 && offsetof(struct ledger, record) == 1484 &&
+		       offsetof(struct ledger, log) == 1776 &&
+		       offsetof(struct ledger, more) == 3536,
+	       "version 1 lies like this");
 
 /* Where the words of one session's commits lie, so that a record can name them. */
 struct ledger_place {
 	struct ledger *ledger;
-	const struct arena *arena; /* NULL: private memory, nothing is recorded */
+	const struct rings *rings;     /* NULL: private memory, nothing is recorded */
+	const struct ledgers *ledgers; /* likewise */
 	struct xenstore_domain_interface *front_page; /* the guest's page, or NULL */
+	struct xenstore_domain_interface *back_page;  /* the back ring, or NULL */
 };
 
 struct commit {
@@ -147,24 +176,24 @@ struct commit {
 	} change[LEDGER_COMMIT_WORDS];
 };
 
-/** ledger_format() - make a ledger fresh, but for `attach`, which stays. */
-void ledger_format(struct ledger *ledger, uint32_t map_gen);
+/**
+ * ledger_format() - make a ledger fresh.
+ * @ledgers: where it lies, or NULL: private memory
+ * @map_gen: the mapping of the domain's page that it belongs to
+ */
+void ledger_format(struct ledger *ledger, const struct ledgers *ledgers, uint32_t map_gen);
 
 /**
  * ledger_current() - whether a ledger belongs to the mapping of the domain's page that the bridge
  * counts as @map_gen, whatever its version.
  */
-static inline bool ledger_current(const struct ledger *ledger, uint32_t map_gen)
-{
-	return ledger->version && ledger->map_gen == map_gen;
-}
+bool ledger_current(const struct ledger *ledger, const struct ledgers *ledgers, uint32_t map_gen);
 
-/**
- * ledger_foreign() - look for what an xsproxyd of another version left in the arena.
- *
- * Return: the version of a mapped domain's ledger that is not ours, or 0.
- */
-uint32_t ledger_foreign(const struct arena *arena);
+/** ledger_fault() - what the guest did that ended its connection; "" when it is not known. */
+const char *ledger_fault(const struct ledger *ledger);
+
+/** ledger_blame() - note what the guest did, before the commit that ends its connection. */
+void ledger_blame(struct ledger *ledger, const char *fault);
 
 /** ledger_next_epoch() - the epoch that ends all watches and transactions; 0 is none. */
 static inline uint32_t ledger_next_epoch(const struct ledger *ledger)
@@ -196,9 +225,9 @@ void commit_end(struct commit *commit);
  * ledger_recover() - complete the commit that a killed process left, if any.
  * @place: as the session will use it; front_page may be NULL only when the page is gone
  *
- * Return: 0; -EPROTONOSUPPORT for a ledger of another version; -ESTALE when a word of the arena
- * that was not stored yet has not its old value: xenstored has reset the back ring, the session
- * must start afresh.
+ * Return: 0; -EPROTONOSUPPORT for a ledger of another version; -ESTALE when a word that the guest
+ * cannot write and that was not stored yet has not its old value (xenstored has reset the back
+ * ring), or when the record names what is not the session's: it must start afresh.
  */
 int ledger_recover(const struct ledger_place *place);
 

@@ -5,6 +5,7 @@
 #include <event2/event.h>
 #include <stdlib.h>
 
+#include "proxy/blame.h"
 #include "proxy/client.h"
 #include "proxy/daemon.h"
 #include "proxy/session.h"
@@ -122,7 +123,10 @@ static void run_round(struct loop *loop)
 		bool end = s == last;
 
 		loop_forget(loop, s);
+		if (!s->socket)
+			blame_turn(s->domid);
 		session_run(s);
+		blame_rest();
 		if (end)
 			break;
 	}

@@ -84,7 +84,7 @@ static void put_daemon(FILE *out, const struct daemon *daemon, size_t domains)
 		   UNIT_ONE);
 	put_single(out, "xsproxy_xenstored_connected", "gauge",
 		   "Whether there is a xenstored with the bridge.",
-		   upstream_arena(daemon->upstream) != NULL, UNIT_ONE);
+		   upstream_memory(daemon->upstream) != NULL, UNIT_ONE);
 	put_single(out, "xsproxy_domains", "gauge", "Domains with a Xenstore connection.", domains,
 		   UNIT_ONE);
 	put_single(out, "xsproxy_toolstack_clients", "gauge",

@@ -48,6 +48,13 @@ void pending_drop(struct ledger *ledger, struct commit *commit, int slot);
 /** pending_find() - the slot of the request that upstream knows as @id, or -1. */
 int pending_find(const struct ledger *ledger, uint32_t id);
 
+/** pending_is_intent() - whether a request refers to a record of the watch log. */
+static inline bool pending_is_intent(const struct ledger_pending *pending)
+{
+	return (pending->type == XS_WATCH || pending->type == XS_UNWATCH) && pending->ref &&
+	       (pending->kind == PENDING_FORWARD || pending->kind == PENDING_SWALLOW);
+}
+
 /** pending_upstream() - how many requests wait for upstream (not for ourselves). */
 int pending_upstream(const struct ledger *ledger);
 

@@ -6,6 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "proxy/util.h"
+
 /* Extents that pool_alloc() leaves for pool_alloc_vital(). */
 #define POOL_RESERVE 8192
 
@@ -13,14 +15,14 @@
 #define POOL_WARM 256
 
 struct pool {
-	const struct arena *arena; /* NULL: private */
-	uint8_t **private;	   /* a page each; NULL while unused */
-	uint32_t max;		   /* numbers go from 1 to max - 1 */
-	uint32_t hint;		   /* where the search for a free page starts */
-	uint32_t warm;		   /* free pages whose memory is kept */
-	uint32_t left;		   /* free pages, warm or cold */
-	uint32_t reserve;	   /* of these, what only pool_alloc_vital() takes */
-	uint8_t *state;		   /* enum page_state, one a page */
+	const struct ledgers *ledgers; /* NULL: private */
+	uint8_t **private;	       /* a page each; NULL while unused */
+	uint32_t max;		       /* numbers go from 1 to max - 1 */
+	uint32_t hint;		       /* where the search for a free page starts */
+	uint32_t warm;		       /* free pages whose memory is kept */
+	uint32_t left;		       /* free pages, warm or cold */
+	uint32_t reserve;	       /* of these, what only pool_alloc_vital() takes */
+	uint8_t *state;		       /* enum page_state, one a page */
 };
 
 enum page_state {
@@ -47,13 +49,13 @@ static int pool_new(struct pool **out, uint32_t max)
 	return 0;
 }
 
-int pool_new_shared(struct pool **out, const struct arena *arena)
+int pool_new_shared(struct pool **out, const struct ledgers *ledgers)
 {
-	int err = pool_new(out, ARENA_EXTENTS);
+	int err = pool_new(out, min_u32(ledgers->extents, POOL_SHARED));
 
 	if (err)
 		return err;
-	(*out)->arena = arena;
+	(*out)->ledgers = ledgers;
 	(*out)->reserve = POOL_RESERVE;
 	return 0;
 }
@@ -90,8 +92,9 @@ struct pool *pool_free(struct pool *pool)
 /* Give a cold page its memory. */
 static int page_warm_up(struct pool *pool, uint32_t page)
 {
-	if (pool->arena)
-		return arena_reserve(pool->arena, arena_extent_off(page));
+	if (pool->ledgers)
+		return arena_reserve(&pool->ledgers->arena, ledgers_extent_off(pool->ledgers, page),
+				     POOL_PAGE);
 	pool->private[page] = malloc(POOL_PAGE);
 	return pool->private[page] ? 0 : -ENOMEM;
 }
@@ -136,8 +139,8 @@ void pool_release(struct pool *pool, uint32_t page)
 	if (pool->warm < POOL_WARM) {
 		pool->state[page] = PAGE_WARM;
 		pool->warm++;
-	} else if (pool->arena) {
-		arena_discard(pool->arena, arena_extent_off(page));
+	} else if (pool->ledgers) {
+		arena_discard(&pool->ledgers->arena, ledgers_extent_off(pool->ledgers, page));
 		pool->state[page] = PAGE_COLD;
 	} else {
 		free(pool->private[page]);
@@ -163,7 +166,7 @@ int pool_claim(struct pool *pool, uint32_t page)
 
 void *pool_page(const struct pool *pool, uint32_t page)
 {
-	if (pool->arena)
-		return pool->arena->base + arena_extent_off(page);
+	if (pool->ledgers)
+		return pool->ledgers->arena.base + ledgers_extent_off(pool->ledgers, page);
 	return pool->private[page];
 }

@@ -2,7 +2,7 @@
 /*
  * pool - pages for what does not fit a ledger page: long messages, waiting events, further watches.
  *
- * A ring session's pages are extents of the arena, so that they outlive the process; a socket
+ * A ring session's pages are extents (ledgers.h), so that they outlive the process; a socket
  * session's are private memory. Which extents are in use is nowhere written down: ledgers refer to
  * them, and a restarted daemon claims what it finds there (pool_claim()).
  *
@@ -13,14 +13,15 @@
 
 #include <stdint.h>
 
-#include "bridge/arena.h"
+#include "proxy/ledgers.h"
 
-#define POOL_PAGE ARENA_PAGE
+#define POOL_PAGE   ARENA_PAGE
+#define POOL_SHARED 65536u /* what all domains together may have: 256 MiB */
 
 struct pool;
 
-/** pool_new_shared() - over @arena's extents, all free at first. Return: 0 or -ENOMEM. */
-int pool_new_shared(struct pool **out, const struct arena *arena);
+/** pool_new_shared() - over extents, all free at first. Return: 0 or -ENOMEM. */
+int pool_new_shared(struct pool **out, const struct ledgers *ledgers);
 
 /** pool_new_private() - over private memory, @max pages at most. Return: 0 or -ENOMEM. */
 int pool_new_private(struct pool **out, uint32_t max);

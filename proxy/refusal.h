@@ -31,7 +31,6 @@ struct refusals {
 	uint32_t kinds;	      /* how many there are */
 	uint32_t last;	      /* which was the last one */
 	uint32_t others;      /* of kinds that the table has no room for */
-	const char *fault;    /* why the connection is ignored, or NULL; a literal */
 	struct event *timer;  /* pending: the minute's line is still to come */
 };
 

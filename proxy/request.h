@@ -11,7 +11,7 @@
 #include "proxy/message.h"
 #include "proxy/op.h"
 
-struct arena;
+struct memory;
 struct daemon;
 struct session;
 
@@ -19,7 +19,7 @@ struct request {
 	struct daemon *daemon;
 	struct asker asker;
 	struct message msg; /* as on the wire, whatever way it came */
-	const struct arena *arena;
+	const struct memory *memory;
 	uint32_t domid;
 	struct session *target; /* the domain's session, or NULL */
 	const char *rest;	/* what follows the domid */

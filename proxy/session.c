@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "proxy/audit.h"
 #include "proxy/daemon.h"
 #include "proxy/loop.h"
 #include "proxy/pending.h"
@@ -37,11 +38,19 @@ static int recover(struct session *s)
 	struct ledger *ledger = s->ledger;
 	int err;
 
-	err = transactions_recover(&s->transactions);
+	err = audit_words(ledger);
+	if (!err)
+		err = transactions_recover(&s->transactions);
+	if (!err)
+		err = watchlog_recover(&s->watches.log);
+	if (!err)
+		err = audit_refs(ledger, &s->watches.log, &s->transactions);
 	if (!err)
 		err = watches_recover(&s->watches);
 	if (!err)
 		err = fifo_recover(&s->fifo);
+	if (!err && !fifo_is_sane(&s->fifo))
+		err = -EINVAL;
 	if (err)
 		return err;
 
@@ -83,7 +92,7 @@ int session_new(struct session **out, const struct session_params *params, bool 
 	s->back = params->back;
 	s->place = params->place;
 	s->ledger = params->place.ledger;
-	s->back_page = params->back_page;
+	s->attach = params->attach;
 	s->pool = params->pool;
 	s->on_turn = params->on_turn;
 	s->owner = params->owner;
@@ -138,7 +147,7 @@ void session_ready(struct session *s)
 static bool back_awake(struct session *s)
 {
 	if (s->await_back)
-		s->await_back = atomic_load_explicit(page_word(&s->back_page->connection),
+		s->await_back = atomic_load_explicit(page_word(&s->place.back_page->connection),
 						     memory_order_acquire) != XENSTORE_CONNECTED;
 	return !s->await_back;
 }
@@ -150,7 +159,7 @@ static void greet(struct session *s)
 	if (s->greeted)
 		return;
 	s->greeted = true;
-	features |= s->back_page->server_features & FEATURE_DEPTH;
+	features |= s->place.back_page->server_features & FEATURE_DEPTH;
 	s->place.front_page->server_features = features;
 }
 
@@ -210,7 +219,7 @@ static bool front_begin(struct session *s)
 
 static bool back_begin(struct session *s)
 {
-	uint32_t error = s->back_page ? s->back_page->error : 0;
+	uint32_t error = s->place.back_page ? s->place.back_page->error : 0;
 
 	if (endpoint_begin(&s->back)) {
 		log_limited(&s->source, LOG_ERR, "xenstored broke the back ring's indexes");
@@ -241,7 +250,7 @@ static void set_quiet(struct session *s, bool quiet)
 	if (s->socket || s->quiet == quiet)
 		return;
 	s->quiet = quiet;
-	atomic_store_explicit(&s->ledger->attach.quiet, quiet, memory_order_relaxed);
+	atomic_store_explicit(&s->attach->quiet, quiet, memory_order_relaxed);
 }
 
 void session_bound(struct session *s, bool reset)
@@ -359,7 +368,7 @@ void session_fail(struct session *s, uint32_t error, const char *why)
 		return;
 	log_limited(&s->source, LOG_WARNING, "%s; its Xenstore connection %s", why,
 		    s->socket ? "is closed" : "is ignored until the domain is released");
-	s->refusals.fault = why;
+	ledger_blame(s->ledger, why);
 	tap_dump(s->tap);
 	commit_begin(&commit, &s->place);
 	commit_set(&commit, &s->ledger->state, LEDGER_ENDED);

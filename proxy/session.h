@@ -16,7 +16,7 @@
 
 #include <sys/queue.h>
 
-#include "bridge/arena.h"
+#include "bridge/rings.h"
 #include "proxy/endpoint.h"
 #include "proxy/fifo.h"
 #include "proxy/ledger.h"
@@ -56,8 +56,8 @@ struct session {
 	struct endpoint front;
 	struct endpoint back;
 	struct ledger_place place;
-	struct ledger *ledger;			     /* place.ledger */
-	struct xenstore_domain_interface *back_page; /* rings only */
+	struct ledger *ledger;	     /* place.ledger */
+	struct rings_attach *attach; /* rings only */
 
 	struct pool *pool;
 	struct transactions transactions;
@@ -90,7 +90,7 @@ struct session_params {
 	struct endpoint front; /* in, out, kick and owner are taken over */
 	struct endpoint back;
 	struct ledger_place place;
-	struct xenstore_domain_interface *back_page;
+	struct rings_attach *attach;
 	struct pool *pool;
 	void (*on_turn)(struct session *s);
 	void *owner;

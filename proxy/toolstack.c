@@ -10,6 +10,7 @@
 #include "proxy/domain.h"
 #include "proxy/hold.h"
 #include "proxy/lease.h"
+#include "proxy/memory.h"
 #include "proxy/op.h"
 #include "proxy/request.h"
 #include "proxy/session.h"
@@ -89,18 +90,18 @@ static int hold(struct request *req)
 		return -EINVAL;
 	if (req->target)
 		return -EEXIST;
-	hold_set(req->arena, req->domid);
+	hold_set(&req->memory->ledgers, req->domid);
 	return 0;
 }
 
 /* UNQUIESCE, protocol.md: also ends a hold. */
 static int unquiesce(struct request *req)
 {
-	bool held = hold_is(req->arena, req->domid);
+	bool held = hold_is(&req->memory->ledgers, req->domid);
 
 	if (req->rest_len)
 		return -EINVAL;
-	hold_end(req->arena, req->domid);
+	hold_end(&req->memory->ledgers, req->domid);
 	lease_drop(req->daemon, req->domid);
 	if (req->target)
 		session_resume(req->target);
@@ -175,8 +176,8 @@ static int carry_out(struct request *req)
 	if (req->msg.hdr.type == MESSAGE_REFUSED || parse_domid(req))
 		return -EINVAL;
 	/* Only on the control socket: toolstack clients wait for xenstored. */
-	req->arena = upstream_arena(req->daemon->upstream);
-	if (!req->arena)
+	req->memory = upstream_memory(req->daemon->upstream);
+	if (!req->memory)
 		return -EAGAIN;
 	switch (req->msg.hdr.type) {
 	case MESSAGE_QUIESCE:

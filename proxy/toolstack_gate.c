@@ -20,7 +20,7 @@
  */
 static uint32_t upstream_domid(const struct session *s, const char *text)
 {
-	bool c_daemon = upstream_flavour(s->daemon->upstream) == ARENA_FLAVOUR_C;
+	bool c_daemon = upstream_flavour(s->daemon->upstream) == RINGS_FLAVOUR_C;
 	int base = 10;
 
 	if (!c_daemon && text[0] == '0' && text[1]) {

@@ -9,6 +9,7 @@
 
 #include "proxy/control_text.h"
 #include "proxy/hold.h"
+#include "proxy/memory.h"
 #include "proxy/op.h"
 #include "proxy/request.h"
 #include "proxy/session.h"
@@ -94,7 +95,7 @@ int request_state(struct request *req)
 
 	if (req->rest_len)
 		return -EINVAL;
-	if (hold_is(req->arena, req->domid))
+	if (hold_is(&req->memory->ledgers, req->domid))
 		state = "held";
 	else if (!req->target)
 		return -ENOENT;

@@ -12,12 +12,14 @@
 #include <unistd.h>
 
 #include "bridge/link.h"
+#include "proxy/blame.h"
 #include "proxy/client.h"
 #include "proxy/daemon.h"
 #include "proxy/domain.h"
 #include "proxy/ledger.h"
 #include "proxy/log.h"
 #include "proxy/loop.h"
+#include "proxy/memory.h"
 #include "proxy/pool.h"
 
 /* How often the bridge is looked for while there is none. */
@@ -27,24 +29,26 @@ struct upstream {
 	struct daemon *daemon;
 	int sock;		 /* -1: none */
 	int to_proxy, to_stored; /* eventfds */
-	struct arena arena;
+	struct memory memory;
 	struct pool *pool;
 	uint32_t cursor;
-	bool ready;	   /* HELLO is here */
-	bool told;	   /* that we wait */
-	bool refused;	   /* the reason has been logged */
-	char foreign[256]; /* what of another version there is, so that we stand by; or "" */
+	bool ready;	       /* the memory is here */
+	bool fetching;	       /* the rings are, and the bridge was asked for the ledgers */
+	bool told;	       /* that we wait */
+	bool refused;	       /* the reason has been logged */
+	char foreign[256];     /* what of another version there is, so that we stand by; or "" */
+	struct link_msg asked; /* while fetching: what xenstored waits for; type 0: nothing */
 	struct event *sock_event, *bell_event, *timer;
 };
 
-static struct arena_header *header(const struct upstream *up)
+static struct rings_header *header(const struct upstream *up)
 {
-	return arena_header(&up->arena);
+	return rings_header(&up->memory.rings);
 }
 
-const struct arena *upstream_arena(const struct upstream *up)
+const struct memory *upstream_memory(const struct upstream *up)
 {
-	return up->ready ? &up->arena : NULL;
+	return up->ready ? &up->memory : NULL;
 }
 
 struct pool *upstream_pool(const struct upstream *up)
@@ -52,9 +56,17 @@ struct pool *upstream_pool(const struct upstream *up)
 	return up->pool;
 }
 
-enum arena_flavour upstream_flavour(const struct upstream *up)
+enum rings_flavour upstream_flavour(const struct upstream *up)
 {
-	return up->ready ? (enum arena_flavour)header(up)->flavour : 0;
+	return up->ready ? (enum rings_flavour)header(up)->flavour : 0;
+}
+
+const char *upstream_lacks(const struct upstream *up)
+{
+	if (!up->ready || !up->memory.old)
+		return NULL;
+	return "the bridge in the running xenstored is that of xsproxy 0.1: it does not fence "
+	       "off an xsproxyd that stood still for 3 s; reboot dom0 when it suits";
 }
 
 const char *upstream_foreign(const struct upstream *up)
@@ -69,7 +81,7 @@ static void wake_stored(struct upstream *up)
 
 void upstream_ring(struct upstream *up, uint32_t domid)
 {
-	if (!up->ready || !arena_bell_ring(&header(up)->to_stored, domid))
+	if (!up->ready || !bells_ring(&header(up)->to_stored, domid))
 		return;
 	/* The set bit must be visible before we look whether xenstored is awake already. */
 	atomic_thread_fence(memory_order_seq_cst);
@@ -83,7 +95,7 @@ void upstream_take_bells(struct upstream *up)
 
 	if (!up->ready)
 		return;
-	while ((domid = arena_bell_take(&header(up)->to_proxy, &up->cursor)) >= 0)
+	while ((domid = bells_take(&header(up)->to_proxy, &up->cursor)) >= 0)
 		domains_bell(up->daemon->domains, (uint32_t)domid);
 }
 
@@ -92,7 +104,7 @@ bool upstream_sleep(struct upstream *up)
 	if (!up->ready)
 		return true;
 	atomic_store(&header(up)->proxy_asleep, 1);
-	if (!arena_bell_any(&header(up)->to_proxy))
+	if (!bells_any(&header(up)->to_proxy))
 		return true;
 	atomic_store(&header(up)->proxy_asleep, 0);
 	return false;
@@ -128,22 +140,23 @@ static void close_null(int *fd)
 }
 
 /* Give back what HELLO brought. */
-static void forget_arena(struct upstream *up)
+static void forget_memory(struct upstream *up)
 {
+	blame_end();
 	event_free_null(&up->bell_event);
 	close_null(&up->to_proxy);
 	close_null(&up->to_stored);
 	up->pool = pool_free(up->pool);
-	arena_close(&up->arena);
-	up->arena = (struct arena)ARENA_NULL;
-	up->ready = false;
+	memory_close(&up->memory);
+	up->ready = up->fetching = false;
+	up->asked.type = 0;
 }
 
 static void disconnect(struct upstream *up)
 {
 	event_free_null(&up->sock_event);
 	close_null(&up->sock);
-	forget_arena(up);
+	forget_memory(up);
 	*up->foreign = '\0';
 }
 
@@ -204,29 +217,12 @@ stand_by(struct upstream *up, const char *fmt, ...)
 {
 	va_list args;
 
-	forget_arena(up);
+	forget_memory(up);
 	va_start(args, fmt);
 	vsnprintf(up->foreign, sizeof(up->foreign), fmt, args);
 	va_end(args);
 	log_line(LOG_ERR, "%s", up->foreign);
 	sd_notifyf(0, "STATUS=%s", up->foreign);
-}
-
-/*
- * Whether all that lies in the arena is of our version; if not, we stand by. One ledger that is not
- * is enough: its extents cannot be told from free ones.
- */
-static bool arena_is_ours(struct upstream *up)
-{
-	uint32_t version = ledger_foreign(&up->arena);
-
-	if (version)
-		stand_by(up,
-			 "the guests' connections were left by an xsproxyd of another version "
-			 "(ledger %u, this one knows %u); guests and toolstacks wait; install that "
-			 "version again and restart xsproxy",
-			 version, LEDGER_VERSION);
-	return !version;
 }
 
 static void foreign_bridge(struct upstream *up, const char *what)
@@ -238,65 +234,130 @@ static void foreign_bridge(struct upstream *up, const char *what)
 		 what);
 }
 
-/* The bridge's descriptors are here: map the arena and take up every domain it knows. */
-static int hello(struct upstream *up, int fds[LINK_HELLO_FDS])
+/* One ledger that is not ours is enough: its extents cannot be told from free ones. */
+static void foreign_ledgers(struct upstream *up, const char *what, uint32_t theirs, uint32_t ours)
 {
-	int err;
+	stand_by(
+		up,
+		"the guests' connections were left by an xsproxyd of another version (%s %u, this "
+		"one knows %u); guests and toolstacks wait; install that version again and restart "
+		"xsproxy",
+		what, theirs, ours);
+}
 
-	up->to_proxy = fds[1];
-	up->to_stored = fds[2];
-	err = arena_open(&up->arena, fds[0]);
-	if (err)
-		close(fds[0]);
-	if (err == -EPROTONOSUPPORT) {
-		foreign_bridge(up, "its arena's layout");
-		return 0;
-	}
-	if (err)
-		return err;
-	if (!arena_is_ours(up))
-		return 0;
-	err = pool_new_shared(&up->pool, &up->arena);
+static void judge(struct upstream *up)
+{
+	int aside = blame_begin(up->memory.ledgers.blame);
+
+	if (aside >= 0)
+		log_domain(
+			LOG_ERR, (uint32_t)aside,
+			"xsproxyd crashed twice while it served this domain, so it is put aside: "
+			"its Xenstore connection stands still until it is introduced anew; please "
+			"report the log's lines before this one");
+}
+
+/* The memory is there: take up every domain that the bridge knows. */
+static int take_up(struct upstream *up)
+{
+	int err = pool_new_shared(&up->pool, &up->memory.ledgers);
+
 	if (err)
 		return err;
 	up->bell_event = event_new(up->daemon->base, up->to_proxy, EV_READ | EV_ET | EV_PERSIST,
 				   bell_cb, up);
 	if (!up->bell_event || event_add(up->bell_event, NULL))
 		return -ENOMEM;
+	up->fetching = false;
 	up->ready = true;
+	judge(up);
 	err = domains_attach_all(up->daemon->domains);
 	if (err)
 		return err;
 	log_line(LOG_NOTICE, "connected to the bridge in %s (pid %d)",
-		 upstream_flavour(up) == ARENA_FLAVOUR_C ? "xenstored" : "oxenstored",
+		 upstream_flavour(up) == RINGS_FLAVOUR_C ? "xenstored" : "oxenstored",
 		 header(up)->pid);
+	if (upstream_lacks(up))
+		log_line(LOG_NOTICE, "%s", upstream_lacks(up));
 	sd_notifyf(0, "STATUS=Relaying for xenstored, pid %d", header(up)->pid);
 	upstream_ready_all(up);
 	clients_upstream_up(up->daemon->clients);
 	return 0;
 }
 
-static void on_hello(struct upstream *up, const struct link_msg *msg, int fds[LINK_HELLO_FDS])
+static int take_up_if_ours(struct upstream *up)
 {
-	int err;
+	uint32_t version = memory_foreign(&up->memory);
 
-	evtimer_del(up->timer);
-	if (up->ready || *up->foreign || msg->value != LINK_VERSION || fds[0] < 0) {
-		for (int i = 0; i < LINK_HELLO_FDS; i++)
-			if (fds[i] >= 0)
-				close(fds[i]);
-		/* Only before there are sessions, whose ledgers lie in the arena. */
-		if (!up->ready && msg->value != LINK_VERSION)
-			foreign_bridge(up, "its messages");
-		else
-			refuse_bridge(up, "it said HELLO out of turn");
-		return;
-	}
-	err = hello(up, fds);
+	if (!version)
+		return take_up(up);
+	foreign_ledgers(up, "ledger", version, up->memory.ledgers.version);
+	return 0;
+}
+
+/* A bridge of this version has the rings, and may have kept the ledgers. */
+static int hello(struct upstream *up, int fd)
+{
+	const struct link_msg fetch = { .type = LINK_FETCH };
+	int err = rings_open(&up->memory.rings, fd);
+
+	if (err)
+		return err;
+	up->fetching = true;
+	return link_send(up->sock, &fetch, NULL, 0);
+}
+
+/* That of xsproxy 0.1 has all in one. */
+static int hello_old(struct upstream *up, int fd)
+{
+	int err = memory_open_old(&up->memory, fd);
+
+	return err ? err : take_up_if_ours(up);
+}
+
+/* @err of what HELLO and KEPT brought, which has been carried out. */
+static void settle(struct upstream *up, int err)
+{
 	if (err)
 		refuse_bridge(up, strerror(-err));
 	else
 		up->refused = false;
+}
+
+/* Takes over the descriptors. */
+static void on_hello(struct upstream *up, const struct link_msg *msg, int fds[LINK_FDS_MAX])
+{
+	bool old = msg->value == LINK_VERSION_OLD, known = old || msg->value == LINK_VERSION;
+	int err;
+
+	if (up->ready || up->fetching || *up->foreign) {
+		refuse_bridge(up, "it said HELLO out of turn");
+		return;
+	}
+	if (!known) {
+		evtimer_del(up->timer);
+		foreign_bridge(up, "its messages");
+		return;
+	}
+	up->to_proxy = fds[1];
+	up->to_stored = fds[2];
+	fds[1] = fds[2] = -1;
+	err = old ? hello_old(up, fds[0]) : hello(up, fds[0]);
+	if (up->memory.rings.arena.base || *up->foreign)
+		fds[0] = -1;
+	if (!up->fetching)
+		evtimer_del(up->timer);
+	if (err == -EPROTONOSUPPORT)
+		foreign_bridge(up, "its memory's layout");
+	else
+		settle(up, err);
+}
+
+static int keep_ledgers(struct upstream *up)
+{
+	const struct link_msg keep = { .type = LINK_KEEP };
+
+	return link_send(up->sock, &keep, &up->memory.ledgers.arena.fd, 1);
 }
 
 static void on_change(struct upstream *up, const struct link_msg *msg)
@@ -304,16 +365,49 @@ static void on_change(struct upstream *up, const struct link_msg *msg)
 	struct link_msg ack = { .type = LINK_ACK, .seq = msg->seq, .domid = msg->domid };
 	int err;
 
+	if (up->fetching) {
+		up->asked = *msg;
+		return;
+	}
 	ack.value = domains_change(up->daemon->domains, msg);
-	err = link_send(up->sock, &ack, NULL);
+	err = link_send(up->sock, &ack, NULL, 0);
 	if (err)
 		lost(up, strerror(-err));
+}
+
+/* Takes over the descriptor, if there is one. */
+static void on_kept(struct upstream *up, int *fd)
+{
+	struct link_msg asked = up->asked;
+	bool made;
+	int err;
+
+	if (!up->fetching) {
+		lost(up, "it gave what nobody asked for");
+		return;
+	}
+	evtimer_del(up->timer);
+	err = memory_adopt(&up->memory, *fd, &made);
+	if (err == -EPROTONOSUPPORT) {
+		foreign_ledgers(up, "layout", ledgers_version(*fd), LEDGERS_VERSION);
+		return;
+	}
+	if (!err) {
+		*fd = -1;
+		/* Before the first guest is served. */
+		err = made ? keep_ledgers(up) : 0;
+	}
+	if (!err)
+		err = take_up_if_ours(up);
+	settle(up, err);
+	if (asked.type && up->sock >= 0)
+		on_change(up, &asked);
 }
 
 static void sock_cb(evutil_socket_t fd, short what, void *arg)
 {
 	struct upstream *up = arg;
-	int fds[LINK_HELLO_FDS];
+	int fds[LINK_FDS_MAX];
 	struct link_msg msg;
 	int err;
 
@@ -329,6 +423,9 @@ static void sock_cb(evutil_socket_t fd, short what, void *arg)
 	case LINK_HELLO:
 		on_hello(up, &msg, fds);
 		break;
+	case LINK_KEPT:
+		on_kept(up, &fds[0]);
+		break;
 	case LINK_BUSY:
 		refuse_bridge(up, "another xsproxyd is connected to it, stop that one");
 		break;
@@ -341,6 +438,7 @@ static void sock_cb(evutil_socket_t fd, short what, void *arg)
 	default:
 		lost(up, "it sent a message of unknown type");
 	}
+	link_close_fds(fds);
 }
 
 static void connect_cb(evutil_socket_t fd, short what, void *arg)
@@ -385,7 +483,7 @@ int upstream_new(struct upstream **out, struct daemon *daemon)
 		return -ENOMEM;
 	up->daemon = daemon;
 	up->sock = up->to_proxy = up->to_stored = -1;
-	up->arena = (struct arena)ARENA_NULL;
+	up->memory = (struct memory)MEMORY_NULL;
 	up->timer = evtimer_new(daemon->base, connect_cb, up);
 	if (!up->timer) {
 		free(up);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * upstream - xsproxyd's end of the bridge: the connection, the arena, the doorbells.
+ * upstream - xsproxyd's end of the bridge: the connection, the memory, the doorbells.
  *
  * Connects to the bridge in xenstored, and again when it has gone. Tells domains.c what xenstored
  * maps and binds, and answers. Never waits for the bridge: the waiting is the bridge's.
@@ -11,9 +11,10 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "bridge/arena.h"
+#include "bridge/rings.h"
 
 struct daemon;
+struct memory;
 struct pool;
 struct upstream;
 
@@ -23,8 +24,8 @@ int upstream_new(struct upstream **out, struct daemon *daemon);
 /** upstream_free() - NULL is fine; returns NULL. The domains must be detached before. */
 struct upstream *upstream_free(struct upstream *up);
 
-/** upstream_arena() - the shared memory; NULL while there is no bridge. */
-const struct arena *upstream_arena(const struct upstream *up);
+/** upstream_memory() - rings and ledgers; NULL while there is no bridge. */
+const struct memory *upstream_memory(const struct upstream *up);
 
 /**
  * upstream_foreign() - what there is of another version, and what to do: guests and toolstacks wait
@@ -32,11 +33,14 @@ const struct arena *upstream_arena(const struct upstream *up);
  */
 const char *upstream_foreign(const struct upstream *up);
 
+/** upstream_lacks() - what the running bridge cannot do, being an older one; NULL: nothing. */
+const char *upstream_lacks(const struct upstream *up);
+
 /** upstream_pool() - its extents; NULL while there is no bridge. */
 struct pool *upstream_pool(const struct upstream *up);
 
 /** upstream_flavour() - which daemon; 0 while there is no bridge. */
-enum arena_flavour upstream_flavour(const struct upstream *up);
+enum rings_flavour upstream_flavour(const struct upstream *up);
 
 /** upstream_ring() - ring the bell of a domain's back ring. */
 void upstream_ring(struct upstream *up, uint32_t domid);

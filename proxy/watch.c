@@ -310,6 +310,17 @@ void watches_compact(struct watches *set, const struct ledger_place *place)
 	watchlog_compact(&set->log, place, record_moved, set);
 }
 
+/* As watch_intend() wrote it: path and token, and a depth where there is one, each terminated. */
+static bool is_sane(const struct watch_record *record)
+{
+	uint32_t strings = 0;
+
+	for (uint32_t i = 0; i < record->len; i++)
+		strings += !record->text[i];
+	return record->len <= MESSAGE_WATCH_MAX && !record->text[record->len - 1] &&
+	       record->depth <= 1 && strings == 2u + record->depth;
+}
+
 static int recover_record(struct watches *set, uint32_t pos)
 {
 	struct watch_record *record = watchlog_at(&set->log, pos);
@@ -317,9 +328,14 @@ static int recover_record(struct watches *set, uint32_t pos)
 
 	if (word_get(&record->live) != word_get(&set->log.ledger->epoch))
 		return 0;
+	if (!is_sane(record))
+		return -EINVAL;
 	watch = entry_get(set, record->text);
 	if (!watch)
 		return -ENOMEM;
+	/* Nobody has one twice (watch_added()). */
+	if (watch->pos)
+		return -EINVAL;
 	watch->pos = pos;
 	list_append(set, watch);
 	return 0;
@@ -332,8 +348,10 @@ static int recover_intents(struct watches *set)
 		const struct ledger_pending *pending = &set->log.ledger->pending[slot];
 		struct watch *watch;
 
-		if ((pending->type != XS_WATCH && pending->type != XS_UNWATCH) || !pending->ref)
+		if (!pending_is_intent(pending))
 			continue;
+		if (!is_sane(watchlog_at(&set->log, pending->ref)))
+			return -EINVAL;
 		watch = entry_get(set, watchlog_at(&set->log, pending->ref)->text);
 		if (!watch)
 			return -ENOMEM;
@@ -345,7 +363,7 @@ static int recover_intents(struct watches *set)
 
 int watches_recover(struct watches *set)
 {
-	int err = watchlog_recover(&set->log);
+	int err = 0;
 
 	for (uint32_t pos = watchlog_next(&set->log, 0); pos && !err;
 	     pos = watchlog_next(&set->log, pos))

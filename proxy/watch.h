@@ -41,8 +41,8 @@ void watches_init(struct watches *set, struct ledger *ledger, struct pool *pool,
 		  uint32_t base_domid);
 
 /**
- * watches_recover() - over a recovered ledger: claims extents and rebuilds the table, the intents
- * of pending requests included.
+ * watches_recover() - over a recovered ledger, after watchlog_recover() and audit_refs(): rebuilds
+ * the table, the intents of pending requests included.
  *
  * Return: 0, or a negative errno.
  */

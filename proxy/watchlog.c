@@ -60,11 +60,11 @@ static int each_segment(struct watchlog *log, int (*visit)(struct pool *pool, ui
 	uint32_t last = POS_SEGMENT(word_get(&log->ledger->log_tail));
 	uint32_t segment = word_get(&log->ledger->log_first);
 
-	for (uint32_t guard = 0; guard < ARENA_EXTENTS; guard++) {
+	for (uint32_t guard = 0; guard < LEDGERS_EXTENTS; guard++) {
 		uint32_t next = 0;
 		int err;
 
-		if (segment >= ARENA_EXTENTS)
+		if (segment >= LEDGERS_EXTENTS)
 			return -EINVAL;
 		if (segment != last)
 			next = ((struct segment *)segment_base(log, segment))->next;
@@ -76,12 +76,49 @@ static int each_segment(struct watchlog *log, int (*visit)(struct pool *pool, ui
 	return -EINVAL;
 }
 
+/*
+ * Whether the records of one segment, from @off on, end where they should: at @end, or where the
+ * segment says that the log goes on in the next one.
+ */
+static bool segment_is_sane(const struct watchlog *log, uint32_t segment, uint32_t end, bool last)
+{
+	uint32_t off = sizeof(struct segment);
+
+	while (off < end) {
+		const struct watch_record *record = watchlog_at(log, POS(segment, off));
+
+		if (!record->len)
+			return !last;
+		if (off + record_size(record->len) > end)
+			return false;
+		off += record_size(record->len);
+	}
+	return off == end;
+}
+
+/* All segments are claimed. */
+static bool records_are_sane(const struct watchlog *log)
+{
+	uint32_t tail = word_get(&log->ledger->log_tail);
+	uint32_t segment = word_get(&log->ledger->log_first);
+
+	while (segment != POS_SEGMENT(tail)) {
+		if (!segment_is_sane(log, segment, segment_size(segment), false))
+			return false;
+		segment = ((struct segment *)segment_base(log, segment))->next;
+	}
+	return POS_OFF(tail) >= sizeof(struct segment) && POS_OFF(tail) <= segment_size(segment) &&
+	       segment_is_sane(log, segment, POS_OFF(tail), true);
+}
+
 int watchlog_recover(struct watchlog *log)
 {
 	int err = each_segment(log, pool_claim);
 
 	if (err)
 		return err;
+	if (!records_are_sane(log))
+		return -EINVAL;
 	for (uint32_t pos = watchlog_next(log, 0); pos; pos = watchlog_next(log, pos))
 		log->used += record_size(watchlog_at(log, pos)->len);
 	return 0;

@@ -33,7 +33,11 @@ struct watchlog {
 /** watchlog_init() - over a fresh or recovered ledger. */
 void watchlog_init(struct watchlog *log, struct ledger *ledger, struct pool *pool);
 
-/** watchlog_recover() - claim the extents. Return: 0, or -EINVAL for a chain that cannot be. */
+/**
+ * watchlog_recover() - claim the extents of a recovered ledger.
+ *
+ * Return: 0; -EINVAL for a chain or records that cannot be; or another errno of pool_claim().
+ */
 int watchlog_recover(struct watchlog *log);
 
 /** watchlog_fini() - give the extents back. */

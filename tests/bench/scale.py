@@ -73,18 +73,18 @@ def boot(host, first, last):
 
 
 def memory_kib(process):
-    """What is xsproxyd's alone, and the arena; the guests' own pages are theirs."""
+    """What is xsproxyd's alone, rings and ledgers; the guests' own pages are theirs."""
     proc = pathlib.Path(f"/proc/{process.pid}")
-    private, arena = 0, 0
+    private, shared = 0, 0
     for part in re.split(r"\n(?=[0-9a-f]+-[0-9a-f]+ )", (proc / "smaps").read_text()):
         if "/evtchn" in part or "pages" in part.split("\n", 1)[0]:
             continue
         private += int(re.search(r"Private_Dirty:\s+(\d+)", part)[1])
     for fd in (proc / "fd").iterdir():
         with contextlib.suppress(OSError):
-            if "xsproxy-arena" in str(fd.readlink()):
-                arena = fd.stat().st_blocks // 2
-    return private + arena
+            if "memfd:xsproxy-" in str(fd.readlink()):
+                shared += fd.stat().st_blocks // 2
+    return private + shared
 
 
 def switches(process):

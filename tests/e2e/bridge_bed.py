@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
 """For the tests of the bridge alone: both real daemons with it preloaded, without xsproxyd.
 
-A small owner stands in for xsproxyd: it speaks the link's protocol, maps the arena and moves octets
+A small owner stands in for xsproxyd: it speaks the link's protocol, maps the rings and moves octets
 through back rings by hand.
 """
 
@@ -32,7 +32,7 @@ BRIDGE = BUILD / "libxsproxy-bridge.so"
 TIMEOUT = 20.0
 LINK_TIMEOUT = 3.0
 
-HELLO, BUSY, MAP, BIND, UNBIND, UNMAP, ACK = range(1, 8)
+HELLO, BUSY, MAP, BIND, UNBIND, UNMAP, ACK, FETCH, KEPT, KEEP = range(1, 11)
 MSG = struct.Struct("<IIIi")
 PAGE = 4096
 RSP, REQ_CONS, REQ_PROD, RSP_CONS, RSP_PROD, CONNECTION, RING_ERROR = (
@@ -80,16 +80,28 @@ def wait_until(condition, timeout=TIMEOUT):
         time.sleep(0.005)
 
 
-class Owner(xsclient.Closing):
-    """Stands in for xsproxyd. @policy: message -> the answer's value, None (silence) or octets."""
+# Connects, hands the connection over, and lives until its standard input ends.
+CONNECT = """
+import socket, sys
+s = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+s.connect(sys.argv[1])
+socket.send_fds(socket.socket(fileno=int(sys.argv[2])), [b"x"], [s.fileno()])
+s.close()
+sys.stdin.read()
+"""
 
-    def __init__(self, stack, policy=lambda msg: 0):
+
+class Owner(xsclient.Closing):
+    """Stands in for xsproxyd. @policy: message -> the answer's value, None (silence) or octets.
+
+    The bridge kills a process that it gives up, so it is another one that connects: `process`."""
+
+    def __init__(self, stack, policy=lambda msg: 0, serve=True):
         self.lib, self.policy, self.arena = stack.tools["lib"], policy, None
         self.messages, self.closed = [], threading.Event()
         self._news = threading.Condition()
-        self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        self.sock = self._connect(stack.dir / "bridge")
         self.sock.settimeout(TIMEOUT)
-        self.sock.connect(str(stack.dir / "bridge"))
         octets, fds, _, _ = socket.recv_fds(self.sock, 64, 8)
         self.hello = Msg(*MSG.unpack(octets))
         self.sock.setblocking(True)
@@ -101,15 +113,29 @@ class Owner(xsclient.Closing):
         self.arena = self.lib.owner_open(os.dup(self.memfd))
         assert self.arena
         self._thread = threading.Thread(target=self._serve, daemon=True)
-        self._thread.start()
+        if serve:
+            self._thread.start()
+
+    def _connect(self, path):
+        ours, theirs = socket.socketpair()
+        with ours, theirs:
+            ours.settimeout(TIMEOUT)
+            self.process = subprocess.Popen(
+                [sys.executable, "-S", "-c", CONNECT, str(path), str(theirs.fileno())],
+                stdin=subprocess.PIPE, pass_fds=[theirs.fileno()])
+            _, fds, _, _ = socket.recv_fds(ours, 1, 1)
+        return socket.socket(fileno=fds[0])
 
     def close(self):
         if self.sock.fileno() < 0:
             return
+        self.process.stdin.close()
+        self.process.wait(TIMEOUT)
         with contextlib.suppress(OSError):
             self.sock.shutdown(socket.SHUT_RDWR)
         if self.arena:
-            self._thread.join()
+            if self._thread.ident:
+                self._thread.join()
             self.lib.owner_close(self.arena)
             self.memory.close()
             for fd in (self.memfd, self.wake_proxy, self.wake_stored):
@@ -242,8 +268,8 @@ class Stack:
     def client(self):
         return xsclient.Client(self.dir / "upstream", timeout=TIMEOUT)
 
-    def owner(self, *args):
-        return Owner(self, *args)
+    def owner(self, *args, **kwargs):
+        return Owner(self, *args, **kwargs)
 
     def introduce(self, domid):
         """Create a domain and introduce it."""

@@ -26,9 +26,11 @@ DAEMONS = {"C": "xenstored", "O": "oxenstored"}
 class Host:
     """One host: a simulated Xen, a daemon, and xsproxyd between it and the guests if @proxied."""
 
-    def __init__(self, flavour, proxied=True, start=True, daemon_args=(), config=""):
+    def __init__(self, flavour, proxied=True, start=True, daemon_args=(), config="",
+                 bridge=BRIDGE):
         self.flavour = flavour
         self.proxied = proxied
+        self.bridge = bridge
         self.daemon_args = daemon_args
         self.config = config  # more of xsproxy.conf
         self.sim = XenSim()
@@ -80,7 +82,7 @@ class Host:
     def start_daemon(self):
         preloads, env = (), {}
         if self.proxied:
-            preloads, env = (BRIDGE,), {"XSPROXY_DIR": self.run_dir}
+            preloads, env = (self.bridge,), {"XSPROXY_DIR": self.run_dir}
         self.daemon = self.sim.start_daemon(
             self.flavour, *self.daemon_args, preloads=preloads, env=env, socket=None)
         return self.daemon

@@ -61,7 +61,7 @@ def test_domain_dies_alone(stack):
 def test_hello(stack):
     port, gfn = stack.introduce(7)
     with stack.owner() as owner:
-        assert owner.hello == Msg(HELLO, 0, 0, 1)
+        assert owner.hello == Msg(HELLO, 0, 0, 2)
         assert owner.lib.owner_flavour(owner.arena) == (1 if stack.flavour == "C" else 2)
         assert owner.lib.owner_pid(owner.arena) == stack.daemon.pid
         dom0_port = int((stack.sim.dir / "xsd_port").read_text())

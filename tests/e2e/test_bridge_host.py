@@ -234,9 +234,9 @@ def test_inert_in_xenconsoled(stack):
         env={"XSPROXY_DIR": stack.dir, "XENSTORED_PATH": stack.dir / "upstream"})
     wait_until(lambda: any("evtchn" in target for target in open_files(console)))
     maps = pathlib.Path(f"/proc/{console.pid}/maps").read_text()
-    assert BRIDGE.name in maps and "xsproxy-arena" not in maps
+    assert BRIDGE.name in maps and "xsproxy-rings" not in maps
     assert not any(word in target for target in open_files(console)
-                   for word in ("xsproxy-arena", "eventpoll"))
+                   for word in ("xsproxy-rings", "eventpoll"))
     assert (stack.dir / "bridge").stat().st_ino == inode
     console.check()
 

@@ -2,6 +2,7 @@
 """The bridge and its owner: one that is silent, talks nonsense, dies, is another one."""
 
 import os
+import pathlib
 import signal
 import socket
 import subprocess
@@ -10,19 +11,22 @@ import time
 
 import pytest
 
-from bridge_bed import ACK, BIND, BUSY, HELLO, LINK_TIMEOUT, MAP, MSG, Msg, TIMEOUT, wait_until
+from bridge_bed import (ACK, BIND, BUSY, FETCH, HELLO, KEEP, KEPT, LINK_TIMEOUT, MAP, MSG, Msg,
+                        TIMEOUT, wait_until)
 
 pytest_plugins = ("bridge_bed",)  # stack, cold, sim, tools
 
 
-def test_silent_owner_is_dropped(stack):
+def test_silent_owner_is_killed(stack):
     with stack.owner(lambda msg: None) as owner:
         start = time.monotonic()
         stack.introduce(7)
         # One wait for all of it.
         assert LINK_TIMEOUT <= time.monotonic() - start < 2 * LINK_TIMEOUT
         assert owner.closed.wait(TIMEOUT)
-    wait_until(lambda: "does not answer" in stack.daemon.text())
+        # It may write to a ring no more, whatever happens to its domain next.
+        assert owner.process.wait(TIMEOUT) == -signal.SIGKILL
+    wait_until(lambda: "does not answer, killed" in stack.daemon.text())
     with stack.owner() as owner:
         assert owner.attach(7)[:2] == (1, 1)
 
@@ -44,6 +48,7 @@ def test_nonsense_is_dropped(stack, kind):
         stack.introduce(7)
         assert time.monotonic() - start < LINK_TIMEOUT
         assert owner.closed.wait(TIMEOUT)
+        assert owner.process.wait(TIMEOUT) == -signal.SIGKILL
         assert owner.types(7) == [MAP]
     with stack.owner() as owner:
         assert owner.attach(7)[:2] == (1, 1)
@@ -54,6 +59,61 @@ def test_owner_that_talks_is_dropped(stack):
         owner.sock.send(MSG.pack(ACK, 0, 0, 0))
         assert owner.closed.wait(TIMEOUT)
     wait_until(lambda: "without being asked" in stack.daemon.text())
+
+
+# What it keeps.
+
+
+def fetch(owner):
+    """What is kept: its descriptor, or None. The owner must not be serving."""
+    owner.sock.send(MSG.pack(FETCH, 0, 0, 0))
+    octets, fds, _, _ = socket.recv_fds(owner.sock, 64, 8)
+    assert Msg(*MSG.unpack(octets)).type == KEPT
+    assert len(fds) <= 1
+    return fds[0] if fds else None
+
+
+def keep(owner, text):
+    fd = os.memfd_create("kept")
+    os.write(fd, text)
+    socket.send_fds(owner.sock, [MSG.pack(KEEP, 0, 0, 0)], [fd])
+    os.close(fd)
+
+
+def kept_text(owner):
+    fd = fetch(owner)
+    text = os.pread(fd, 100, 0)
+    os.close(fd)
+    return text
+
+
+def test_it_keeps_what_the_last_one_gave(stack):
+    with stack.owner(serve=False) as owner:
+        assert fetch(owner) is None
+        keep(owner, b"one")
+        assert kept_text(owner) == b"one"
+        keep(owner, b"two")
+    with stack.owner(serve=False) as owner:
+        assert kept_text(owner) == b"two"
+        keep(owner, b"three")  # and is gone at once
+    with stack.owner(serve=False) as owner:
+        assert kept_text(owner) == b"three"
+    maps = (pathlib.Path("/proc") / str(stack.daemon.pid) / "maps").read_text()
+    assert "memfd:kept" not in maps
+
+
+def test_it_keeps_within_a_round_trip(stack):
+    """What comes before the answer is carried out, and does not pass for it."""
+    def answer(msg):
+        if msg.type == MAP:
+            keep(owner, b"kept")
+        return 0
+
+    with stack.owner(answer) as owner:
+        stack.introduce(7)
+        owner.wait(BIND, 7)
+    with stack.owner(serve=False) as owner:
+        assert kept_text(owner) == b"kept"
 
 
 # Owners come and go.

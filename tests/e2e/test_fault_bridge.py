@@ -17,9 +17,9 @@ from control import Control
 from harness import Host
 from relay import FLAVOURS, wait_until
 
-HELLO, BUSY, MAP, BIND, ACK = 1, 2, 3, 4, 7
+HELLO, BUSY, MAP, BIND, ACK, KEPT = 1, 2, 3, 4, 7, 9
 MSG = struct.Struct("<IIIi")
-VERSION = 1
+VERSION, VERSION_OLD = 2, 1
 
 pytestmark = pytest.mark.parametrize("flavour", FLAVOURS)
 
@@ -46,7 +46,9 @@ def send(peer, *messages, fds=0):
 
 ANSWERS = {
     "no descriptors": lambda peer: send(peer, MSG.pack(HELLO, 0, 0, VERSION)),
-    "not an arena": lambda peer: send(peer, MSG.pack(HELLO, 0, 0, VERSION), fds=3),
+    "no rings": lambda peer: send(peer, MSG.pack(HELLO, 0, 0, VERSION), fds=3),
+    "no old arena": lambda peer: send(peer, MSG.pack(HELLO, 0, 0, VERSION_OLD), fds=3),
+    "kept unasked": lambda peer: send(peer, MSG.pack(KEPT, 0, 0, 0)),
     "busy": lambda peer: send(peer, MSG.pack(BUSY, 0, 0, 0)),
     "no HELLO": lambda peer: send(peer, MSG.pack(MAP, 1, 7, 0)),
     "short": lambda peer: send(peer, b"x"),

@@ -93,8 +93,8 @@ def test_killed(before, after):
 
 @pytest.mark.parametrize("flavour", FLAVOURS)
 def test_given_up_by_xenstored(flavour):
-    """xsproxyd does not answer the bridge in time: it is dropped, connects anew, and nothing that
-    sessions had is lost; the late INTRODUCE is as good as any."""
+    """xsproxyd does not answer the bridge in time: it is killed, the next one takes up all that
+    sessions had, and the late INTRODUCE is as good as any."""
     with Host(flavour) as host:
         guests, _ = busy_guests(host)
         late = host.sim.create(12)

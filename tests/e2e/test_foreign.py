@@ -19,8 +19,10 @@ from stress import Frozen, all_go_on, built, nothing_is_left, restart
 FOREIGN = {
     "ledger": (r"left by an xsproxyd of another version \(ledger (\d+), this one knows (?:\1)9\)",
                "install that version again and restart xsproxy"),
-    "arena": (r"the bridge in the running xenstored is of another version \(its arena's layout\)",
+    "rings": (r"the bridge in the running xenstored is of another version \(its memory's layout\)",
               "reboot dom0"),
+    "ledgers": (r"left by an xsproxyd of another version \(layout (\d+), this one knows (?:\1)9\)",
+                "install that version again and restart xsproxy"),
     "link": (r"the bridge in the running xenstored is of another version \(its messages\)",
              "reboot dom0"),
 }

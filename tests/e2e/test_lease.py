@@ -10,7 +10,7 @@ import pytest
 from control import Control
 from migration import HOME, Tap, assert_runs_on, count_requests, ctl, shown, start_ctl, state
 from ours import QUIESCE, ask, quiesce, running, unquiesce
-from relay import FLAVOURS, give_up, wait_until
+from relay import FLAVOURS, wait_until
 
 pytestmark = pytest.mark.parametrize("flavour", FLAVOURS)
 
@@ -120,23 +120,6 @@ def test_ends_with_xsproxyd(flavour, sig):
         host.proxy.kill(sig)
         host.start_proxy()
         assert guest.read("domid") == b"7"
-
-
-def test_lasts_when_the_bridge_drops_xsproxyd(flavour):
-    """It stopped for too long; its clients do not notice, so what they hold must hold."""
-    with running(flavour) as host:
-        guest = host.add_guest(7)
-        late = host.sim.create(8)
-        client = host.client()
-        with Control(host) as control:
-            lease(client, 7)
-            control.run("quiesce", domid=7, lease=True)
-            page = guest.page()
-            give_up(host, 8, late)
-            assert control.state(7) == "leased"
-            assert guest.page() == page
-            assert settled_after(host, client) == "leased"
-        assert_runs_on(host, guest)
 
 
 def test_malformed(flavour):

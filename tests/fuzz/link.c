@@ -20,6 +20,7 @@
 #include "proxy/loop.h"
 #include "ring/xen.h"
 #include "tests/fuzz/fuzz.h"
+#include "tests/unit/old_arena.h"
 
 #define PACKET_MAX   64
 #define FDS_MAX	     5
@@ -27,8 +28,10 @@
 #define DOMIDS_KNOWN 4
 
 static struct daemon the_daemon;
-static struct arena arena;
-static int other_fd; /* a descriptor that is no arena */
+static struct rings new_rings; /* xenstored's */
+static struct memory old;      /* of a xenstored with the bridge of 0.1 */
+static struct ledgers kept;    /* what the bridge keeps */
+static int other_fd;	       /* a descriptor of something else */
 
 /* --- Xen, and what the bridge needs of the rest of itself */
 
@@ -114,12 +117,36 @@ void bridge_log(int priority, const char *fmt, ...)
 	(void)fmt;
 }
 
+/* The peer is this process. */
+int fence_open(int sock)
+{
+	(void)sock;
+	return -1;
+}
+
+bool fence_kill(int pidfd)
+{
+	CHECK(pidfd == -1);
+	return false;
+}
+
 void doorbell_wake_stored(struct bridge *b)
 {
 	(void)b;
 }
 
 /* --- packets */
+
+/* What belongs to a packet. */
+static int memory_fd(const uint8_t *packet)
+{
+	struct link_msg msg;
+
+	memcpy(&msg, packet, sizeof(msg));
+	if (msg.type != LINK_HELLO)
+		return kept.arena.fd;
+	return msg.value == LINK_VERSION_OLD ? old.rings.arena.fd : new_rings.arena.fd;
+}
 
 /* One packet: length, how many descriptors, which, octets. */
 static bool send_packet(struct tape *tape, int sock)
@@ -149,7 +176,8 @@ static bool send_packet(struct tape *tape, int sock)
 		cmsg->cmsg_type = SCM_RIGHTS;
 		cmsg->cmsg_len = CMSG_LEN(sizeof(int) * count);
 		for (size_t i = 0; i < count; i++)
-			((int *)CMSG_DATA(cmsg))[i] = (what & (0x10u << i)) ? other_fd : arena.fd;
+			((int *)CMSG_DATA(cmsg))[i] =
+				(what & (0x10u << i)) ? other_fd : memory_fd(packet);
 	}
 	return sendmsg(sock, &hdr, MSG_DONTWAIT | MSG_NOSIGNAL) >= 0;
 }
@@ -158,7 +186,7 @@ static bool send_packet(struct tape *tape, int sock)
 
 static void listen_alone(struct tape *tape, const int pair[2])
 {
-	int fds[LINK_HELLO_FDS], err;
+	int fds[LINK_FDS_MAX], err;
 	struct link_msg msg;
 
 	for (int n = 0; tape_left(tape) && n < PACKETS_MAX; n++) {
@@ -167,30 +195,29 @@ static void listen_alone(struct tape *tape, const int pair[2])
 		err = link_recv(pair[1], &msg, fds);
 		/* An empty packet looks the same as the end. */
 		CHECK(!err || err == -EPROTO || err == -ECONNRESET);
-		for (int i = 0; i < LINK_HELLO_FDS; i++) {
-			CHECK((fds[i] >= 0) == (!err && msg.type == LINK_HELLO));
-			if (fds[i] >= 0)
-				close(fds[i]);
-		}
+		CHECK(!err || fds[0] < 0);
+		CHECK((fds[2] >= 0) == (!err && msg.type == LINK_HELLO));
+		link_close_fds(fds);
 		CHECK(link_recv(pair[1], &msg, fds) == -EAGAIN);
 	}
 }
 
 /* --- xsproxyd */
 
-static void set_attach(struct tape *tape)
+/* Either xenstored's. */
+static void set_attach(struct tape *tape, const struct rings *rings)
 {
 	uint32_t domid = tape_u8(tape) % (DOMIDS_KNOWN + 1);
-	struct arena_attach *attach = arena_attach(&arena, domid);
+	struct rings_attach *attach = rings_attach(rings, domid);
 	uint8_t what = tape_u8(tape);
 
 	atomic_store(&attach->map_gen, what & 7);
 	atomic_store(&attach->bind_gen, what >> 3 & 7);
 	atomic_store(&attach->remote_port, what);
 	if (what & 0x80)
-		arena_header(&arena)->mapped[0] |= 1ULL << domid;
+		rings_header(rings)->mapped[0] |= 1ULL << domid;
 	else
-		arena_header(&arena)->mapped[0] &= ~(1ULL << domid);
+		rings_header(rings)->mapped[0] &= ~(1ULL << domid);
 }
 
 static void connect_proxy(struct upstream *up, int sock)
@@ -200,12 +227,19 @@ static void connect_proxy(struct upstream *up, int sock)
 	CHECK(up->sock_event && !event_add(up->sock_event, NULL));
 }
 
-static void arena_clean(void)
+static void memory_clean(void)
 {
-	memset((void *)arena_header(&arena)->mapped, 0, sizeof(arena_header(&arena)->mapped));
+	struct rings_header *header = rings_header(&new_rings),
+			    *old_header = rings_header(&old.rings);
+
+	memset((void *)header->mapped, 0, sizeof(header->mapped));
+	memset((void *)old_header->mapped, 0, sizeof(old_header->mapped));
 	for (uint32_t domid = 0; domid <= DOMIDS_KNOWN; domid++) {
-		memset(arena.base + arena_ring_off(domid), 0, ARENA_PAGE);
-		memset(arena.base + arena_ledger_off(domid), 0, ARENA_PAGE);
+		memset(rings_ring(&new_rings, domid), 0, ARENA_PAGE);
+		memset(rings_attach(&new_rings, domid), 0, RINGS_ATTACH_SIZE);
+		memset(rings_ring(&old.rings, domid), 0, ARENA_PAGE);
+		memset(rings_attach(&old.rings, domid), 0, ARENA_PAGE);
+		memset(ledgers_ledger(&kept, domid), 0, ARENA_PAGE);
 	}
 }
 
@@ -214,7 +248,7 @@ static void listen_as_proxy(struct tape *tape, const int pair[2])
 	struct upstream *up;
 	struct link_msg ack;
 
-	arena_clean();
+	memory_clean();
 	xen_errors = tape_u8(tape) & 3;
 	CHECK(!domains_new(&the_daemon.domains, &the_daemon));
 	CHECK(!upstream_new(&up, &the_daemon));
@@ -223,12 +257,13 @@ static void listen_as_proxy(struct tape *tape, const int pair[2])
 	connect_proxy(up, dup(pair[1]));
 	for (int n = 0; tape_left(tape) && n < PACKETS_MAX && up->sock >= 0; n++) {
 		if (tape_u8(tape) & 1)
-			set_attach(tape);
+			set_attach(tape, tape_u8(tape) & 1 ? &new_rings : &old.rings);
 		if (!send_packet(tape, pair[0]))
 			break;
 		event_base_loop(the_daemon.base, EVLOOP_NONBLOCK);
 		while (recv(pair[0], &ack, sizeof(ack), MSG_DONTWAIT) > 0)
-			CHECK(ack.type == LINK_ACK && ack.value <= 0 && ack.value > -4096);
+			CHECK(ack.type == LINK_FETCH || ack.type == LINK_KEEP ||
+			      (ack.type == LINK_ACK && ack.value <= 0 && ack.value > -4096));
 	}
 	lost(up, "over");
 	for (uint32_t i = 0; i < DOMIDS_KNOWN; i++)
@@ -241,19 +276,21 @@ static void listen_as_proxy(struct tape *tape, const int pair[2])
 
 static void listen_as_bridge(struct tape *tape, const int pair[2])
 {
-	struct bridge b = { .dir = "/fuzz", .owner = -1, .wake_proxy = other_fd };
-	int fds[LINK_HELLO_FDS], calls = tape_u8(tape) % 4, rc;
+	struct bridge b = {
+		.dir = "/fuzz", .owner = -1, .owner_pidfd = -1, .wake_proxy = other_fd
+	};
+	int fds[LINK_FDS_MAX], calls = tape_u8(tape) % 4, rc;
 	struct link_msg msg;
 
 	b.epoll = epoll_create1(EPOLL_CLOEXEC);
-	b.arena = arena;
+	b.rings = new_rings;
+	b.kept = -1;
 	b.wake_stored = other_fd;
 	owner_welcome(&b, dup(pair[1]));
 	CHECK(b.owner >= 0);
 	CHECK(!link_recv(pair[0], &msg, fds));
 	CHECK(msg.type == LINK_HELLO);
-	for (int i = 0; i < LINK_HELLO_FDS; i++)
-		close(fds[i]);
+	link_close_fds(fds);
 	/* It has all its answers before it asks, and then the end: nobody is to wait for long. */
 	for (int n = 0; tape_left(tape) && n < PACKETS_MAX; n++)
 		if (!send_packet(tape, pair[0]))
@@ -266,11 +303,15 @@ static void listen_as_bridge(struct tape *tape, const int pair[2])
 	owner_look(&b);
 	CHECK(b.owner < 0); /* it spoke unasked, or has gone */
 	CHECK(!owner_call(&b, LINK_BIND, 7, 1));
+	if (b.kept >= 0)
+		close(b.kept);
 	close(b.epoll);
 }
 
 static void begin(void)
 {
+	struct arena arena;
+
 	log_set_level(-1);
 	TAILQ_INIT(&the_daemon.ops);
 	config_defaults(&the_daemon.config);
@@ -278,10 +319,14 @@ static void begin(void)
 	strcpy(the_daemon.config.run_dir, "/dev/null");
 	the_daemon.base = event_base_new();
 	CHECK(!loop_new(&the_daemon.loop, &the_daemon));
-	CHECK(!arena_create(&arena, ARENA_FLAVOUR_C));
+	CHECK(!rings_create(&new_rings, RINGS_FLAVOUR_C));
+	CHECK(!ledgers_create(&kept, rings_header(&new_rings)->id));
+	CHECK(old_arena_create(&arena, RINGS_FLAVOUR_C));
+	CHECK(!memory_open_old(&old, arena.fd));
 	for (uint32_t domid = 0; domid <= DOMIDS_KNOWN; domid++) {
-		CHECK(!arena_reserve(&arena, arena_ring_off(domid)));
-		CHECK(!arena_reserve(&arena, arena_ledger_off(domid)));
+		CHECK(!rings_reserve(&new_rings, domid));
+		CHECK(!old_arena_reserve(&arena, domid));
+		CHECK(!arena_reserve(&kept.arena, ledgers_ledger_off(&kept, domid), ARENA_PAGE));
 	}
 	other_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	xen_wake = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);

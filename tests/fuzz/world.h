@@ -3,7 +3,7 @@
  * world - two guests behind one xsproxyd: session.c and upstream.c play tricks on the connection of
  * the first one, the second one must never notice.
  *
- * The real sessions, loop, pool, ledgers and toolstack requests over a real arena. Every side has
+ * The real sessions, loop, pool, ledgers and toolstack requests over real memory. Every side has
  * the shared memory mapped at an address of its own; a killed xsproxyd's successor has it
  * elsewhere. proxy/ledger.c and ring/ring.c are compiled in here, so that somebody may act before
  * each of their stores, and before and after each of their reads of shared memory, and so that the
@@ -18,11 +18,12 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-#include "bridge/arena.h"
+#include "bridge/rings.h"
 #include "proxy/afresh.h"
 #include "proxy/daemon.h"
 #include "proxy/domain.h"
 #include "proxy/loop.h"
+#include "proxy/memory.h"
 #include "proxy/pending.h"
 #include "proxy/session.h"
 #include "proxy/tap.h"
@@ -43,10 +44,10 @@ static uint64_t input_number;
 static uint64_t extent_input[POOL_EXTENTS]; /* the input that used it last; 0: none, no memory */
 
 /* The same for every input, whatever ran before: an extent that it uses anew is all zeroes. */
-static int extent_reserve(const struct arena *arena, uint64_t off)
+static int extent_reserve(const struct arena *arena, uint64_t off, uint64_t len)
 {
-	uint64_t *last = &extent_input[(off - ARENA_EXTENT_OFF) / ARENA_PAGE];
-	int err = *last ? 0 : arena_reserve(arena, off);
+	uint64_t *last = &extent_input[(off - LEDGERS_EXTENT_OFF) / ARENA_PAGE];
+	int err = *last ? 0 : arena_reserve(arena, off, len);
 
 	if (err)
 		return err;
@@ -61,9 +62,10 @@ static void extent_discard(const struct arena *arena, uint64_t off)
 	memset(arena->base + off, 0, ARENA_PAGE);
 }
 
-#pragma push_macro("ARENA_EXTENTS")
-#undef ARENA_EXTENTS
-#define ARENA_EXTENTS POOL_EXTENTS
+#include "proxy/pool.h"
+#pragma push_macro("POOL_SHARED")
+#undef POOL_SHARED
+#define POOL_SHARED   POOL_EXTENTS
 #define arena_reserve extent_reserve
 #define arena_discard extent_discard
 #pragma clang attribute push(__attribute__((no_sanitize("coverage"))), apply_to = function)
@@ -71,7 +73,7 @@ static void extent_discard(const struct arena *arena, uint64_t off)
 #pragma clang attribute pop
 #undef arena_discard
 #undef arena_reserve
-#pragma pop_macro("ARENA_EXTENTS")
+#pragma pop_macro("POOL_SHARED")
 
 /* proxy/control.c, which is compiled in together with it, has a put() of its own. */
 #define put   trace_put
@@ -123,7 +125,8 @@ struct party {
 
 struct world {
 	struct daemon daemon;
-	struct arena stored, proxy[LIVES];
+	struct rings stored;
+	struct memory proxy[LIVES];
 	int life; /* which mappings the xsproxyd of now has */
 	struct pool *pool;
 	struct trace *trace;
@@ -170,12 +173,13 @@ static inline uint32_t ring_get(const struct ring *ring, void *octets, uint32_t 
 	return len;
 }
 
-/* --- what of product code is replaced by the linker: who is attached, and the arena */
+/* --- what of product code is replaced by the linker: who is attached, and the memory */
 
 struct session *__wrap_domains_session(struct domains *domains, uint32_t domid);
-const struct arena *__wrap_upstream_arena(const struct upstream *up);
-enum arena_flavour __wrap_upstream_flavour(const struct upstream *up);
+const struct memory *__wrap_upstream_memory(const struct upstream *up);
+enum rings_flavour __wrap_upstream_flavour(const struct upstream *up);
 const char *__wrap_upstream_foreign(const struct upstream *up);
+const char *__wrap_upstream_lacks(const struct upstream *up);
 
 struct session *__wrap_domains_session(struct domains *domains, uint32_t domid)
 {
@@ -186,19 +190,25 @@ struct session *__wrap_domains_session(struct domains *domains, uint32_t domid)
 	return domid == world.innocent.domid && world.hostile.domid ? world.innocent.s : NULL;
 }
 
-const struct arena *__wrap_upstream_arena(const struct upstream *up)
+const struct memory *__wrap_upstream_memory(const struct upstream *up)
 {
 	(void)up;
 	return &world.proxy[world.life];
 }
 
-enum arena_flavour __wrap_upstream_flavour(const struct upstream *up)
+enum rings_flavour __wrap_upstream_flavour(const struct upstream *up)
 {
 	(void)up;
-	return ARENA_FLAVOUR_C;
+	return RINGS_FLAVOUR_C;
 }
 
 const char *__wrap_upstream_foreign(const struct upstream *up)
+{
+	(void)up;
+	return NULL;
+}
+
+const char *__wrap_upstream_lacks(const struct upstream *up)
 {
 	(void)up;
 	return NULL;
@@ -216,16 +226,11 @@ static void kick_back(void *owner)
 	((struct party *)owner)->back_kicks++;
 }
 
-static struct ledger *party_ledger(const struct party *party, const struct arena *arena)
-{
-	return (struct ledger *)(arena->base + arena_ledger_off(party->domid));
-}
-
 static struct session_params party_params(struct party *party)
 {
-	const struct arena *arena = &world.proxy[world.life];
+	const struct memory *memory = &world.proxy[world.life];
 	xs_page *front = party->front[world.life];
-	xs_page *back = (xs_page *)(arena->base + arena_ring_off(party->domid));
+	xs_page *back = rings_ring(&memory->rings, party->domid);
 
 	return (struct session_params){
 		.daemon = &world.daemon,
@@ -238,10 +243,12 @@ static struct session_params party_params(struct party *party)
 			  .out = world_ring(back->req, &back->req_prod, &back->req_cons),
 			  .kick = kick_back,
 			  .owner = party },
-		.place = { .ledger = party_ledger(party, arena),
-			   .arena = arena,
-			   .front_page = front },
-		.back_page = back,
+		.place = { .ledger = ledgers_ledger(&memory->ledgers, party->domid),
+			   .rings = &memory->rings,
+			   .ledgers = &memory->ledgers,
+			   .front_page = front,
+			   .back_page = back },
+		.attach = rings_attach(&memory->rings, party->domid),
 		.pool = world.pool,
 		.on_turn = toolstack_turn,
 		.owner = party,
@@ -258,8 +265,10 @@ static int party_session(struct party *party, bool recovered)
 /* As a domain that xenstored has just mapped; the guest's page is as it is. */
 static void party_attach(struct party *party)
 {
+	const struct ledgers *ledgers = &world.proxy[world.life].ledgers;
+
 	memset(party->back, 0, sizeof(*party->back));
-	ledger_format(party_ledger(party, &world.stored), 1);
+	ledger_format(ledgers_ledger(ledgers, party->domid), ledgers, 1);
 	CHECK(!party_session(party, false));
 }
 
@@ -293,7 +302,7 @@ static void party_turn(struct party *party)
 /* As small as it is, its reserve must be. */
 static void pool_open(void)
 {
-	CHECK(!pool_new_shared(&world.pool, &world.proxy[world.life]));
+	CHECK(!pool_new_shared(&world.pool, &world.proxy[world.life].ledgers));
 	world.pool->reserve = POOL_EXTENTS / 8;
 }
 
@@ -404,7 +413,7 @@ static void party_init(struct party *party, uint32_t domid)
 		for (int i = 0; i < LIVES; i++)
 			party->front[i] = map_page(party->page_fd);
 	}
-	party->back = (xs_page *)(world.stored.base + arena_ring_off(domid));
+	party->back = rings_ring(&world.stored, domid);
 	party->guest_out =
 		world_ring(party->guest->req, &party->guest->req_prod, &party->guest->req_cons);
 	party->guest_in =
@@ -413,6 +422,16 @@ static void party_init(struct party *party, uint32_t domid)
 		world_ring(party->back->req, &party->back->req_prod, &party->back->req_cons);
 	party->stored_out =
 		world_ring(party->back->rsp, &party->back->rsp_prod, &party->back->rsp_cons);
+}
+
+/* The first one makes the ledgers, the others find them. */
+static void memory_init(struct memory *memory)
+{
+	int kept = memory == world.proxy ? -1 : dup(world.proxy[0].ledgers.arena.fd);
+	bool made;
+
+	CHECK(!rings_open(&memory->rings, dup(world.stored.arena.fd)));
+	CHECK(!memory_adopt(memory, kept, &made) && made == (kept < 0));
 }
 
 static void world_init(void)
@@ -425,24 +444,24 @@ static void world_init(void)
 	CHECK(!domains_new(&world.daemon.domains, &world.daemon));
 	CHECK(!upstream_new(&world.daemon.upstream, &world.daemon));
 	watch_begin();
-	CHECK(!arena_create(&world.stored, ARENA_FLAVOUR_C));
+	CHECK(!rings_create(&world.stored, RINGS_FLAVOUR_C));
 	for (int i = 0; i < LIVES; i++)
-		CHECK(!arena_open(&world.proxy[i], dup(world.stored.fd)));
+		memory_init(&world.proxy[i]);
 	pool_open();
-	for (uint32_t domid = 0; domid <= DOMID_INNOCENT; domid++) {
-		CHECK(!arena_reserve(&world.stored, arena_ring_off(domid)));
-		CHECK(!arena_reserve(&world.stored, arena_ledger_off(domid)));
-	}
+	for (uint32_t domid = 0; domid <= DOMID_INNOCENT; domid++)
+		CHECK(!rings_reserve(&world.stored, domid));
+	CHECK(!arena_reserve(&world.proxy[0].ledgers.arena, LEDGERS_RING_OFF,
+			     (DOMID_INNOCENT + 1) * ARENA_PAGE));
 	party_init(&world.innocent, DOMID_INNOCENT);
 }
 
 static void world_open(uint32_t domid)
 {
-	struct arena_header *header = arena_header(&world.stored);
+	const struct ledgers *ledgers = &world.proxy[0].ledgers;
 
 	input_number++;
-	memset((void *)header->held, 0, sizeof(header->held));
-	header->hold_new = 0;
+	memset((void *)ledgers->held, 0, ARENA_DOMIDS / 8);
+	atomic_store(ledgers->hold_new, 0);
 	party_init(&world.hostile, domid);
 	memset(world.hostile.guest, 0, sizeof(*world.hostile.guest));
 	memset(world.innocent.guest, 0, sizeof(*world.innocent.guest));

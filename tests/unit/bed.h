@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * bed - a ledger with a pool of pages under it, as a session has it: in an arena, or in private
- * memory; and a look at the same ledger through the eyes of the next process.
+ * bed - a ledger with a pool of pages under it, as a session has it: in shared memory, or in
+ * private memory; and a look at the same ledger through the eyes of the next process.
  */
 #ifndef XSPROXY_TESTS_UNIT_BED_H
 #define XSPROXY_TESTS_UNIT_BED_H
@@ -24,11 +24,21 @@
 
 struct bed {
 	bool shared;
-	struct arena arena;
+	struct rings rings;
+	struct ledgers ledgers;
 	struct ledger *ledger;
 	struct ledger_place place;
 	struct pool *pool;
 };
+
+static inline void bed_place(struct bed *bed)
+{
+	bed->ledger = ledgers_ledger(&bed->ledgers, BED_DOMID);
+	bed->place = (struct ledger_place){ .ledger = bed->ledger,
+					    .rings = &bed->rings,
+					    .ledgers = &bed->ledgers };
+	assert_int_equal(pool_new_shared(&bed->pool, &bed->ledgers), 0);
+}
 
 static inline int bed_open_shared(void **state)
 {
@@ -36,12 +46,13 @@ static inline int bed_open_shared(void **state)
 
 	assert_non_null(bed);
 	bed->shared = true;
-	assert_int_equal(arena_create(&bed->arena, ARENA_FLAVOUR_C), 0);
-	assert_int_equal(arena_reserve(&bed->arena, arena_ledger_off(BED_DOMID)), 0);
-	bed->ledger = (struct ledger *)(bed->arena.base + arena_ledger_off(BED_DOMID));
-	ledger_format(bed->ledger, 1);
-	bed->place = (struct ledger_place){ .ledger = bed->ledger, .arena = &bed->arena };
-	assert_int_equal(pool_new_shared(&bed->pool, &bed->arena), 0);
+	assert_int_equal(rings_create(&bed->rings, RINGS_FLAVOUR_C), 0);
+	assert_int_equal(ledgers_create(&bed->ledgers, rings_header(&bed->rings)->id), 0);
+	assert_int_equal(arena_reserve(&bed->ledgers.arena,
+				       ledgers_ledger_off(&bed->ledgers, BED_DOMID), ARENA_PAGE),
+			 0);
+	bed_place(bed);
+	ledger_format(bed->ledger, &bed->ledgers, 1);
 	*state = bed;
 	return 0;
 }
@@ -51,10 +62,11 @@ static inline int bed_open_private(void **state)
 	struct bed *bed = calloc(1, sizeof(*bed));
 
 	assert_non_null(bed);
-	bed->arena = (struct arena)ARENA_NULL;
+	bed->rings = (struct rings)RINGS_NULL;
+	bed->ledgers = (struct ledgers)LEDGERS_NULL;
 	bed->ledger = calloc(1, sizeof(*bed->ledger));
 	assert_non_null(bed->ledger);
-	ledger_format(bed->ledger, 1);
+	ledger_format(bed->ledger, NULL, 1);
 	bed->place = (struct ledger_place){ .ledger = bed->ledger };
 	assert_int_equal(pool_new_private(&bed->pool, BED_PRIVATE_PAGES), 0);
 	*state = bed;
@@ -68,7 +80,8 @@ static inline int bed_close(void **state)
 	pool_free(bed->pool);
 	if (!bed->shared)
 		free(bed->ledger);
-	arena_close(&bed->arena);
+	ledgers_close(&bed->ledgers);
+	rings_close(&bed->rings);
 	free(bed);
 	return 0;
 }
@@ -83,25 +96,25 @@ static inline uint32_t bed_pages_used(const struct bed *bed, struct pool *pool)
 			;
 		return n;
 	}
-	for (uint32_t page = 1; page < ARENA_EXTENTS; page++)
+	for (uint32_t page = 1; page < POOL_SHARED; page++)
 		n += pool_claim(pool, page) != 0;
 	return n;
 }
 
-/* The same arena, mapped elsewhere, with a pool that knows nothing yet. */
+/* The same memory, mapped elsewhere, with a pool that knows nothing yet. */
 static inline void bed_reopen(const struct bed *bed, struct bed *again)
 {
 	*again = (struct bed){ .shared = true };
-	assert_int_equal(arena_open(&again->arena, dup(bed->arena.fd)), 0);
-	again->ledger = (struct ledger *)(again->arena.base + arena_ledger_off(BED_DOMID));
-	again->place = (struct ledger_place){ .ledger = again->ledger, .arena = &again->arena };
-	assert_int_equal(pool_new_shared(&again->pool, &again->arena), 0);
+	assert_int_equal(rings_open(&again->rings, dup(bed->rings.arena.fd)), 0);
+	assert_int_equal(ledgers_open(&again->ledgers, dup(bed->ledgers.arena.fd)), 0);
+	bed_place(again);
 }
 
 static inline void bed_reclose(struct bed *again)
 {
 	pool_free(again->pool);
-	arena_close(&again->arena);
+	ledgers_close(&again->ledgers);
+	rings_close(&again->rings);
 }
 
 #define BED_TEST(name) cmocka_unit_test_setup_teardown(name, bed_open_shared, bed_close)

@@ -2,7 +2,7 @@
 /*
  * session_rig - one session between a scripted guest and a scripted xenstored.
  *
- * The real session, loop, pool and ledger over a real arena; no Xen, no bridge. Each of the three
+ * The real session, loop, pool and ledger over real memory; no Xen, no bridge. Each of the three
  * sides has the shared memory mapped at an address of its own, and rig_restart() maps xsproxyd's
  * elsewhere again, as a new process would.
  */
@@ -25,6 +25,7 @@
 #include "proxy/daemon.h"
 #include "proxy/domain.h"
 #include "proxy/loop.h"
+#include "proxy/memory.h"
 #include "proxy/pending.h"
 #include "proxy/session.h"
 #include "proxy/toolstack.h"
@@ -36,9 +37,11 @@ struct rig {
 	struct daemon daemon;
 	uint32_t domid;
 	int page_fd;
-	struct arena stored, proxy; /* the arena, as xenstored and as xsproxyd see it */
-	xs_page *guest, *front;	    /* the guest's page, as the guest and as xsproxyd see it */
-	xs_page *back;		    /* the back ring, as xenstored sees it */
+	struct rings stored;	/* as xenstored sees them */
+	int kept;		/* the ledgers, as the bridge keeps them */
+	struct memory proxy;	/* as xsproxyd sees both */
+	xs_page *guest, *front; /* the guest's page, as the guest and as xsproxyd see it */
+	xs_page *back;		/* the back ring, as xenstored sees it */
 	struct ring guest_out, guest_in, stored_in, stored_out;
 	struct pool *pool;
 	struct session *s;
@@ -128,9 +131,25 @@ static inline xs_page *rig_map_page(struct rig *rig)
 	return page;
 }
 
+/* As upstream.c does with what the bridge gives it. */
+static inline void rig_open_memory(struct rig *rig)
+{
+	uint64_t off;
+	bool made;
+
+	rig->proxy = (struct memory)MEMORY_NULL;
+	assert_int_equal(rings_open(&rig->proxy.rings, dup(rig->stored.arena.fd)), 0);
+	assert_int_equal(memory_adopt(&rig->proxy, rig->kept < 0 ? -1 : dup(rig->kept), &made), 0);
+	assert_int_equal(made, rig->kept < 0);
+	if (made)
+		rig->kept = dup(rig->proxy.ledgers.arena.fd);
+	off = ledgers_ledger_off(&rig->proxy.ledgers, rig->domid);
+	assert_int_equal(arena_reserve(&rig->proxy.ledgers.arena, off, ARENA_PAGE), 0);
+}
+
 static inline struct session_params rig_params(struct rig *rig)
 {
-	xs_page *back = (xs_page *)(rig->proxy.base + arena_ring_off(rig->domid));
+	xs_page *back = rings_ring(&rig->proxy.rings, rig->domid);
 
 	return (struct session_params){
 		.daemon = &rig->daemon,
@@ -145,11 +164,12 @@ static inline struct session_params rig_params(struct rig *rig)
 			  .out = rig_queue(back->req, &back->req_prod, &back->req_cons),
 			  .kick = rig_kick_back,
 			  .owner = rig },
-		.place = { .ledger = (struct ledger *)(rig->proxy.base +
-						       arena_ledger_off(rig->domid)),
-			   .arena = &rig->proxy,
-			   .front_page = rig->front },
-		.back_page = back,
+		.place = { .ledger = ledgers_ledger(&rig->proxy.ledgers, rig->domid),
+			   .rings = &rig->proxy.rings,
+			   .ledgers = &rig->proxy.ledgers,
+			   .front_page = rig->front,
+			   .back_page = back },
+		.attach = rings_attach(&rig->proxy.rings, rig->domid),
 		.pool = rig->pool,
 		.on_turn = toolstack_turn,
 		.owner = rig,
@@ -162,7 +182,7 @@ static inline int rig_session_new(struct rig *rig, bool recovered)
 	int err;
 
 	if (!recovered)
-		ledger_format(params.place.ledger, 1);
+		ledger_format(params.place.ledger, params.place.ledgers, 1);
 	err = session_new(&rig->s, &params, recovered);
 	if (!err && recovered)
 		toolstack_recover(rig->s);
@@ -181,15 +201,15 @@ static inline void rig_open(struct rig *rig, uint32_t domid, uint32_t start)
 	assert_int_equal(domains_new(&rig->daemon.domains, &rig->daemon), 0);
 	assert_int_equal(upstream_new(&rig->daemon.upstream, &rig->daemon), 0);
 
-	assert_int_equal(arena_create(&rig->stored, ARENA_FLAVOUR_C), 0);
-	assert_int_equal(arena_reserve(&rig->stored, arena_ring_off(domid)), 0);
-	assert_int_equal(arena_reserve(&rig->stored, arena_ledger_off(domid)), 0);
-	assert_int_equal(arena_open(&rig->proxy, dup(rig->stored.fd)), 0);
+	assert_int_equal(rings_create(&rig->stored, RINGS_FLAVOUR_C), 0);
+	assert_int_equal(rings_reserve(&rig->stored, domid), 0);
+	rig->kept = -1;
+	rig_open_memory(rig);
 	rig->page_fd = memfd_create("guest", MFD_CLOEXEC);
 	assert_int_equal(ftruncate(rig->page_fd, ARENA_PAGE), 0);
 	rig->guest = rig_map_page(rig);
 	rig->front = rig_map_page(rig);
-	rig->back = (xs_page *)(rig->stored.base + arena_ring_off(domid));
+	rig->back = rings_ring(&rig->stored, domid);
 	rig->guest_out = rig_queue(rig->guest->req, &rig->guest->req_prod, &rig->guest->req_cons);
 	rig->guest_in = rig_queue(rig->guest->rsp, &rig->guest->rsp_prod, &rig->guest->rsp_cons);
 	rig->stored_in = rig_queue(rig->back->req, &rig->back->req_prod, &rig->back->req_cons);
@@ -199,7 +219,7 @@ static inline void rig_open(struct rig *rig, uint32_t domid, uint32_t start)
 
 		page->req_cons = page->req_prod = page->rsp_cons = page->rsp_prod = start;
 	}
-	assert_int_equal(pool_new_shared(&rig->pool, &rig->proxy), 0);
+	assert_int_equal(pool_new_shared(&rig->pool, &rig->proxy.ledgers), 0);
 	assert_int_equal(rig_session_new(rig, false), 0);
 }
 
@@ -208,7 +228,7 @@ static inline uint32_t rig_pages(struct rig *rig)
 {
 	uint32_t n = 0;
 
-	for (uint32_t page = 1; page < ARENA_EXTENTS; page++)
+	for (uint32_t page = 1; page < POOL_SHARED; page++)
 		n += pool_claim(rig->pool, page) != 0;
 	return n;
 }
@@ -228,8 +248,9 @@ static inline void rig_close(struct rig *rig)
 	munmap(rig->guest, ARENA_PAGE);
 	munmap(rig->front, ARENA_PAGE);
 	close(rig->page_fd);
-	arena_close(&rig->proxy);
-	arena_close(&rig->stored);
+	memory_close(&rig->proxy);
+	close(rig->kept);
+	rings_close(&rig->stored);
 }
 
 /* For cmocka: a guest whose indexes pass 2^32 soon. */
@@ -260,17 +281,17 @@ static inline void rig_die(struct rig *rig)
 /* Another one takes up the session. Returns what session_new() says. */
 static inline int rig_revive(struct rig *rig)
 {
-	struct arena arena;
+	struct memory before = rig->proxy;
 	xs_page *front = rig_map_page(rig);
 
 	/* The old mappings still exist, so the new ones lie elsewhere. */
-	assert_int_equal(arena_open(&arena, dup(rig->stored.fd)), 0);
-	assert_ptr_not_equal(arena.base, rig->proxy.base);
-	arena_close(&rig->proxy);
+	rig_open_memory(rig);
+	assert_ptr_not_equal(before.rings.arena.base, rig->proxy.rings.arena.base);
+	assert_ptr_not_equal(before.ledgers.arena.base, rig->proxy.ledgers.arena.base);
+	memory_close(&before);
 	munmap(rig->front, ARENA_PAGE);
-	rig->proxy = arena;
 	rig->front = front;
-	assert_int_equal(pool_new_shared(&rig->pool, &rig->proxy), 0);
+	assert_int_equal(pool_new_shared(&rig->pool, &rig->proxy.ledgers), 0);
 	return rig_session_new(rig, true);
 }
 

@@ -19,11 +19,11 @@
 
 #include <cmocka.h>
 
-#include "bridge/arena.h"
+#include "bridge/bells.h"
 
 /* What two processes share in a test, besides the bells. */
 struct shared {
-	struct arena_bells bells;
+	struct bells bells;
 	_Atomic uint64_t rung[ARENA_DOMIDS]; /* work that was announced */
 	_Atomic uint32_t finished;
 };
@@ -46,19 +46,19 @@ static int teardown(void **state)
 
 static void ring_once_take_once(void **state)
 {
-	struct arena_bells *bells = &((struct shared *)*state)->bells;
+	struct bells *bells = &((struct shared *)*state)->bells;
 	const uint32_t domids[] = { 0, 1, 63, 64, 4095, 4096, ARENA_DOMIDS - 1 };
 	uint32_t cursor = 0;
 	size_t i;
 
-	assert_int_equal(arena_bell_take(bells, &cursor), -1);
+	assert_int_equal(bells_take(bells, &cursor), -1);
 	for (i = 0; i < sizeof(domids) / sizeof(domids[0]); i++) {
-		assert_false(arena_bell_any(bells));
-		assert_true(arena_bell_ring(bells, domids[i]));
-		assert_false(arena_bell_ring(bells, domids[i]));
-		assert_true(arena_bell_any(bells));
-		assert_int_equal(arena_bell_take(bells, &cursor), domids[i]);
-		assert_int_equal(arena_bell_take(bells, &cursor), -1);
+		assert_false(bells_any(bells));
+		assert_true(bells_ring(bells, domids[i]));
+		assert_false(bells_ring(bells, domids[i]));
+		assert_true(bells_any(bells));
+		assert_int_equal(bells_take(bells, &cursor), domids[i]);
+		assert_int_equal(bells_take(bells, &cursor), -1);
 	}
 	for (i = 0; i < ARENA_DOMIDS / 64; i++)
 		assert_int_equal(atomic_load(&bells->leaf[i]), 0);
@@ -66,7 +66,7 @@ static void ring_once_take_once(void **state)
 
 static void everybody_gets_a_turn(void **state)
 {
-	struct arena_bells *bells = &((struct shared *)*state)->bells;
+	struct bells *bells = &((struct shared *)*state)->bells;
 	uint32_t cursor = 0, turns[3] = { 0 }, i;
 	const uint32_t domids[3] = { 5, 6, 9000 };
 
@@ -75,8 +75,8 @@ static void everybody_gets_a_turn(void **state)
 		int k, domid;
 
 		for (k = 0; k < 3; k++)
-			arena_bell_ring(bells, domids[k]);
-		domid = arena_bell_take(bells, &cursor);
+			bells_ring(bells, domids[k]);
+		domid = bells_take(bells, &cursor);
 		for (k = 0; k < 3; k++)
 			turns[k] += domid == (int)domids[k];
 	}
@@ -87,39 +87,39 @@ static void everybody_gets_a_turn(void **state)
 
 static void all_of_them_in_order(void **state)
 {
-	struct arena_bells *bells = &((struct shared *)*state)->bells;
+	struct bells *bells = &((struct shared *)*state)->bells;
 	uint32_t cursor = 17, i;
 
 	for (i = 0; i < ARENA_DOMIDS; i++)
-		assert_true(arena_bell_ring(bells, i));
+		assert_true(bells_ring(bells, i));
 	for (i = 0; i < ARENA_DOMIDS; i++)
-		assert_int_equal(arena_bell_take(bells, &cursor), (i + 17) % ARENA_DOMIDS);
-	assert_int_equal(arena_bell_take(bells, &cursor), -1);
-	assert_false(arena_bell_any(bells));
+		assert_int_equal(bells_take(bells, &cursor), (i + 17) % ARENA_DOMIDS);
+	assert_int_equal(bells_take(bells, &cursor), -1);
+	assert_false(bells_any(bells));
 }
 
 /* Its ringer died after the leaf: a successor's ring must count as new, or nobody is woken. */
 static void a_leaf_without_a_summary_is_rung_anew(void **state)
 {
-	struct arena_bells *bells = &((struct shared *)*state)->bells;
+	struct bells *bells = &((struct shared *)*state)->bells;
 	uint32_t cursor = 0;
 
 	atomic_store(&bells->leaf[100], 1);
-	assert_true(arena_bell_ring(bells, 6400));
-	assert_true(arena_bell_any(bells));
-	assert_int_equal(arena_bell_take(bells, &cursor), 6400);
+	assert_true(bells_ring(bells, 6400));
+	assert_true(bells_any(bells));
+	assert_int_equal(bells_take(bells, &cursor), 6400);
 }
 
 /* The taker's own leftovers must not keep "any" true, or the bridge would never let go. */
 static void a_summary_without_a_leaf_is_cleared(void **state)
 {
-	struct arena_bells *bells = &((struct shared *)*state)->bells;
+	struct bells *bells = &((struct shared *)*state)->bells;
 	uint32_t cursor = 0;
 
 	atomic_store(&bells->summary[1], 1ULL << 3);
-	assert_true(arena_bell_any(bells));
-	assert_int_equal(arena_bell_take(bells, &cursor), -1);
-	assert_false(arena_bell_any(bells));
+	assert_true(bells_any(bells));
+	assert_int_equal(bells_take(bells, &cursor), -1);
+	assert_false(bells_any(bells));
 }
 
 /* Announces work for pseudo-random domains of @set until it has done @count, or for ever. */
@@ -134,7 +134,7 @@ static void ringer(struct shared *shared, uint32_t seed, uint64_t count, uint32_
 		/* Spread over leaves and summaries, and yet close enough to collide. */
 		domid = (seed >> 16) % set * (ARENA_DOMIDS / set);
 		atomic_fetch_add_explicit(&shared->rung[domid], 1, memory_order_relaxed);
-		arena_bell_ring(&shared->bells, domid);
+		bells_ring(&shared->bells, domid);
 	}
 }
 
@@ -154,7 +154,7 @@ static pid_t start_ringer(struct shared *shared, uint32_t seed, uint64_t count, 
 /* Takes one bell and does its work; returns how much that was, or -1 without a bell. */
 static int64_t serve_one(struct shared *shared, uint32_t *cursor)
 {
-	int domid = arena_bell_take(&shared->bells, cursor);
+	int domid = bells_take(&shared->bells, cursor);
 
 	if (domid < 0)
 		return -1;
@@ -167,7 +167,7 @@ static void assert_nothing_left(struct shared *shared)
 
 	for (domid = 0; domid < ARENA_DOMIDS; domid++)
 		assert_int_equal(atomic_load(&shared->rung[domid]), 0);
-	assert_false(arena_bell_any(&shared->bells));
+	assert_false(bells_any(&shared->bells));
 }
 
 static void lost_nothing(struct shared *shared, uint32_t set)
@@ -228,7 +228,7 @@ static void killed_ringers(void **state)
 		assert_int_equal(waitpid(pid, &status, 0), pid);
 
 		for (domid = 0; domid < ARENA_DOMIDS; domid += ARENA_DOMIDS / set)
-			arena_bell_ring(&shared->bells, domid);
+			bells_ring(&shared->bells, domid);
 		while (serve_one(shared, &cursor) >= 0)
 			;
 		assert_nothing_left(shared);

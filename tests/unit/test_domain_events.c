@@ -31,7 +31,7 @@
 
 static struct {
 	struct daemon daemon;
-	struct upstream upstream; /* in its arena no domain is mapped */
+	struct upstream upstream; /* in its memory no domain is mapped */
 	int fd;
 	uint32_t waiting; /* events */
 	uint32_t asked;	  /* how often one was asked for */
@@ -117,13 +117,15 @@ int xen_pending(struct xen *xen)
 static int setup(void **state)
 {
 	struct link_msg map = { .type = LINK_MAP, .domid = DOMID };
+	bool made;
 
 	(void)state;
 	log_set_level(-1); /* the page cannot be mapped, and need not */
 	bed.fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
 	bed.daemon.base = event_base_new();
-	assert_int_equal(arena_create(&bed.upstream.arena, ARENA_FLAVOUR_C), 0);
-	assert_int_equal(arena_reserve(&bed.upstream.arena, arena_ledger_off(DOMID)), 0);
+	assert_int_equal(rings_create(&bed.upstream.memory.rings, RINGS_FLAVOUR_C), 0);
+	assert_int_equal(rings_reserve(&bed.upstream.memory.rings, DOMID), 0);
+	assert_int_equal(memory_adopt(&bed.upstream.memory, -1, &made), 0);
 	bed.upstream.ready = true;
 	bed.daemon.upstream = &bed.upstream;
 	assert_int_equal(domains_new(&bed.daemon.domains, &bed.daemon), 0);
@@ -139,7 +141,7 @@ static int teardown(void **state)
 	(void)state;
 	domains_free(bed.daemon.domains);
 	event_base_free(bed.daemon.base);
-	arena_close(&bed.upstream.arena);
+	memory_close(&bed.upstream.memory);
 	close(bed.fd);
 	bed.daemon.xen = NULL;
 	return 0;

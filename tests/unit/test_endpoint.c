@@ -43,7 +43,7 @@ static int setup(void **state)
 	uint32_t start = 0u - 20; /* so that all of this passes 2^32 */
 
 	bed = (struct bed){ .kicks = 0 };
-	ledger_format(&bed.ledger, 1);
+	ledger_format(&bed.ledger, NULL, 1);
 	bed.place.ledger = &bed.ledger;
 	atomic_store(&bed.in_prod, start);
 	atomic_store(&bed.in_cons, start);

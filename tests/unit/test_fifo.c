@@ -313,7 +313,7 @@ static void one_message_always_fits(void **state)
 	uint32_t page;
 
 	/* Claimed pages need no memory. */
-	for (uint32_t i = ARENA_EXTENTS - 1; (page = pool_alloc(bed->pool)); i--) {
+	for (uint32_t i = POOL_SHARED - 1; (page = pool_alloc(bed->pool)); i--) {
 		pool_release(bed->pool, page);
 		assert_int_equal(pool_claim(bed->pool, i), 0);
 	}

@@ -96,7 +96,7 @@ static void impossible_ledgers_are_refused(void **state)
 		if (i == 0)
 			bed->ledger->fifo_directory = 0;
 		else if (i == 1)
-			bed->ledger->fifo_directory = ARENA_EXTENTS;
+			bed->ledger->fifo_directory = POOL_SHARED;
 		else
 			atomic_store(&bed->ledger->fifo_tail, FIFO_SIZE + 1);
 		assert_int_equal(fifo_recover(&again), -EINVAL);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * A commit happens at one instant: whichever store the process dies at, recovery leaves all of its
- * words as before or all as after, in another process too, where arena and page are mapped
+ * words as before or all as after, in another process too, where memory and page are mapped
  * elsewhere.
  */
 #include <errno.h>
@@ -26,7 +26,8 @@
 
 /* One view of the shared memory: that of the process that dies, or of the one that recovers. */
 struct view {
-	struct arena arena;
+	struct rings rings;
+	struct ledgers ledgers;
 	struct xenstore_domain_interface *page;
 	struct ledger_place place;
 };
@@ -41,30 +42,41 @@ static void view_open(struct view *view, int page_fd)
 	view->page = mmap(NULL, ARENA_PAGE, PROT_READ | PROT_WRITE, MAP_SHARED, page_fd, 0);
 	assert_ptr_not_equal(view->page, MAP_FAILED);
 	view->place = (struct ledger_place){
-		.ledger = (struct ledger *)(view->arena.base + arena_ledger_off(DOMID)),
-		.arena = &view->arena,
+		.ledger = ledgers_ledger(&view->ledgers, DOMID),
+		.rings = &view->rings,
+		.ledgers = &view->ledgers,
 		.front_page = view->page,
+		.back_page = rings_ring(&view->rings, DOMID),
 	};
+}
+
+static void reserve(const struct ledgers *ledgers, uint64_t off)
+{
+	assert_int_equal(arena_reserve(&ledgers->arena, off, ARENA_PAGE), 0);
 }
 
 static int setup(void **state)
 {
 	static struct bed bed;
-	struct arena *arena = &bed.old.arena;
+	struct rings *rings = &bed.old.rings;
+	struct ledgers *ledgers = &bed.old.ledgers;
 
-	assert_int_equal(arena_create(arena, ARENA_FLAVOUR_C), 0);
-	assert_int_equal(arena_reserve(arena, arena_ring_off(DOMID)), 0);
-	assert_int_equal(arena_reserve(arena, arena_ledger_off(DOMID)), 0);
-	assert_int_equal(arena_reserve(arena, arena_extent_off(EXTENT)), 0);
-	assert_int_equal(arena_open(&bed.new.arena, dup(arena->fd)), 0);
-	assert_ptr_not_equal(bed.new.arena.base, arena->base);
+	assert_int_equal(rings_create(rings, RINGS_FLAVOUR_C), 0);
+	assert_int_equal(rings_reserve(rings, DOMID), 0);
+	assert_int_equal(ledgers_create(ledgers, rings_header(rings)->id), 0);
+	reserve(ledgers, ledgers_ledger_off(ledgers, DOMID));
+	reserve(ledgers, ledgers_extent_off(ledgers, EXTENT));
+	assert_int_equal(rings_open(&bed.new.rings, dup(rings->arena.fd)), 0);
+	assert_int_equal(ledgers_open(&bed.new.ledgers, dup(ledgers->arena.fd)), 0);
+	assert_ptr_not_equal(bed.new.rings.arena.base, rings->arena.base);
+	assert_ptr_not_equal(bed.new.ledgers.arena.base, ledgers->arena.base);
 
 	bed.page_fd = memfd_create("page", MFD_CLOEXEC);
 	assert_int_equal(ftruncate(bed.page_fd, ARENA_PAGE), 0);
 	view_open(&bed.old, bed.page_fd);
 	view_open(&bed.new, bed.page_fd);
 	assert_ptr_not_equal(bed.new.page, bed.old.page);
-	ledger_format(bed.old.place.ledger, 1);
+	ledger_format(bed.old.place.ledger, ledgers, 1);
 	*state = &bed;
 	return 0;
 }
@@ -72,7 +84,8 @@ static int setup(void **state)
 static void view_close(struct view *view)
 {
 	munmap(view->page, ARENA_PAGE);
-	arena_close(&view->arena);
+	ledgers_close(&view->ledgers);
+	rings_close(&view->rings);
 }
 
 static int teardown(void **state)
@@ -85,17 +98,22 @@ static int teardown(void **state)
 	return 0;
 }
 
+static ledger_word *extent_words(const struct view *view)
+{
+	return (ledger_word *)(view->ledgers.arena.base +
+			       ledgers_extent_off(&view->ledgers, EXTENT));
+}
+
 /* Words of every kind that a commit may name: both rings, the ledger, an extent. */
 static ledger_word *word_at(const struct view *view, uint32_t i)
 {
-	struct xenstore_domain_interface *back =
-		(struct xenstore_domain_interface *)(view->arena.base + arena_ring_off(DOMID));
+	struct xenstore_domain_interface *back = view->place.back_page;
 	ledger_word *words[WORDS] = {
 		(ledger_word *)&back->req_prod,
 		(ledger_word *)&view->page->req_cons,
 		&view->place.ledger->up_fill,
 		&view->place.ledger->log_tail,
-		(ledger_word *)(view->arena.base + arena_extent_off(EXTENT) + 64),
+		extent_words(view) + 16,
 		(ledger_word *)&view->page->server_features, /* beyond the rings */
 	};
 
@@ -250,13 +268,22 @@ static void unknown_version_is_refused_untouched(void **state)
 	assert_int_equal(word_get(word_at(&bed->new, 1)), before(1));
 }
 
+#define RINGS_TARGET(off)   (0x20000000u | (uint32_t)((off) / 4))
+#define LEDGERS_TARGET(off) (0x40000000u | (uint32_t)((off) / 4))
+
 static void broken_records_are_stale(void **state)
 {
 	static const uint32_t targets[] = {
-		ARENA_SIZE / 4,		      /* beyond the arena */
-		0x7fffffff,		      /* far beyond */
-		0x80000000u | ARENA_PAGE / 4, /* beyond the page */
-		0xffffffff,		      /* far beyond */
+		RINGS_TARGET(RINGS_SIZE),		/* beyond the rings */
+		RINGS_TARGET((DOMID + 1) * ARENA_PAGE), /* another domain's ring */
+		RINGS_TARGET(RINGS_HEADER_OFF),		/* nobody's */
+		LEDGERS_TARGET(LEDGERS_SIZE),		/* beyond the ledgers */
+		LEDGERS_TARGET(LEDGERS_RING_OFF + (DOMID - 1) * ARENA_PAGE), /* another's ledger */
+		LEDGERS_TARGET(LEDGERS_EXTENT_OFF - 4),			     /* nobody's */
+		LEDGERS_EXTENT_OFF / 4,					     /* of an old arena */
+		0x60000000u,						     /* no memory of ours */
+		0x80000000u | ARENA_PAGE / 4,				     /* beyond the page */
+		0xffffffff,						     /* far beyond */
 		0x80000000u | sizeof(struct xenstore_domain_interface) / 4,
 	};
 	struct bed *bed = *state;
@@ -342,8 +369,7 @@ static void a_commit_can_be_used_again(void **state)
 static void as_many_words_as_promised(void **state)
 {
 	struct bed *bed = *state;
-	ledger_word *words = (ledger_word *)(bed->old.arena.base + arena_extent_off(EXTENT));
-	ledger_word *seen = (ledger_word *)(bed->new.arena.base + arena_extent_off(EXTENT));
+	ledger_word *words = extent_words(&bed->old), *seen = extent_words(&bed->new);
 	struct commit commit;
 
 	commit_begin(&commit, &bed->old.place);
@@ -363,8 +389,7 @@ static void one_word_more_stops_the_process(void **state)
 	pid_t pid = fork();
 
 	if (!pid) {
-		ledger_word *words =
-			(ledger_word *)(bed->old.arena.base + arena_extent_off(EXTENT));
+		ledger_word *words = extent_words(&bed->old);
 		struct commit commit;
 
 		signal(SIGILL, SIG_DFL);
@@ -385,7 +410,7 @@ static void private_memory_keeps_no_record(void **state)
 	struct commit commit;
 
 	(void)state;
-	ledger_format(&ledger, 1);
+	ledger_format(&ledger, NULL, 1);
 	commit_begin(&commit, &place);
 	commit_set(&commit, &ledger.up_fill, 9);
 	commit_end(&commit);
@@ -393,49 +418,51 @@ static void private_memory_keeps_no_record(void **state)
 	assert_memory_equal(&ledger.record, &empty.record, sizeof(empty.record));
 }
 
-static void format_keeps_what_is_the_bridges(void **state)
+static void a_fresh_ledger_has_nothing(void **state)
 {
 	struct bed *bed = *state;
 	struct ledger *ledger = bed->old.place.ledger;
-	struct arena_attach attach;
-	uint8_t *octets = (uint8_t *)ledger;
 
-	memset(octets, 0xaa, ARENA_PAGE);
-	memcpy(&attach, &ledger->attach, sizeof(attach));
-	ledger_format(ledger, 42);
-	assert_memory_equal(&ledger->attach, &attach, sizeof(attach));
+	memset((void *)ledger, 0xaa, ARENA_PAGE);
+	ledger_format(ledger, &bed->old.ledgers, 42);
 	assert_int_equal(ledger->version, LEDGER_VERSION);
 	assert_int_equal(ledger->map_gen, 42);
+	assert_true(ledger_current(ledger, &bed->old.ledgers, 42));
 	assert_int_equal(word_get(&ledger->state), LEDGER_RUN);
 	assert_int_not_equal(word_get(&ledger->epoch), 0);
 	assert_int_equal(word_get(&ledger->pending_mask), 0);
 	assert_int_equal(word_get(&ledger->record.count), 0);
+	assert_string_equal(ledger_fault(ledger), "");
 	for (uint32_t i = 0; i < LEDGER_TX; i++)
 		assert_int_not_equal(word_get(&ledger->tx[i].live), word_get(&ledger->epoch));
 	assert_int_equal(ledger_recover(&bed->old.place), 0);
 }
 
-/* Only what a mapped domain's own session goes on from counts, of whatever version. */
-static void foreign_ledgers_are_found(void **state)
+/* Of the same domain, the same count, and another xenstored. */
+static void ledgers_of_other_rings_are_not_current(void **state)
 {
 	struct bed *bed = *state;
-	const struct arena *arena = &bed->new.arena;
-	struct ledger *ledger = bed->new.place.ledger;
-	_Atomic uint64_t *mapped = &arena_header(arena)->mapped[DOMID / 64];
+	struct ledger *ledger = bed->old.place.ledger;
 
-	atomic_store(&ledger->attach.map_gen, 1);
-	atomic_store(mapped, 1ULL << DOMID);
-	assert_int_equal(ledger_foreign(arena), 0);
-	ledger->version = LEDGER_VERSION + 1;
-	assert_int_equal(ledger_foreign(arena), LEDGER_VERSION + 1);
-	atomic_store(&ledger->attach.map_gen, 3); /* another mapping since */
-	assert_int_equal(ledger_foreign(arena), 0);
-	atomic_store(&ledger->attach.map_gen, 1);
-	atomic_store(mapped, 0); /* not mapped any more */
-	assert_int_equal(ledger_foreign(arena), 0);
-	atomic_store(mapped, 1ULL << DOMID);
-	ledger->version = 0; /* never used */
-	assert_int_equal(ledger_foreign(arena), 0);
+	assert_true(ledger_current(ledger, &bed->old.ledgers, 1));
+	assert_false(ledger_current(ledger, &bed->old.ledgers, 3));
+	ledger->of.rings++;
+	assert_false(ledger_current(ledger, &bed->old.ledgers, 1));
+}
+
+static void faults_are_kept(void **state)
+{
+	struct bed *bed = *state;
+	char longer[2 * LEDGER_FAULT_MAX];
+
+	ledger_blame(bed->old.place.ledger, "it did");
+	assert_string_equal(ledger_fault(bed->new.place.ledger), "it did");
+	memset(longer, 'x', sizeof(longer) - 1);
+	longer[sizeof(longer) - 1] = 0;
+	ledger_blame(bed->old.place.ledger, longer);
+	assert_int_equal(strlen(ledger_fault(bed->new.place.ledger)), LEDGER_FAULT_MAX - 1);
+	bed->old.place.ledger->map_gen++; /* what another mapping left */
+	assert_string_equal(ledger_fault(bed->new.place.ledger), "");
 }
 
 int main(void)
@@ -454,9 +481,10 @@ int main(void)
 		TEST(a_commit_can_be_used_again),
 		TEST(as_many_words_as_promised),
 		TEST(one_word_more_stops_the_process),
-		TEST(foreign_ledgers_are_found),
 		cmocka_unit_test(private_memory_keeps_no_record),
-		TEST(format_keeps_what_is_the_bridges),
+		TEST(a_fresh_ledger_has_nothing),
+		TEST(ledgers_of_other_rings_are_not_current),
+		TEST(faults_are_kept),
 	};
 
 	return cmocka_run_group_tests_name("ledger", tests, NULL, NULL);

@@ -60,7 +60,7 @@ static void message_goes_through(void **state)
 	struct link_msg out = { .type = LINK_BIND, .seq = 5, .domid = 7, .value = -3 }, in;
 
 	assert_int_equal(link_recv(pair[1], &in, fds), -EAGAIN);
-	assert_int_equal(link_send(pair[0], &out, NULL), 0);
+	assert_int_equal(link_send(pair[0], &out, NULL, 0), 0);
 	assert_int_equal(link_recv(pair[1], &in, fds), 0);
 	assert_memory_equal(&in, &out, sizeof(in));
 	assert_no_fds(fds);
@@ -77,7 +77,7 @@ static void hello_brings_descriptors(void **state)
 		assert_int_equal(pipe(pipes[i]), 0);
 		send[i] = pipes[i][1];
 	}
-	assert_int_equal(link_send(pair[0], &out, send), 0);
+	assert_int_equal(link_send(pair[0], &out, send, LINK_HELLO_FDS), 0);
 	assert_int_equal(link_recv(pair[1], &in, fds), 0);
 	assert_int_equal(in.type, LINK_HELLO);
 	assert_int_equal(in.value, LINK_VERSION);
@@ -89,6 +89,22 @@ static void hello_brings_descriptors(void **state)
 		close(fds[i]);
 		close(pipes[i][0]);
 		close(pipes[i][1]);
+	}
+}
+
+/* What is kept comes alone, or not at all. */
+static void kept_with_and_without(void **state)
+{
+	int *pair = *state, fds[LINK_FDS_MAX], i;
+	struct link_msg out = { .type = LINK_KEPT }, in;
+
+	for (i = 0; i < 2; i++) {
+		assert_int_equal(link_send(pair[0], &out, &pair[0], i), 0);
+		assert_int_equal(link_recv(pair[1], &in, fds), 0);
+		assert_int_equal(in.type, LINK_KEPT);
+		assert_int_equal(fds[0] >= 0, i);
+		link_close_fds(fds);
+		assert_no_fds(fds);
 	}
 }
 
@@ -132,6 +148,10 @@ static void wrong_packets_are_refused(void **state)
 		{ LINK_ACK, 2 * sizeof(struct link_msg), 0 },
 		{ LINK_ACK, sizeof(struct link_msg), 1 },
 		{ LINK_ACK, sizeof(struct link_msg), LINK_HELLO_FDS },
+		{ LINK_FETCH, sizeof(struct link_msg), 1 },
+		{ LINK_KEEP, sizeof(struct link_msg), 0 },
+		{ LINK_KEEP, sizeof(struct link_msg), 2 },
+		{ LINK_KEPT, sizeof(struct link_msg), 2 },
 		{ LINK_HELLO, sizeof(struct link_msg), 0 },
 		{ LINK_HELLO, sizeof(struct link_msg), LINK_HELLO_FDS - 1 },
 		{ LINK_HELLO, sizeof(struct link_msg), LINK_HELLO_FDS + 1 },
@@ -157,13 +177,13 @@ static void end_of_the_connection(void **state)
 	int *pair = *state, fds[LINK_HELLO_FDS];
 	struct link_msg msg = { .type = LINK_ACK };
 
-	assert_int_equal(link_send(pair[0], &msg, NULL), 0);
+	assert_int_equal(link_send(pair[0], &msg, NULL, 0), 0);
 	close(pair[0]);
 	pair[0] = -1;
 	assert_int_equal(link_recv(pair[1], &msg, fds), 0); /* what came before it is delivered */
 	assert_int_equal(link_recv(pair[1], &msg, fds), -ECONNRESET);
 	assert_no_fds(fds);
-	assert_int_equal(link_send(pair[1], &msg, NULL), -EPIPE); /* and no SIGPIPE */
+	assert_int_equal(link_send(pair[1], &msg, NULL, 0), -EPIPE); /* and no SIGPIPE */
 }
 
 static void a_full_socket_does_not_block(void **state)
@@ -172,7 +192,7 @@ static void a_full_socket_does_not_block(void **state)
 	struct link_msg msg = { .type = LINK_UNBIND };
 
 	for (i = 0; i < 1000000 && rc == 0; i++)
-		rc = link_send(pair[0], &msg, NULL);
+		rc = link_send(pair[0], &msg, NULL, 0);
 	assert_int_equal(rc, -EAGAIN);
 }
 
@@ -204,7 +224,7 @@ static void listen_and_connect(void **state)
 	assert_true(fcntl(client, F_GETFL) & O_NONBLOCK);
 	server = accept(listener, NULL, NULL);
 	assert_true(server >= 0);
-	assert_int_equal(link_send(server, &msg, NULL), 0);
+	assert_int_equal(link_send(server, &msg, NULL, 0), 0);
 	assert_int_equal(link_recv(client, &msg, fds), 0);
 	assert_int_equal(msg.domid, 9);
 
@@ -241,6 +261,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(message_goes_through, setup, teardown),
 		cmocka_unit_test_setup_teardown(hello_brings_descriptors, setup, teardown),
+		cmocka_unit_test_setup_teardown(kept_with_and_without, setup, teardown),
 		cmocka_unit_test_setup_teardown(wrong_packets_are_refused, setup, teardown),
 		cmocka_unit_test_setup_teardown(end_of_the_connection, setup, teardown),
 		cmocka_unit_test_setup_teardown(a_full_socket_does_not_block, setup, teardown),

@@ -22,7 +22,7 @@ struct bed {
 static void bed_init(struct bed *bed, uint32_t seq)
 {
 	memset(&bed->ledger, 0, sizeof(bed->ledger));
-	ledger_format(&bed->ledger, 1);
+	ledger_format(&bed->ledger, NULL, 1);
 	bed->place = (struct ledger_place){ .ledger = &bed->ledger };
 	bed->seq = seq;
 }

@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Pages for what does not fit a ledger: handed out once, never page 0, given back, claimed by
- * number after a restart; a shared pool's memory lies in the arena and goes back to the system.
+ * number after a restart; a shared pool's memory lies in extents and goes back to the system.
  */
 #include <errno.h>
 #include <setjmp.h>
 #include <stdarg.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <string.h>
@@ -79,10 +80,10 @@ static void private_pool_frees_what_is_cold(void **state)
 	pool_free(pool);
 }
 
-/* --- over an arena */
+/* --- over extents */
 
 struct bed {
-	struct arena arena;
+	struct ledgers ledgers;
 	struct pool *pool;
 };
 
@@ -90,8 +91,8 @@ static int setup(void **state)
 {
 	static struct bed bed;
 
-	assert_int_equal(arena_create(&bed.arena, ARENA_FLAVOUR_C), 0);
-	assert_int_equal(pool_new_shared(&bed.pool, &bed.arena), 0);
+	assert_int_equal(ledgers_create(&bed.ledgers, 1), 0);
+	assert_int_equal(pool_new_shared(&bed.pool, &bed.ledgers), 0);
 	*state = &bed;
 	return 0;
 }
@@ -101,51 +102,53 @@ static int teardown(void **state)
 	struct bed *bed = *state;
 
 	pool_free(bed->pool);
-	arena_close(&bed->arena);
+	ledgers_close(&bed->ledgers);
 	return 0;
 }
 
-static long long octets_of(const struct arena *arena)
+static long long octets_of(const struct ledgers *ledgers)
 {
 	struct stat st;
 
-	assert_int_equal(fstat(arena->fd, &st), 0);
+	assert_int_equal(fstat(ledgers->arena.fd, &st), 0);
 	return st.st_blocks * 512;
 }
 
 static void shared_pages_are_extents(void **state)
 {
 	struct bed *bed = *state;
-	long long before = octets_of(&bed->arena);
+	long long before = octets_of(&bed->ledgers);
 	uint32_t a = pool_alloc(bed->pool), b = pool_alloc(bed->pool);
 
-	assert_true(a && b && a != b && a < ARENA_EXTENTS && b < ARENA_EXTENTS);
-	assert_ptr_equal(pool_page(bed->pool, a), bed->arena.base + arena_extent_off(a));
-	assert_ptr_equal(pool_page(bed->pool, b), bed->arena.base + arena_extent_off(b));
+	assert_true(a && b && a != b && a < POOL_SHARED && b < POOL_SHARED);
+	assert_ptr_equal(pool_page(bed->pool, a),
+			 bed->ledgers.arena.base + ledgers_extent_off(&bed->ledgers, a));
+	assert_ptr_equal(pool_page(bed->pool, b),
+			 bed->ledgers.arena.base + ledgers_extent_off(&bed->ledgers, b));
 	/* The memory is there before it is used, so no write can fail. */
-	assert_int_equal(octets_of(&bed->arena) - before, 2 * POOL_PAGE);
+	assert_int_equal(octets_of(&bed->ledgers) - before, 2 * POOL_PAGE);
 	memset(pool_page(bed->pool, a), 1, POOL_PAGE);
 }
 
 static void warm_memory_is_limited(void **state)
 {
 	struct bed *bed = *state;
-	long long before = octets_of(&bed->arena), kept;
+	long long before = octets_of(&bed->ledgers), kept;
 	uint32_t page[MANY];
 
 	for (uint32_t i = 0; i < MANY; i++)
 		page[i] = pool_alloc(bed->pool);
-	assert_int_equal(octets_of(&bed->arena) - before, MANY * POOL_PAGE);
+	assert_int_equal(octets_of(&bed->ledgers) - before, MANY * POOL_PAGE);
 	for (uint32_t i = 0; i < MANY; i++)
 		pool_release(bed->pool, page[i]);
-	kept = octets_of(&bed->arena) - before;
+	kept = octets_of(&bed->ledgers) - before;
 	assert_true(kept > 0 && kept < MANY * POOL_PAGE);
 	/* What is kept is used first. */
 	for (uint32_t i = 0; i < kept / POOL_PAGE; i++)
 		assert_int_not_equal(pool_alloc(bed->pool), 0);
-	assert_int_equal(octets_of(&bed->arena) - before, kept);
+	assert_int_equal(octets_of(&bed->ledgers) - before, kept);
 	assert_int_not_equal(pool_alloc(bed->pool), 0);
-	assert_int_equal(octets_of(&bed->arena) - before, kept + POOL_PAGE);
+	assert_int_equal(octets_of(&bed->ledgers) - before, kept + POOL_PAGE);
 }
 
 static void claimed_pages_are_used(void **state)
@@ -153,10 +156,10 @@ static void claimed_pages_are_used(void **state)
 	struct bed *bed = *state;
 
 	assert_int_equal(pool_claim(bed->pool, 0), -EINVAL);
-	assert_int_equal(pool_claim(bed->pool, ARENA_EXTENTS), -EINVAL);
+	assert_int_equal(pool_claim(bed->pool, POOL_SHARED), -EINVAL);
 	assert_int_equal(pool_claim(bed->pool, UINT32_MAX), -EINVAL);
-	assert_int_equal(pool_claim(bed->pool, ARENA_EXTENTS - 1), 0);
-	assert_int_equal(pool_claim(bed->pool, ARENA_EXTENTS - 1), -EBUSY);
+	assert_int_equal(pool_claim(bed->pool, POOL_SHARED - 1), 0);
+	assert_int_equal(pool_claim(bed->pool, POOL_SHARED - 1), -EBUSY);
 	assert_int_equal(pool_claim(bed->pool, 1), 0);
 	assert_int_equal(pool_claim(bed->pool, 2), 0);
 	for (int i = 0; i < 5; i++)
@@ -168,16 +171,16 @@ static void claimed_pages_are_used(void **state)
 static void a_warm_page_can_be_claimed(void **state)
 {
 	struct bed *bed = *state;
-	long long before = octets_of(&bed->arena);
+	long long before = octets_of(&bed->ledgers);
 	uint32_t a = pool_alloc(bed->pool), b = pool_alloc(bed->pool);
 
 	pool_release(bed->pool, a);
 	pool_release(bed->pool, b);
 	assert_int_equal(pool_claim(bed->pool, a), 0);
 	assert_int_equal(pool_alloc(bed->pool), b);
-	assert_int_equal(octets_of(&bed->arena) - before, 2 * POOL_PAGE);
+	assert_int_equal(octets_of(&bed->ledgers) - before, 2 * POOL_PAGE);
 	assert_int_not_equal(pool_alloc(bed->pool), 0);
-	assert_int_equal(octets_of(&bed->arena) - before, 3 * POOL_PAGE);
+	assert_int_equal(octets_of(&bed->ledgers) - before, 3 * POOL_PAGE);
 }
 
 /* Another process sees the octets under the same number. */
@@ -188,7 +191,7 @@ static void a_page_outlives_the_pool(void **state)
 
 	strcpy(pool_page(bed->pool, page), "octets");
 	bed->pool = pool_free(bed->pool);
-	assert_int_equal(pool_new_shared(&bed->pool, &bed->arena), 0);
+	assert_int_equal(pool_new_shared(&bed->pool, &bed->ledgers), 0);
 	assert_int_equal(pool_claim(bed->pool, page), 0);
 	assert_string_equal(pool_page(bed->pool, page), "octets");
 }
@@ -196,10 +199,10 @@ static void a_page_outlives_the_pool(void **state)
 static void without_memory_there_is_no_page(void **state)
 {
 	struct bed *bed = *state;
-	struct arena broken = bed->arena;
+	struct ledgers broken = bed->ledgers;
 	struct pool *pool;
 
-	broken.fd = -1; /* so that fallocate fails */
+	broken.arena.fd = -1; /* so that fallocate fails */
 	assert_int_equal(pool_new_shared(&pool, &broken), 0);
 	assert_int_equal(pool_alloc(pool), 0);
 	assert_int_equal(pool_alloc(pool), 0);
@@ -211,7 +214,7 @@ static void the_pool_is_capped(void **state)
 	struct bed *bed = *state;
 	uint32_t page = pool_alloc(bed->pool);
 
-	for (uint32_t i = 1; i < ARENA_EXTENTS; i++)
+	for (uint32_t i = 1; i < POOL_SHARED; i++)
 		assert_int_equal(pool_claim(bed->pool, i), i == page ? -EBUSY : 0);
 	assert_int_equal(pool_alloc(bed->pool), 0);
 	pool_release(bed->pool, 12345);
@@ -224,12 +227,12 @@ static void a_reserve_is_left(void **state)
 	struct bed *bed = *state;
 	uint32_t last = 0, page;
 
-	for (uint32_t i = ARENA_EXTENTS - 1; i > 0 && (page = pool_alloc(bed->pool)); i--) {
+	for (uint32_t i = POOL_SHARED - 1; i > 0 && (page = pool_alloc(bed->pool)); i--) {
 		pool_release(bed->pool, page);
 		assert_int_equal(pool_claim(bed->pool, i), 0);
 		last = i;
 	}
-	assert_in_range(last, 4096, ARENA_EXTENTS / 4);
+	assert_in_range(last, 4096, POOL_SHARED / 4);
 	for (uint32_t i = 1; i < last; i++)
 		assert_int_not_equal(pool_alloc_vital(bed->pool), 0);
 	assert_int_equal(pool_alloc_vital(bed->pool), 0);

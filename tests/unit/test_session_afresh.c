@@ -56,7 +56,7 @@ static void guest_writes(struct rig *rig, const struct message *msg)
 /* It names an extent that does not exist. */
 static void break_ledger(struct rig *rig)
 {
-	rig->s->ledger->tx_page[0] = ARENA_EXTENTS;
+	rig->s->ledger->tx_page[0] = POOL_SHARED;
 }
 
 static void start_afresh(struct rig *rig)
@@ -199,7 +199,7 @@ static void what_upstream_forgot_does_not_end(void **state)
 
 	(void)state;
 	begin_request(&rig);
-	atomic_store(&rig.s->ledger->attach.bind_gen, rig.s->ledger->bind_gen + 2);
+	atomic_store(&rig.s->attach->bind_gen, rig.s->ledger->bind_gen + 2);
 	rig.back->req_cons = rig.back->req_prod = rig.back->rsp_cons = rig.back->rsp_prod = 0;
 	start_afresh(&rig);
 	rig_run(&rig);

@@ -25,7 +25,7 @@ static int setup_dom0(void **state)
 	static struct rig rig;
 
 	rig_open(&rig, 0, 0u - 300);
-	rig.daemon.upstream->arena = rig.stored;
+	rig.daemon.upstream->memory = rig.proxy;
 	rig.daemon.upstream->ready = true;
 	*state = &rig;
 	return 0;
@@ -35,7 +35,7 @@ static int teardown(void **state)
 {
 	struct rig *rig = *state;
 
-	rig->daemon.upstream->arena = (struct arena)ARENA_NULL;
+	rig->daemon.upstream->memory = (struct memory)MEMORY_NULL;
 	rig->daemon.upstream->ready = false;
 	rig_close(rig);
 	return 0;

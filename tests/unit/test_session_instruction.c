@@ -20,15 +20,17 @@ struct image {
 
 static uint8_t *image_page(struct rig *rig, uint32_t i)
 {
+	const struct ledgers *ledgers = &rig->proxy.ledgers;
+
 	switch (i) {
 	case 0:
 		return (uint8_t *)rig->guest;
 	case 1:
 		return (uint8_t *)rig->back;
 	case 2:
-		return rig->stored.base + arena_ledger_off(rig->domid);
+		return (uint8_t *)ledgers_ledger(ledgers, rig->domid);
 	default:
-		return rig->stored.base + arena_extent_off(i - 2);
+		return ledgers->arena.base + ledgers_extent_off(ledgers, i - 2);
 	}
 }
 
@@ -58,13 +60,17 @@ static void stream_copy(struct stream *to, const struct stream *from)
 /* A world of its own that goes on from what is in @image. */
 static void world_copy(struct world *to, struct world *from, const struct image *image)
 {
+	const struct ledgers *ledgers = &to->rig.proxy.ledgers;
+
 	*to = *from;
 	rig_open(&to->rig, from->rig.domid, 0);
 	session_free(to->rig.s, true);
 	pool_free(to->rig.pool);
 	for (uint32_t i = 0; i < 3 + EXTENTS; i++) {
 		if (i >= 3)
-			assert_int_equal(arena_reserve(&to->rig.stored, arena_extent_off(i - 2)),
+			assert_int_equal(arena_reserve(&ledgers->arena,
+						       ledgers_extent_off(ledgers, i - 2),
+						       ARENA_PAGE),
 					 0);
 		memcpy(image_page(&to->rig, i), image->page[i], ARENA_PAGE);
 	}

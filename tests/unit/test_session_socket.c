@@ -53,7 +53,7 @@ static int setup(void **state)
 	assert_int_equal(domains_new(&bed->daemon.domains, &bed->daemon), 0);
 	assert_int_equal(upstream_new(&bed->daemon.upstream, &bed->daemon), 0);
 	assert_int_equal(pool_new_private(&bed->pool, PAGES), 0);
-	ledger_format(&bed->ledger, 1);
+	ledger_format(&bed->ledger, NULL, 1);
 	params.front = side_init(&bed->front);
 	params.back = side_init(&bed->back);
 	params.place.ledger = &bed->ledger;

@@ -158,13 +158,13 @@ static void a_watch_added_twice_is_one(void **state)
 
 /* --- memory */
 
-static uint32_t hoarded[ARENA_EXTENTS];
+static uint32_t hoarded[POOL_SHARED];
 
 static uint32_t hoard(struct rig *rig)
 {
 	uint32_t n = 0;
 
-	for (uint32_t page = 1; page < ARENA_EXTENTS; page++)
+	for (uint32_t page = 1; page < POOL_SHARED; page++)
 		if (!pool_claim(rig->pool, page))
 			hoarded[n++] = page;
 	return n;

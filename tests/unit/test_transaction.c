@@ -295,7 +295,7 @@ static void recovery_refuses_strange_pages(void **state)
 	struct transactions again;
 	struct bed *bed = *state, other;
 
-	bed->ledger->tx_page[3] = ARENA_EXTENTS;
+	bed->ledger->tx_page[3] = POOL_SHARED;
 	bed_reopen(bed, &other);
 	transactions_init(&again, other.ledger, other.pool);
 	assert_int_equal(transactions_recover(&again), -EINVAL);

@@ -171,6 +171,7 @@ static void assert_next_process(const struct life *life, bool count_pages)
 
 	bed_reopen(life->bed, &other);
 	watches_init(&again, other.ledger, other.pool, BED_DOMID);
+	assert_int_equal(watchlog_recover(&again.log), 0);
 	assert_int_equal(watches_recover(&again), 0);
 	assert_list(life, &again);
 	assert_int_equal(again.live, life->set.live);

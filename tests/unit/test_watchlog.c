@@ -359,7 +359,7 @@ static void broken_chains_are_refused(void **state)
 
 	for (int i = 0; i < 3; i++) {
 		/* The first segment's link: to itself, to nowhere, to a page that is not there. */
-		uint32_t link[] = { 0, ARENA_EXTENTS, UINT32_MAX };
+		uint32_t link[] = { 0, LEDGERS_EXTENTS, UINT32_MAX };
 
 		*(uint32_t *)bed->ledger->log = link[i];
 		bed_reopen(bed, &other);
