@@ -429,14 +429,7 @@ void session_upstream_reset(struct session *s)
 	commit_end(&commit);
 	answer_orphans(s);
 
-	watches_fini(&s->watches);
-	commit_begin(&commit, &s->place);
-	commit_set(&commit, &s->ledger->epoch, ledger_next_epoch(s->ledger));
-	commit_set(&commit, &s->ledger->watch_gen, word_get(&s->ledger->watch_gen) + 1);
-	watchlog_reset(&s->watches.log, &commit);
-	commit_end(&commit);
-	watches_init(&s->watches, s->ledger, s->pool, s->domid);
-
+	watches_end(&s->watches, &s->place);
 	s->reset_sent = false;
 	s->await_back = true;
 }

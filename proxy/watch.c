@@ -67,6 +67,22 @@ void watches_fini(struct watches *set)
 	watchlog_fini(&set->log);
 }
 
+void watches_end(struct watches *set, const struct ledger_place *place)
+{
+	struct ledger *ledger = set->log.ledger;
+	struct watchlog_chain chain;
+	struct commit commit;
+
+	commit_begin(&commit, place);
+	commit_set(&commit, &ledger->epoch, ledger_next_epoch(ledger));
+	commit_set(&commit, &ledger->watch_gen, word_get(&ledger->watch_gen) + 1);
+	chain = watchlog_reset(&set->log, &commit);
+	commit_end(&commit);
+	watchlog_release(&set->log, chain);
+	set->log.used = 0;
+	table_clear(set);
+}
+
 /*
  * Split a payload as the daemons do: path and token, each terminated; the C daemon ignores what
  * follows unterminated, and takes a third string as depth where it knows depth.

@@ -55,6 +55,12 @@ void watches_drop(struct watches *set);
 void watches_fini(struct watches *set);
 
 /**
+ * watches_end() - drop all watches and requests for such, as xenstored has forgotten them, with a
+ * commit of its own.
+ */
+void watches_end(struct watches *set, const struct ledger_place *place);
+
+/**
  * watch_intend() - note a WATCH that is about to be forwarded.
  * @payload: the request's payload, @len octets
  * @batch: id of the ADD_DOMAIN_WATCHES it belongs to, or 0

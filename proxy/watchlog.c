@@ -48,10 +48,30 @@ void watchlog_init(struct watchlog *log, struct ledger *ledger, struct pool *poo
 	}
 }
 
-void watchlog_reset(struct watchlog *log, struct commit *commit)
+struct watchlog_chain watchlog_reset(struct watchlog *log, struct commit *commit)
 {
+	struct watchlog_chain chain = {
+		.first = word_get(&log->ledger->log_first),
+		.last = POS_SEGMENT(word_get(&log->ledger->log_tail)),
+	};
+
 	commit_set(commit, &log->ledger->log_first, 0);
 	commit_set(commit, &log->ledger->log_tail, POS(0u, sizeof(struct segment)));
+	return chain;
+}
+
+void watchlog_release(struct watchlog *log, struct watchlog_chain chain)
+{
+	for (uint32_t segment = chain.first;;) {
+		uint32_t next = 0;
+
+		if (segment != chain.last)
+			next = ((struct segment *)segment_base(log, segment))->next;
+		pool_release(log->pool, segment);
+		if (segment == chain.last)
+			return;
+		segment = next;
+	}
 }
 
 /* Walk the chain of segments; @visit gives up by returning an error. */
@@ -240,26 +260,13 @@ static uint32_t live_octets(const struct watchlog *log)
 	return sum;
 }
 
-/* The extents of a chain that was under construction when memory ran out. */
-static void drop_chain(struct watchlog *log, uint32_t first, uint32_t tail)
-{
-	for (uint32_t segment = first;;) {
-		uint32_t next = ((struct segment *)segment_base(log, segment))->next;
-
-		pool_release(log->pool, segment);
-		if (segment == POS_SEGMENT(tail))
-			return;
-		segment = next;
-	}
-}
-
 int watchlog_compact(struct watchlog *log, const struct ledger_place *place,
 		     void (*moved)(void *arg, uint32_t from, uint32_t to), void *arg)
 {
 	struct ledger *ledger = log->ledger;
 	uint32_t epoch = word_get(&ledger->epoch), live = live_octets(log);
 	uint32_t old_first = word_get(&ledger->log_first);
-	struct watchlog old = *log;
+	struct watchlog_chain old;
 	uint32_t first = 0, tail;
 	struct commit commit;
 
@@ -277,7 +284,7 @@ int watchlog_compact(struct watchlog *log, const struct ledger_place *place,
 		if (word_get(&record->live) != epoch)
 			continue;
 		if (!write_record(log, tail, record, record->text, &tail)) {
-			drop_chain(log, first, tail);
+			watchlog_release(log, (struct watchlog_chain){ first, POS_SEGMENT(tail) });
 			return -ENOMEM;
 		}
 	}
@@ -297,23 +304,12 @@ int watchlog_compact(struct watchlog *log, const struct ledger_place *place,
 		at = POS(POS_SEGMENT(at), POS_OFF(at) + size);
 	}
 
-	/* Remember the old chain's end before the ledger forgets it. */
-	uint32_t old_tail = word_get(&ledger->log_tail);
-
 	commit_begin(&commit, place);
+	old = watchlog_reset(log, &commit);
 	commit_set(&commit, &ledger->log_first, first);
 	commit_set(&commit, &ledger->log_tail, tail);
 	commit_end(&commit);
-
-	for (uint32_t segment = old_first;;) {
-		uint32_t next = ((struct segment *)segment_base(&old, segment))->next;
-
-		if (segment)
-			pool_release(log->pool, segment);
-		if (segment == POS_SEGMENT(old_tail))
-			break;
-		segment = next;
-	}
+	watchlog_release(log, old);
 	log->used = live;
 	return 0;
 }

@@ -24,6 +24,11 @@ struct watch_record {
 	char text[]; /* path, NUL, token, NUL: the request's payload as the guest spelt it */
 };
 
+/* Segments that follow each other. */
+struct watchlog_chain {
+	uint32_t first, last;
+};
+
 struct watchlog {
 	struct ledger *ledger;
 	struct pool *pool;
@@ -43,8 +48,15 @@ int watchlog_recover(struct watchlog *log);
 /** watchlog_fini() - give the extents back. */
 void watchlog_fini(struct watchlog *log);
 
-/** watchlog_reset() - have @commit make the log empty; its extents have been given back. */
-void watchlog_reset(struct watchlog *log, struct commit *commit);
+/**
+ * watchlog_reset() - have @commit make the log empty.
+ *
+ * Return: the segments that it had, for watchlog_release() once the commit has ended.
+ */
+struct watchlog_chain watchlog_reset(struct watchlog *log, struct commit *commit);
+
+/** watchlog_release() - give back the extents of segments that the ledger refers to no more. */
+void watchlog_release(struct watchlog *log, struct watchlog_chain chain);
 
 /**
  * watchlog_append() - write a record beyond the tail, and have @commit move the tail over it.

@@ -287,6 +287,15 @@ static void death_at_each_store_of_a_fault(void **state)
 	assert_true(at > 8);
 }
 
+#define COLD 260u /* pages: more than the pool keeps the memory of */
+
+/* Whatever the session gives back from now on loses its memory at once. */
+static void warm_up(struct rig *rig, const uint32_t pages[COLD])
+{
+	for (uint32_t i = 0; i < COLD; i++)
+		pool_release(rig->pool, pages[i]);
+}
+
 static void upstream_reset(void *arg)
 {
 	session_upstream_reset(((struct rig *)arg)->s);
@@ -296,9 +305,20 @@ static void upstream_reset(void *arg)
 static bool introduction(long at)
 {
 	static struct rig rig;
+	uint32_t pages[COLD];
+	char text[900];
 	bool died;
 
 	rig_open(&rig, 7, 0u - 300);
+	for (uint32_t i = 0; i < COLD; i++)
+		pages[i] = pool_alloc(rig.pool);
+	memset(text, 't', sizeof(text));
+	text[1] = text[sizeof(text) - 1] = 0;
+	for (char name = 'c'; name < 'z'; name++) {
+		text[0] = name;
+		rig_exchange(&rig, XS_WATCH, 0, text, sizeof(text), XS_WATCH, "OK");
+	}
+	warm_up(&rig, pages);
 	rig_exchange(&rig, XS_WATCH, 0, "a\0t", 4, XS_WATCH, "OK");
 	for (uint32_t i = 1; i <= 3; i++) {
 		GUEST_SENDS(&rig, XS_WATCH, i, 0, "b\0t");
