@@ -57,3 +57,10 @@ $(RELEASED)/build/xsproxyd: tests/releases/xsproxy-$(RELEASE).tar.xz
 	$(call say,MAKE,$(RELEASED))
 	$(Q)env -u MAKEFLAGS -u MAKELEVEL $(MAKE) -s -C $(RELEASED) programs CC=gcc WERROR= >/dev/null
 	@touch $@
+
+# One that a guest can crash, for tests/e2e/test_crash.py.
+$(BUILD)/xsproxyd-crashing: $(call objs,$(DAEMON_SRC) tests/kill/crash.c)
+	$(call say,LD,$@)
+	$(Q)$(CC) $(SAN_LINK) -Wl,--wrap=up_step -o $@ $^ $(call pkg_libs,$(PKGS_DAEMON)) -linih $(LDFLAGS)
+
+other-builds: $(BUILD)/xsproxyd-crashing
