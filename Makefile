@@ -131,7 +131,7 @@ $(BUILD)/xsguest: $(call objs,tests/sim/xsguest.c tests/sim/guest.c $(SIM_COMMON
 	$(Q)$(CC) $(SAN_LINK) -o $@ $^ $(LDFLAGS)
 
 # --- unit tests: one program a file, linked with everything but main
-UNIT_LIB := $(call objs,$(filter-out proxy/main.c,$(DAEMON_SRC)) $(MIGRATION_SRC) $(TRACE_SRC))
+UNIT_LIB := $(call objs,$(filter-out proxy/main.c,$(DAEMON_SRC)) bridge/say.c $(MIGRATION_SRC) $(TRACE_SRC))
 
 $(BUILD)/libunit.a: $(UNIT_LIB)
 	@rm -f $@

@@ -37,6 +37,7 @@ static struct bridge the_bridge = {
 	.owner = -1,
 	.owner_pidfd = -1,
 	.kept = -1,
+	.say = { .log = SAY_LOG, .err = STDERR_FILENO },
 };
 
 void bridge_log(int priority, const char *fmt, ...)
@@ -48,8 +49,7 @@ void bridge_log(int priority, const char *fmt, ...)
 	va_start(args, fmt);
 	vsnprintf(line, sizeof(line), fmt, args);
 	va_end(args);
-	dprintf(STDERR_FILENO, "xsproxy-bridge: %s\n", line);
-	syslog(LOG_DAEMON | priority, "xsproxy-bridge: %s", line);
+	say_line(&the_bridge.say, priority, line);
 	errno = saved;
 }
 
@@ -88,6 +88,7 @@ static void bridge_configure(struct bridge *b)
 	b->publics[1] = own ? NULL : "/var/run/xenstored/socket";
 	b->xsd_kva = bridge_env("XSPROXY_XSD_KVA", "/proc/xen/xsd_kva");
 	b->relay_dom0 = strcmp(bridge_env("XSPROXY_DOM0", "1"), "0") != 0;
+	say_prepare();
 }
 
 struct bridge *bridge_get(void)

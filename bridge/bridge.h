@@ -14,6 +14,7 @@
  *	attach.c                            map, bind, unbind, unmap of a domain
  *	doorbell.c                          notify and pending
  *	owner.c, fence.c                    the link to xsproxyd
+ *	say.c                               lines that are lost rather than waited with
  *
  * It must never end the process, start a thread, or wait (but for LINK_TIMEOUT_MS in a round trip).
  * Both daemons have one thread, so nothing here is locked.
@@ -28,6 +29,7 @@
 #include <xenevtchn.h>
 
 #include "bridge/rings.h"
+#include "bridge/say.h"
 
 enum bridge_state {
 	BRIDGE_NEW,    /* the environment has not been read yet */
@@ -43,6 +45,8 @@ enum bridge_state {
 struct bridge {
 	enum bridge_state state;
 	enum rings_flavour flavour;
+
+	struct say say;
 
 	/* from the environment */
 	bool relay_dom0;
@@ -93,7 +97,7 @@ bool bridge_usable(struct bridge *b);
  */
 void bridge_wake(struct bridge *b, xenevtchn_handle *xce);
 
-/** bridge_log() - one line to stderr and to syslog; keeps errno. For rare events only. */
+/** bridge_log() - one line to stderr and to syslog, or lost; keeps errno. For rare events only. */
 void bridge_log(int priority, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 
 static inline bool bridge_owns(const struct bridge *b, const xenevtchn_handle *xce)
