@@ -233,6 +233,7 @@ install: programs
 	$(call put,0644,docs/man/xsproxy.conf.5,$(MANDIR)/man5/xsproxy.conf.5)
 	$(call put,0644,docs/man/libxsproxy-bridge.7,$(MANDIR)/man7/libxsproxy-bridge.7)
 	$(Q)install -D -m 0644 -t $(DESTDIR)$(EXAMPLES) xsproxy.conf.example
+	$(Q)install -D -m 0644 -t $(DESTDIR)$(EXAMPLES) share/prometheus/xsproxy.rules.yml
 	$(Q)install -D -m 0644 share/bash-completion/xsproxyctl \
 		$(DESTDIR)$(PREFIX)/share/bash-completion/completions/xsproxyctl
 	$(Q)install -D -m 0644 -t $(DESTDIR)$(PREFIX)/share/xsproxy/wireshark share/wireshark/xenstore.lua

@@ -4,6 +4,7 @@
  */
 #include "ctl/command.h"
 #include "ctl/control.h"
+#include "ctl/domain_list.h"
 #include "ctl/print.h"
 
 #include <errno.h>
@@ -25,6 +26,21 @@ static void print_unknown(const json_t *domids)
 	puts("; xenstored ended and does not know them any more");
 }
 
+/* How many there are, and by state; then those are included that are held in advance. */
+static void print_domains(const json_t *status)
+{
+	json_t *states = json_object_get(status, "states"), *count;
+	const char *state, *before = " (";
+
+	printf("domains     %" PRId64, print_number(status, "domains"));
+	json_object_foreach(states, state, count)
+	{
+		printf("%s%" PRId64 " %s", before, (int64_t)json_integer_value(count), state);
+		before = ", ";
+	}
+	puts(*before == ',' ? ")" : "");
+}
+
 static void print_status(const json_t *status)
 {
 	const json_t *xenstored = json_object_get(status, "xenstored");
@@ -40,9 +56,12 @@ static void print_status(const json_t *status)
 		puts("xenstored   none with the bridge; guests and toolstacks wait for it");
 	if (json_is_string(json_object_get(status, "bridge_lacks")))
 		printf("            %s\n", print_text(status, "bridge_lacks"));
-	printf("domains     %" PRId64 "\n", print_number(status, "domains"));
+	print_domains(status);
 	print_unknown(json_object_get(status, "unknown_domains"));
-	printf("toolstacks  %" PRId64 "\n", print_number(status, "clients"));
+	printf("toolstacks  %" PRId64, print_number(status, "clients"));
+	if (print_number(status, "clients_waiting"))
+		printf(", %" PRId64 " wait for xenstored", print_number(status, "clients_waiting"));
+	putchar('\n');
 	printf("hold --new  %s\n",
 	       json_is_true(json_object_get(status, "hold_new")) ? "on" : "off");
 	printf("log-level   %s\n", print_text(status, "log_level"));
@@ -65,28 +84,6 @@ int command_status(const struct options *options, const struct report *report)
 
 /* --- domains */
 
-/* All pages of the list, as one list. */
-static int get_domains(struct control *control, const struct report *report, json_t *all)
-{
-	json_int_t index = 0;
-	json_t *page, *next;
-	int r;
-
-	do {
-		r = control_run(control, "domains", json_pack("{s:I}", "index", index), &page,
-				report);
-		if (r)
-			return r;
-		r = json_array_extend(all, json_object_get(page, "domains"));
-		next = json_object_get(page, "next");
-		index = json_is_integer(next) ? json_integer_value(next) : 0;
-		json_decref(page);
-		if (r)
-			return report_fail(report, -ENOMEM, "%s", report_reason(-ENOMEM));
-	} while (index);
-	return 0;
-}
-
 static int64_t count_refusals(const json_t *domain)
 {
 	const json_t *refusal;
@@ -96,6 +93,14 @@ static int64_t count_refusals(const json_t *domain)
 	json_array_foreach(json_object_get(domain, "refusals"), i, refusal) sum +=
 		print_number(refusal, "count");
 	return sum;
+}
+
+/* What is wrong with it, or what was refused it last. */
+static const char *why(const json_t *domain)
+{
+	bool stopped = json_is_string(json_object_get(domain, "reason"));
+
+	return print_text(domain, stopped ? "reason" : "last_error");
 }
 
 #define ROW "%-6s %-12s %7s %5s %8s %7s %8s  %s\n"
@@ -112,7 +117,7 @@ static void print_row(const json_t *domain)
 		snprintf(cells[i], sizeof(cells[i]), session ? "%" PRId64 : "-",
 			 print_number(domain, keys[i]));
 	printf(ROW, domid, print_text(domain, "state"), cells[0], cells[1], cells[2], cells[3],
-	       session ? refusals : "-", print_text(domain, "last_error"));
+	       session ? refusals : "-", why(domain));
 }
 
 static void print_head(void)
@@ -129,7 +134,7 @@ int command_domains(const struct options *options, const struct report *report)
 	int r = control_open(&control, options, report);
 
 	if (!r)
-		r = get_domains(control, report, all);
+		r = domain_list(control, all, report);
 	control_free(control);
 	if (r) {
 		json_decref(all);

@@ -49,6 +49,9 @@ int command_domains(const struct options *options, const struct report *report);
 int command_domain(const struct options *options, const struct report *report);
 int command_log_level(const struct options *options, const struct report *report);
 
+/* cmd_check.c */
+int command_check(const struct options *options, const struct report *report);
+
 /* cmd_stats.c, cmd_top.c */
 int command_stats(const struct options *options, const struct report *report);
 int command_top(const struct options *options, const struct report *report);

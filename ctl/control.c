@@ -19,29 +19,41 @@ struct control {
 	int fd;
 };
 
-static int connect_to(const char *path)
+/* Of a socket that has a limit of time, or of a call that has none. */
+static int socket_error(void)
 {
+	return errno == EAGAIN || errno == EWOULDBLOCK ? -ETIMEDOUT : -errno;
+}
+
+/* @seconds: 0 for no limit */
+static int connect_to(const char *path, unsigned int seconds)
+{
+	const struct timeval limit = { .tv_sec = (time_t)seconds };
 	struct sockaddr_un addr = { .sun_family = AF_UNIX };
 	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0), r = 0;
 
 	if (fd < 0)
 		return -errno;
 	strcpy(addr.sun_path, path); /* options.c has checked that it fits */
-	if (connect(fd, (struct sockaddr *)&addr, sizeof(addr)))
-		r = -errno;
+	/* The limit for sending is that for connecting, too. */
+	if (setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof(limit)) ||
+	    setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof(limit)) ||
+	    connect(fd, (struct sockaddr *)&addr, sizeof(addr)))
+		r = socket_error();
 	if (r)
 		close(fd);
 	return r ? r : fd;
 }
 
-int control_open(struct control **out, const struct options *options, const struct report *report)
+int control_open_within(struct control **out, const struct options *options, unsigned int seconds,
+			const struct report *report)
 {
 	struct control *control = calloc(1, sizeof(*control));
 	int r;
 
 	if (!control)
 		return report_fail(report, -ENOMEM, "%s", report_reason(-ENOMEM));
-	control->fd = connect_to(options->control);
+	control->fd = connect_to(options->control, seconds);
 	if (control->fd < 0) {
 		r = control->fd;
 		free(control);
@@ -49,6 +61,11 @@ int control_open(struct control **out, const struct options *options, const stru
 	}
 	*out = control;
 	return 0;
+}
+
+int control_open(struct control **out, const struct options *options, const struct report *report)
+{
+	return control_open_within(out, options, 0, report);
 }
 
 void control_free(struct control *control)
@@ -67,7 +84,7 @@ static int send_all(int fd, const char *text, size_t len)
 		if (n < 0 && errno == EINTR)
 			continue;
 		if (n < 0)
-			return -errno;
+			return socket_error();
 		text += n;
 		len -= (size_t)n;
 	}
@@ -106,7 +123,7 @@ static int receive_line(struct control *control, struct outbuf *line)
 			n = recv(control->fd, part, (size_t)n, MSG_WAITALL);
 		}
 		if (n < 0)
-			return -errno;
+			return socket_error();
 		if (!n)
 			return -ECONNRESET;
 		outbuf_add(line, part, (size_t)n);

@@ -25,6 +25,10 @@ struct control;
  */
 int control_open(struct control **out, const struct options *options, const struct report *report);
 
+/* The same, but no step waits longer than @seconds: it fails with -ETIMEDOUT. */
+int control_open_within(struct control **out, const struct options *options, unsigned int seconds,
+			const struct report *report);
+
 /* NULL is fine. */
 void control_free(struct control *control);
 

@@ -60,6 +60,14 @@ static const struct command commands[] = {
 	{ "status", command_status, ARGUMENT_NONE, OPTION_JSON | OPTION_CONTROL, "[--json]",
 	  "show what xsproxyd serves",
 	  "Says which xenstored it has, and how many domains and toolstacks.\n" },
+	{ "check", command_check, ARGUMENT_NONE, OPTION_JSON | OPTION_CONTROL, "[--json]",
+	  "say whether all is well, for monitoring",
+	  "Prints a line that begins with ok, or a line for each thing that is wrong, and then "
+	  "the\n"
+	  "exit status is 1: xsproxyd does not answer within 5 s, there is no xenstored, it is "
+	  "refused,\n"
+	  "domains failed, ended or are unknown to it, or toolstacks have waited for it for 5 "
+	  "s.\n" },
 	{ "domains", command_domains, ARGUMENT_NONE, OPTION_JSON | OPTION_CONTROL, "[--json]",
 	  "list the domains",
 	  "Lists every domain that is introduced or held: its state, watches, open transactions,\n"

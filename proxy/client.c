@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "bridge/link.h"
+#include "proxy/clock.h"
 #include "proxy/daemon.h"
 #include "proxy/local.h"
 #include "proxy/loop.h"
@@ -34,6 +35,7 @@ struct client {
 	struct clients *clients;
 	int fd;		      /* until upstream is connected; then -1, for front has it */
 	struct event *hangup; /* as long as it waits for upstream */
+	uint64_t since;	      /* seconds of CLOCK_MONOTONIC */
 	struct sock front, back;
 	struct ledger *ledger;
 	struct pool *pool;
@@ -281,16 +283,31 @@ void clients_ready_all(struct clients *clients)
 		session_ready(client->session);
 }
 
-uint32_t clients_count(const struct clients *clients)
+static uint32_t count(const struct client_list *list)
 {
 	const struct client *client;
 	uint32_t n = 0;
 
-	TAILQ_FOREACH(client, &clients->waiting, list)
-		n++;
-	TAILQ_FOREACH(client, &clients->up, list)
+	TAILQ_FOREACH(client, list, list)
 		n++;
 	return n;
+}
+
+uint32_t clients_count(const struct clients *clients)
+{
+	return count(&clients->waiting) + count(&clients->up);
+}
+
+uint32_t clients_waiting(const struct clients *clients)
+{
+	return count(&clients->waiting);
+}
+
+uint64_t clients_waited(const struct clients *clients)
+{
+	const struct client *first = TAILQ_FIRST(&clients->waiting);
+
+	return first ? clock_seconds() - first->since : 0;
 }
 
 /* --- the public side */
@@ -331,6 +348,7 @@ static void accept_one(struct clients *clients, int fd)
 	}
 	client->clients = clients;
 	client->fd = fd;
+	client->since = clock_seconds();
 	client->front.fd = client->back.fd = -1;
 	TAILQ_INSERT_TAIL(&clients->waiting, client, list);
 	client->hangup = event_new(clients->daemon->base, fd, EV_CLOSED, hangup_cb, client);

@@ -42,6 +42,12 @@ uint32_t clients_open(const struct clients *clients);
 /** clients_count() - how many toolstack clients there are, those that wait included. */
 uint32_t clients_count(const struct clients *clients);
 
+/** clients_waiting() - how many of them wait for xenstored to accept a connection. */
+uint32_t clients_waiting(const struct clients *clients);
+
+/** clients_waited() - how long the first of those has waited, in seconds; 0 if there is none. */
+uint64_t clients_waited(const struct clients *clients);
+
 /** clients_ready_all() - run every client's session once. */
 void clients_ready_all(struct clients *clients);
 

@@ -13,6 +13,7 @@
 #include "proxy/control_json.h"
 #include "proxy/daemon.h"
 #include "proxy/domain.h"
+#include "proxy/domain_state.h"
 #include "proxy/hold.h"
 #include "proxy/log.h"
 #include "proxy/memory.h"
@@ -21,28 +22,15 @@
 #include "proxy/refusal.h"
 #include "proxy/session.h"
 #include "proxy/upstream.h"
-#include "proxy/util.h"
 
-static uint64_t mapped_word(const struct memory *memory, uint32_t i)
-{
-	return atomic_load(&rings_header(&memory->rings)->mapped[i]);
-}
-
-static uint32_t count_mapped(const struct memory *memory)
+static uint32_t count_introduced(const struct memory *memory)
 {
 	uint32_t n = 0;
 
 	for (uint32_t i = 0; i < ARENA_DOMIDS / 64; i++)
-		n += (uint32_t)__builtin_popcountll(mapped_word(memory, i));
+		n += (uint32_t)__builtin_popcountll(
+			atomic_load(&rings_header(&memory->rings)->mapped[i]));
 	return n;
-}
-
-/* The first domain from @domid on that is introduced or held, or ARENA_DOMIDS. */
-static uint32_t next_listed(const struct memory *memory, uint32_t domid)
-{
-	const struct rings_header *header = rings_header(&memory->rings);
-
-	return min_u32(arena_next(header->mapped, domid), arena_next(memory->ledgers.held, domid));
 }
 
 static json_t *xenstored(const struct daemon *daemon, const struct memory *memory)
@@ -66,6 +54,22 @@ static json_t *unknown_domains(const struct daemon *daemon)
 	return list;
 }
 
+/* Those that there are, by state. */
+static json_t *states(const struct daemon *daemon, const struct memory *memory)
+{
+	uint32_t count[DOMAIN_STATES];
+	json_t *object = json_object();
+
+	domain_states_count(daemon, memory, count);
+	for (int i = 0; i < DOMAIN_STATES; i++)
+		if (count[i] &&
+		    json_object_set_new(object, domain_state_name(i), json_integer(count[i]))) {
+			json_decref(object);
+			return NULL;
+		}
+	return object;
+}
+
 void control_status(struct control *control, const struct control_args *args)
 {
 	const struct daemon *daemon = control_daemon(control);
@@ -74,39 +78,23 @@ void control_status(struct control *control, const struct control_args *args)
 	const char *state = memory ? "running" : foreign ? "refused" : "waiting";
 
 	(void)args;
-	control_return(control, json_pack("{s:s,s:i,s:I,s:s,s:s?,s:s?,s:o,s:i,s:o,s:i,s:b,s:s}",
-					  "version", XSPROXY_VERSION, "pid", (int)getpid(),
-					  "uptime", (json_int_t)(clock_seconds() - daemon->started),
-					  "state", state, "reason", foreign, "bridge_lacks",
-					  upstream_lacks(daemon->upstream), "xenstored",
-					  xenstored(daemon, memory), "domains",
-					  memory ? (int)count_mapped(memory) : 0, "unknown_domains",
-					  unknown_domains(daemon), "clients",
-					  (int)clients_count(daemon->clients), "hold_new",
-					  memory && hold_new_is(&memory->ledgers), "log_level",
-					  config_level(log_level())));
+	control_return(control,
+		       json_pack("{s:s,s:i,s:I,s:s,s:s?,s:s?,s:o,s:i,s:o,s:o,s:i,s:i,s:I,s:b,s:s}",
+				 "version", XSPROXY_VERSION, "pid", (int)getpid(), "uptime",
+				 (json_int_t)(clock_seconds() - daemon->started), "state", state,
+				 "reason", foreign, "bridge_lacks",
+				 upstream_lacks(daemon->upstream), "xenstored",
+				 xenstored(daemon, memory), "domains",
+				 memory ? (int)count_introduced(memory) : 0, "states",
+				 states(daemon, memory), "unknown_domains", unknown_domains(daemon),
+				 "clients", (int)clients_count(daemon->clients), "clients_waiting",
+				 (int)clients_waiting(daemon->clients), "clients_waited",
+				 (json_int_t)clients_waited(daemon->clients), "hold_new",
+				 memory && hold_new_is(&memory->ledgers), "log_level",
+				 config_level(log_level())));
 }
 
 /* --- domains */
-
-static const char *state_of(const struct memory *memory, uint32_t domid, const struct session *s)
-{
-	if (hold_is(&memory->ledgers, domid))
-		return "held";
-	/* xenstored has it, but its page could not be mapped or its event channel bound. */
-	if (!s)
-		return "failed";
-	switch (session_state(s)) {
-	case LEDGER_QUIET:
-		return word_get(&s->ledger->lease) ? "leased" : "quiesced";
-	case LEDGER_ENDED:
-		return "ended";
-	case LEDGER_RESET:
-		return "reconnecting";
-	default:
-		return "running";
-	}
-}
 
 static json_t *refusals(const struct session *s)
 {
@@ -141,10 +129,12 @@ static json_t *last_error(const struct session *s)
 
 static json_t *domain(const struct daemon *daemon, const struct memory *memory, uint32_t domid)
 {
-	bool introduced = mapped_word(memory, domid / 64) >> (domid % 64) & 1;
+	enum domain_state state = domain_state_of(daemon, memory, domid);
 	struct session *s = domains_session(daemon->domains, domid);
-	json_t *object = json_pack("{s:i,s:s,s:b}", "domid", (int)domid, "state",
-				   state_of(memory, domid, s), "introduced", introduced);
+	json_t *object =
+		json_pack("{s:i,s:s,s:s?,s:b}", "domid", (int)domid, "state",
+			  domain_state_name(state), "reason", domain_reason(daemon, memory, domid),
+			  "introduced", domain_introduced(memory, domid));
 	json_t *more;
 
 	if (!s)
@@ -172,10 +162,10 @@ void control_domains(struct control *control, const struct control_args *args)
 	json_t *list = json_array();
 
 	if (memory && args->index < ARENA_DOMIDS)
-		domid = next_listed(memory, args->index);
+		domid = domain_next(memory, args->index);
 	for (int n = 0; n < CONTROL_PAGE_DOMAINS && domid < ARENA_DOMIDS; n++) {
 		control_json_append(&list, domain(daemon, memory, domid));
-		domid = next_listed(memory, domid + 1);
+		domid = domain_next(memory, domid + 1);
 	}
 	control_return(control,
 		       json_pack("{s:o,s:o}", "domains", list, "next",
@@ -187,7 +177,7 @@ void control_domain(struct control *control, const struct control_args *args)
 	const struct daemon *daemon = control_daemon(control);
 	const struct memory *memory = upstream_memory(daemon->upstream);
 
-	if (!memory || next_listed(memory, args->domid) != args->domid)
+	if (!memory || domain_next(memory, args->domid) != args->domid)
 		control_error(control, "NotFound", "domain %u is neither introduced nor held",
 			      args->domid);
 	else

@@ -13,6 +13,7 @@
 #include "proxy/afresh.h"
 #include "proxy/blame.h"
 #include "proxy/daemon.h"
+#include "proxy/failed.h"
 #include "proxy/hold.h"
 #include "proxy/lease.h"
 #include "proxy/loop.h"
@@ -46,6 +47,7 @@ struct domains {
 	bool busy;	     /* there were several events at once */
 	uint32_t alone;	     /* single ones, counted */
 	struct missing missing;
+	struct failed *failed;
 };
 
 int domains_new(struct domains **out, struct daemon *daemon)
@@ -138,7 +140,7 @@ static void xen_cb(evutil_socket_t fd, short what, void *arg)
 }
 
 /* /dev/xen appears after us at boot, so it is opened when it is needed first. */
-static int xen_ready(struct domains *domains)
+static int xen_ready(struct domains *domains, uint32_t domid)
 {
 	struct daemon *daemon = domains->daemon;
 	int err;
@@ -147,8 +149,8 @@ static int xen_ready(struct domains *domains)
 		return 0;
 	err = xen_open(&daemon->xen);
 	if (err) {
-		log_line(LOG_ERR, "cannot open /dev/xen/gntdev and /dev/xen/evtchn: %s",
-			 strerror(-err));
+		failed_note(&domains->failed, LOG_ERR, domid,
+			    "cannot open /dev/xen/gntdev and /dev/xen/evtchn: %s", strerror(-err));
 		return err;
 	}
 	domains->event =
@@ -191,7 +193,7 @@ static int ledger_find(const struct memory *memory, const struct domain *domain)
 	if (ledger_current(ledger, ledgers, domain->map_gen))
 		return blame_is_aside(ledgers->blame, domain->domid) ? -ENOTRECOVERABLE : 1;
 	blame_forgive(ledgers->blame, domain->domid);
-	if (arena_reserve(&ledgers->arena, ledgers_ledger_off(ledgers, domain->domid), ARENA_PAGE))
+	if (arena_reserve(&ledgers->memory, ledgers_ledger_off(ledgers, domain->domid), ARENA_PAGE))
 		return -ENOMEM;
 	ledger_format(ledger, ledgers, domain->map_gen);
 	return 0;
@@ -224,9 +226,9 @@ static int session_attach(struct domain *domain)
 	if (recovered > 0 && (err == -ESTALE || err == -EINVAL || err == -EBUSY))
 		err = session_afresh(&domain->session, &params, err);
 	if (err) {
-		log_domain(LOG_ERR, domain->domid,
-			   "cannot take up its Xenstore connection: %s; the guest is held",
-			   strerror(-err));
+		failed_note(&domain->domains->failed, LOG_ERR, domain->domid,
+			    "cannot take up its Xenstore connection: %s; the guest is held",
+			    strerror(-err));
 		return err;
 	}
 	/* Those that there may be are of a domain that had its id before. */
@@ -242,7 +244,7 @@ static void ledger_give_back(const struct domain *domain)
 	const struct memory *memory = upstream_memory(domain->domains->daemon->upstream);
 
 	if (!memory->old)
-		arena_discard(&memory->ledgers.arena,
+		arena_discard(&memory->ledgers.memory,
 			      ledgers_ledger_off(&memory->ledgers, domain->domid));
 }
 
@@ -294,17 +296,19 @@ static int add(struct domains *domains, struct domain *domain)
 	blame_turn(domain->domid);
 	err = session_attach(domain);
 	blame_rest();
-	if (err)
+	if (err) {
 		HASH_DELETE(hh, domains->by_domid, domain);
-	else
-		missing_remove(&domains->missing, domain->domid);
-	return err;
+		return err;
+	}
+	missing_remove(&domains->missing, domain->domid);
+	failed_forget(&domains->failed, domain->domid);
+	return 0;
 }
 
 static int map(struct domains *domains, uint32_t domid, uint32_t map_gen)
 {
 	struct domain *domain = find(domains, domid);
-	int err = xen_ready(domains);
+	int err = xen_ready(domains, domid);
 
 	if (err)
 		return err;
@@ -322,7 +326,8 @@ static int map(struct domains *domains, uint32_t domid, uint32_t map_gen)
 	domain->domains = domains;
 	err = xen_map(domains->daemon->xen, domid, &domain->page);
 	if (err) {
-		log_domain(LOG_WARNING, domid, "cannot map its Xenstore page: %s", strerror(-err));
+		failed_note(&domains->failed, LOG_WARNING, domid,
+			    "cannot map its Xenstore page: %s", strerror(-err));
 		free(domain);
 		return err;
 	}
@@ -347,8 +352,8 @@ static int bind_port(struct domain *domain, uint32_t remote_port, uint32_t bind_
 	unbind(domain);
 	port = xen_bind(domains->daemon->xen, domain->domid, remote_port);
 	if (port < 0) {
-		log_domain(LOG_WARNING, domain->domid, "cannot bind its event channel %u: %s",
-			   remote_port, strerror(-port));
+		failed_note(&domains->failed, LOG_WARNING, domain->domid,
+			    "cannot bind its event channel %u: %s", remote_port, strerror(-port));
 		return port;
 	}
 	domain->port = port;
@@ -359,6 +364,7 @@ static int bind_port(struct domain *domain, uint32_t remote_port, uint32_t bind_
 		return -ENOMEM;
 	}
 	domain->bind_gen = bind_gen;
+	failed_forget(&domains->failed, domain->domid);
 
 	/* The C daemon resets the connection at every bind but the first (rule 5). */
 	if (c_daemon && ledger->bind_gen && ledger->bind_gen != bind_gen)
@@ -379,6 +385,7 @@ int domains_change(struct domains *domains, const struct link_msg *msg)
 	const struct memory *memory = upstream_memory(domains->daemon->upstream);
 	struct domain *domain;
 	struct rings_attach *attach;
+	int err;
 
 	if (!memory || msg->domid >= ARENA_DOMID_MAX)
 		return -EINVAL;
@@ -386,7 +393,11 @@ int domains_change(struct domains *domains, const struct link_msg *msg)
 	domain = find(domains, msg->domid);
 	switch (msg->type) {
 	case LINK_MAP:
-		return map(domains, msg->domid, atomic_load(&attach->map_gen));
+		err = map(domains, msg->domid, atomic_load(&attach->map_gen));
+		/* Then xenstored does not have it. */
+		if (err)
+			failed_forget(&domains->failed, msg->domid);
+		return err;
 	case LINK_BIND:
 		if (!domain)
 			return -ESRCH;
@@ -397,6 +408,7 @@ int domains_change(struct domains *domains, const struct link_msg *msg)
 		return 0;
 	case LINK_UNMAP:
 		hold_over(&memory->ledgers, msg->domid);
+		failed_forget(&domains->failed, msg->domid);
 		if (domain)
 			drop(domain, true);
 		return 0;
@@ -422,7 +434,7 @@ int domains_attach_all(struct domains *domains)
 	const struct rings *rings = &memory->rings;
 	struct domain *domain, *tmp;
 
-	hold_sweep(memory);
+	hold_sweep(&memory->ledgers);
 	/* First all ledgers claim their extents; nobody may take a new one before. */
 	ARENA_EACH(rings_header(rings)->mapped, domid)
 		if (map(domains, domid, atomic_load(&rings_attach(rings, domid)->map_gen)) ==
@@ -443,11 +455,17 @@ void domains_detach_all(struct domains *domains)
 		missing_add(&domains->missing, domain->domid);
 		drop(domain, false);
 	}
+	failed_forget_all(&domains->failed);
 }
 
 const struct missing *domains_missing(const struct domains *domains)
 {
 	return &domains->missing;
+}
+
+const char *domains_failed(const struct domains *domains, uint32_t domid)
+{
+	return failed_reason(domains->failed, domid);
 }
 
 void domains_bell(struct domains *domains, uint32_t domid)

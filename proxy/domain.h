@@ -48,6 +48,13 @@ void domains_detach_all(struct domains *domains);
 /** domains_missing() - those that this xenstored does not know, and the one before did. */
 const struct missing *domains_missing(const struct domains *domains);
 
+/**
+ * domains_failed() - why a domain that xenstored has is not served, or NULL.
+ *
+ * It may have a session all the same, if only its event channel could not be bound.
+ */
+const char *domains_failed(const struct domains *domains, uint32_t domid);
+
 /** domains_bell() - xenstored rang for a domain. */
 void domains_bell(struct domains *domains, uint32_t domid);
 

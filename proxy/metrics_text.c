@@ -9,6 +9,9 @@
 #include "proxy/client.h"
 #include "proxy/clock.h"
 #include "proxy/daemon.h"
+#include "proxy/domain.h"
+#include "proxy/domain_state.h"
+#include "proxy/missing.h"
 #include "proxy/tap.h"
 #include "proxy/upstream.h"
 
@@ -74,7 +77,22 @@ static void put_histogram(FILE *out, const char *name, const char *help,
 	fprintf(out, "%s_count %" PRIu64 "\n", name, times->count);
 }
 
-static void put_daemon(FILE *out, const struct daemon *daemon, size_t domains)
+/* With no xenstored all are 0. */
+static void put_states(FILE *out, const struct daemon *daemon)
+{
+	uint32_t count[DOMAIN_STATES];
+
+	domain_states_count(daemon, upstream_memory(daemon->upstream), count);
+	put_head(out, "xsproxy_domains", "gauge", "Domains that are introduced or held.");
+	for (int i = 0; i < DOMAIN_STATES; i++)
+		fprintf(out, "xsproxy_domains{state=\"%s\"} %" PRIu32 "\n", domain_state_name(i),
+			count[i]);
+	put_single(out, "xsproxy_unknown_domains", "gauge",
+		   "Domains that an earlier xenstored knew and this one does not.",
+		   missing_count(domains_missing(daemon->domains)), UNIT_ONE);
+}
+
+static void put_daemon(FILE *out, const struct daemon *daemon)
 {
 	uint64_t uptime = clock_monotonic() / NS_OF_A_SECOND - daemon->started;
 
@@ -85,11 +103,13 @@ static void put_daemon(FILE *out, const struct daemon *daemon, size_t domains)
 	put_single(out, "xsproxy_xenstored_connected", "gauge",
 		   "Whether there is a xenstored with the bridge.",
 		   upstream_memory(daemon->upstream) != NULL, UNIT_ONE);
-	put_single(out, "xsproxy_domains", "gauge", "Domains with a Xenstore connection.", domains,
-		   UNIT_ONE);
+	put_states(out, daemon);
 	put_single(out, "xsproxy_toolstack_clients", "gauge",
 		   "Connections to the toolstack socket.", clients_count(daemon->clients),
 		   UNIT_ONE);
+	put_single(out, "xsproxy_toolstack_clients_waiting", "gauge",
+		   "Those of them that xenstored has not accepted yet.",
+		   clients_waiting(daemon->clients), UNIT_ONE);
 }
 
 static void put_total(FILE *out, const struct stats *total)
@@ -180,7 +200,7 @@ static void put_all(FILE *out, const struct metrics_domains *domains, const stru
 	uint64_t clients[METRICS_FIELDS];
 	struct stats stats;
 
-	put_daemon(out, daemon, domains->nr);
+	put_daemon(out, daemon);
 	taps_total(daemon->taps, &stats);
 	put_total(out, &stats);
 	taps_clients(daemon->taps, &stats);

@@ -32,6 +32,15 @@ uint32_t missing_next(const struct missing *missing, uint32_t domid)
 	return ARENA_DOMIDS;
 }
 
+uint32_t missing_count(const struct missing *missing)
+{
+	uint32_t n = 0;
+
+	for (uint32_t i = 0; i < ARENA_DOMIDS / 64; i++)
+		n += (uint32_t)__builtin_popcountll(missing->domain[i]);
+	return n;
+}
+
 /* The last one of those that follow each other. */
 static uint32_t run_end(const struct missing *missing, uint32_t first)
 {

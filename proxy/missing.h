@@ -3,8 +3,8 @@
  * missing - the domains that an earlier xenstored knew and the present one does not: their pages
  * stand still until somebody introduces them again, so the administrator must know.
  *
- * Part of domain.c's state; shown by control_show.c. Nobody tells us when such a domain dies, so it
- * stays here until it is introduced or xsproxyd ends.
+ * Part of domain.c's state; shown by control_show.c and metrics_text.c. Nobody tells us when such a
+ * domain dies, so it stays here until it is introduced or xsproxyd ends.
  */
 #ifndef XSPROXY_PROXY_MISSING_H
 #define XSPROXY_PROXY_MISSING_H
@@ -26,6 +26,9 @@ void missing_remove(struct missing *missing, uint32_t domid);
 
 /** missing_next() - the first such domain from @domid on, or ARENA_DOMIDS. */
 uint32_t missing_next(const struct missing *missing, uint32_t domid);
+
+/** missing_count() - how many there are. */
+uint32_t missing_count(const struct missing *missing);
 
 /** missing_log() - name them in the log, if there are any. */
 void missing_log(const struct missing *missing);

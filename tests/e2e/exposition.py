@@ -50,6 +50,10 @@ class Family:
     def value(self, label=None):
         return self.samples["", label]
 
+    def total(self):
+        """Of a gauge: all labels together."""
+        return sum(self.by_label().values())
+
     def by_label(self):
         return {value: number for (_, value), number in self.samples.items()}
 

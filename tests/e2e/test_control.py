@@ -20,9 +20,10 @@ from ours import TX_LIMIT, TX_QUOTA, WATCH_LIMIT, WATCH_QUOTA
 FLAVOURS = ("C", "O")
 
 STATUS_KEYS = {"version", "pid", "uptime", "state", "reason", "xenstored", "domains",
-               "unknown_domains", "clients", "hold_new", "log_level"}
-DOMAIN_KEYS = {"domid", "state", "introduced", "session", "watches", "transactions", "requests",
-               "queued", "refusals", "last_error"}
+               "states", "unknown_domains", "clients", "clients_waiting", "clients_waited",
+               "hold_new", "log_level"}
+DOMAIN_KEYS = {"domid", "state", "reason", "introduced", "session", "watches", "transactions",
+               "requests", "queued", "refusals", "last_error"}
 
 
 @pytest.fixture
@@ -327,7 +328,7 @@ def test_quiesce_of_a_domain_that_ends(host, control):
 def test_hold(host, control):
     control.run("hold", domid=7)
     held = control.run("domains")["domains"][1]
-    assert held == {"domid": 7, "state": "held", "introduced": False}
+    assert held == {"domid": 7, "state": "held", "reason": None, "introduced": False}
     guest = host.add_guest(7)
     assert control.state(7) == "held"
     guest.send(xsclient.READ, b"domid\0")

@@ -25,6 +25,7 @@ INSTALLED = {
     "usr/share/bash-completion/completions/xsproxyctl",
     "usr/share/doc/xsproxy/examples/xenstored.service.d/xsproxy.conf",
     "usr/share/doc/xsproxy/examples/xsproxy.conf.example",
+    "usr/share/doc/xsproxy/examples/xsproxy.rules.yml",
     "usr/share/doc/xsproxy/examples/xsproxy.service.d/metrics.conf",
     "usr/share/man/man5/xsproxy.conf.5",
     "usr/share/man/man7/libxsproxy-bridge.7",

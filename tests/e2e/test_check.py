@@ -1,0 +1,259 @@
+# SPDX-License-Identifier: MIT
+"""xsproxyctl check: ok and 0, or 1 and a line for each thing that is wrong; and what it looks at,
+which the control socket and the metrics have, too."""
+
+import contextlib
+import json
+import re
+import signal
+import socket
+import subprocess
+
+import pytest
+
+import exposition
+import xensim
+import xsclient
+from control import Control
+from harness import Host
+from ours import running
+from relay import FLAVOURS
+from stress import built
+from test_metrics import config, fetch, free_address
+
+CTL = xensim.BUILD / "xsproxyctl"
+STATES = ["running", "quiesced", "leased", "held", "reconnecting", "ended", "failed"]
+PATIENCE = 5  # seconds that the command waits for an answer, and clients for xenstored
+
+
+def check(host, *args):
+    """(its status, its lines); what --json says must be the same."""
+    done = subprocess.run([CTL, "check", "--control", host.run_dir / "control", *args],
+                          capture_output=True, text=True, timeout=xensim.TIMEOUT, check=False)
+    assert done.stderr == ""
+    return done.returncode, done.stdout.splitlines()
+
+
+def problems(host):
+    """What is wrong, a line each, and the same from --json."""
+    status, lines = check(host)
+    assert status == 1 and lines
+    status, texts = check(host, "--json")
+    assert status == 1 and len(texts) == 1
+    said = json.loads(texts[0])
+    assert set(said) == {"ok", "problems"} and said["ok"] is False
+    assert len(said["problems"]) == len(lines)
+    for problem, line in zip(said["problems"], lines):
+        where = f" {problem['domid']}" if "domid" in problem else ""
+        # How long something lasts has changed meanwhile.
+        assert re.sub(r"\d+ s$", "", f"{problem['what']}{where}: {problem['text']}") == \
+            re.sub(r"\d+ s$", "", line)
+    return lines
+
+
+def ready(host):
+    with Control(host) as control:
+        control.wait(lambda status: status["state"] == "running", "status")
+
+
+@pytest.fixture(name="at")
+def an_address():
+    return free_address()
+
+
+def states(at):
+    """The metrics of states that are not 0, of an xsproxyd that has not been asked before."""
+    found = exposition.parse(fetch(at)[2])["xsproxy_domains"].by_label()
+    assert list(found) == STATES
+    return {state: n for state, n in found.items() if n}
+
+
+@pytest.mark.parametrize("flavour", FLAVOURS)
+def test_ok(flavour, at):
+    with running(flavour, config=config("%s:%d" % at)) as host:
+        ready(host)
+        host.add_guest(7)
+        with Control(host) as control:
+            control.run("hold", domid=9)
+            control.run("quiesce", domid=7)
+            assert control.run("status")["states"] == {"running": 1, "quiesced": 1, "held": 1}
+            assert control.run("domain", domid=7)["reason"] is None
+        name = "xenstored" if flavour == "C" else "oxenstored"
+        assert check(host) == (0, [f"ok: xsproxyd has {name}, 2 domains, 1 toolstacks"])
+        assert check(host, "--json") == (0, ['{"ok":true,"problems":[]}'])
+        assert states(at) == {"running": 1, "quiesced": 1, "held": 1}
+        done = subprocess.run([CTL, "status", "--control", host.run_dir / "control"],
+                              capture_output=True, text=True, check=True)
+        assert "domains     2 (1 running, 1 quiesced, 1 held)\n" in done.stdout
+
+
+def test_no_xsproxyd():
+    with Host("C", start=False) as host:
+        line, = problems(host)
+        assert line == (f"xsproxyd: cannot connect to {host.run_dir}/control: No such file or "
+                        "directory; is xsproxyd running?")
+
+
+def test_an_xsproxyd_that_stands_still():
+    with running("C") as host:
+        host.proxy.process.send_signal(signal.SIGSTOP)
+        assert check(host) == (1, ["xsproxyd: xsproxyd does not answer: no answer in time; see its "
+                                   "log"])
+        # Those who asked and were not answered wait for it still, until there is no room for more.
+        with contextlib.ExitStack() as stack, pytest.raises(BlockingIOError):
+            for _ in range(10000):
+                client = stack.enter_context(socket.socket(socket.AF_UNIX))
+                client.setblocking(False)
+                client.connect(str(host.run_dir / "control"))
+            assert check(host) == (1, [
+                f"xsproxyd: cannot connect to {host.run_dir}/control: no answer in time; is "
+                "xsproxyd running?"])
+        host.proxy.process.send_signal(signal.SIGCONT)
+        ready(host)
+
+
+def test_no_xenstored(at):
+    with Host("C", start=False, config=config("%s:%d" % at)) as host:
+        host.start_proxy()
+        assert problems(host) == ["xenstored: there is none with the bridge; guests and toolstacks "
+                                  "wait for it"]
+        client = host.client()
+        client.send(xsclient.DIRECTORY, b"/\0")
+        with Control(host) as control:
+            said = control.wait(lambda said: said["clients_waited"] >= PATIENCE, "status")
+            assert (said["clients_waiting"], said["states"]) == (1, {})
+        assert re.fullmatch(r"toolstacks: 1 wait for xenstored, the first one for \d+ s",
+                            problems(host)[1])
+        families = exposition.parse(fetch(at)[2])
+        assert families["xsproxy_toolstack_clients_waiting"].value() == 1
+        assert families["xsproxy_xenstored_connected"].value() == 0
+        assert set(families["xsproxy_domains"].by_label().values()) == {0}
+
+
+def test_refused():
+    with running("C") as host:
+        host.proxy.kill()
+        host.start_proxy(program=built("foreign/link/xsproxyd"), until="STATUS=")
+        reason = host.status.removeprefix("STATUS=")
+        assert problems(host) == [f"xenstored: refused: {reason}"]
+
+
+@pytest.mark.parametrize("flavour", FLAVOURS)
+def test_a_xenstored_that_stands_still(flavour):
+    """The kernel takes a few connections for it, and then no more."""
+    with running(flavour) as host:
+        ready(host)
+        host.daemon.process.send_signal(signal.SIGSTOP)
+        for _ in range(10):
+            host.client().send(xsclient.DIRECTORY, b"/\0")
+        with Control(host) as control:
+            control.wait(lambda said: said["clients_waited"] >= PATIENCE, "status")
+        line, = problems(host)
+        assert re.fullmatch(r"toolstacks: [1-9] wait for xenstored, the first one for \d+ s", line)
+        host.daemon.process.send_signal(signal.SIGCONT)
+        with Control(host) as control:
+            control.wait(lambda said: said["clients_waiting"] == 0, "status")
+        assert check(host)[0] == 0
+
+
+@pytest.mark.parametrize("flavour", FLAVOURS)
+def test_dom0_failed(flavour, at):
+    """As in a service that does not find Xen's devices."""
+    with running(flavour, config=config("%s:%d" % at)) as host:
+        host.proxy.kill()
+        host.start_proxy(env={"XENSIM_DIR": "/nonexistent"})
+        ready(host)
+        reason = "cannot open /dev/xen/gntdev and /dev/xen/evtchn: No such file or directory"
+        assert problems(host) == [f"domain 0: failed: {reason}; its guest is not served"]
+        with Control(host) as control:
+            domain = control.run("domain", domid=0)
+            assert (domain["state"], domain["reason"]) == ("failed", reason)
+        assert states(at) == {"failed": 1}
+        row = subprocess.run([CTL, "domains", "--control", host.run_dir / "control"],
+                             capture_output=True, text=True, check=True).stdout.splitlines()[1]
+        assert row.startswith("0      failed ") and row.endswith(reason)
+        host.proxy.kill()
+        host.start_proxy()
+        ready(host)
+        assert check(host)[0] == 0
+
+
+@pytest.mark.parametrize("flavour", FLAVOURS)
+def test_no_event_channel(flavour, at):
+    """It was introduced anew with a port that it does not have; then with the right one."""
+    with running(flavour, config=config("%s:%d" % at)) as host:
+        ready(host)
+        domain = host.sim.create(7)
+        xensim.home(host.dom0, 7)
+        host.dom0.introduce(7, domain.gfn, domain.port)
+        with contextlib.suppress(xsclient.XsError):  # C says OK nevertheless
+            host.dom0.introduce(7, domain.gfn, domain.port + 77)
+        reason = f"cannot bind its event channel {domain.port + 77}: Invalid argument"
+        assert problems(host) == [f"domain 7: failed: {reason}; its guest is not served"]
+        assert states(at) == {"running": 1, "failed": 1}
+        host.dom0.introduce(7, domain.gfn, domain.port)
+        assert check(host)[0] == 0
+        with Control(host) as control:
+            assert control.run("domain", domid=7)["reason"] is None
+        assert host.guest(7).read("domid") == b"7"
+
+
+def test_an_introduce_that_fails_leaves_nothing():
+    """Neither of its page nor of its port; the next domain with that number is another one."""
+    with running("C") as host:
+        ready(host)
+        with pytest.raises(xsclient.XsError):
+            host.dom0.introduce(7, 1, 1)
+        domain = host.sim.create(7)
+        xensim.home(host.dom0, 7)
+        with pytest.raises(xsclient.XsError):
+            host.dom0.introduce(7, domain.gfn, domain.port + 77)
+        with Control(host) as control:
+            control.run("hold", domid=7)
+            assert control.state(7) == "held"
+        assert check(host)[0] == 0
+
+
+@pytest.mark.parametrize("flavour", FLAVOURS)
+def test_ended(flavour, at):
+    with running(flavour, config=config("%s:%d" % at)) as host:
+        ready(host)
+        guest = host.add_guest(7)
+        guest.send_raw(xsclient.HEADER.pack(xsclient.READ, 1, 0, 5000))
+        with Control(host) as control:
+            domain = control.wait(lambda found: found["state"] == "ended", "domain", domid=7)
+        assert "4096" in domain["reason"]
+        assert problems(host) == [
+            f"domain 7: ended: {domain['reason']}; it is ignored until it is released"]
+        assert states(at) == {"running": 1, "ended": 1}
+        host.dom0.release(7)
+        assert check(host)[0] == 0
+
+
+def test_unknown(at):
+    with Host("C", config=config("%s:%d" % at)) as host:
+        host.add_guest(7)
+        host.daemon.kill()
+        with Control(host) as control:
+            control.wait(lambda said: said["state"] == "waiting", "status")
+            host.sim.daemons.remove(host.daemon)
+            host.start_daemon()
+            control.wait(lambda said: said["state"] == "running", "status")
+        assert problems(host) == [
+            "domain 7: unknown to this xenstored; the one before knew it; introduce it again, or "
+            "restart xsproxyd if it is gone"]
+        assert exposition.parse(fetch(at)[2])["xsproxy_unknown_domains"].value() == 1
+
+
+def test_the_alerts_ask_for_what_there_is(at):
+    """Names and states of the example that is installed."""
+    text = (xensim.BUILD / "../share/prometheus/xsproxy.rules.yml").resolve()
+    if not text.exists():
+        text = (xensim.BUILD / "../../share/prometheus/xsproxy.rules.yml").resolve()
+    asked = "\n".join(re.findall("expr: (.*)", text.read_text(encoding="utf-8")))
+    with running("C", config=config("%s:%d" % at)):
+        families = exposition.parse(fetch(at)[2])
+    names = set(re.findall(r"\bxsproxy_\w+", asked))
+    assert len(names) == 4 and names <= set(families)
+    for wanted in re.findall('state=~"([^"]*)"', asked):
+        assert set(wanted.split("|")) <= set(STATES)
