@@ -68,6 +68,17 @@ int control_open(struct control **out, const struct options *options, const stru
 	return control_open_within(out, options, 0, report);
 }
 
+int control_may(const struct options *options, const struct report *report)
+{
+	int fd = connect_to(options->control, 1);
+
+	if (fd == -EACCES || fd == -EPERM)
+		return report_no_connection(report, fd, options->control);
+	if (fd >= 0)
+		close(fd);
+	return 0;
+}
+
 void control_free(struct control *control)
 {
 	if (!control)

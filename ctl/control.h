@@ -29,6 +29,14 @@ int control_open(struct control **out, const struct options *options, const stru
 int control_open_within(struct control **out, const struct options *options, unsigned int seconds,
 			const struct report *report);
 
+/*
+ * Whether there is any point in trying again and again: xsproxyd may be there or not, but who asks
+ * may.
+ *
+ * Returns 0, or a negative errno, which has been reported.
+ */
+int control_may(const struct options *options, const struct report *report);
+
 /* NULL is fine. */
 void control_free(struct control *control);
 

@@ -4,6 +4,8 @@
  */
 #include "ctl/domain_list.h"
 
+#include "ctl/print.h"
+
 #include <errno.h>
 
 int domain_list(struct control *control, json_t *all, const struct report *report)
@@ -24,5 +26,20 @@ int domain_list(struct control *control, json_t *all, const struct report *repor
 		if (r)
 			return report_fail(report, -ENOMEM, "%s", report_reason(-ENOMEM));
 	} while (index);
+	return 0;
+}
+
+int domain_introduced(struct control *control, uint16_t domid, bool *is,
+		      const struct report *report)
+{
+	json_t *page, *first;
+	int r = control_run(control, "domains", json_pack("{s:i}", "index", domid), &page, report);
+
+	if (r)
+		return r;
+	first = json_array_get(json_object_get(page, "domains"), 0);
+	*is = print_number(first, "domid") == domid &&
+	      json_is_true(json_object_get(first, "introduced"));
+	json_decref(page);
 	return 0;
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * domain_list - all domains, from as many pages as it takes.
+ * domain_list - all domains, from as many pages as it takes; and whether one is among them.
  *
  * Used by the commands.
  */
@@ -19,5 +19,15 @@
  * Returns 0, or a negative errno, which has been reported.
  */
 int domain_list(struct control *control, json_t *all, const struct report *report);
+
+/*
+ * Find out whether a domain is introduced, without a word if it is not.
+ *
+ * @is: set
+ *
+ * Returns 0, or a negative errno, which has been reported.
+ */
+int domain_introduced(struct control *control, uint16_t domid, bool *is,
+		      const struct report *report);
 
 #endif

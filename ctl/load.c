@@ -49,8 +49,11 @@ static void read_row(struct load_row *row, const json_t *object, int64_t time)
 		.session = print_number(object, "session"),
 		.time = time,
 	};
-	for (int i = 0; i < LOAD_FIELDS; i++)
-		row->value[i] = (double)print_number(object, keys[i]);
+	for (int i = 0; i < LOAD_FIELDS; i++) {
+		const json_t *value = json_object_get(object, keys[i]);
+
+		row->value[i] = value ? (double)json_integer_value(value) : LOAD_NONE;
+	}
 }
 
 static int read_page(struct load *load, const json_t *page)
@@ -110,14 +113,19 @@ static void rate_row(struct load_row *rate, const struct load_row *before,
 		rate->value[i] = rate->is_rated ? (now->value[i] - before->value[i]) / seconds : 0;
 }
 
+/* Shares of the time have no sum. */
+static void drop_shares(struct load_row *sum)
+{
+	sum->value[LOAD_FULL] = LOAD_NONE;
+	sum->value[LOAD_UNREAD] = LOAD_NONE;
+}
+
 static void add_row(struct load_row *sum, const struct load_row *row)
 {
 	sum->is_rated |= row->is_rated;
 	for (int i = 0; i < LOAD_P50; i++)
-		sum->value[i] += row->value[i];
-	/* Shares of the time have no sum. */
-	sum->value[LOAD_FULL] = LOAD_NONE;
-	sum->value[LOAD_UNREAD] = LOAD_NONE;
+		if (row->value[i] != LOAD_NONE)
+			sum->value[i] += row->value[i];
 }
 
 int load_rate(struct load *rates, const struct load *before, const struct load *now)
@@ -140,6 +148,8 @@ int load_rate(struct load *rates, const struct load *before, const struct load *
 	}
 	rate_row(&rates->clients, before->clients.time ? &before->clients : NULL, &now->clients);
 	add_row(&rates->all, &rates->clients);
+	drop_shares(&rates->clients);
+	drop_shares(&rates->all);
 	return 0;
 }
 

@@ -34,7 +34,7 @@ enum load_field {
 	LOAD_FIELDS,
 };
 
-#define LOAD_NONE (-1) /* a value that says nothing */
+#define LOAD_NONE (-1) /* a value that says nothing, or that nobody knows */
 
 struct load_row {
 	int64_t domid, session;

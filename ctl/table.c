@@ -80,10 +80,10 @@ void table_head(char out[TABLE_LINE], int width, enum option_sort sort)
 static const char *cell(char text[UNITS_MAX], const struct load_row *row,
 			const struct column *column, const char *name)
 {
+	bool counts = column->kind != KIND_NAME && column->kind != KIND_SESSION;
 	double value = row->value[column->field];
 
-	if (column->field < LOAD_COUNTERS && column->kind != KIND_NAME &&
-	    column->kind != KIND_SESSION && (!row->is_rated || value == LOAD_NONE))
+	if (counts && (value == LOAD_NONE || (column->field < LOAD_COUNTERS && !row->is_rated)))
 		return "-";
 	switch (column->kind) {
 	case KIND_NAME:

@@ -19,11 +19,12 @@
 #include <string.h>
 #include <unistd.h>
 
-#define NO_FD	    (-1)
-#define NO_DOMAIN   (-1)
-#define IMPATIENT   2000 /* ms after which a missing answer is worth a word */
-#define NS_OF_A_MS  1000000ULL
-#define NS_OF_A_SEC 1000000000ULL
+#define NO_FD		(-1)
+#define NO_DOMAIN	(-1)
+#define CONNECT_SECONDS 1    /* meanwhile no key is taken */
+#define IMPATIENT	2000 /* ms after which a missing answer is worth a word */
+#define NS_OF_A_MS	1000000ULL
+#define NS_OF_A_SEC	1000000000ULL
 
 struct top {
 	const struct options *options;
@@ -146,7 +147,7 @@ static int take_sample(struct top *top)
 
 	rewind(top->report.out);
 	if (!top->control)
-		r = control_open(&top->control, top->options, &top->report);
+		r = control_open_within(&top->control, top->options, CONNECT_SECONDS, &top->report);
 	if (!r)
 		r = load_take(&top->now, ask, top);
 	if (!r)
@@ -166,6 +167,7 @@ static int sample(struct top *top)
 		disconnect(top, r);
 		return 0;
 	}
+	top->view.sampled = true;
 	load_sort(&top->view.rates, top->view.sort);
 	top->before = top->now;
 	top->now = old;
@@ -260,7 +262,7 @@ int top_run(const struct options *options, const struct report *report)
 		.options = options,
 		.view = { .sort = options->sort, .chosen = NO_DOMAIN },
 	};
-	int r = control_open(&top.control, options, report);
+	int r = control_may(options, report);
 
 	if (r)
 		return r;

@@ -18,7 +18,7 @@
 #define TOP_SAID 256
 
 /*
- * Until q is pressed. An xsproxyd that goes away is waited for.
+ * Until q is pressed. An xsproxyd that is not there, or goes away, is waited for.
  *
  * Returns 0, or a negative errno, which has been reported.
  */
@@ -29,6 +29,7 @@ int top_run(const struct options *options, const struct report *report);
 /* What the screen shows. */
 struct top_view {
 	struct load rates; /* sorted */
+	bool sampled;	   /* there has been an answer; until then nothing is known */
 	enum option_sort sort;
 	char said[TOP_SAID]; /* what went wrong; "" for nothing */
 

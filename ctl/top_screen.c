@@ -116,6 +116,8 @@ static void draw_title(const struct top_view *view)
 
 	if (said)
 		snprintf(line, sizeof(line), "%.*s", (int)strcspn(view->said, "\n"), view->said);
+	else if (!view->sampled)
+		snprintf(line, sizeof(line), "xsproxyctl top: asking xsproxyd");
 	else
 		snprintf(line, sizeof(line), "xsproxyctl top: %zu domains, by %s", view->rates.nr,
 			 options_sort_name(view->sort));
@@ -128,6 +130,8 @@ static void draw_table(struct top_view *view)
 	size_t chosen = chosen_at(view);
 	char line[TABLE_LINE];
 
+	if (!view->sampled)
+		return;
 	table_row(line, COLS, &rates->all, "all");
 	draw_line(SUMS_ROW, A_NORMAL, line);
 	table_row(line, COLS, &rates->clients, "tools");

@@ -4,6 +4,7 @@
  */
 #include "ctl/tracing.h"
 
+#include "ctl/domain_list.h"
 #include "proxy/message.h"
 
 #include <errno.h>
@@ -75,12 +76,34 @@ static json_t *filter_json(const struct filter *filter, uint32_t snap)
 	return NULL;
 }
 
+/*
+ * Who waits for a domain that is not there, and knows it, may wait: it may still come. Nobody
+ * expects to see one that is there with --new.
+ */
+static int warn_of_absent(struct control *control, const struct filter *filter,
+			  const struct report *report)
+{
+	bool is = true;
+	int r = 0;
+
+	for (size_t i = 0; !r && !filter->new &&i < filter->nr_domids; i++) {
+		r = domain_introduced(control, filter->domids[i], &is, report);
+		if (!r && !is)
+			report_warn(report, "domain %u is not introduced; waiting for it",
+				    filter->domids[i]);
+	}
+	return r;
+}
+
 int tracing_start(struct control *control, const struct options *options, uint32_t snap,
 		  const struct report *report)
 {
 	json_t *answer = NULL;
-	int r = control_run(control, "trace", filter_json(&options->filter, snap), &answer, report);
+	int r = warn_of_absent(control, &options->filter, report);
 
+	if (!r)
+		r = control_run(control, "trace", filter_json(&options->filter, snap), &answer,
+				report);
 	json_decref(answer);
 	return r;
 }

@@ -26,7 +26,13 @@ struct tracing_sink {
 	const char *name; /* of what @fd is */
 };
 
-/* Ask for frames. @snap: if the options say nothing. Returns 0, or -errno, which is reported. */
+/*
+ * Ask for frames, and say which of the domains are not there.
+ *
+ * @snap: if the options say nothing
+ *
+ * Returns 0, or a negative errno, which has been reported.
+ */
 int tracing_start(struct control *control, const struct options *options, uint32_t snap,
 		  const struct report *report);
 

@@ -17,6 +17,13 @@ def row(domid, session=1, **values):
     return {"domid": domid, "session": session, **dict.fromkeys(keys, 0), **values}
 
 
+def tools(**values):
+    """Its row of the toolstacks, of which less is known."""
+    keys = ("requests", "errors", "events", "octets_in", "octets_out", "full", "unread", "p50",
+            "p99", "max")
+    return {**dict.fromkeys(keys, 0), **values}
+
+
 def times(count=0, total=0, most=0, p50=0, p99=0, buckets=()):
     """A part of `time` in a reply to `stats`."""
     return {"count": count, "sum": total, "max": most, "p50": p50, "p99": p99,
@@ -42,7 +49,7 @@ class FakeControl:
 
     def __init__(self, path, load=None, stats_of=None):
         self.path = path
-        self.load = load or (lambda n: ([], row(0, 0)))
+        self.load = load or (lambda n: ([], tools()))
         self.stats_of = stats_of or (lambda domid: stats())
         self.samples = 0
         self.answering = threading.Event()  # cleared: commands are taken and not answered

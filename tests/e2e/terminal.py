@@ -27,6 +27,7 @@ class Terminal:
     def __init__(self, argv, rows=24, columns=80, **env):
         self.screen = pyte.Screen(columns, rows)
         self._stream = pyte.ByteStream(self.screen)
+        self.seen = ""  # all that was written
         self._master, slave = pty.openpty()
         self._slave = slave
         self._modes = termios.tcgetattr(slave)
@@ -70,7 +71,9 @@ class Terminal:
 
     def _read(self, seconds):
         if select.select([self._master], [], [], seconds)[0]:
-            self._stream.feed(os.read(self._master, 65536))
+            octets = os.read(self._master, 65536)
+            self.seen += octets.decode(errors="replace")
+            self._stream.feed(octets)
 
     def wait(self, what, why=""):
         """Read until what(lines) holds; the lines. They may be half drawn: what() asks for all."""

@@ -2,14 +2,17 @@
 """xsproxyctl top: rates from two samples, sorting and looking into a domain on a real terminal,
 resized, and an xsproxyd that hangs or goes away; and the tables of --batch."""
 
+import os
+import shutil
 import signal
 import subprocess
+import tempfile
 
 import pytest
 
 import fake_control
 import xensim
-from fake_control import FakeControl, Refused, row
+from fake_control import FakeControl, Refused, row, tools
 from ours import running
 from terminal import DOWN, ENTER, ESCAPE, PAGE_DOWN, UP, Terminal
 
@@ -26,7 +29,8 @@ def three(n):
         row(2, 12, requests=20 * n, octets_out=2048 * n, p50=999, p99=3 * MS, max=1500 * MS),
         row(3, 13, requests=1500 * n, events=n, p99=MS, full=500 * MS * n, unread=10 * MS * n,
             under_way=1, transactions=2)]
-    return rows, row(0, 0, requests=40 * n, errors=n, p50=1024, p99=2048, max=4096)
+    return rows, tools(requests=40 * n, errors=n, p50=1024, p99=2048, max=4096,
+                       unread=100 * MS * n)
 
 
 def renewed(n):
@@ -38,7 +42,7 @@ def renewed(n):
 
 
 def many(n):
-    return [row(domid, domid, requests=domid * n) for domid in range(300)], row(0, 0)
+    return [row(domid, domid, requests=domid * n) for domid in range(300)], tools()
 
 
 def stats_of(domid):
@@ -77,7 +81,7 @@ def test_rates(fake):
     assert [" ".join(line.split()) for line in table[1:]] == [
         HEAD,
         "all 1.57k 6.00 - 100 2.00K 1.00 - - 1 - - 3 2 -",
-        "tools 40.0 1.00 2.05µs 0 0 0 1.02µs 4.10µs 0 0.0 0.0 0 0 -",
+        "tools 40.0 1.00 2.05µs 0 0 0 1.02µs 4.10µs - - - - - -",
         "3 1.50k 0 1.00ms 0 0 1.00 - - 1 50.0 1.0 0 2 13",
         "2 20.0 0 3.00ms 0 2.00K 0 999ns 1.50s 0 0.0 0.0 0 0 12",
         "1 10.0 5.00 2.00ms 100 0 0 - - 0 0.0 0.0 3 0 11"]
@@ -125,9 +129,9 @@ def test_it_needs_a_terminal_or_batch(fake):
             terminal.wait_text(f"the terminal {name} {words}; set TERM, or use --batch")
             assert terminal.wait_end() == 1
             assert terminal.is_restored()
-    with Terminal(argv(fake.path.parent / "nothing")) as terminal:
-        terminal.wait_text("is xsproxyd running?")
-        assert terminal.wait_end() == 1
+    done = subprocess.run(argv(fake.path.parent / "nothing", "--batch"), capture_output=True,
+                          text=True, check=False, timeout=xensim.TIMEOUT)
+    assert done.returncode == 1 and "is xsproxyd running?" in done.stderr
 
 
 # --- on a terminal
@@ -217,13 +221,50 @@ def test_looking_into_a_domain_that_has_gone(fake):
 
 
 def test_no_domains(fake):
-    fake.load = lambda n: ([], row(0, 0))
+    fake.load = lambda n: ([], tools())
     with Terminal(argv(fake.path)) as terminal:
         terminal.wait_text("0 domains")
         terminal.press(DOWN + UP + PAGE_DOWN + ENTER + "b" + "e")
         terminal.wait_text("0 domains, by errors")
         terminal.press("q")
         assert terminal.wait_end() == 0
+
+
+def test_before_the_first_answer(fake):
+    """Nothing is said that nobody knows."""
+    fake.answering.clear()
+    with Terminal(argv(fake.path)) as terminal:
+        terminal.wait(lambda lines: "waiting for xsproxyd to answer" in lines[0], "waiting")
+        fake.answering.set()
+        terminal.wait(lambda lines: lines[0] == "xsproxyctl top: 3 domains, by requests" and
+                      names(lines) == ["3", "2", "1"], "the table")
+        fake.answering.clear()
+    assert "0 domains" not in terminal.seen and " all " not in terminal.seen.split("3 domains")[0]
+
+
+def test_it_is_started_first(tmp_path):
+    with Terminal(argv(tmp_path / "control")) as terminal:
+        terminal.wait(lambda lines: lines[0] == "xsproxyd is away: No such file or directory; "
+                      "trying again" and not any(lines[2:-1]), "away")
+        terminal.press("e")
+        with FakeControl(tmp_path / "control", three):
+            terminal.wait_text("xsproxyctl top: 3 domains, by errors")
+        terminal.wait_text("xsproxyd is away")
+        terminal.press("q")
+        assert terminal.wait_end() == 0
+        assert terminal.is_restored()
+
+
+def test_who_may_not_is_told_so(fake):
+    """Waiting would not help."""
+    fake.path.parent.chmod(0o700)
+    with tempfile.TemporaryDirectory() as directory:
+        os.chmod(directory, 0o755)
+        program = shutil.copy(CTL, directory)  # the build may be root's alone
+        with Terminal(["setpriv", "--reuid=nobody", "--clear-groups", program,
+                       *argv(fake.path)[1:]]) as terminal:
+            terminal.wait_text("only root may")
+            assert terminal.wait_end() == 1
 
 
 def test_an_xsproxyd_that_hangs_takes_no_keys_away(fake):

@@ -193,6 +193,25 @@ def test_new_shows_a_domain_from_its_first_request(host, guest):
     assert not any("old" in line for line in lines)
 
 
+@pytest.mark.parametrize("what", (("trace",), ("capture", "-w", "-")))
+@pytest.mark.usefixtures("guest")
+def test_a_domain_that_is_not_there(host, what):
+    """One is told so, and sees it once it is; it may have been held before."""
+    with Control(host) as control:
+        control.run("hold", domid=10)
+    with Watching(host, *what, 9, 7, 10, 8) as watching:
+        assert watching.said.splitlines()[:-1] == [
+            f"xsproxyctl {what[0]}: warning: domain {domid} is not introduced; waiting for it"
+            for domid in (9, 10, 8)]
+        host.add_guest(9).write("data/late", "1")
+        if what == ("trace",):
+            watching.until("late")
+    with Watching(host, *what, 7, 9) as watching:
+        assert len(watching.said.splitlines()) == 1
+    with Watching(host, *what, 99, "--new") as watching:
+        assert len(watching.said.splitlines()) == 1
+
+
 def waiting_quiesce(host, guest):
     """A QUIESCE that waits, as the guest is in the middle of a request; its client."""
     guest.push(struct.pack("<IIII", WRITE, 1, 0, 100))

@@ -43,6 +43,8 @@ class Watching(xsclient.Closing):
             [CTL, *map(str, args), "--control", host.run_dir / "control"], stdout=stdout,
             stderr=subprocess.PIPE, env=env)
         self.said = self.process.stderr.readline().decode()
+        while "warning: " in self.said.splitlines()[-1]:
+            self.said += self.process.stderr.readline().decode()
         if "until it is interrupted" not in self.said:
             self.said += self.process.stderr.read().decode()
             self.close()
