@@ -70,7 +70,8 @@ static int open_file(const char *file, const struct report *report)
 	int err = -errno;
 
 	if (fd < 0)
-		return report_fail(report, err, "cannot write %s: %s", file, report_reason(err));
+		return report_fail(report, err, "cannot write %s: %s", file,
+				   report_local_reason(err));
 	if (out && isatty(fd))
 		return report_fail(report, -EINVAL, "does not write to a terminal; say -w FILE");
 	return fd;
@@ -112,7 +113,7 @@ static int open_and_run(struct capture *capture, const struct options *options,
 		r = run(capture, control, options, report);
 		if (capture->sink.fd != STDOUT_FILENO && close(capture->sink.fd) && !r)
 			r = report_fail(report, -errno, "cannot write %s: %s", options->file,
-					report_reason(-errno));
+					report_local_reason(-errno));
 	}
 	control_free(control);
 	return r;

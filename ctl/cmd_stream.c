@@ -71,8 +71,8 @@ int command_show(const struct options *options, const struct report *report)
 				   ": %s",
 				   name, fault.record, fault.offset, fault.reason);
 	if (r)
-		return report_fail(report, r, "cannot read %s: %s", name, report_reason(r));
+		return report_fail(report, r, "cannot read %s: %s", name, report_local_reason(r));
 	r = show_stream(reader, stdout, options->json);
 	stream_reader_free(reader);
-	return r ? report_fail(report, r, "cannot show %s: %s", name, report_reason(r)) : 0;
+	return r ? report_fail(report, r, "cannot show %s: %s", name, report_local_reason(r)) : 0;
 }

@@ -216,7 +216,7 @@ int command_flight(const struct options *options, const struct report *report)
 			r = print(&out);
 		if (r)
 			report_fail(report, r, "cannot print domain %u's messages: %s",
-				    options->domid, report_reason(r));
+				    options->domid, report_local_reason(r));
 	}
 	json_decref(flight);
 	lines_fini(&lines);

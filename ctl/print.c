@@ -23,7 +23,7 @@ int print_end(int r, const struct report *report)
 	errno = 0;
 	if (!r && (fflush(stdout) || ferror(stdout)))
 		r = errno ? -errno : -EIO;
-	return r ? report_fail(report, r, "cannot print: %s", report_reason(r)) : 0;
+	return r ? report_fail(report, r, "cannot print: %s", report_local_reason(r)) : 0;
 }
 
 const char *print_text(const json_t *object, const char *key)

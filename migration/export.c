@@ -55,7 +55,7 @@ static int export_open(struct exporter *ex)
 	if (r)
 		return fail(ex, r, "cannot write %s: %s",
 			    ex->options->file ? ex->options->file : "to standard output",
-			    report_reason(r));
+			    report_local_reason(r));
 	return 0;
 }
 
@@ -177,7 +177,7 @@ static int write_watch(struct exporter *ex, const struct remote_watch *watch)
 	if (r == -EBADMSG)
 		return fail(ex, r, "watch %s %s does not fit a stream: %s", path, token,
 			    fault.reason);
-	return r ? fail(ex, r, "cannot write the stream: %s", report_reason(r)) : 0;
+	return r ? fail(ex, r, "cannot write the stream: %s", report_local_reason(r)) : 0;
 }
 
 static int write_transaction(struct exporter *ex, uint32_t id)
@@ -185,7 +185,7 @@ static int write_transaction(struct exporter *ex, uint32_t id)
 	struct record rec = { .kind = RECORD_TRANSACTION, .transaction = { id } };
 	int r = stream_writer_append(ex->writer, &rec, NULL);
 
-	return r ? fail(ex, r, "cannot write the stream: %s", report_reason(r)) : 0;
+	return r ? fail(ex, r, "cannot write the stream: %s", report_local_reason(r)) : 0;
 }
 
 static int export_write(struct exporter *ex)
@@ -193,7 +193,7 @@ static int export_write(struct exporter *ex)
 	int r = stream_writer_new(&ex->writer, output_file(ex->output));
 
 	if (r)
-		return fail(ex, r, "cannot write the stream: %s", report_reason(r));
+		return fail(ex, r, "cannot write the stream: %s", report_local_reason(r));
 	r = walk_write(ex->walk, ex->writer);
 	for (size_t i = 0; !r && i < ex->watches.nr; i++)
 		r = write_watch(ex, &ex->watches.list[i]);
@@ -206,7 +206,7 @@ static int export_write(struct exporter *ex)
 	r = stream_writer_finish(ex->writer);
 	if (!r)
 		r = output_commit(ex->output);
-	return r ? fail(ex, r, "cannot write the stream: %s", report_reason(r)) : 0;
+	return r ? fail(ex, r, "cannot write the stream: %s", report_local_reason(r)) : 0;
 }
 
 /* --- all of it */

@@ -112,7 +112,7 @@ static int import_nodes(struct importer *im)
 
 static int fail_reading(struct importer *im, int err)
 {
-	return fail(im, err, "cannot read the stream again: %s", report_reason(err));
+	return fail(im, err, "cannot read the stream again: %s", report_local_reason(err));
 }
 
 /*

@@ -192,7 +192,8 @@ int intake_open(struct intake **out, const struct intake_options *options,
 	if (r == -EBADMSG)
 		return refuse(intake, &fault, " (see --map-domid and --root)");
 	if (r)
-		return report_fail(report, r, "cannot read %s: %s", intake->name, report_reason(r));
+		return report_fail(report, r, "cannot read %s: %s", intake->name,
+				   report_local_reason(r));
 	*out = intake;
 	intake = NULL;
 	return 0;

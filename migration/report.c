@@ -51,13 +51,26 @@ const char *report_reason(int err)
 	case EDQUOT:
 		return "a quota of xenstored's is exceeded (EQUOTA)";
 	case ENOSPC:
-		return "a quota of xenstored's, or the disk, is full (ENOSPC)";
+		return "a quota of xenstored's is exceeded (ENOSPC)";
 	case E2BIG:
 		return "too large, or a quota of xenstored's is exceeded (E2BIG)";
 	case EINVAL:
 		return "xenstored does not take it (EINVAL)";
 	default:
 		return strerror(-err);
+	}
+}
+
+const char *report_local_reason(int err)
+{
+	switch (-err) {
+	case EDQUOT:
+	case ENOSPC:
+	case E2BIG:
+	case EINVAL:
+		return strerror(-err);
+	default:
+		return report_reason(err);
 	}
 }
 

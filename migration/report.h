@@ -33,6 +33,9 @@ void report_warn(const struct report *report, const char *format, ...)
 /* The words for a negative errno, where nothing more is known about it; static memory. */
 const char *report_reason(int err);
 
+/* The same for files and descriptors: xenstored has no part in it, so no quota of its is meant. */
+const char *report_local_reason(int err);
+
 /* Warn that xsproxyd does not answer yet; a wire_slow_fn, called with a report. */
 void report_slow(const void *report);
 

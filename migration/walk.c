@@ -310,7 +310,7 @@ int walk_write(struct walk *walk, struct stream_writer *writer)
 					   fault.reason);
 		if (r)
 			return report_fail(walk->report, r, "cannot write the stream: %s",
-					   report_reason(r));
+					   report_local_reason(r));
 	}
 	return 0;
 }

@@ -60,7 +60,8 @@ def test_signal_at_each_step_of_import(flavour):
 
 def refused_by_quota(host, records, message):
     before = session(host)
-    assert message in ctl(host, "import", 7, input=stream(*FRESH[:5], *records), status=1)
+    said = ctl(host, "import", 7, input=stream(*FRESH[:5], *records), status=1)
+    assert message in said and "a quota of xenstored's is exceeded (E" in said
     assert session(host) == before
 
 
