@@ -119,8 +119,7 @@ static json_t *last_error(const struct session *s)
 	const struct refusal *last;
 
 	if (session_state(s) == LEDGER_ENDED)
-		return json_string(*ledger_fault(s->ledger) ? ledger_fault(s->ledger)
-							    : "it broke the protocol; see the log");
+		return json_string(session_fault(s));
 	if (!s->refusals.kinds)
 		return json_null();
 	last = &s->refusals.kind[s->refusals.last];

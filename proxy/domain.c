@@ -193,7 +193,7 @@ static int ledger_find(const struct memory *memory, const struct domain *domain)
 	if (ledger_current(ledger, ledgers, domain->map_gen))
 		return blame_is_aside(ledgers->blame, domain->domid) ? -ENOTRECOVERABLE : 1;
 	blame_forgive(ledgers->blame, domain->domid);
-	if (arena_reserve(&ledgers->memory, ledgers_ledger_off(ledgers, domain->domid), ARENA_PAGE))
+	if (arena_reserve(&ledgers->arena, ledgers_ledger_off(ledgers, domain->domid), ARENA_PAGE))
 		return -ENOMEM;
 	ledger_format(ledger, ledgers, domain->map_gen);
 	return 0;
@@ -228,7 +228,9 @@ static int session_attach(struct domain *domain)
 	if (err) {
 		failed_note(&domain->domains->failed, LOG_ERR, domain->domid,
 			    "cannot take up its Xenstore connection: %s; the guest is held",
-			    strerror(-err));
+			    err == -ENOTRECOVERABLE
+				    ? "xsproxyd crashed twice while it served this domain"
+				    : strerror(-err));
 		return err;
 	}
 	/* Those that there may be are of a domain that had its id before. */
@@ -244,7 +246,7 @@ static void ledger_give_back(const struct domain *domain)
 	const struct memory *memory = upstream_memory(domain->domains->daemon->upstream);
 
 	if (!memory->old)
-		arena_discard(&memory->ledgers.memory,
+		arena_discard(&memory->ledgers.arena,
 			      ledgers_ledger_off(&memory->ledgers, domain->domid));
 }
 
@@ -434,7 +436,7 @@ int domains_attach_all(struct domains *domains)
 	const struct rings *rings = &memory->rings;
 	struct domain *domain, *tmp;
 
-	hold_sweep(&memory->ledgers);
+	hold_sweep(memory);
 	/* First all ledgers claim their extents; nobody may take a new one before. */
 	ARENA_EACH(rings_header(rings)->mapped, domid)
 		if (map(domains, domid, atomic_load(&rings_attach(rings, domid)->map_gen)) ==

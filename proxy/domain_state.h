@@ -10,7 +10,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "bridge/arena.h"
+#include "proxy/memory.h"
 
 struct daemon;
 

@@ -122,6 +122,14 @@ static inline enum ledger_state session_state(const struct session *s)
 	return (enum ledger_state)word_get(&s->ledger->state);
 }
 
+/** session_fault() - what the front did that ended the connection (LEDGER_ENDED). */
+static inline const char *session_fault(const struct session *s)
+{
+	const char *fault = ledger_fault(s->ledger);
+
+	return *fault ? fault : "it broke the protocol, as an xsproxyd before this one has logged";
+}
+
 /**
  * session_drained() - whether the session stands at a clean boundary: nothing taken from the front
  * is unanswered, no reply or event is there in part.
