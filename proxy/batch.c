@@ -273,6 +273,12 @@ void batch_reply(struct op *op, int err)
 		op->batch->err = err;
 }
 
+void batch_watches_lost(struct op *op)
+{
+	if (op->batch->phase == BATCH_ADD && !op->batch->err)
+		op->batch->err = EAGAIN;
+}
+
 void batch_overflow(struct op *op)
 {
 	if (!op->batch->err)

@@ -106,6 +106,12 @@ bool batch_inject(struct op *op);
 /** batch_reply() - upstream answered one. @err: 0 or a positive errno */
 void batch_reply(struct op *op, int err);
 
+/**
+ * batch_watches_lost() - what it has added so far is gone upstream, or will be: it fails with
+ * EAGAIN.
+ */
+void batch_watches_lost(struct op *op);
+
 /** batch_overflow() - its events cannot be kept: it fails with ENOSPC. */
 void batch_overflow(struct op *op);
 

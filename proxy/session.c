@@ -192,6 +192,7 @@ static void reconnect_begin(struct session *s)
 	fifo_trim(&s->fifo);
 	s->reset_sent = false;
 	drop_answers(s);
+	toolstack_watches_lost(s);
 	log_limited(&s->source, LOG_INFO, "the guest reconnects its ring");
 }
 
@@ -428,6 +429,7 @@ void session_upstream_reset(struct session *s)
 	}
 	commit_end(&commit);
 	answer_orphans(s);
+	toolstack_watches_lost(s);
 
 	watches_end(&s->watches, &s->place);
 	s->reset_sent = false;

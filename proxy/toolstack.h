@@ -69,6 +69,12 @@ void toolstack_lost(struct session *s, int slot);
 void toolstack_overflow(struct session *s);
 
 /**
+ * toolstack_watches_lost() - the watches of @s are gone upstream, or will be once our RESET_WATCHES
+ * is answered: an ADD_DOMAIN_WATCHES that has added some fails.
+ */
+void toolstack_watches_lost(struct session *s);
+
+/**
  * toolstack_recover() - a session was taken up again: undo what an op left half done.
  *
  * Return: 0 or -ENOMEM.

@@ -118,6 +118,15 @@ void toolstack_overflow(struct session *s)
 			batch_overflow(op);
 }
 
+void toolstack_watches_lost(struct session *s)
+{
+	struct op *op;
+
+	TAILQ_FOREACH(op, &s->targeted, on_target)
+		if (op->kind == OP_BATCH && op->batch)
+			batch_watches_lost(op);
+}
+
 void toolstack_lost(struct session *s, int slot)
 {
 	struct message msg = { 0 };

@@ -233,6 +233,97 @@ static void the_guest_waits(void **state)
 	rig_close(&bed.rig);
 }
 
+static int answer = -1; /* what the asker of the batch was told: 0 or an errno */
+
+static void told(void *arg, const struct message *msg)
+{
+	(void)arg;
+	answer = msg->hdr.type == XS_ERROR ? message_error_parse(msg->payload, msg->hdr.len) : 0;
+}
+
+/* Upstream takes @n watches of the batch, one after the other. */
+static void add_some(struct bed *bed, int n)
+{
+	static const struct asker asker = { .slot = -1, .reply = told };
+
+	answer = -1;
+	assert_int_equal(batch_begin(&asker, bed->rig.s, added, sizeof(added)), 0);
+	rig_run(&bed->rig);
+	while (n--)
+		assert_true(stored_serves(bed));
+}
+
+/* Nobody is told OK when upstream has been told to forget the watches. */
+static void the_guest_reconnects_in_the_middle(void **state)
+{
+	struct bed bed;
+	uint32_t id;
+
+	(void)state;
+	for (int taken = 0; taken <= 3; taken++) {
+		open_bed(&bed, false, NULL);
+		add_some(&bed, taken);
+		bed.rig.guest->connection = XENSTORE_RECONNECT;
+		rig_run(&bed.rig);
+		/* Those that are under way are answered before. */
+		while (strlen(bed.list) < 4)
+			assert_true(stored_serves(&bed));
+		id = STORED_GETS(&bed.rig, XS_RESET_WATCHES, 0, "");
+		assert_stored_idle(&bed.rig);
+		bed.list[0] = 0;
+		STORED_SENDS(&bed.rig, XS_RESET_WATCHES, id, 0, "OK");
+		rig_run(&bed.rig);
+		assert_int_equal(answer, EAGAIN);
+		assert_int_equal(word_get(&bed.rig.s->ledger->batch), 0);
+		assert_stored_idle(&bed.rig);
+		assert_int_equal(bed.rig.s->watches.count, 0);
+		rig_exchange(&bed.rig, XS_READ, 0, "x", 2, XS_READ, "y");
+		/* Asked again, it can be. */
+		add_some(&bed, 3);
+		rig_run(&bed.rig);
+		assert_int_equal(answer, 0);
+		assert_string_equal(bed.list, "abc");
+		rig_close(&bed.rig);
+	}
+}
+
+/*
+ * An INTRODUCE waits until what is under way is answered; then the C daemon forgets the watches and
+ * zeroes the back ring.
+ */
+static void the_c_daemon_forgets_in_the_middle(void **state)
+{
+	static const struct asker asker = { .slot = -1, .reply = told };
+	static char large[3][600];
+	struct bed bed;
+	xs_page *back;
+
+	(void)state;
+	for (int i = 0; i < 3; i++)
+		snprintf(large[i], sizeof(large[i]), "%0*d", (int)sizeof(large[i]) - 2, 0);
+	for (int i = 0; i < 3; i++)
+		large[i][0] = (char)('a' + i);
+	open_bed(&bed, false, NULL);
+	back = bed.rig.back;
+	answer = -1;
+	assert_int_equal(batch_begin(&asker, bed.rig.s, large[0], sizeof(large)), 0);
+	rig_run(&bed.rig);
+	bed.rig.s->drain.settle++;
+	assert_true(stored_serves(&bed));
+	rig_run(&bed.rig);
+	assert_stored_idle(&bed.rig);
+	assert_true(session_settled(bed.rig.s));
+	session_upstream_reset(bed.rig.s);
+	bed.list[0] = 0;
+	back->req_prod = back->req_cons = back->rsp_prod = back->rsp_cons = 0;
+	bed.rig.s->drain.settle--;
+	serve(&bed);
+	assert_int_equal(answer, EAGAIN);
+	assert_string_equal(bed.list, "");
+	assert_int_equal(bed.rig.s->watches.count, 0);
+	rig_close(&bed.rig);
+}
+
 /* Returns whether it died at its store number @at. */
 static bool death_at(long at, bool quiet, const char *refused)
 {
@@ -268,6 +359,8 @@ int main(void)
 		cmocka_unit_test(a_batch_that_fails_leaves_nothing),
 		cmocka_unit_test(a_watch_that_upstream_does_not_let_go),
 		cmocka_unit_test(the_guest_waits),
+		cmocka_unit_test(the_guest_reconnects_in_the_middle),
+		cmocka_unit_test(the_c_daemon_forgets_in_the_middle),
 		cmocka_unit_test(death_at_each_store),
 	};
 
