@@ -4,7 +4,7 @@
  * cost the domain that it belongs to its session, never xsproxyd.
  *
  * What lies behind words that name pages is checked by those who claim them (watchlog_recover(),
- * watches_recover(), fifo_is_sane(), transactions_recover()). Called by session.c; changes nothing.
+ * watches_recover(), fifo_recover(), transactions_recover()). Called by session.c; changes nothing.
  */
 #ifndef XSPROXY_PROXY_AUDIT_H
 #define XSPROXY_PROXY_AUDIT_H

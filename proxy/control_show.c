@@ -138,12 +138,13 @@ static json_t *domain(const struct daemon *daemon, const struct memory *memory, 
 
 	if (!s)
 		return object;
-	more = json_pack("{s:i,s:i,s:i,s:i,s:i,s:o,s:o}", "session", (int)s->id, "watches",
+	more = json_pack("{s:i,s:i,s:i,s:i,s:i,s:i,s:i,s:o,s:o}", "session", (int)s->id, "watches",
 			 (int)s->watches.count, "transactions",
 			 (int)transaction_count(&s->transactions), "requests",
 			 __builtin_popcount(word_get(&s->ledger->pending_mask)), "queued",
-			 (int)(fifo_used(&s->fifo) + word_get(&s->ledger->fifo_fill)), "refusals",
-			 refusals(s), "last_error", last_error(s));
+			 (int)(fifo_used(&s->fifo) + word_get(&s->ledger->fifo_fill)), "events",
+			 (int)s->fifo.waiting.events, "replies", (int)s->fifo.waiting.replies,
+			 "refusals", refusals(s), "last_error", last_error(s));
 	if (!more || json_object_update(object, more)) {
 		json_decref(object);
 		object = NULL;

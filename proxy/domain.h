@@ -64,7 +64,7 @@ void domains_ready_all(struct domains *domains);
 /** domains_drain() - take no further request from any guest. */
 void domains_drain(struct domains *domains);
 
-/** domains_busy() - how many guests are owed an answer, or have a message in their ring in part. */
+/** domains_busy() - how many guests are owed an answer, or are in the middle of a request. */
 uint32_t domains_busy(struct domains *domains);
 
 /**

@@ -88,6 +88,12 @@ void down_answer(struct session *s, int slot, struct message *msg)
 	tap_reply(s->tap, slot, &msg->hdr, msg->payload, msg->hdr.len);
 }
 
+/* It is about to be quiesced, and could be now: no further event begins, or it would be in part. */
+static bool stays_here(const struct session *s)
+{
+	return s->drain.quiesce && !word_get(&s->ledger->fifo_left) && session_drained(s);
+}
+
 /*
  * Move what waits into the front's queue, as far as there is room: a guest tells us that it has
  * read only if it found the queue full, so it must be filled to the brim.
@@ -101,17 +107,12 @@ static bool flush(struct session *s)
 	if (!front_takes(s))
 		return false;
 	while (fifo_used(&s->fifo)) {
-		uint32_t left = word_get(&ledger->fifo_left), head = word_get(&ledger->fifo_head);
+		uint32_t head = word_get(&ledger->fifo_head), n;
 		struct commit commit;
-		uint32_t n;
 
-		if (!left) {
-			struct xsd_sockmsg hdr;
-
-			fifo_read(&s->fifo, 0, &hdr, sizeof(hdr));
-			left = message_size(&hdr);
-		}
-		n = min_u32(left, ring_room(&s->front.out, &s->front.out_view));
+		if (stays_here(s))
+			break;
+		n = min_u32(fifo_next(&s->fifo), ring_room(&s->front.out, &s->front.out_view));
 		n = min_u32(min_u32(n, sizeof(octets)), fifo_used(&s->fifo));
 		if (!n) {
 			s->front.starved = true;
@@ -121,8 +122,7 @@ static bool flush(struct session *s)
 		ring_write(&s->front.out, s->front.out_view.prod, octets, n);
 		commit_begin(&commit, &s->place);
 		endpoint_produce(&s->front, &commit, n);
-		commit_set(&commit, &ledger->fifo_head, head + n);
-		commit_set(&commit, &ledger->fifo_left, left - n);
+		fifo_take(&s->fifo, &commit, n);
 		commit_end(&commit);
 		if (!fifo_used(&s->fifo) || head / POOL_PAGE != (head + n) / POOL_PAGE)
 			fifo_trim(&s->fifo);
@@ -423,6 +423,7 @@ static bool giant_piece(struct session *s, struct message *msg)
 		if (!fifo_can_take(s, n))
 			return false;
 		s->giant_left = msg->hdr.len;
+		fifo_count(&s->fifo, &msg->hdr);
 		if (slot >= 0) {
 			msg->hdr.req_id = s->ledger->pending[slot].req_id;
 			msg->hdr.tx_id = s->ledger->pending[slot].tx_id;

@@ -21,6 +21,8 @@ void fifo_init(struct fifo *fifo, struct ledger *ledger, struct pool *pool)
 	fifo->pool = pool;
 	fifo->first = fifo->pages = 0;
 	fifo->events = NULL;
+	fifo->waiting = (struct fifo_counts){ 0 };
+	fifo->part_is_event = false;
 }
 
 /* Positions count octets modulo 2^32, so pages count modulo 2^20. */
@@ -77,21 +79,40 @@ static void release_unused(struct fifo *fifo)
 	}
 }
 
-bool fifo_is_sane(const struct fifo *fifo)
+static uint32_t *counter(struct fifo_counts *counts, bool is_event)
 {
-	uint32_t used = fifo_used(fifo), off = word_get(&fifo->ledger->fifo_left);
+	return is_event ? &counts->events : &counts->replies;
+}
 
-	while (off < used) {
-		struct xsd_sockmsg hdr;
+static void count(struct fifo_counts *counts, const struct xsd_sockmsg *hdr)
+{
+	++*counter(counts, hdr->type == XS_WATCH_EVENT);
+}
 
+void fifo_count(struct fifo *fifo, const struct xsd_sockmsg *hdr)
+{
+	count(&fifo->waiting, hdr);
+}
+
+/* Count what is in its pages. Return: 0, or -EINVAL when that are no messages. */
+static int count_all(struct fifo *fifo)
+{
+	uint32_t off = word_get(&fifo->ledger->fifo_left), used = fifo_used(fifo);
+	struct xsd_sockmsg hdr;
+
+	fifo->part_is_event =
+		word_get(&fifo->ledger->fifo_event) == word_get(&fifo->ledger->fifo_head) + off;
+	if (off)
+		++*counter(&fifo->waiting, fifo->part_is_event);
+	for (; off < used; off += message_size(&hdr)) {
 		if (used - off < MESSAGE_HEADER)
-			return false;
+			return -EINVAL;
 		fifo_read(fifo, off, &hdr, sizeof(hdr));
-		if (hdr.len > XENSTORE_PAYLOAD_MAX || message_size(&hdr) > used - off)
-			return false;
-		off += message_size(&hdr);
+		if (hdr.len > XENSTORE_PAYLOAD_MAX)
+			return -EINVAL;
+		fifo_count(fifo, &hdr);
 	}
-	return off == used;
+	return off == used ? 0 : -EINVAL;
 }
 
 int fifo_recover(struct fifo *fifo)
@@ -111,7 +132,7 @@ int fifo_recover(struct fifo *fifo)
 	fifo->first = head / POOL_PAGE;
 	for (fifo->pages = 0; !err && fifo->pages < needed; fifo->pages++)
 		err = pool_claim(fifo->pool, *page_slot(fifo, fifo->first + fifo->pages));
-	return err;
+	return err ? err : count_all(fifo);
 }
 
 void fifo_fini(struct fifo *fifo)
@@ -202,6 +223,31 @@ void fifo_read(const struct fifo *fifo, uint32_t off, void *dst, uint32_t len)
 	}
 }
 
+uint32_t fifo_next(struct fifo *fifo)
+{
+	uint32_t left = word_get(&fifo->ledger->fifo_left);
+	struct xsd_sockmsg hdr;
+
+	if (left)
+		return left;
+	fifo_read(fifo, 0, &hdr, sizeof(hdr));
+	fifo->part_is_event = hdr.type == XS_WATCH_EVENT;
+	return message_size(&hdr);
+}
+
+void fifo_take(struct fifo *fifo, struct commit *commit, uint32_t len)
+{
+	struct ledger *ledger = fifo->ledger;
+	uint32_t head = word_get(&ledger->fifo_head), left = fifo_next(fifo), end = head + left;
+
+	commit_set(commit, &ledger->fifo_head, head + len);
+	commit_set(commit, &ledger->fifo_left, left - len);
+	if (left == len)
+		--*counter(&fifo->waiting, fifo->part_is_event);
+	else
+		commit_set(commit, &ledger->fifo_event, fifo->part_is_event ? end : end - 1);
+}
+
 void fifo_trim(struct fifo *fifo)
 {
 	release_unused(fifo);
@@ -212,6 +258,7 @@ void fifo_append(struct fifo *fifo, struct commit *commit, const struct message 
 	uint32_t size = message_size(&msg->hdr);
 
 	fifo_write(fifo, 0, msg, size);
+	fifo_count(fifo, &msg->hdr);
 	commit_set(commit, &fifo->ledger->fifo_tail, word_get(&fifo->ledger->fifo_tail) + size);
 	commit_set(commit, &fifo->ledger->fifo_fill, 0);
 }
@@ -220,6 +267,7 @@ void fifo_clear(struct fifo *fifo, struct commit *commit)
 {
 	commit_set(commit, &fifo->ledger->fifo_head, word_get(&fifo->ledger->fifo_tail));
 	commit_set(commit, &fifo->ledger->fifo_left, 0);
+	fifo->waiting = (struct fifo_counts){ 0 };
 }
 
 bool fifo_has_event(struct fifo *fifo, const struct message *msg)
@@ -271,9 +319,13 @@ int fifo_filter(struct fifo *fifo, const struct ledger_place *place,
 {
 	struct ledger *ledger = fifo->ledger;
 	uint32_t used = fifo_used(fifo), off = word_get(&ledger->fifo_left), kept = off;
+	uint32_t tail = word_get(&ledger->fifo_tail), part_end = tail + off;
+	struct fifo_counts counts = { 0 };
 	struct commit commit;
 	struct message msg;
 
+	if (off)
+		++*counter(&counts, fifo->part_is_event);
 	/* The kept ones are copied beyond the tail, then head and tail jump over the old ones. */
 	if (fifo_reserve(fifo, 0, off))
 		return -ENOMEM;
@@ -290,11 +342,14 @@ int fifo_filter(struct fifo *fifo, const struct ledger_place *place,
 		}
 		fifo_write(fifo, kept, &msg, message_size(&msg.hdr));
 		kept += message_size(&msg.hdr);
+		count(&counts, &msg.hdr);
 	}
 	commit_begin(&commit, place);
-	commit_set(&commit, &ledger->fifo_head, word_get(&ledger->fifo_tail));
-	commit_set(&commit, &ledger->fifo_tail, word_get(&ledger->fifo_tail) + kept);
+	commit_set(&commit, &ledger->fifo_head, tail);
+	commit_set(&commit, &ledger->fifo_tail, tail + kept);
+	commit_set(&commit, &ledger->fifo_event, fifo->part_is_event ? part_end : part_end - 1);
 	commit_end(&commit);
+	fifo->waiting = counts;
 	release_unused(fifo);
 	return 0;
 }

@@ -27,26 +27,31 @@
 
 struct fifo_event;
 
+/* How many messages of a kind */
+struct fifo_counts {
+	uint32_t events;
+	uint32_t replies;
+};
+
 struct fifo {
 	struct ledger *ledger;
 	struct pool *pool;
-	uint32_t first;		   /* the pages in memory: number (position / POOL_PAGE) ... */
-	uint32_t pages;		   /* ... and count */
-	struct fifo_event *events; /* hashes of the waiting events; kept only while quiet */
+	uint32_t first;		    /* the pages in memory: number (position / POOL_PAGE) ... */
+	uint32_t pages;		    /* ... and count */
+	struct fifo_event *events;  /* hashes of the waiting events; kept only while quiet */
+	struct fifo_counts waiting; /* for the front, the one that it got in part included */
+	bool part_is_event;	    /* that one is no reply */
 };
 
 /** fifo_init() - over a fresh or recovered ledger. */
 void fifo_init(struct fifo *fifo, struct ledger *ledger, struct pool *pool);
 
 /**
- * fifo_recover() - claim the pages of a recovered ledger that audit_words() has seen.
+ * fifo_recover() - claim the pages of a recovered ledger, and count what is in them.
  *
- * Return: 0 or a negative errno of pool_claim().
+ * Return: 0, or a negative errno: -EINVAL when they hold no messages.
  */
 int fifo_recover(struct fifo *fifo);
-
-/** fifo_is_sane() - whether whole messages wait, but for the rest of the first one. */
-bool fifo_is_sane(const struct fifo *fifo);
 
 /** fifo_fini() - give every page back. */
 void fifo_fini(struct fifo *fifo);
@@ -75,6 +80,22 @@ void fifo_write(struct fifo *fifo, uint32_t off, const void *src, uint32_t len);
 
 /** fifo_read() - copy @len octets that start @off octets after the head. */
 void fifo_read(const struct fifo *fifo, uint32_t off, void *dst, uint32_t len);
+
+/**
+ * fifo_next() - begin, or go on, with the message at the head; there must be one.
+ *
+ * Return: the octets of it that the front has yet to get.
+ */
+uint32_t fifo_next(struct fifo *fifo);
+
+/**
+ * fifo_take() - have @commit take @len octets of the message at the head, after fifo_next(): at
+ * least one, not more than that returned.
+ */
+void fifo_take(struct fifo *fifo, struct commit *commit, uint32_t len);
+
+/** fifo_count() - a message with this header is being written by fifo_write() alone. */
+void fifo_count(struct fifo *fifo, const struct xsd_sockmsg *hdr);
 
 /** fifo_trim() - give back the pages that a commit has moved the head over. */
 void fifo_trim(struct fifo *fifo);

@@ -148,13 +148,19 @@ struct ledger {
 	struct ledger_record record;
 
 	_Alignas(16) uint8_t log[LEDGER_LOG_INLINE];
+
+	/*
+	 * Where the message ends that fifo_left is about, if it is an event. Any other value: it is
+	 * a reply, or an xsproxyd that did not know this word began it.
+	 */
+	ledger_word fifo_event;
 	struct ledger_more more;
 };
 
 _Static_assert(sizeof(struct ledger) <= ARENA_PAGE, "a ledger is one page");
 _Static_assert(offsetof(struct ledger, version) == 24 && offsetof(struct ledger, record) == 1484 &&
 		       offsetof(struct ledger, log) == 1776 &&
-		       offsetof(struct ledger, more) == 3536,
+		       offsetof(struct ledger, fifo_event) == 3536,
 	       "version 1 lies like this");
 
 /* Where the words of one session's commits lie, so that a record can name them. */

@@ -8,10 +8,41 @@
 #include "proxy/daemon.h"
 #include "proxy/lease.h"
 #include "proxy/log.h"
+#include "proxy/loop.h"
 #include "proxy/pending.h"
 #include "proxy/session.h"
 #include "proxy/toolstack.h"
 #include "proxy/util.h"
+
+/*
+ * How long a guest that is owed nothing has to read the rest of an event. The page is the same for
+ * whoever looks at it afterwards, but only at a boundary can it be read without knowing that rest.
+ */
+#define MOMENT_MS 100
+
+static void stand_still(struct op *op);
+
+static void wait_a_moment(struct op *op)
+{
+	if (op->moment)
+		return;
+	op->moment = true;
+	loop_timer(op->timer, min_u32(MOMENT_MS, op->daemon->config.quiesce_timeout_ms));
+}
+
+/* The deadline of a QUIESCE, or the end of its moment. */
+static void quiesce_late(struct op *op)
+{
+	bool moment = op->moment;
+
+	op->moment = false;
+	if (moment && session_drained(op->target))
+		stand_still(op);
+	else if (moment)
+		loop_timer(op->timer, op->daemon->config.quiesce_timeout_ms);
+	else
+		op_finish(op, EBUSY);
+}
 
 static void deadline_cb(evutil_socket_t fd, short what, void *arg)
 {
@@ -33,6 +64,8 @@ static void deadline_cb(evutil_socket_t fd, short what, void *arg)
 		batch_abandon(op, EBUSY);
 		break;
 	case OP_QUIESCE:
+		quiesce_late(op);
+		break;
 	case OP_START:
 	case OP_RESET:
 		op_finish(op, EBUSY);
@@ -175,16 +208,10 @@ static const void *holder_of(const struct asker *asker)
 	return asker->session ? asker->session : asker->arg;
 }
 
-static void quiesce_turn(struct op *op)
+static void stand_still(struct op *op)
 {
 	struct session *target = op->target;
 
-	if (session_state(target) == LEDGER_ENDED) {
-		op_finish(op, EBUSY);
-		return;
-	}
-	if (session_state(target) != LEDGER_QUIET && !session_drained(target))
-		return;
 	/* Without a note of the lease nobody would ever end it. */
 	if (op->asker.lease && lease_take(op->daemon, target->domid, holder_of(&op->asker))) {
 		op_finish(op, ENOMEM);
@@ -197,6 +224,20 @@ static void quiesce_turn(struct op *op)
 	if (!op->asker.lease)
 		atomic_store(&target->ledger->lease, 0);
 	op_finish(op, 0);
+}
+
+static void quiesce_turn(struct op *op)
+{
+	struct session *target = op->target;
+
+	if (session_state(target) == LEDGER_ENDED)
+		op_finish(op, EBUSY);
+	else if (session_state(target) == LEDGER_QUIET)
+		stand_still(op);
+	else if (session_drained(target) && word_get(&target->ledger->fifo_left))
+		wait_a_moment(op);
+	else if (session_drained(target))
+		stand_still(op);
 }
 
 static void target_turn(struct op *op)

@@ -55,6 +55,7 @@ struct op {
 	struct asker asker;
 	struct session *target; /* NULL: gone */
 	struct event *timer;	/* the deadline, or NULL */
+	bool moment;		/* OP_QUIESCE: the timer is that of wait_a_moment() */
 	bool passed;		/* OP_SETTLE: the request may go on */
 	bool under_way;		/* OP_SETTLE: it was forwarded; OP_START, OP_RESET: injected */
 	bool done;		/* only the answer is left, there was no room for it */

@@ -49,8 +49,6 @@ static int recover(struct session *s)
 		err = watches_recover(&s->watches);
 	if (!err)
 		err = fifo_recover(&s->fifo);
-	if (!err && !fifo_is_sane(&s->fifo))
-		err = -EINVAL;
 	if (err)
 		return err;
 
@@ -308,9 +306,9 @@ bool session_drained(const struct session *s)
 {
 	const struct ledger *ledger = s->ledger;
 
+	/* What upstream has sent of a message only in part (fifo_fill) is of an event then. */
 	return !word_get(&ledger->pending_mask) && !word_get(&ledger->up_fill) &&
-	       !fifo_used(&s->fifo) && !word_get(&ledger->fifo_fill) &&
-	       !word_get(&ledger->fifo_left) && session_state(s) != LEDGER_RESET;
+	       !s->fifo.waiting.replies && session_state(s) != LEDGER_RESET;
 }
 
 bool session_settled(const struct session *s)

@@ -131,8 +131,9 @@ static inline const char *session_fault(const struct session *s)
 }
 
 /**
- * session_drained() - whether the session stands at a clean boundary: nothing taken from the front
- * is unanswered, no reply or event is there in part.
+ * session_drained() - whether nothing is owed to the front, and nothing is taken from it in part:
+ * each request has its reply in the front's queue. Events may wait; the front may have got a part
+ * of one (fifo_left), when it does not read.
  */
 bool session_drained(const struct session *s);
 

@@ -46,8 +46,8 @@ static void look_at_guests(struct stop *stop)
 		return;
 	if (busy)
 		log_line(LOG_NOTICE,
-			 "guests that are within a message or do not read: %u; the next xsproxyd "
-			 "goes on there",
+			 "guests that are within a request or do not read replies: %u; the next "
+			 "xsproxyd goes on there",
 			 busy);
 	loop_stop(stop->daemon->loop);
 }

@@ -19,11 +19,11 @@ from ours import TX_LIMIT, TX_QUOTA, WATCH_LIMIT, WATCH_QUOTA
 
 FLAVOURS = ("C", "O")
 
-STATUS_KEYS = {"version", "pid", "uptime", "state", "reason", "xenstored", "domains",
+STATUS_KEYS = {"version", "pid", "uptime", "state", "reason", "bridge_lacks", "xenstored", "domains",
                "states", "unknown_domains", "clients", "clients_waiting", "clients_waited",
                "hold_new", "log_level"}
 DOMAIN_KEYS = {"domid", "state", "reason", "introduced", "session", "watches", "transactions",
-               "requests", "queued", "refusals", "last_error"}
+               "requests", "queued", "events", "replies", "refusals", "last_error"}
 
 
 @pytest.fixture

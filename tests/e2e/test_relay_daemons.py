@@ -129,7 +129,7 @@ def test_bad_domains_while_away(flavour):
 
 
 def restart(host, meanwhile=lambda: None, hurry=False):
-    """End it as systemd does. It waits a second for guests that are within a message, or, with
+    """End it as systemd does. It waits a second for guests that are within a request, or, with
     @hurry, does not: a second signal says so (and may come when it is almost gone)."""
     if hurry:
         host.proxy.process.send_signal(signal.SIGTERM)

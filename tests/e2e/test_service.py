@@ -206,7 +206,7 @@ def test_sigterm_leaves_the_page_at_a_message_boundary(flavour, sig):
         assert guest.rsp_prod == guest.rsp_cons
         left = guest.req_prod - guest.req_cons
         assert left % (xsclient.HEADER.size + len(b"data/big\0")) == 0
-        assert "within a message" not in host.proxy.text()
+        assert "within a request" not in host.proxy.text()
         host.start_proxy()
         while got < 20:
             assert guest.recv_reply().req_id == 100 + got
@@ -220,7 +220,7 @@ def test_sigterm_does_not_wait_for_a_guest_that_does_not_read():
         guest.send(xsclient.READ, b"data/big\0", req_id=5)
         wait_until(lambda: guest.rsp_prod - guest.rsp_cons == 1024)
         assert host.proxy.kill(signal.SIGTERM) == 0
-        assert "within a message or do not read: 1;" in host.proxy.text()
+        assert "within a request or do not read replies: 1;" in host.proxy.text()
         host.start_proxy()
         assert guest.recv_reply().payload == b"x" * 2000
 
@@ -234,7 +234,7 @@ def test_a_second_sigterm_ends_at_once():
         wait_until(lambda: "ending on signal" in host.proxy.text())
         end(host)
         assert host.proxy.wait() == 0
-        assert "within a message" not in host.proxy.text()
+        assert "within a request" not in host.proxy.text()
         host.start_proxy()
         guest.send_raw(b"x" * 995)
         assert guest.recv_reply().type == xsclient.WRITE

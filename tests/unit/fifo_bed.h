@@ -34,16 +34,20 @@ static inline int put(struct bed *bed, struct fifo *fifo, const struct message *
 	return 0;
 }
 
-/* The front takes @len octets. */
+/* The front takes @len octets, of as many messages as it may be. */
 static inline void take(struct bed *bed, struct fifo *fifo, void *to, uint32_t len)
 {
-	uint32_t head = word_get(&bed->ledger->fifo_head);
 	struct commit commit;
 
 	fifo_read(fifo, 0, to, len);
-	commit_begin(&commit, &bed->place);
-	commit_set(&commit, &bed->ledger->fifo_head, head + len);
-	commit_end(&commit);
+	while (len) {
+		uint32_t left = fifo_next(fifo), n = left < len ? left : len;
+
+		commit_begin(&commit, &bed->place);
+		fifo_take(fifo, &commit, n);
+		commit_end(&commit);
+		len -= n;
+	}
 	fifo_trim(fifo);
 }
 

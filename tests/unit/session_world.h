@@ -438,7 +438,8 @@ static inline void world_assert_end(struct world *w)
 			 "write, %u of %u requests are answered",
 			 stream_left(&w->guest_out), stream_left(&w->guest_in),
 			 stream_left(&w->stored_out), w->queue_head, w->queue_tail);
-	assert_true(session_drained(w->rig.s));
+	assert_true(session_drained(w->rig.s) && !fifo_used(&w->rig.s->fifo));
+	assert_int_equal(w->rig.s->fifo.waiting.events | w->rig.s->fifo.waiting.replies, 0);
 	assert_int_equal(w->rig.s->watches.count, w->watch_count);
 	for (uint32_t i = 0; i < w->watch_count; i++, watch = watch_next(watch)) {
 		char payload[300];

@@ -262,24 +262,26 @@ static void filtering_keeps_order_and_the_rest_of_a_message(void **state)
 
 		fifo_at(bed, &fifo, starts[i]);
 		for (uint32_t n = 1; n <= 20; n++) {
-			make_message(&msg, XS_WATCH_EVENT, n * 190, n);
+			make_message(&msg, n % 4 ? XS_WATCH_EVENT : XS_READ, n * 190, n);
 			assert_int_equal(put(bed, &fifo, &msg), 0);
 		}
 		/* Of the first one, which would be dropped, the front has got 100 octets. */
 		take(bed, &fifo, &got, 100);
-		atomic_store(&bed->ledger->fifo_left, 106);
 		assert_int_equal(fifo_filter(&fifo, &bed->place, keep_even, &seen), 0);
 		assert_int_equal(seen, 19);
 		assert_int_equal(word_get(&bed->ledger->fifo_left), 106);
+		assert_true(fifo.part_is_event);
+		assert_int_equal(fifo.waiting.events, 1 + 5);
+		assert_int_equal(fifo.waiting.replies, 5);
 		take(bed, &fifo, &got, 106);
 		make_message(&msg, XS_WATCH_EVENT, 190, 1);
 		assert_memory_equal(&got, (uint8_t *)&msg + 100, 106);
-		atomic_store(&bed->ledger->fifo_left, 0);
 		for (uint32_t n = 2; n <= 20; n += 2) {
-			make_message(&msg, XS_WATCH_EVENT, n * 190, n);
+			make_message(&msg, n % 4 ? XS_WATCH_EVENT : XS_READ, n * 190, n);
 			assert_next(bed, &fifo, &msg);
 		}
 		assert_int_equal(fifo_used(&fifo), 0);
+		assert_int_equal(fifo.waiting.events | fifo.waiting.replies, 0);
 		assert_int_equal(fifo.pages, 0);
 	}
 	assert_int_equal(bed_pages_used(bed, bed->pool), 0);

@@ -18,6 +18,10 @@ static void assert_next_process(struct bed *bed, const struct fifo *fifo, uint32
 	fifo_init(&again, other.ledger, other.pool);
 	assert_int_equal(fifo_recover(&again), 0);
 	assert_int_equal(fifo_used(&again), used);
+	assert_int_equal(again.waiting.events, fifo->waiting.events);
+	assert_int_equal(again.waiting.replies, fifo->waiting.replies);
+	if (word_get(&bed->ledger->fifo_left))
+		assert_int_equal(again.part_is_event, fifo->part_is_event);
 	fifo_read(fifo, 0, want, used);
 	fifo_read(&again, 0, got, used);
 	assert_memory_equal(got, want, used);
@@ -38,8 +42,8 @@ static void random_steps_survive_the_process(void **state)
 		struct message msg;
 		uint32_t n;
 
-		make_message(&msg, XS_READ, (uint32_t)rand() % (rand() % 3 ? 200 : 4097),
-			     (uint32_t)step);
+		make_message(&msg, step % 3 ? XS_WATCH_EVENT : XS_READ,
+			     (uint32_t)rand() % (rand() % 3 ? 200 : 4097), (uint32_t)step);
 		if (rand() % 100 < 60 && !put(bed, &fifo, &msg)) {
 			memcpy(stream + put_at, &msg, message_size(&msg.hdr));
 			put_at += message_size(&msg.hdr);
@@ -90,12 +94,18 @@ static void impossible_ledgers_are_refused(void **state)
 	fifo_at(bed, &fifo, 0);
 	make_message(&msg, XS_READ, 20, 1);
 	put(bed, &fifo, &msg);
-	for (int i = 0; i < 3; i++) {
+	for (int i = 0; i < 6; i++) {
 		bed_reopen(bed, &other);
 		fifo_init(&again, other.ledger, other.pool);
 		if (i == 0)
-			bed->ledger->fifo_directory = 0;
+			atomic_store(&bed->ledger->fifo_left, 21); /* a header is not all there */
 		else if (i == 1)
+			atomic_store(&bed->ledger->fifo_left, 37); /* more than there is */
+		else if (i == 2)
+			atomic_store(&bed->ledger->fifo_left, 8); /* no length that can be */
+		else if (i == 3)
+			bed->ledger->fifo_directory = 0;
+		else if (i == 4)
 			bed->ledger->fifo_directory = POOL_SHARED;
 		else
 			atomic_store(&bed->ledger->fifo_tail, FIFO_SIZE + 1);
