@@ -153,6 +153,24 @@ int command_domains(const struct options *options, const struct report *report)
 	return print_end(r, report);
 }
 
+/* What it has not finished, and what it has not read. */
+static void print_rest(const json_t *domain)
+{
+	const json_t *request = json_object_get(domain, "unfinished");
+	int64_t events = print_number(domain, "events"), replies = print_number(domain, "replies");
+
+	if (json_is_object(request)) {
+		printf("in the middle of a request for %" PRId64 " s, %" PRId64 " ",
+		       print_number(request, "seconds"), print_number(request, "octets"));
+		if (json_is_integer(json_object_get(request, "of")))
+			printf("of %" PRId64 " octets\n", print_number(request, "of"));
+		else
+			puts("octets of its header");
+	}
+	if (events || replies)
+		printf("not read: %" PRId64 " events, %" PRId64 " replies\n", events, replies);
+}
+
 int command_domain(const struct options *options, const struct report *report)
 {
 	json_t *domain = NULL;
@@ -168,6 +186,7 @@ int command_domain(const struct options *options, const struct report *report)
 	} else {
 		print_head();
 		print_row(domain);
+		print_rest(domain);
 		json_array_foreach(json_object_get(domain, "refusals"), i, refusal) printf(
 			"refused %s with %s: %" PRId64 " times\n", print_text(refusal, "request"),
 			print_text(refusal, "error"), print_number(refusal, "count"));

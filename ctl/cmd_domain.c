@@ -32,18 +32,22 @@ static int request(const struct options *options, const struct report *report,
 		   int (*fn)(struct wire *wire, uint16_t domid))
 {
 	struct wire *wire = NULL;
+	char text[REMOTE_WHY_MAX];
 	int r = connect_socket(&wire, options, report);
 
 	if (r)
 		return r;
 	r = fn(wire, options->domid);
-	wire_free(wire);
 	if (r == -EEXIST)
-		return report_fail(report, r,
-				   "domain %u is introduced already; quiesce it, or hold it before "
-				   "its INTRODUCE",
-				   options->domid);
-	return r ? report_fail(report, r, "domain %u: %s", options->domid, remote_reason(r)) : 0;
+		report_fail(report, r,
+			    "domain %u is introduced already; quiesce it, or hold it before its "
+			    "INTRODUCE",
+			    options->domid);
+	else if (r)
+		report_fail(report, r, "domain %u: %s", options->domid,
+			    remote_quiesce_reason(wire, options->domid, r, text));
+	wire_free(wire);
+	return r;
 }
 
 int command_quiesce(const struct options *options, const struct report *report)

@@ -63,6 +63,7 @@ static int export_open(struct exporter *ex)
 static int export_quiesce(struct exporter *ex)
 {
 	uint16_t domid = ex->options->domid;
+	char text[REMOTE_WHY_MAX];
 	enum remote_state state;
 	int r = remote_get_state(ex->wire, domid, &state);
 
@@ -75,7 +76,9 @@ static int export_quiesce(struct exporter *ex)
 		ex->ran = state == REMOTE_RUNNING;
 		r = remote_lease(ex->wire, domid);
 	}
-	return r ? fail(ex, r, "cannot quiesce domain %u: %s", domid, remote_reason(r)) : 0;
+	return r ? fail(ex, r, "cannot quiesce domain %u: %s", domid,
+			remote_quiesce_reason(ex->wire, domid, r, text))
+		 : 0;
 }
 
 /* Somebody may have let it go on meanwhile; then what was read is not all of it. */

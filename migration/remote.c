@@ -323,3 +323,22 @@ const char *remote_reason(int err)
 		return report_reason(err);
 	}
 }
+
+const char *remote_quiesce_reason(struct wire *wire, uint16_t domid, int err,
+				  char text[static REMOTE_WHY_MAX])
+{
+	struct number number;
+	struct iovec parts[] = { number_part(&number, domid), wire_string("why") };
+	struct wire_reply reply;
+	const char *why;
+
+	/* An xsproxyd that cannot tell does not know the word. */
+	if (err != -EBUSY || wire_call(wire, WIRE_GET_DOMAIN_STATE, 0, parts, 2, &reply) ||
+	    !reply.len || !is_strings(&reply))
+		return remote_reason(err);
+	why = reply.data + strlen(reply.data) + 1;
+	if (why >= reply.data + reply.len || !*why)
+		return remote_reason(err);
+	snprintf(text, REMOTE_WHY_MAX, "%s", why);
+	return text;
+}

@@ -17,6 +17,8 @@
 
 #include "migration/wire.h"
 
+#define REMOTE_WHY_MAX 256
+
 enum remote_state {
 	REMOTE_RUNNING,
 	REMOTE_QUIESCED,
@@ -120,5 +122,13 @@ int remote_start_transaction(struct wire *wire, uint16_t domid, uint32_t id);
 
 /* Words for what these functions return, with advice; static memory. */
 const char *remote_reason(int err);
+
+/*
+ * The same for what a QUIESCE of @domid came to; about -EBUSY xsproxyd is asked what it waited for.
+ *
+ * @text: room for its answer, which may be what is returned
+ */
+const char *remote_quiesce_reason(struct wire *wire, uint16_t domid, int err,
+				  char text[static REMOTE_WHY_MAX]);
 
 #endif

@@ -12,9 +12,12 @@
 #include "proxy/control_command.h"
 #include "proxy/control_json.h"
 #include "proxy/daemon.h"
+#include "proxy/domain.h"
 #include "proxy/hold.h"
 #include "proxy/memory.h"
 #include "proxy/message.h"
+#include "proxy/rest.h"
+#include "proxy/session.h"
 #include "proxy/toolstack.h"
 #include "proxy/upstream.h"
 
@@ -25,6 +28,22 @@ static void not_ready(struct control *control)
 {
 	control_error(control, "NotReady",
 		      "there is no xenstored with the bridge; start xenstored first");
+}
+
+/* What a QUIESCE waited for in vain. */
+static void explain_busy(struct control *control, uint32_t domid)
+{
+	const struct session *s = domains_session(control_daemon(control)->domains, domid);
+	char text[REST_TEXT_MAX] = "";
+
+	if (s)
+		rest_text(s, text);
+	if (s && session_state(s) == LEDGER_ENDED)
+		control_error(control, "Busy", "domain %u cannot be quiesced: %s", domid, text);
+	else
+		control_error(control, "Busy",
+			      "domain %u did not come to rest in time and runs on%s%s", domid,
+			      *text ? ": " : "; try again", text);
 }
 
 static void explain(struct control *control, int err)
@@ -40,11 +59,7 @@ static void explain(struct control *control, int err)
 			      "domain %u is introduced already; quiesce it instead", domid);
 		break;
 	case EBUSY:
-		control_error(
-			control, "Busy",
-			"domain %u did not come to rest in time and runs on: it stopped within "
-			"a request, or does not read its replies; try again",
-			domid);
+		explain_busy(control, domid);
 		break;
 	case EINVAL:
 		control_error(control, "BadRequest", "domain %u cannot be quiesced or held", domid);

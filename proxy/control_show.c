@@ -20,6 +20,7 @@
 #include "proxy/missing.h"
 #include "proxy/pending.h"
 #include "proxy/refusal.h"
+#include "proxy/rest.h"
 #include "proxy/session.h"
 #include "proxy/upstream.h"
 
@@ -126,6 +127,18 @@ static json_t *last_error(const struct session *s)
 	return json_sprintf("%s: %s", message_name(last->type), refusal_error(last->err));
 }
 
+/* The request that the guest has begun and not finished, or null. */
+static json_t *unfinished(const struct session *s)
+{
+	struct rest_request request;
+
+	if (!rest_request(s, &request))
+		return json_null();
+	return json_pack("{s:I,s:i,s:o}", "seconds", (json_int_t)request.seconds, "octets",
+			 (int)request.octets, "of",
+			 request.of ? json_integer(request.of) : json_null());
+}
+
 static json_t *domain(const struct daemon *daemon, const struct memory *memory, uint32_t domid)
 {
 	enum domain_state state = domain_state_of(daemon, memory, domid);
@@ -138,13 +151,13 @@ static json_t *domain(const struct daemon *daemon, const struct memory *memory, 
 
 	if (!s)
 		return object;
-	more = json_pack("{s:i,s:i,s:i,s:i,s:i,s:i,s:i,s:o,s:o}", "session", (int)s->id, "watches",
-			 (int)s->watches.count, "transactions",
-			 (int)transaction_count(&s->transactions), "requests",
-			 __builtin_popcount(word_get(&s->ledger->pending_mask)), "queued",
-			 (int)(fifo_used(&s->fifo) + word_get(&s->ledger->fifo_fill)), "events",
-			 (int)s->fifo.waiting.events, "replies", (int)s->fifo.waiting.replies,
-			 "refusals", refusals(s), "last_error", last_error(s));
+	more = json_pack(
+		"{s:i,s:i,s:i,s:i,s:i,s:i,s:i,s:o,s:o,s:o}", "session", (int)s->id, "watches",
+		(int)s->watches.count, "transactions", (int)transaction_count(&s->transactions),
+		"requests", __builtin_popcount(word_get(&s->ledger->pending_mask)), "queued",
+		(int)(fifo_used(&s->fifo) + word_get(&s->ledger->fifo_fill)), "events",
+		(int)s->fifo.waiting.events, "replies", (int)s->fifo.waiting.replies, "unfinished",
+		unfinished(s), "refusals", refusals(s), "last_error", last_error(s));
 	if (!more || json_object_update(object, more)) {
 		json_decref(object);
 		object = NULL;

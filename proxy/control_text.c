@@ -16,7 +16,7 @@ static const struct {
 	{ "add-domain-watches", MESSAGE_ADD_DOMAIN_WATCHES, "<domid> <path> <token> ..." },
 	{ "start-domain-transaction", MESSAGE_START_DOMAIN_TRANSACTION, "<domid> <transid>" },
 	{ "get-domain-transactions", MESSAGE_GET_DOMAIN_TRANSACTIONS, "<domid>" },
-	{ "get-domain-state", MESSAGE_GET_DOMAIN_STATE, "<domid>" },
+	{ "get-domain-state", MESSAGE_GET_DOMAIN_STATE, "<domid> [why]" },
 	{ "reset-domain", MESSAGE_RESET_DOMAIN, "<domid>" },
 	/* It would exec and reorder replies; xsproxy does not carry that yet. */
 	{ "live-update", MESSAGE_REFUSED, NULL },

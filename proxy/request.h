@@ -6,6 +6,7 @@
 #ifndef XSPROXY_PROXY_REQUEST_H
 #define XSPROXY_PROXY_REQUEST_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "proxy/message.h"
@@ -32,6 +33,9 @@ struct request {
  * Return: 0 or -EINVAL.
  */
 int request_number(const struct request *req, uint32_t *out);
+
+/** request_word() - whether what follows the domid is this one word. */
+bool request_word(const struct request *req, const char *word);
 
 /* --- each returns a negative errno, or 1 when it has been answered */
 

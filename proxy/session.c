@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "proxy/audit.h"
+#include "proxy/clock.h"
 #include "proxy/daemon.h"
 #include "proxy/loop.h"
 #include "proxy/pending.h"
@@ -54,6 +55,7 @@ static int recover(struct session *s)
 
 	recover_greet(s);
 	s->seq = pending_seq_recover(ledger);
+	s->up_since = clock_seconds();
 	if (word_get(&ledger->up_fill) <= MESSAGE_HEADER && !word_get(&ledger->up_sent))
 		atomic_store(&ledger->up_page, 0);
 	else

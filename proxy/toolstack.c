@@ -46,8 +46,7 @@ int request_number(const struct request *req, uint32_t *out)
 	return parse_number(req->rest, UINT32_MAX, out);
 }
 
-/* Whether what follows the domid is this one word. */
-static bool rest_is(const struct request *req, const char *word)
+bool request_word(const struct request *req, const char *word)
 {
 	return req->rest_len == strlen(word) + 1 && !memcmp(req->rest, word, req->rest_len);
 }
@@ -75,7 +74,7 @@ static int quiesce(struct request *req)
 {
 	struct op *op;
 
-	if (!req->domid || (req->rest_len && !rest_is(req, "lease")))
+	if (!req->domid || (req->rest_len && !request_word(req, "lease")))
 		return -EINVAL;
 	if (!req->target)
 		return -ENOENT;

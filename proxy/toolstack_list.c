@@ -12,6 +12,7 @@
 #include "proxy/memory.h"
 #include "proxy/op.h"
 #include "proxy/request.h"
+#include "proxy/rest.h"
 #include "proxy/session.h"
 
 static int answer_payload(struct request *req, struct message *reply)
@@ -86,14 +87,16 @@ int request_transactions(struct request *req)
 
 /*
  * GET_DOMAIN_STATE, docs/protocol.md: "held" (also before it is introduced), "quiesced", "ended" or
- * "running".
+ * "running"; if asked for, with what a QUIESCE waits for.
  */
 int request_state(struct request *req)
 {
+	char text[32 + REST_TEXT_MAX] = "";
 	const char *state = "running";
 	struct message reply;
+	size_t len;
 
-	if (req->rest_len)
+	if (req->rest_len && !request_word(req, "why"))
 		return -EINVAL;
 	if (hold_is(&req->memory->ledgers, req->domid))
 		state = "held";
@@ -103,6 +106,11 @@ int request_state(struct request *req)
 		state = "quiesced";
 	else if (session_state(req->target) == LEDGER_ENDED)
 		state = "ended";
-	message_set_text(&reply, state, (uint32_t)strlen(state) + 1);
+	len = strlen(strcpy(text, state)) + 1;
+	if (req->rest_len && req->target)
+		rest_text(req->target, text + len);
+	if (req->rest_len)
+		len += strlen(text + len) + 1;
+	message_set_text(&reply, text, (uint32_t)len);
 	return answer_payload(req, &reply);
 }

@@ -10,6 +10,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include "proxy/clock.h"
 #include "proxy/control_text.h"
 #include "proxy/daemon.h"
 #include "proxy/loop.h"
@@ -281,6 +282,8 @@ static bool take_piece(struct session *s, uint32_t want)
 		to = (uint8_t *)pool_page(s->pool, word_get(&ledger->up_page)) + fill -
 		     MESSAGE_HEADER;
 	}
+	if (!fill)
+		s->up_since = clock_seconds();
 	ring_read(&s->front.in, s->front.in_view.cons, to, n);
 	commit_begin(&commit, &s->place);
 	endpoint_consume(&s->front, &commit, n);

@@ -23,7 +23,8 @@ STATUS_KEYS = {"version", "pid", "uptime", "state", "reason", "bridge_lacks", "x
                "states", "unknown_domains", "clients", "clients_waiting", "clients_waited",
                "hold_new", "log_level"}
 DOMAIN_KEYS = {"domid", "state", "reason", "introduced", "session", "watches", "transactions",
-               "requests", "queued", "events", "replies", "refusals", "last_error"}
+               "requests", "queued", "events", "replies", "unfinished", "refusals",
+               "last_error"}
 
 
 @pytest.fixture
