@@ -15,6 +15,7 @@
 #include "proxy/domain.h"
 #include "proxy/domain_state.h"
 #include "proxy/hold.h"
+#include "proxy/holds.h"
 #include "proxy/log.h"
 #include "proxy/memory.h"
 #include "proxy/missing.h"
@@ -149,6 +150,9 @@ static json_t *domain(const struct daemon *daemon, const struct memory *memory, 
 			  "introduced", domain_introduced(memory, domid));
 	json_t *more;
 
+	if (!s && !introduced)
+		json_object_set_new(object, "exists",
+				    json_boolean(holds_seen(daemon->holds, domid)));
 	if (!s)
 		return object;
 	more = json_pack(

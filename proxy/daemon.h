@@ -19,6 +19,7 @@ struct clients;
 struct controls;
 struct domains;
 struct event_base;
+struct holds;
 struct lease;
 struct loop;
 struct metrics;
@@ -38,6 +39,7 @@ struct daemon {
 	struct xen *xen;	   /* NULL until the first attach */
 	struct upstream *upstream; /* the bridge, or the wait for it */
 	struct domains *domains;
+	struct holds *holds;
 	struct clients *clients;
 	struct controls *controls;
 	struct metrics *metrics; /* NULL: nobody listens */

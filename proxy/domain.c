@@ -15,6 +15,7 @@
 #include "proxy/daemon.h"
 #include "proxy/failed.h"
 #include "proxy/hold.h"
+#include "proxy/holds.h"
 #include "proxy/lease.h"
 #include "proxy/loop.h"
 #include "proxy/memory.h"
@@ -162,6 +163,13 @@ static int xen_ready(struct domains *domains, uint32_t domid)
 	domains->event = NULL;
 	daemon->xen = xen_free(daemon->xen);
 	return -ENOMEM;
+}
+
+int domains_in_xen(struct domains *domains, uint32_t domid)
+{
+	struct xen *xen = domains->daemon->xen;
+
+	return xen ? xen_exists(xen, domid) : -ENODEV;
 }
 
 static void kick_front(void *owner)
@@ -372,8 +380,11 @@ static int bind_port(struct domain *domain, uint32_t remote_port, uint32_t bind_
 	if (c_daemon && ledger->bind_gen && ledger->bind_gen != bind_gen)
 		session_upstream_reset(domain->session);
 	/* A bind that fails introduces nobody, so a hold begins (and ends) only after this one. */
-	if (!ledger->bind_gen && hold_begin(&memory->ledgers, domain->domid))
+	if (!ledger->bind_gen &&
+	    hold_begin(&memory->ledgers, domain->domid)) {
 		session_quiet(domain->session);
+		holds_drop(domains->daemon->holds, domain->domid);
+	}
 	session_bound(domain->session, c_daemon);
 	ledger->bind_gen = bind_gen;
 	/* Whatever it missed while nobody held its port; dom0's kernel starts only with an event.
@@ -411,6 +422,7 @@ int domains_change(struct domains *domains, const struct link_msg *msg)
 	case LINK_UNMAP:
 		hold_over(&memory->ledgers, msg->domid);
 		failed_forget(&domains->failed, msg->domid);
+		holds_unmapped(domains->daemon->holds, msg->domid);
 		if (domain)
 			drop(domain, true);
 		return 0;
@@ -446,6 +458,7 @@ int domains_attach_all(struct domains *domains)
 		if (bind_one(domain, rings) == -ENOMEM)
 			return -ENOMEM;
 	missing_log(&domains->missing);
+	holds_look(domains->daemon->holds);
 	return 0;
 }
 

@@ -73,6 +73,13 @@ uint32_t domains_busy(struct domains *domains);
  */
 struct session *domains_next_session(struct domains *domains, uint32_t domid);
 
+/**
+ * domains_in_xen() - whether Xen has a domain, introduced or not.
+ *
+ * Return: 1, 0, or -ENODEV: Xen cannot be asked before the first domain is attached, which is dom0.
+ */
+int domains_in_xen(struct domains *domains, uint32_t domid);
+
 /** domains_session() - the session of an attached domain, or NULL. */
 struct session *domains_session(struct domains *domains, uint32_t domid);
 

@@ -20,6 +20,7 @@
 #include "proxy/control.h"
 #include "proxy/daemon.h"
 #include "proxy/domain.h"
+#include "proxy/holds.h"
 #include "proxy/log.h"
 #include "proxy/loop.h"
 #include "proxy/metrics.h"
@@ -198,6 +199,8 @@ static int run(struct daemon *daemon)
 	if (!err)
 		err = domains_new(&daemon->domains, daemon);
 	if (!err)
+		err = holds_new(&daemon->holds, daemon);
+	if (!err)
 		err = clients_new(&daemon->clients, daemon);
 	if (!err)
 		err = controls_new(&daemon->controls, daemon);
@@ -228,6 +231,7 @@ static void take_down(struct daemon *daemon)
 	daemon->controls = controls_free(daemon->controls);
 	daemon->clients = clients_free(daemon->clients);
 	daemon->domains = domains_free(daemon->domains);
+	daemon->holds = holds_free(daemon->holds);
 	daemon->upstream = upstream_free(daemon->upstream);
 	daemon->stop = stop_free(daemon->stop);
 	daemon->traces = traces_free(daemon->traces);

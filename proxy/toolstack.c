@@ -9,6 +9,7 @@
 #include "proxy/daemon.h"
 #include "proxy/domain.h"
 #include "proxy/hold.h"
+#include "proxy/holds.h"
 #include "proxy/lease.h"
 #include "proxy/memory.h"
 #include "proxy/op.h"
@@ -90,6 +91,7 @@ static int hold(struct request *req)
 	if (req->target)
 		return -EEXIST;
 	hold_set(&req->memory->ledgers, req->domid);
+	holds_set(req->daemon->holds, req->domid);
 	return 0;
 }
 
@@ -101,6 +103,7 @@ static int unquiesce(struct request *req)
 	if (req->rest_len)
 		return -EINVAL;
 	hold_end(&req->memory->ledgers, req->domid);
+	holds_drop(req->daemon->holds, req->domid);
 	lease_drop(req->daemon, req->domid);
 	if (req->target)
 		session_resume(req->target);

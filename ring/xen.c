@@ -129,6 +129,21 @@ int xen_bind(struct xen *xen, uint32_t domid, uint32_t remote_port)
 	return port < 0 ? last_error() : port;
 }
 
+/*
+ * Xen looks for the domain first (ESRCH), then at its port; port 0 is every domain's reserved one,
+ * which nobody can be bound to (EINVAL).
+ */
+bool xen_exists(struct xen *xen, uint32_t domid)
+{
+	int port;
+
+	errno = 0;
+	port = xenevtchn_bind_interdomain(xen->evtchn, domid, 0);
+	if (port >= 0)
+		xenevtchn_unbind(xen->evtchn, (uint32_t)port);
+	return port >= 0 || errno != ESRCH;
+}
+
 void xen_unbind(struct xen *xen, uint32_t port)
 {
 	xenevtchn_unbind(xen->evtchn, port);

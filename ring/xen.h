@@ -9,6 +9,7 @@
 #ifndef XSPROXY_RING_XEN_H
 #define XSPROXY_RING_XEN_H
 
+#include <stdbool.h>
 #include <stdint.h>
 #include <xen/io/xs_wire.h>
 
@@ -46,6 +47,9 @@ void xen_unmap(struct xen *xen, uint32_t domid, struct xenstore_domain_interface
  * Return: our local port, which is pending once at first; or a negative errno.
  */
 int xen_bind(struct xen *xen, uint32_t domid, uint32_t remote_port);
+
+/** xen_exists() - whether Xen has a domain, be it a dying one; true if that cannot be told. */
+bool xen_exists(struct xen *xen, uint32_t domid);
 
 /** xen_unbind() - close a local port. */
 void xen_unbind(struct xen *xen, uint32_t port);

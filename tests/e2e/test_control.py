@@ -329,7 +329,8 @@ def test_quiesce_of_a_domain_that_ends(host, control):
 def test_hold(host, control):
     control.run("hold", domid=7)
     held = control.run("domains")["domains"][1]
-    assert held == {"domid": 7, "state": "held", "reason": None, "introduced": False}
+    assert held == {"domid": 7, "state": "held", "reason": None, "introduced": False,
+                    "exists": False}
     guest = host.add_guest(7)
     assert control.state(7) == "held"
     guest.send(xsclient.READ, b"domid\0")

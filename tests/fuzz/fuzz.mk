@@ -11,7 +11,7 @@ $(BUILD)/fuzz-session $(BUILD)/fuzz-upstream: LDFLAGS += $(FUZZ_WORLD)
 $(BUILD)/fuzz-control: LDFLAGS += $(FUZZ_WORLD) $(call fuzz_wrap,clients_count)
 $(BUILD)/fuzz-config: LDFLAGS += $(call fuzz_wrap,fopen)
 $(BUILD)/fuzz-link: LDFLAGS += $(call fuzz_wrap,clients_upstream_up xen_open xen_free xen_fd xen_map \
-	xen_unmap xen_bind xen_unbind xen_notify)
+	xen_unmap xen_bind xen_exists xen_unbind xen_notify)
 
 $(FUZZ): $(BUILD)/fuzz-%: $(BUILD)/obj/tests/fuzz/%.o $(BUILD)/libunit.a
 	$(call say,LD,$@)

@@ -44,6 +44,7 @@ int __wrap_xen_fd(struct xen *xen);
 int __wrap_xen_map(struct xen *xen, uint32_t domid, struct xenstore_domain_interface **page);
 void __wrap_xen_unmap(struct xen *xen, uint32_t domid, struct xenstore_domain_interface *page);
 int __wrap_xen_bind(struct xen *xen, uint32_t domid, uint32_t remote_port);
+bool __wrap_xen_exists(struct xen *xen, uint32_t domid);
 void __wrap_xen_unbind(struct xen *xen, uint32_t port);
 void __wrap_xen_notify(struct xen *xen, uint32_t port);
 void __wrap_clients_upstream_up(struct clients *clients);
@@ -92,6 +93,12 @@ int __wrap_xen_bind(struct xen *xen, uint32_t domid, uint32_t remote_port)
 	(void)remote_port;
 	CHECK(domid < DOMIDS_KNOWN && pages[domid]);
 	return xen_errors & 2 ? -EINVAL : (int)(100 + domid);
+}
+
+bool __wrap_xen_exists(struct xen *xen, uint32_t domid)
+{
+	(void)xen;
+	return domid < DOMIDS_KNOWN;
 }
 
 void __wrap_xen_unbind(struct xen *xen, uint32_t port)

@@ -90,6 +90,13 @@ int xen_bind(struct xen *xen, uint32_t domid, uint32_t remote_port)
 	return -ENOENT;
 }
 
+bool xen_exists(struct xen *xen, uint32_t domid)
+{
+	(void)xen;
+	(void)domid;
+	return false;
+}
+
 void xen_unbind(struct xen *xen, uint32_t port)
 {
 	(void)xen;
