@@ -10,6 +10,7 @@
 #include <errno.h>
 #include <inttypes.h>
 #include <string.h>
+#include <time.h>
 
 /* --- status */
 
@@ -153,6 +154,27 @@ int command_domains(const struct options *options, const struct report *report)
 	return print_end(r, report);
 }
 
+/* Since when it stands still, or is to, and for whom. */
+static void print_stopped(const json_t *domain)
+{
+	const json_t *stopped = json_object_get(domain, "stopped");
+	time_t since = (time_t)print_number(stopped, "since");
+	char when[32] = "?";
+	struct tm tm;
+
+	if (!json_is_object(stopped))
+		return;
+	if (localtime_r(&since, &tm))
+		strftime(when, sizeof(when), "%Y-%m-%d %H:%M:%S", &tm);
+	printf("%s for %" PRId64 " s, since %s, by ", print_text(domain, "state"),
+	       print_number(stopped, "seconds"), when);
+	if (print_number(stopped, "pid"))
+		printf("%s (pid %" PRId64 ", uid %" PRId64 ")\n", print_text(stopped, "command"),
+		       print_number(stopped, "pid"), print_number(stopped, "uid"));
+	else
+		printf("%s\n", print_text(stopped, "command"));
+}
+
 /* What it has not finished, and what it has not read. */
 static void print_rest(const json_t *domain)
 {
@@ -186,6 +208,7 @@ int command_domain(const struct options *options, const struct report *report)
 	} else {
 		print_head();
 		print_row(domain);
+		print_stopped(domain);
 		print_rest(domain);
 		json_array_foreach(json_object_get(domain, "refusals"), i, refusal) printf(
 			"refused %s with %s: %" PRId64 " times\n", print_text(refusal, "request"),

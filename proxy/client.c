@@ -36,6 +36,7 @@ struct client {
 	int fd;		      /* until upstream is connected; then -1, for front has it */
 	struct event *hangup; /* as long as it waits for upstream */
 	uint64_t since;	      /* seconds of CLOCK_MONOTONIC */
+	struct who who;
 	struct sock front, back;
 	struct ledger *ledger;
 	struct pool *pool;
@@ -201,7 +202,10 @@ static int client_start(struct client *client, int upstream_fd)
 		return err;
 	params.place.ledger = client->ledger;
 	params.pool = client->pool;
-	return session_new(&client->session, &params, false);
+	err = session_new(&client->session, &params, false);
+	if (!err)
+		client->session->who = client->who;
+	return err;
 }
 
 #define NO_MEMORY     "no memory for a toolstack client; it is turned away"
@@ -349,6 +353,7 @@ static void accept_one(struct clients *clients, int fd)
 	client->clients = clients;
 	client->fd = fd;
 	client->since = clock_seconds();
+	who_peer(fd, &client->who);
 	client->front.fd = client->back.fd = -1;
 	TAILQ_INSERT_TAIL(&clients->waiting, client, list);
 	client->hangup = event_new(clients->daemon->base, fd, EV_CLOSED, hangup_cb, client);

@@ -21,6 +21,7 @@
 #include "proxy/log.h"
 #include "proxy/loop.h"
 #include "proxy/toolstack.h"
+#include "proxy/who.h"
 
 #define CONTROL_SOCKET	  "control"
 #define LISTEN_BACKLOG	  128
@@ -38,6 +39,7 @@ struct control {
 	struct bufferevent *bev;
 	json_t *id; /* of the command under way; NULL when it has none */
 	struct control_args args;
+	struct who who;
 	bool busy;		  /* a command is under way */
 	bool eof;		  /* the client sends no more; it may still read */
 	bool closing;		  /* once all is written */
@@ -56,6 +58,11 @@ struct controls {
 struct daemon *control_daemon(const struct control *control)
 {
 	return control->controls->daemon;
+}
+
+const struct who *control_who(const struct control *control)
+{
+	return &control->who;
 }
 
 struct control_args *control_args(struct control *control)
@@ -293,6 +300,7 @@ static void control_new(struct controls *controls, int fd)
 		return;
 	}
 	control->controls = controls;
+	who_peer(fd, &control->who);
 	TAILQ_INSERT_TAIL(&controls->open, control, list);
 	controls->count++;
 	bufferevent_setcb(control->bev, read_cb, write_cb, event_cb, control);

@@ -21,6 +21,7 @@ struct controls;
 struct control; /* one connection */
 struct control_args;
 struct daemon;
+struct who;
 
 /** controls_new() - listen. Return: 0, or a negative errno; the reason has been logged. */
 int controls_new(struct controls **out, struct daemon *daemon);
@@ -38,6 +39,9 @@ void control_line(struct control *control, const char *line, size_t len);
 
 /** control_daemon() - for the commands. */
 struct daemon *control_daemon(const struct control *control);
+
+/** control_who() - who is at the other end. */
+const struct who *control_who(const struct control *control);
 
 /** control_args() - the arguments of the command under way (control_command.h). */
 struct control_args *control_args(struct control *control);

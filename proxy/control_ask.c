@@ -15,7 +15,9 @@
 #include "proxy/domain.h"
 #include "proxy/hold.h"
 #include "proxy/memory.h"
+#include "proxy/holds.h"
 #include "proxy/message.h"
+#include "proxy/op.h"
 #include "proxy/rest.h"
 #include "proxy/session.h"
 #include "proxy/toolstack.h"
@@ -96,7 +98,12 @@ static void ask(struct control *control, uint32_t type, bool with_index,
 			      args->index) +
 		     1;
 	msg.hdr.len = (uint32_t)n;
-	toolstack_ask(control_daemon(control), &msg, args->lease, reply, control);
+	toolstack_ask(control_daemon(control), &msg,
+		      &(struct asker){ .slot = -1,
+				       .reply = reply,
+				       .arg = control,
+				       .lease = args->lease,
+				       .who = *control_who(control) });
 }
 
 /* --- quiesce, unquiesce, hold */
@@ -131,6 +138,7 @@ void control_hold(struct control *control, const struct control_args *args)
 		not_ready(control);
 	} else {
 		hold_new_set(&memory->ledgers, args->new);
+		holds_set_new(control_daemon(control)->holds, args->new, control_who(control));
 		control_return(control, json_object());
 	}
 }

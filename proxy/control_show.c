@@ -24,6 +24,7 @@
 #include "proxy/rest.h"
 #include "proxy/session.h"
 #include "proxy/upstream.h"
+#include "proxy/who.h"
 
 static uint32_t count_introduced(const struct memory *memory)
 {
@@ -128,6 +129,21 @@ static json_t *last_error(const struct session *s)
 	return json_sprintf("%s: %s", message_name(last->type), refusal_error(last->err));
 }
 
+/* Since when, and for whom, it stands still or is to, or null. */
+static json_t *stopped(const struct daemon *daemon, uint32_t domid, const struct session *s)
+{
+	const struct stand *stand = s ? session_stand(s) : holds_stand(daemon->holds, domid);
+	uint64_t now = clock_ns(CLOCK_REALTIME);
+
+	if (!stand)
+		return json_null();
+	return json_pack("{s:I,s:I,s:s?,s:i,s:I}", "since",
+			 (json_int_t)(stand->since / 1000000000u), "seconds",
+			 (json_int_t)(now > stand->since ? (now - stand->since) / 1000000000u : 0),
+			 "command", *stand->by.comm ? stand->by.comm : NULL, "pid", stand->by.pid,
+			 "uid", (json_int_t)stand->by.uid);
+}
+
 /* The request that the guest has begun and not finished, or null. */
 static json_t *unfinished(const struct session *s)
 {
@@ -143,11 +159,12 @@ static json_t *unfinished(const struct session *s)
 static json_t *domain(const struct daemon *daemon, const struct memory *memory, uint32_t domid)
 {
 	enum domain_state state = domain_state_of(daemon, memory, domid);
+	bool introduced = domain_introduced(memory, domid);
 	struct session *s = domains_session(daemon->domains, domid);
 	json_t *object =
-		json_pack("{s:i,s:s,s:s?,s:b}", "domid", (int)domid, "state",
+		json_pack("{s:i,s:s,s:s?,s:b,s:o}", "domid", (int)domid, "state",
 			  domain_state_name(state), "reason", domain_reason(daemon, memory, domid),
-			  "introduced", domain_introduced(memory, domid));
+			  "introduced", introduced, "stopped", stopped(daemon, domid, s));
 	json_t *more;
 
 	if (!s && !introduced)

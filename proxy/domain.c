@@ -383,7 +383,7 @@ static int bind_port(struct domain *domain, uint32_t remote_port, uint32_t bind_
 	if (!ledger->bind_gen &&
 	    hold_begin(&memory->ledgers, domain->domid)) {
 		session_quiet(domain->session);
-		holds_drop(domains->daemon->holds, domain->domid);
+		holds_begin(domains->daemon->holds, domain->session);
 	}
 	session_bound(domain->session, c_daemon);
 	ledger->bind_gen = bind_gen;

@@ -14,14 +14,17 @@
 #include "proxy/log.h"
 #include "proxy/loop.h"
 #include "proxy/memory.h"
+#include "proxy/session.h"
 #include "proxy/upstream.h"
+#include "proxy/who.h"
 
 #define LOOK_MS 1000
 
 struct note {
 	UT_hash_handle hh; /* by domid */
 	uint32_t domid;
-	bool seen;    /* Xen has had the domain */
+	bool seen; /* Xen has had the domain */
+	struct stand stand;
 	bool lingers; /* what Xen has may be the one that had the id before */
 };
 
@@ -29,6 +32,7 @@ struct holds {
 	struct daemon *daemon;
 	struct event *timer; /* pending while a hold waits */
 	struct note *notes;
+	struct who new;			      /* who wants every new domain held */
 	uint64_t unmapped[ARENA_DOMIDS / 64]; /* since it was last held */
 };
 
@@ -142,13 +146,14 @@ void holds_look(struct holds *holds)
 		loop_timer(holds->timer, LOOK_MS);
 }
 
-void holds_set(struct holds *holds, uint32_t domid)
+void holds_set(struct holds *holds, uint32_t domid, const struct who *who)
 {
 	struct note *note = holds ? get(holds, domid) : NULL;
 	uint64_t bit = 1ULL << (domid % 64);
 
 	if (!note)
 		return;
+	note->stand = stand_now(who);
 	note->seen = false;
 	note->lingers = (holds->unmapped[domid / 64] & bit) && in_xen(holds, domid) > 0;
 	holds->unmapped[domid / 64] &= ~bit;
@@ -174,4 +179,35 @@ bool holds_seen(const struct holds *holds, uint32_t domid)
 	const struct note *note = holds ? find(holds, domid) : NULL;
 
 	return note && note->seen;
+}
+
+void holds_set_new(struct holds *holds, bool on, const struct who *who)
+{
+	char text[WHO_TEXT_MAX];
+
+	log_line(LOG_NOTICE, "hold --new by %s: domains that are introduced from now on %s",
+		 who_text(who, text), on ? "stand still" : "run");
+	if (holds)
+		holds->new = *who;
+}
+
+void holds_begin(struct holds *holds, struct session *s)
+{
+	const struct note *note = holds ? find(holds, s->domid) : NULL;
+	struct stand stand;
+
+	if (!holds)
+		return;
+	/* Of one that an earlier xsproxyd was asked for, nobody is known. */
+	stand = stand_now(note ? &note->stand.by : &holds->new);
+	session_set_stand(s, &stand);
+	who_log(s->domid, "HOLD", &stand.by, "it is introduced, and stands still");
+	holds_drop(holds, s->domid);
+}
+
+const struct stand *holds_stand(const struct holds *holds, uint32_t domid)
+{
+	const struct note *note = holds ? find(holds, domid) : NULL;
+
+	return note && note->stand.since ? &note->stand : NULL;
 }

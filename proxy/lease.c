@@ -6,6 +6,7 @@
 
 #include "proxy/daemon.h"
 #include "proxy/domain.h"
+#include "proxy/log.h"
 #include "proxy/session.h"
 
 struct lease {
@@ -64,8 +65,11 @@ static void let_go_on(struct daemon *daemon, uint32_t domid)
 {
 	struct session *s = domains_session(daemon->domains, domid);
 
-	if (s && word_get(&s->ledger->lease))
-		session_resume(s);
+	if (!s || !word_get(&s->ledger->lease) || session_state(s) != LEDGER_QUIET)
+		return;
+	log_domain(LOG_NOTICE, domid,
+		   "the connection that it stood still for has ended; it goes on");
+	session_resume(s);
 }
 
 void lease_end(struct daemon *daemon, const void *holder)

@@ -10,6 +10,7 @@
 #include "proxy/log.h"
 #include "proxy/loop.h"
 #include "proxy/pending.h"
+#include "proxy/rest.h"
 #include "proxy/session.h"
 #include "proxy/toolstack.h"
 #include "proxy/util.h"
@@ -111,6 +112,30 @@ int op_new(struct op **out, struct daemon *daemon, enum op_kind kind, const stru
 	return 0;
 }
 
+/* Of what is logged: who asked, and what came of it. */
+static const char *request_of(const struct op *op)
+{
+	return op->kind == OP_QUIESCE ? "QUIESCE" : op->kind == OP_RESET ? "RESET_DOMAIN" : NULL;
+}
+
+static void log_end(const struct op *op, int err)
+{
+	const char *request = request_of(op), *error = err ? message_error_name(err) : NULL;
+	char why[REST_TEXT_MAX] = "";
+
+	/* What came of a QUIESCE is said where it is done. */
+	if (!request || !op->target || (!err && op->kind == OP_QUIESCE))
+		return;
+	if (err == EBUSY)
+		rest_text(op->target, why);
+	if (err)
+		who_log(op->target->domid, request, &op->asker.who, "%s%s%s", error,
+			*why ? ": " : "", why);
+	else
+		who_log(op->target->domid, request, &op->asker.who,
+			"watches, transactions and events are dropped");
+}
+
 /* What the op has stopped at its target goes on. */
 static void let_go(struct op *op)
 {
@@ -185,6 +210,8 @@ void op_answer(const struct asker *asker, int err)
 
 void op_finish(struct op *op, int err)
 {
+	/* Without a target only the answer is left. */
+	log_end(op, err);
 	if (op->asker.session && !down_reserve(op->asker.session, 0)) {
 		/* toolstack_turn() of the asker comes back to it. */
 		op->done = true;
@@ -208,6 +235,30 @@ static const void *holder_of(const struct asker *asker)
 	return asker->session ? asker->session : asker->arg;
 }
 
+static void stand_anew(struct op *op)
+{
+	struct session *target = op->target;
+	struct stand stand = stand_now(&op->asker.who);
+
+	who_log(target->domid, "QUIESCE", &op->asker.who, "it stands still%s",
+		op->asker.lease ? " as long as that connection lasts" : "");
+	atomic_store(&target->ledger->lease, op->asker.lease);
+	session_quiet(target);
+	session_set_stand(target, &stand);
+}
+
+/* What was only a lease is no longer one. */
+static void take_over(struct op *op)
+{
+	const struct stand *old = session_stand(op->target);
+	struct stand stand = stand_now(&op->asker.who);
+
+	if (old)
+		stand.since = old->since;
+	session_set_stand(op->target, &stand);
+	atomic_store(&op->target->ledger->lease, 0);
+}
+
 static void stand_still(struct op *op)
 {
 	struct session *target = op->target;
@@ -218,11 +269,14 @@ static void stand_still(struct op *op)
 		return;
 	}
 	if (session_state(target) != LEDGER_QUIET) {
-		atomic_store(&target->ledger->lease, op->asker.lease);
-		session_quiet(target);
+		stand_anew(op);
+	} else if (!op->asker.lease && word_get(&target->ledger->lease)) {
+		who_log(target->domid, "QUIESCE", &op->asker.who,
+			"it goes on standing still, for good");
+		take_over(op);
+	} else {
+		who_log(target->domid, "QUIESCE", &op->asker.who, "it stood still already");
 	}
-	if (!op->asker.lease)
-		atomic_store(&target->ledger->lease, 0);
 	op_finish(op, 0);
 }
 
@@ -295,6 +349,9 @@ void toolstack_turn(struct session *s)
 /* Nobody waits for the answer any more; what can still be left undone is. May free @op. */
 static void abandon(struct op *op)
 {
+	if (op->target && op->kind == OP_QUIESCE)
+		who_log(op->target->domid, "QUIESCE", &op->asker.who,
+			"given up, for that connection has ended");
 	leave_asker(op);
 	if (op->kind == OP_BATCH && op->batch)
 		batch_abandon(op, EIO);

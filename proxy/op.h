@@ -17,6 +17,8 @@
 #include <stdint.h>
 #include <sys/queue.h>
 
+#include "proxy/who.h"
+
 struct daemon;
 struct event;
 struct message;
@@ -42,6 +44,7 @@ struct asker {
 	void (*reply)(void *arg, const struct message *msg);
 	void *arg;
 	bool lease; /* QUIESCE: only as long as the connection lives (lease.h) */
+	struct who who;
 };
 
 #define ASKER_NOBODY ((struct asker){ .slot = -1 })

@@ -96,6 +96,7 @@ int session_new(struct session **out, const struct session_params *params, bool 
 	s->pool = params->pool;
 	s->on_turn = params->on_turn;
 	s->owner = params->owner;
+	s->who = WHO_KERNEL;
 	s->seq = 1;
 	TAILQ_INIT(&s->asked);
 	TAILQ_INIT(&s->targeted);
@@ -335,7 +336,18 @@ static void set_state(struct session *s, enum ledger_state state)
 
 void session_quiet(struct session *s)
 {
+	s->stand = (struct stand){ 0 };
 	set_state(s, LEDGER_QUIET);
+}
+
+void session_set_stand(struct session *s, const struct stand *stand)
+{
+	s->stand = *stand;
+}
+
+const struct stand *session_stand(const struct session *s)
+{
+	return session_state(s) == LEDGER_QUIET && s->stand.since ? &s->stand : NULL;
 }
 
 void session_resume(struct session *s)

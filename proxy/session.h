@@ -25,6 +25,7 @@
 #include "proxy/refusal.h"
 #include "proxy/transaction.h"
 #include "proxy/watch.h"
+#include "proxy/who.h"
 
 struct daemon;
 struct op;
@@ -74,6 +75,8 @@ struct session {
 	uint32_t giant_left; /* sockets: octets left of a reply beyond MESSAGE_MAX */
 	uint32_t injectors;  /* ops that want to send requests on its behalf */
 
+	struct who who;	    /* of a privileged one: who asks */
+	struct stand stand; /* session_set_stand() */
 	struct log_source source;
 	struct refusals refusals;
 	struct tap *tap; /* NULL: nobody sees what passes */
@@ -144,6 +147,12 @@ bool session_settled(const struct session *s);
 /** session_quiet() - stop touching the front for good; only when drained, or before the first turn.
  */
 void session_quiet(struct session *s);
+
+/** session_set_stand() - after session_quiet(): since when, and for whom. */
+void session_set_stand(struct session *s, const struct stand *stand);
+
+/** session_stand() - what that said, or NULL: it runs, or nothing is known. */
+const struct stand *session_stand(const struct session *s);
 
 /** session_resume() - the reverse. */
 void session_resume(struct session *s);

@@ -91,7 +91,8 @@ static int hold(struct request *req)
 	if (req->target)
 		return -EEXIST;
 	hold_set(&req->memory->ledgers, req->domid);
-	holds_set(req->daemon->holds, req->domid);
+	holds_set(req->daemon->holds, req->domid, &req->asker.who);
+	who_log(req->domid, "HOLD", &req->asker.who, "it will stand still from its INTRODUCE on");
 	return 0;
 }
 
@@ -105,10 +106,14 @@ static int unquiesce(struct request *req)
 	hold_end(&req->memory->ledgers, req->domid);
 	holds_drop(req->daemon->holds, req->domid);
 	lease_drop(req->daemon, req->domid);
+	if (!req->target && !held)
+		return -ENOENT;
+	who_log(req->domid, "UNQUIESCE", &req->asker.who, "%s",
+		!req->target				     ? "its hold is over"
+		: session_state(req->target) == LEDGER_QUIET ? "it goes on"
+							     : "it ran already");
 	if (req->target)
 		session_resume(req->target);
-	else if (!held)
-		return -ENOENT;
 	return 0;
 }
 
@@ -205,10 +210,37 @@ static int carry_out(struct request *req)
 	}
 }
 
+/* What is refused at once; the rest says itself what came of it. */
+static void log_refusal(const struct request *req, int err)
+{
+	switch (req->msg.hdr.type) {
+	case MESSAGE_QUIESCE:
+	case MESSAGE_UNQUIESCE:
+	case MESSAGE_HOLD:
+	case MESSAGE_RESET_DOMAIN:
+		if (req->rest)
+			who_log(req->domid, message_name(req->msg.hdr.type), &req->asker.who, "%s",
+				message_error_name(err));
+		break;
+	default:
+		break;
+	}
+}
+
+static void carry_out_or_refuse(struct request *req)
+{
+	int ret = carry_out(req);
+
+	if (ret < 0)
+		log_refusal(req, -ret);
+	if (ret <= 0)
+		op_answer(&req->asker, -ret);
+}
+
 void toolstack_take(struct session *s, int slot, const struct message *msg)
 {
-	struct request req = { .daemon = s->daemon, .asker = { .session = s, .slot = slot } };
-	int ret;
+	struct request req = { .daemon = s->daemon,
+			       .asker = { .session = s, .slot = slot, .who = s->who } };
 
 	if (msg->hdr.type == XS_CONTROL) {
 		control_text_request(msg, &req.msg);
@@ -216,22 +248,14 @@ void toolstack_take(struct session *s, int slot, const struct message *msg)
 		req.msg.hdr = msg->hdr;
 		memcpy(req.msg.payload, msg->payload, msg->hdr.len);
 	}
-	ret = carry_out(&req);
-	if (ret <= 0)
-		op_answer(&req.asker, -ret);
+	carry_out_or_refuse(&req);
 }
 
-void toolstack_ask(struct daemon *daemon, const struct message *msg, bool lease,
-		   void (*reply)(void *arg, const struct message *msg), void *arg)
+void toolstack_ask(struct daemon *daemon, const struct message *msg, const struct asker *asker)
 {
-	struct request req = { .daemon = daemon,
-			       .asker = {
-				       .slot = -1, .reply = reply, .arg = arg, .lease = lease } };
-	int ret;
+	struct request req = { .daemon = daemon, .asker = *asker };
 
 	req.msg.hdr = msg->hdr;
 	memcpy(req.msg.payload, msg->payload, msg->hdr.len);
-	ret = carry_out(&req);
-	if (ret <= 0)
-		op_answer(&req.asker, -ret);
+	carry_out_or_refuse(&req);
 }

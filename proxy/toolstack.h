@@ -13,6 +13,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+struct asker;
 struct daemon;
 struct ledger_pending;
 struct message;
@@ -31,12 +32,10 @@ void toolstack_take(struct session *s, int slot, const struct message *msg);
 /**
  * toolstack_ask() - begin a request of ours that came in by the control socket.
  * @msg: as on the wire
- * @lease: QUIESCE only: as if the message said so (lease.h)
- * @reply: called once with the wire reply, maybe at once; it must not call back
- * @arg: for @reply, and to name the asker in toolstack_control_gone()
+ * @asker: no session; its reply() is called once with the wire reply, maybe at once, and must not
+ * call back; its arg names it in toolstack_control_gone()
  */
-void toolstack_ask(struct daemon *daemon, const struct message *msg, bool lease,
-		   void (*reply)(void *arg, const struct message *msg), void *arg);
+void toolstack_ask(struct daemon *daemon, const struct message *msg, const struct asker *asker);
 
 /** toolstack_control_gone() - the asker @arg has gone: its ops are abandoned, its leases end. */
 void toolstack_control_gone(struct daemon *daemon, void *arg);

@@ -8,6 +8,7 @@
 
 #include "proxy/daemon.h"
 #include "proxy/lease.h"
+#include "proxy/log.h"
 #include "proxy/op.h"
 #include "proxy/pending.h"
 #include "proxy/session.h"
@@ -140,8 +141,14 @@ void toolstack_lost(struct session *s, int slot)
 int toolstack_recover(struct session *s)
 {
 	/* Whose connection has gone with the process that died. */
-	if (word_get(&s->ledger->lease) && !lease_is(s->daemon, s->domid))
+	if (word_get(&s->ledger->lease) && !lease_is(s->daemon, s->domid) &&
+	    session_state(s) == LEDGER_QUIET) {
+		log_domain(
+			LOG_NOTICE, s->domid,
+			"the connection that it stood still for ended with the last xsproxyd; it "
+			"goes on");
 		session_resume(s);
+	}
 	if (session_state(s) == LEDGER_QUIET)
 		fifo_note_events(&s->fifo);
 	return batch_recover(s);

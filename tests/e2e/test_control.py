@@ -22,7 +22,7 @@ FLAVOURS = ("C", "O")
 STATUS_KEYS = {"version", "pid", "uptime", "state", "reason", "bridge_lacks", "xenstored", "domains",
                "states", "unknown_domains", "clients", "clients_waiting", "clients_waited",
                "hold_new", "log_level"}
-DOMAIN_KEYS = {"domid", "state", "reason", "introduced", "session", "watches", "transactions",
+DOMAIN_KEYS = {"domid", "state", "reason", "introduced", "stopped", "session", "watches", "transactions",
                "requests", "queued", "events", "replies", "unfinished", "refusals",
                "last_error"}
 
@@ -329,6 +329,7 @@ def test_quiesce_of_a_domain_that_ends(host, control):
 def test_hold(host, control):
     control.run("hold", domid=7)
     held = control.run("domains")["domains"][1]
+    assert held.pop("stopped")["pid"] == os.getpid()
     assert held == {"domid": 7, "state": "held", "reason": None, "introduced": False,
                     "exists": False}
     guest = host.add_guest(7)

@@ -182,6 +182,7 @@ static void asked(void *arg, const struct message *msg)
 static void toolstack_asks(struct tape *tape)
 {
 	struct message msg = { .hdr.type = MESSAGE_QUIESCE + tape_u8(tape) % 8 };
+	struct asker asker = { .slot = -1, .reply = asked, .arg = &asks };
 	const uint8_t *rest;
 	int n = sprintf((char *)msg.payload, "%u", world.hostile.domid) + 1;
 	uint32_t len = (uint32_t)tape_take(tape, tape_u8(tape), &rest);
@@ -189,7 +190,8 @@ static void toolstack_asks(struct tape *tape)
 	memcpy(msg.payload + n, rest, len);
 	msg.hdr.len = (uint32_t)n + len;
 	asks++;
-	toolstack_ask(&world.daemon, &msg, tape_u8(tape) & 1, asked, &asks);
+	asker.lease = tape_u8(tape) & 1;
+	toolstack_ask(&world.daemon, &msg, &asker);
 }
 
 static void toolstack_leaves(void)

@@ -24,6 +24,7 @@
 #include "proxy/domain.h"
 #include "proxy/loop.h"
 #include "proxy/memory.h"
+#include "proxy/op.h"
 #include "proxy/pending.h"
 #include "proxy/session.h"
 #include "proxy/tap.h"
