@@ -380,8 +380,7 @@ static int bind_port(struct domain *domain, uint32_t remote_port, uint32_t bind_
 	if (c_daemon && ledger->bind_gen && ledger->bind_gen != bind_gen)
 		session_upstream_reset(domain->session);
 	/* A bind that fails introduces nobody, so a hold begins (and ends) only after this one. */
-	if (!ledger->bind_gen &&
-	    hold_begin(&memory->ledgers, domain->domid)) {
+	if (!ledger->bind_gen && hold_begin(&memory->ledgers, domain->domid)) {
 		session_quiet(domain->session);
 		holds_begin(domains->daemon->holds, domain->session);
 	}

@@ -27,9 +27,9 @@ static inline bool hold_is(const struct ledgers *ledgers, uint32_t domid)
 }
 
 /** hold_has_begun() - of a held domain: whether it has been introduced since hold_set(). */
-static inline bool hold_has_begun(const struct arena *arena, uint32_t domid)
+static inline bool hold_has_begun(const struct ledgers *ledgers, uint32_t domid)
 {
-	return atomic_load(&arena_header(arena)->hold_begun[domid / 64]) >> (domid % 64) & 1;
+	return atomic_load(&ledgers->hold_begun[domid / 64]) >> (domid % 64) & 1;
 }
 
 /** hold_set() - hold a domain when it is introduced. */

@@ -57,7 +57,7 @@ static void running_text(const struct session *s, char *text)
 
 void rest_text(const struct session *s, char *text)
 {
-	const char *fault = s->refusals.fault;
+	const char *fault = session_fault(s);
 
 	*text = '\0';
 	switch (session_state(s)) {
