@@ -283,15 +283,14 @@ static void stand_still(struct op *op)
 static void quiesce_turn(struct op *op)
 {
 	struct session *target = op->target;
+	bool whole = session_drained(target) && !word_get(&target->ledger->fifo_left);
 
 	if (session_state(target) == LEDGER_ENDED)
 		op_finish(op, EBUSY);
-	else if (session_state(target) == LEDGER_QUIET)
+	else if (session_state(target) == LEDGER_QUIET || whole)
 		stand_still(op);
-	else if (session_drained(target) && word_get(&target->ledger->fifo_left))
-		wait_a_moment(op);
 	else if (session_drained(target))
-		stand_still(op);
+		wait_a_moment(op);
 }
 
 static void target_turn(struct op *op)

@@ -75,6 +75,7 @@ struct session {
 	uint32_t giant_left; /* sockets: octets left of a reply beyond MESSAGE_MAX */
 	uint32_t injectors;  /* ops that want to send requests on its behalf */
 
+	uint32_t gave;	    /* the domain that its asker gave watches or transactions, or 0 */
 	struct who who;	    /* of a privileged one: who asks */
 	struct stand stand; /* session_set_stand() */
 	struct log_source source;

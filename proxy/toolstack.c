@@ -117,6 +117,21 @@ static int unquiesce(struct request *req)
 	return 0;
 }
 
+/*
+ * Watches and transactions come in many requests, from one connection: the first one is logged. The
+ * control socket has no such requests.
+ */
+static void log_giving(const struct request *req)
+{
+	struct session *asker = req->asker.session;
+
+	if (!asker || asker->gave == req->domid)
+		return;
+	asker->gave = req->domid;
+	who_log(req->domid, message_name(req->msg.hdr.type), &req->asker.who,
+		"it is given watches or transactions");
+}
+
 static bool start_under_way(struct request *req, uint32_t id)
 {
 	struct op *op;
@@ -142,6 +157,7 @@ static int start_transaction(struct request *req)
 	if (op_new(&op, req->daemon, OP_START, &req->asker, req->target, true))
 		return -ENOMEM;
 	op->transaction = id;
+	log_giving(req);
 	return 1;
 }
 
@@ -158,7 +174,10 @@ static int add_watches(struct request *req)
 	if (!req->target)
 		return -ENOENT;
 	err = batch_begin(&req->asker, req->target, req->rest, req->rest_len);
-	return err ? err : 1;
+	if (err)
+		return err;
+	log_giving(req);
+	return 1;
 }
 
 /*

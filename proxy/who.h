@@ -22,6 +22,7 @@ struct who {
 	uint32_t uid;
 	int32_t pid; /* 0: dom0's kernel */
 	char comm[WHO_COMM];
+	char verb[8]; /* of xsproxyctl: "export", "import", or "" */
 };
 
 #define WHO_KERNEL ((struct who){ .comm = "dom0's kernel" })
@@ -35,7 +36,7 @@ struct stand {
 /** who_peer() - who is at the other end of a unix socket; what cannot be found out is 0. */
 void who_peer(int fd, struct who *who);
 
-/** who_text() - "xl (pid 123, uid 0)". Return: @text, of WHO_TEXT_MAX octets. */
+/** who_text() - "xsproxyctl export (pid 123, uid 0)". Return: @text, of WHO_TEXT_MAX octets. */
 const char *who_text(const struct who *who, char *text);
 
 /**

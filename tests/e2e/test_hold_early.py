@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
-"""A hold of a domain that is destroyed before its INTRODUCE ends with it, and does not catch the next
-domain of that number. One that is set before Xen has the domain waits for it, however long."""
+"""A hold of a domain that is destroyed before its INTRODUCE ends with it, and does not catch the
+next domain of that number. One that is set before Xen has the domain waits for it, however long."""
 
 import signal
 

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
-"""Who has a domain stand still, or lets it go on, is in the log, one line each; and `domain` says since
-when and for whom it does."""
+"""Who has a domain stand still, or lets it go on, is in the log, one line each; and `domain` says
+since when and for whom it does."""
 
 import os
 import pathlib
@@ -128,7 +128,7 @@ def test_lease(flavour, by):
 
 
 def test_of_xsproxyctl(flavour):
-    """Its pid is gone when it is looked up, but not forgotten; and a lease that becomes permanent."""
+    """It has ended when somebody asks, but is not forgotten; and a lease that becomes permanent."""
     with running(flavour) as host:
         host.add_guest(7)
         lines = Lines(host)
@@ -146,6 +146,27 @@ def test_of_xsproxyctl(flavour):
         (line,) = lines.new()
         assert line.endswith(": it goes on standing still, for good")
         assert stopped(host)["command"] == "xsproxyctl"
+
+
+def test_export_and_import(flavour, tmp_path):
+    """These are made of several requests; all lines say which command it is."""
+    with running(flavour) as host:
+        guest = host.add_guest(7)
+        guest.watch("data", "token")
+        for _ in range(3):
+            guest.start()
+        lines = Lines(host)
+        ctl(host, "export", 7, "-o", tmp_path / "stream")
+        said = lines.new()
+        assert [line.split(" (pid ")[0] for line in said] == (
+            2 * ["d7: QUIESCE by xsproxyctl export"])
+        assert said[0].endswith(": it stands still as long as that connection lasts")
+        assert said[1].endswith(": it goes on standing still, for good")
+        assert ask(host.dom0, RESET_DOMAIN, 7) == b"OK\0"
+        lines.new()
+        ctl(host, "import", 7, "--resume", "-i", tmp_path / "stream")
+        assert [line.split(" (pid ")[0] for line in lines.new()] == [
+            "d7: ADD_DOMAIN_WATCHES by xsproxyctl import", "d7: UNQUIESCE by xsproxyctl import"]
 
 
 def test_hold(flavour):
