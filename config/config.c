@@ -2,8 +2,6 @@
 #include "config/config.h"
 
 #include <errno.h>
-#include <ini.h>
-#include <limits.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdio.h>
@@ -234,103 +232,31 @@ void config_defaults(struct config *config)
 		set_option(config, &options[i], options[i].text_default, why, sizeof(why));
 }
 
-int config_set(struct config *config, const char *section, const char *key, const char *value,
-	       char *why, int size)
+_Static_assert(NR_OPTIONS <= CONFIG_OPTIONS_MAX, "too small");
+
+int config_option(const char *section, const char *key)
 {
 	for (size_t i = 0; i < NR_OPTIONS; i++)
 		if (!strcmp(options[i].section, section) && !strcmp(options[i].key, key))
-			return set_option(config, &options[i], value, why, size);
-	snprintf(why, (size_t)size, "there is no such option");
+			return (int)i;
 	return -ENOENT;
 }
 
-struct reading {
-	struct config *config;
-	FILE *file;
-	int line;      /* that was read last */
-	int bad_line;  /* the first one whose fault is known, or 0 */
-	char why[320]; /* its fault */
-};
-
-static int on_option(void *user, const char *section, const char *key, const char *value)
+bool config_has_section(const char *name, size_t len)
 {
-	struct reading *reading = user;
-	char why[160];
-
-	if (!config_set(reading->config, section, key, value, why, sizeof(why)))
-		return 1;
-	if (!reading->bad_line) {
-		snprintf(reading->why, sizeof(reading->why), "[%s] %s = %s: %s", section, key,
-			 value, why);
-		reading->bad_line = reading->line;
-	}
-	return 0;
+	for (size_t i = 0; i < NR_OPTIONS; i++)
+		if (strlen(options[i].section) == len && !memcmp(options[i].section, name, len))
+			return true;
+	return false;
 }
 
-static bool is_comment(const char *line)
+int config_set(struct config *config, const char *section, const char *key, const char *value,
+	       char *why, int size)
 {
-	line += strspn(line, " \t");
-	return *line == '#' || *line == ';';
-}
+	int option = config_option(section, key);
 
-/* inih's own reader would take the rest of a long line for a line of its own. */
-static char *next_line(char *to, int size, void *stream)
-{
-	struct reading *reading = stream;
-	size_t len;
-	int c;
-
-	if (!fgets(to, size, reading->file))
-		return NULL;
-	reading->line++;
-	len = strlen(to);
-	if (len && to[len - 1] == '\n')
-		return to;
-	c = fgetc(reading->file);
-	if (c != EOF && c != '\n' && !is_comment(to) && !reading->bad_line) {
-		snprintf(reading->why, sizeof(reading->why),
-			 "the line is longer than %d characters", size - 2);
-		reading->bad_line = reading->line;
-	}
-	while (c != EOF && c != '\n')
-		c = fgetc(reading->file);
-	return to;
-}
-
-/* Return: 0 or a negative errno; inih takes a directory for an empty file. */
-static int parse_file(struct reading *reading, const char *path, int *bad_line)
-{
-	int err = 0;
-
-	reading->file = fopen(path, "re");
-	if (!reading->file)
-		return -errno;
-	errno = 0;
-	*bad_line = ini_parse_stream(next_line, reading, on_option, reading);
-	if (ferror(reading->file))
-		err = errno ? -errno : -EIO;
-	fclose(reading->file);
-	return *bad_line < 0 ? -ENOMEM : err;
-}
-
-int config_read(struct config *config, const char *path, char *why, int size)
-{
-	struct reading reading = { .config = config };
-	int bad_line = 0, err = parse_file(&reading, path, &bad_line);
-
-	if (err) {
-		snprintf(why, (size_t)size, "%s: %s", path, strerror(-err));
-		return err;
-	}
-	/* inih names lines that are no option at all, we the others: the first one counts. */
-	if (reading.bad_line && (!bad_line || reading.bad_line <= bad_line)) {
-		snprintf(why, (size_t)size, "%s:%d: %s", path, reading.bad_line, reading.why);
-		return -EINVAL;
-	}
-	if (bad_line) {
-		snprintf(why, (size_t)size, "%s:%d: neither a [section] nor a key = value", path,
-			 bad_line);
-		return -EINVAL;
-	}
-	return 0;
+	if (option >= 0)
+		return set_option(config, &options[option], value, why, size);
+	snprintf(why, (size_t)size, "there is no such option");
+	return option;
 }

@@ -1,23 +1,26 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * config - what the administrator can choose: xsproxy.conf, read with inih.
+ * config - what the administrator can choose; conffile.c reads it from xsproxy.conf.
  *
- * One table (config.c) holds section, key, kind, range and default of every option. An unknown
- * section or key, a bad value or a bad unit is refused with file, line and what is allowed.
+ * One table (config.c) holds section, key, kind, range and default of every option. A bad value or
+ * a bad unit is refused with what is allowed, and the option keeps its value.
  */
 #ifndef XSPROXY_CONFIG_CONFIG_H
 #define XSPROXY_CONFIG_CONFIG_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
 
 #include "config/listen.h"
 
-#define XSPROXY_VERSION "0.2"
+#define XSPROXY_VERSION	   "0.2"
 
-#define CONFIG_PATH_MAX 96 /* so that a socket's name still fits struct sockaddr_un */
-#define CONFIG_FILE	"/etc/xsproxy/xsproxy.conf"
+#define CONFIG_PATH_MAX	   96 /* so that a socket's name still fits struct sockaddr_un */
+#define CONFIG_FILE	   "/etc/xsproxy/xsproxy.conf"
+
+#define CONFIG_OPTIONS_MAX 64 /* how many there may be */
 
 struct config {
 	char run_dir[CONFIG_PATH_MAX];	      /* [xsproxy] run-dir */
@@ -41,13 +44,11 @@ void config_defaults(struct config *config);
 int config_set(struct config *config, const char *section, const char *key, const char *value,
 	       char *why, int size);
 
-/**
- * config_read() - read a file over what @config holds.
- * @why: filled in on error: file, line, what is wrong and what is allowed; @size octets
- *
- * Return: 0; -ENOENT when there is no such file; -EINVAL; or another negative errno.
- */
-int config_read(struct config *config, const char *path, char *why, int size);
+/** config_option() - the number of an option, below CONFIG_OPTIONS_MAX; or -ENOENT. */
+int config_option(const char *section, const char *key);
+
+/** config_has_section() - whether any option is in the section of that name, @len octets. */
+bool config_has_section(const char *name, size_t len);
 
 /**
  * config_adopt() - take over from @next what can change while xsproxyd runs.
@@ -56,7 +57,7 @@ int config_read(struct config *config, const char *path, char *why, int size);
 void config_adopt(struct config *config, const struct config *next,
 		  void (*changed)(const char *section, const char *key, bool adopted));
 
-/** config_print() - write what is in effect as a file that config_read() takes. */
+/** config_print() - write what is in effect as a file that conffile_read() takes. */
 void config_print(const struct config *config, FILE *out);
 
 /** config_level() - the name of a [log] level. */

@@ -66,6 +66,8 @@ static void print_status(const json_t *status)
 	printf("hold --new  %s\n",
 	       json_is_true(json_object_get(status, "hold_new")) ? "on" : "off");
 	printf("log-level   %s\n", print_text(status, "log_level"));
+	if (json_is_string(json_object_get(status, "config_error")))
+		printf("wrong       configuration: %s\n", print_text(status, "config_error"));
 }
 
 int command_status(const struct options *options, const struct report *report)
@@ -232,6 +234,15 @@ int command_log_level(const struct options *options, const struct report *report
 	puts(print_text(answer, "level"));
 	json_decref(answer);
 	return print_end(0, report);
+}
+
+int command_reload(const struct options *options, const struct report *report)
+{
+	json_t *answer = NULL;
+	int r = control_ask(options, "reload", json_object(), &answer, report);
+
+	json_decref(answer);
+	return r;
 }
 
 int command_hold_new(const struct options *options, const struct report *report)

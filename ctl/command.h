@@ -48,6 +48,7 @@ int command_status(const struct options *options, const struct report *report);
 int command_domains(const struct options *options, const struct report *report);
 int command_domain(const struct options *options, const struct report *report);
 int command_log_level(const struct options *options, const struct report *report);
+int command_reload(const struct options *options, const struct report *report);
 
 /* cmd_check.c */
 int command_check(const struct options *options, const struct report *report);

@@ -99,6 +99,12 @@ static const struct command commands[] = {
 	  "print or change what xsproxyd logs",
 	  "LEVEL is error, warning, notice, info or debug. Lasts until xsproxyd is restarted or\n"
 	  "reloaded.\n" },
+	{ "reload", command_reload, ARGUMENT_NONE, OPTION_CONTROL, "",
+	  "have xsproxyd read its configuration again",
+	  "What can change while xsproxyd runs is taken over; the log says what cannot. If "
+	  "anything "
+	  "in\n"
+	  "the file is wrong all stays as it was, and the command fails and says what.\n" },
 	{ "watches", command_watches, ARGUMENT_DOMID, OPTION_JSON | OPTION_SOCKET, "DOMID [--json]",
 	  "list a domain's watches",
 	  "Lists the watches as the domain spelt them, in order of registration.\n" },

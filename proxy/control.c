@@ -162,7 +162,7 @@ bool control_return(struct control *control, json_t *value)
 
 void control_error(struct control *control, const char *class, const char *fmt, ...)
 {
-	char desc[256];
+	char desc[1024];
 	va_list args;
 
 	va_start(args, fmt);

@@ -66,6 +66,7 @@ static const struct command {
 	{ "unquiesce", TAKES_DOMID, control_unquiesce },
 	{ "hold", MAY_DOMID | TAKES_NEW, control_hold },
 	{ "log-level", TAKES_LEVEL, control_log_level },
+	{ "reload", 0, control_reload },
 	{ "stats", MAY_DOMID, control_stats },
 	{ "load", TAKES_INDEX, control_load },
 	{ "flight", TAKES_DOMID, control_flight },

@@ -42,6 +42,7 @@ void control_status(struct control *control, const struct control_args *args);
 void control_domains(struct control *control, const struct control_args *args);
 void control_domain(struct control *control, const struct control_args *args);
 void control_log_level(struct control *control, const struct control_args *args);
+void control_reload(struct control *control, const struct control_args *args);
 
 /* control_tap.c */
 void control_stats(struct control *control, const struct control_args *args);

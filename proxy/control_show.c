@@ -23,6 +23,7 @@
 #include "proxy/refusal.h"
 #include "proxy/rest.h"
 #include "proxy/session.h"
+#include "proxy/settings.h"
 #include "proxy/upstream.h"
 #include "proxy/who.h"
 
@@ -78,23 +79,24 @@ void control_status(struct control *control, const struct control_args *args)
 	const struct daemon *daemon = control_daemon(control);
 	const struct memory *memory = upstream_memory(daemon->upstream);
 	const char *foreign = upstream_foreign(daemon->upstream);
+	const char *wrong = daemon->notify.wrong;
 	const char *state = memory ? "running" : foreign ? "refused" : "waiting";
 
 	(void)args;
-	control_return(control,
-		       json_pack("{s:s,s:i,s:I,s:s,s:s?,s:s?,s:o,s:i,s:o,s:o,s:i,s:i,s:I,s:b,s:s}",
-				 "version", XSPROXY_VERSION, "pid", (int)getpid(), "uptime",
-				 (json_int_t)(clock_seconds() - daemon->started), "state", state,
-				 "reason", foreign, "bridge_lacks",
-				 upstream_lacks(daemon->upstream), "xenstored",
-				 xenstored(daemon, memory), "domains",
-				 memory ? (int)count_introduced(memory) : 0, "states",
-				 states(daemon, memory), "unknown_domains", unknown_domains(daemon),
-				 "clients", (int)clients_count(daemon->clients), "clients_waiting",
-				 (int)clients_waiting(daemon->clients), "clients_waited",
-				 (json_int_t)clients_waited(daemon->clients), "hold_new",
-				 memory && hold_new_is(&memory->ledgers), "log_level",
-				 config_level(log_level())));
+	control_return(
+		control,
+		json_pack("{s:s,s:i,s:I,s:s,s:s?,s:s?,s:o,s:i,s:o,s:o,s:i,s:i,s:I,s:b,s:s,s:s?}",
+			  "version", XSPROXY_VERSION, "pid", (int)getpid(), "uptime",
+			  (json_int_t)(clock_seconds() - daemon->started), "state", state, "reason",
+			  foreign, "bridge_lacks", upstream_lacks(daemon->upstream), "xenstored",
+			  xenstored(daemon, memory), "domains",
+			  memory ? (int)count_introduced(memory) : 0, "states",
+			  states(daemon, memory), "unknown_domains", unknown_domains(daemon),
+			  "clients", (int)clients_count(daemon->clients), "clients_waiting",
+			  (int)clients_waiting(daemon->clients), "clients_waited",
+			  (json_int_t)clients_waited(daemon->clients), "hold_new",
+			  memory && hold_new_is(&memory->ledgers), "log_level",
+			  config_level(log_level()), "config_error", *wrong ? wrong : NULL));
 }
 
 /* --- domains */
@@ -218,7 +220,7 @@ void control_domain(struct control *control, const struct control_args *args)
 		control_return(control, domain(daemon, memory, args->domid));
 }
 
-/* --- log-level */
+/* --- configuration */
 
 /* Without an argument it only tells. */
 void control_log_level(struct control *control, const struct control_args *args)
@@ -235,4 +237,15 @@ void control_log_level(struct control *control, const struct control_args *args)
 		log_set_level((int)config.log_level);
 	}
 	control_return(control, json_pack("{s:s}", "level", config_level(log_level())));
+}
+
+void control_reload(struct control *control, const struct control_args *args)
+{
+	char why[SETTINGS_WHY_MAX];
+
+	(void)args;
+	if (settings_reload(control_daemon(control), why))
+		control_error(control, "Failed", "the configuration stays as it was: %s", why);
+	else
+		control_return(control, json_object());
 }

@@ -13,6 +13,7 @@
 
 #include "bridge/arena.h"
 #include "config/config.h"
+#include "proxy/notify.h"
 #include "ring/xen.h"
 
 struct clients;
@@ -33,6 +34,7 @@ struct upstream;
 struct daemon {
 	struct config config;
 	const struct settings *settings; /* where it came from */
+	struct notify notify;		 /* what systemd is told */
 	uint64_t started;		 /* seconds of CLOCK_MONOTONIC */
 	struct event_base *base;
 	struct loop *loop;

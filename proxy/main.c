@@ -147,9 +147,11 @@ static void signal_cb(evutil_socket_t sig, short what, void *arg)
 
 static void hup_cb(evutil_socket_t sig, short what, void *arg)
 {
+	char why[SETTINGS_WHY_MAX];
+
 	(void)sig;
 	(void)what;
-	settings_reload(arg);
+	settings_reload(arg, why); /* has logged what is wrong */
 }
 
 static void watchdog_cb(evutil_socket_t fd, short what, void *arg)
@@ -243,37 +245,61 @@ static void take_down(struct daemon *daemon)
 	libevent_global_shutdown();
 }
 
+static void print_wrong(const char *what)
+{
+	fprintf(stderr, "xsproxyd: %s\n", what);
+}
+
+/* Strict, unlike the start. Return: the exit status. */
+static int check_config(const struct settings *settings)
+{
+	struct settings_wrong wrong = { .each = print_wrong };
+	struct config config;
+
+	if (settings_read(settings, &config, &wrong))
+		return EXIT_USAGE;
+	config_print(&config, stdout);
+	return 0;
+}
+
+/* The run directory that the file names may be wrong in a way that only shows now. */
+static int lock_any_run_dir(struct daemon *daemon)
+{
+	int lock = lock_run_dir(daemon->config.run_dir);
+
+	if (lock < 0 && lock != -EBUSY && settings_fall_back(daemon))
+		lock = lock_run_dir(daemon->config.run_dir);
+	return lock;
+}
+
 int main(int argc, char **argv)
 {
 	struct arguments args = { .check = false };
-	char why[512];
-	struct daemon daemon = { 0 };
+	char why[SETTINGS_WHY_MAX];
+	struct daemon daemon = { .settings = &args.settings };
 	int lock, err;
 
 	parse_arguments(&args, argc, argv);
-	daemon.settings = &args.settings;
-	if (settings_read(&args.settings, &daemon.config, why, sizeof(why))) {
-		fprintf(stderr, "xsproxyd: %s\n", why);
+	if (settings_arguments(&args.settings, &daemon.config, why, sizeof(why))) {
+		print_wrong(why);
 		return EXIT_USAGE;
 	}
-	if (args.check) {
-		config_print(&daemon.config, stdout);
-		return 0;
-	}
+	if (args.check)
+		return check_config(&args.settings);
 
 	daemon.started = clock_seconds();
-	log_open((int)daemon.config.log_level);
+	log_open(LOG_INFO);
 	event_set_log_callback(libevent_log);
 	TAILQ_INIT(&daemon.ops);
 	signal(SIGPIPE, SIG_IGN);
-	lock = lock_run_dir(daemon.config.run_dir);
-	if (lock < 0)
-		return EXIT_USAGE;
-
-	err = run(&daemon);
+	err = settings_start(&daemon);
+	lock = err ? -1 : lock_any_run_dir(&daemon);
+	if (lock >= 0) {
+		err = run(&daemon);
+		take_down(&daemon);
+		close(lock);
+	}
 	if (err == -ENOMEM)
 		log_line(LOG_ERR, "out of memory at start");
-	take_down(&daemon);
-	close(lock);
-	return err ? EXIT_USAGE : 0;
+	return err || lock < 0 ? EXIT_USAGE : 0;
 }

@@ -3,11 +3,16 @@
 
 #include <errno.h>
 #include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
 #include <systemd/sd-daemon.h>
+#include <unistd.h>
 
 #include "proxy/clock.h"
 #include "proxy/daemon.h"
 #include "proxy/log.h"
+
+#define EACH_MAX 10 /* lines that are told one by one */
 
 static int set_argument(struct config *config, const char *key, const char *value, char *why,
 			int size)
@@ -23,17 +28,82 @@ static int set_argument(struct config *config, const char *key, const char *valu
 	return err;
 }
 
-int settings_read(const struct settings *settings, struct config *config, char *why, int size)
+int settings_arguments(const struct settings *settings, struct config *config, char *why, int size)
 {
-	int err;
+	int err = set_argument(config, "run-dir", settings->run_dir, why, size);
+
+	return err ? err : set_argument(config, "socket", settings->socket, why, size);
+}
+
+static void on_wrong(void *arg, const char *what)
+{
+	struct settings_wrong *wrong = arg;
+
+	if (!wrong->count++)
+		snprintf(wrong->first, sizeof(wrong->first), "%s", what);
+	if (wrong->each && wrong->count <= EACH_MAX)
+		wrong->each(what);
+}
+
+int settings_read(const struct settings *settings, struct config *config,
+		  struct settings_wrong *wrong)
+{
+	const char *path = settings->file ? settings->file : CONFIG_FILE;
+	char why[SETTINGS_WHY_MAX];
+	int err = 0;
 
 	config_defaults(config);
-	err = config_read(config, settings->file ? settings->file : CONFIG_FILE, why, size);
-	/* Without a file the defaults hold, unless one was asked for. */
-	if (err && (err != -ENOENT || settings->file))
+	/* Without a file the defaults hold. */
+	if (settings->file || !access(path, F_OK) || errno != ENOENT)
+		err = conffile_read(config, path, on_wrong, wrong);
+	settings_arguments(settings, config, why, sizeof(why));
+	return err == -ENOMEM ? err : wrong->count ? -EINVAL : 0;
+}
+
+/* All of it in one line. */
+static void summarize(const struct settings_wrong *wrong, char why[SETTINGS_WHY_MAX])
+{
+	if (wrong->count > 1)
+		snprintf(why, SETTINGS_WHY_MAX, "%s; and %u more", wrong->first, wrong->count - 1);
+	else
+		snprintf(why, SETTINGS_WHY_MAX, "%s", wrong->first);
+}
+
+static void log_wrong(const char *what)
+{
+	log_line(LOG_ERR, "%s", what);
+}
+
+int settings_start(struct daemon *daemon)
+{
+	struct settings_wrong wrong = { .each = log_wrong };
+	char why[SETTINGS_WHY_MAX];
+	int err = settings_read(daemon->settings, &daemon->config, &wrong);
+
+	log_set_level((int)daemon->config.log_level);
+	if (!err || err == -ENOMEM)
 		return err;
-	err = set_argument(config, "run-dir", settings->run_dir, why, size);
-	return err ? err : set_argument(config, "socket", settings->socket, why, size);
+	log_line(LOG_ERR, "the configuration is wrong, running with the rest of it; mend it and "
+			  "reload (xsproxyd --check-config shows all that is wrong)");
+	summarize(&wrong, why);
+	notify_wrong(&daemon->notify, why);
+	return 0;
+}
+
+bool settings_fall_back(struct daemon *daemon)
+{
+	struct config defaults;
+	char why[NOTIFY_TEXT_MAX];
+
+	config_defaults(&defaults);
+	if (daemon->settings->run_dir || !strcmp(daemon->config.run_dir, defaults.run_dir))
+		return false;
+	snprintf(why, sizeof(why), "run-dir %s cannot be used, %s is; mend it and restart xsproxyd",
+		 daemon->config.run_dir, defaults.run_dir);
+	log_line(LOG_ERR, "%s", why);
+	notify_wrong(&daemon->notify, why);
+	strcpy(daemon->config.run_dir, defaults.run_dir);
+	return true;
 }
 
 static void changed(const char *section, const char *key, bool adopted)
@@ -52,18 +122,24 @@ static void notify_reloading(void)
 	sd_notifyf(0, "RELOADING=1\nMONOTONIC_USEC=%" PRIu64, clock_monotonic() / 1000);
 }
 
-void settings_reload(struct daemon *daemon)
+int settings_reload(struct daemon *daemon, char why[SETTINGS_WHY_MAX])
 {
+	struct settings_wrong wrong = { .count = 0 };
 	struct config next;
-	char why[512];
+
+	int err;
 
 	notify_reloading();
-	if (settings_read(daemon->settings, &next, why, sizeof(why))) {
+	err = settings_read(daemon->settings, &next, &wrong);
+	if (err) {
+		summarize(&wrong, why);
 		log_line(LOG_ERR, "the configuration stays as it was: %s", why);
 	} else {
 		config_adopt(&daemon->config, &next, changed);
 		log_set_level((int)daemon->config.log_level);
 		log_line(LOG_NOTICE, "read the configuration again");
 	}
+	notify_wrong(&daemon->notify, err ? why : NULL);
 	sd_notify(0, "READY=1");
+	return err;
 }

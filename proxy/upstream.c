@@ -8,7 +8,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
-#include <systemd/sd-daemon.h>
 #include <unistd.h>
 
 #include "bridge/link.h"
@@ -222,7 +221,7 @@ stand_by(struct upstream *up, const char *fmt, ...)
 	vsnprintf(up->foreign, sizeof(up->foreign), fmt, args);
 	va_end(args);
 	log_line(LOG_ERR, "%s", up->foreign);
-	sd_notifyf(0, "STATUS=%s", up->foreign);
+	notify_doing(&up->daemon->notify, "%s", up->foreign);
 }
 
 static void foreign_bridge(struct upstream *up, const char *what)
@@ -279,7 +278,7 @@ static int take_up(struct upstream *up)
 		 header(up)->pid);
 	if (upstream_lacks(up))
 		log_line(LOG_NOTICE, "%s", upstream_lacks(up));
-	sd_notifyf(0, "STATUS=Relaying for xenstored, pid %d", header(up)->pid);
+	notify_doing(&up->daemon->notify, "Relaying for xenstored, pid %d", header(up)->pid);
 	upstream_ready_all(up);
 	clients_upstream_up(up->daemon->clients);
 	return 0;
@@ -457,7 +456,8 @@ static void connect_cb(evutil_socket_t fd, short what, void *arg)
 		if (!up->told) {
 			log_line(LOG_NOTICE, "waiting for a xenstored with the bridge at %s/%s",
 				 up->daemon->config.run_dir, LINK_SOCKET);
-			sd_notify(0, "STATUS=Waiting for a xenstored with the bridge");
+			notify_doing(&up->daemon->notify,
+				     "Waiting for a xenstored with the bridge");
 		}
 		up->told = true;
 		up->sock = -1;

@@ -21,7 +21,7 @@ FLAVOURS = ("C", "O")
 
 STATUS_KEYS = {"version", "pid", "uptime", "state", "reason", "bridge_lacks", "xenstored", "domains",
                "states", "unknown_domains", "clients", "clients_waiting", "clients_waited",
-               "hold_new", "log_level"}
+               "hold_new", "log_level", "config_error"}
 DOMAIN_KEYS = {"domid", "state", "reason", "introduced", "stopped", "session", "watches", "transactions",
                "requests", "queued", "events", "replies", "unfinished", "refusals",
                "last_error"}

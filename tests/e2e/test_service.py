@@ -32,7 +32,7 @@ def units(tmp_path):
     """The units, with the binary that was built just now."""
     for name in ("xsproxy.service", "xsproxy.socket"):
         text = (ROOT / "systemd" / name).read_text()
-        (tmp_path / name).write_text(text.replace("/usr/sbin/xsproxyd", str(XSPROXYD)))
+        (tmp_path / name).write_text(text.replace("/usr/sbin/", f"{XSPROXYD.parent}/"))
     return tmp_path
 
 
@@ -68,7 +68,9 @@ def test_what_the_units_promise():
     unit_socket = (ROOT / "systemd/xsproxy.socket").read_text().splitlines()
     for line in ("Type=notify", "Restart=always", "Before=xenstored.service xen.service",
                  "RuntimeDirectoryPreserve=yes", "RuntimeDirectoryMode=0700",
-                 "Requires=xsproxy.socket"):
+                 "Requires=xsproxy.socket",
+                 # Fails for a wrong file, and needs no package but ours.
+                 "ExecReload=/usr/sbin/xsproxyctl reload"):
         assert line in service
     assert any(line.startswith("WatchdogSec=") for line in service)
     # It needs /dev/xen and /proc/xen.

@@ -6,7 +6,7 @@
 #include <errno.h>
 #include <syslog.h>
 
-#include "config/config.h"
+#include "config/conffile.h"
 #include "tests/fuzz/fuzz.h"
 
 /* The file: in memory, for a real one costs most of the time. */
@@ -24,25 +24,28 @@ FILE *__wrap_fopen(const char *name, const char *mode)
 	return fmemopen((void *)file_text, file_len, "r");
 }
 
+/* Lines are told in order, each once. */
+static void on_wrong(void *arg, const char *what)
+{
+	unsigned long *last = arg, line;
+	char *end;
+
+	CHECK(strlen(what) < CONFFILE_WHAT_MAX);
+	CHECK(!strncmp(what, path, strlen(path)) && what[strlen(path)] == ':');
+	line = strtoul(what + strlen(path) + 1, &end, 10);
+	CHECK(line > *last && line <= file_len + 1 && !strncmp(end, ": ", 2) && end[2]);
+	*last = line;
+}
+
 static int read_text(struct config *config, const void *text, size_t len)
 {
-	char why[320];
+	unsigned long last = 0;
 	int err;
 
 	file_text = text;
 	file_len = len;
-	memset(why, 1, sizeof(why));
-	err = config_read(config, path, why, sizeof(why));
-	CHECK(!err || err == -EINVAL);
-	if (err) {
-		unsigned long line;
-		char *end;
-
-		CHECK(memchr(why, 0, sizeof(why)));
-		CHECK(!strncmp(why, path, strlen(path)) && why[strlen(path)] == ':');
-		line = strtoul(why + strlen(path) + 1, &end, 10);
-		CHECK(line >= 1 && line <= len + 1 && !strncmp(end, ": ", 2) && end[2]);
-	}
+	err = conffile_read(config, path, on_wrong, &last);
+	CHECK(err == (last ? -EINVAL : 0));
 	return err;
 }
 

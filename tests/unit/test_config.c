@@ -17,7 +17,7 @@
 
 #include <cmocka.h>
 
-#include "config/config.h"
+#include "config/conffile.h"
 
 static char path[] = "/tmp/test_config.XXXXXX";
 
@@ -38,43 +38,68 @@ static int teardown(void **state)
 	return 0;
 }
 
-static int read_text(struct config *config, const char *text, char *why, int size)
+/* What was told of a file. */
+struct told {
+	int count;
+	char what[8][CONFFILE_WHAT_MAX];
+};
+
+static void on_wrong(void *arg, const char *what)
+{
+	struct told *told = arg;
+
+	assert_true(strlen(what) < CONFFILE_WHAT_MAX);
+	assert_true(told->count < 8);
+	strcpy(told->what[told->count++], what);
+}
+
+static int read_octets(struct config *config, const char *text, size_t len, struct told *told)
 {
 	FILE *file = fopen(path, "w");
 
 	assert_non_null(file);
-	fputs(text, file);
+	assert_int_equal(fwrite(text, 1, len, file), len);
 	fclose(file);
 	config_defaults(config);
-	return config_read(config, path, why, size);
+	told->count = 0;
+	return conffile_read(config, path, on_wrong, told);
 }
 
 static void read_good(struct config *config, const char *text)
 {
-	char why[512] = "";
-	int err = read_text(config, text, why, sizeof(why));
+	struct told told;
 
-	if (err)
-		fail_msg("%s", why);
+	if (read_octets(config, text, strlen(text), &told))
+		fail_msg("%s", told.what[0]);
+	assert_int_equal(told.count, 0);
 }
 
-/* @words: what the error must mention, in that order, separated by '|' */
-static void assert_refused(const char *text, int line, const char *words)
+/* @words: what must be told of the line, in that order, separated by '|' */
+static void assert_told(const char *what, int line, const char *words)
 {
-	char why[512] = "", want[64], copy[256], *save = NULL;
-	const char *at = why;
-	struct config config;
+	char want[64], copy[256], *save = NULL;
+	const char *at = what;
 
-	assert_int_equal(read_text(&config, text, why, sizeof(why)), -EINVAL);
 	snprintf(want, sizeof(want), "%s:%d: ", path, line);
-	if (strncmp(why, want, strlen(want)))
-		fail_msg("\"%s\" does not begin with \"%s\"", why, want);
+	if (strncmp(what, want, strlen(want)))
+		fail_msg("\"%s\" does not begin with \"%s\"", what, want);
 	snprintf(copy, sizeof(copy), "%s", words);
 	for (char *word = strtok_r(copy, "|", &save); word; word = strtok_r(NULL, "|", &save)) {
 		at = strstr(at, word);
 		if (!at)
-			fail_msg("\"%s\" does not mention \"%s\"", why, word);
+			fail_msg("\"%s\" does not mention \"%s\"", what, word);
 	}
+}
+
+/* The only line that is wrong */
+static void assert_refused(const char *text, int line, const char *words)
+{
+	struct config config;
+	struct told told;
+
+	assert_int_equal(read_octets(&config, text, strlen(text), &told), -EINVAL);
+	assert_told(told.what[0], line, words);
+	assert_int_equal(told.count, 1);
 }
 
 static void defaults(void **state)
@@ -243,58 +268,88 @@ static void mistakes_are_named(void **state)
 	assert_refused("[xsproxy]\nsocket = here\n", 2, "[xsproxy] socket = here|absolute path");
 	assert_refused("[xsproxy]\nsocket =\n", 2, "[xsproxy] socket|absolute path");
 	assert_refused("[xsproxy]\nscoket = /x\n", 2, "[xsproxy] scoket = /x|no such option");
-	assert_refused("[xsprxoy]\nsocket = /x\n", 2, "[xsprxoy] socket = /x|no such option");
+	assert_refused("[xsprxoy]\nsocket = /x\n", 1, "[xsprxoy]: there is no such section");
 	assert_refused("socket = /x\n", 1, "socket = /x|no such option");
-	assert_refused("[Log]\nlevel = info\n", 2, "[Log] level|no such option");
+	assert_refused("[Log]\nlevel = info\n", 1, "[Log]: there is no such section");
 	assert_refused("[log]\nlevel\n", 2, "key = value");
+	assert_refused("[log]\nlevel ; = info\n", 2, "key = value");
 	assert_refused("[log\nlevel = info\n", 1, "[section]");
 }
 
-static void the_first_mistake_counts(void **state)
+static void what_would_pass_in_silence_is_named(void **state)
 {
 	(void)state;
-	assert_refused("[log]\nlevel = loud\nlevel = info\n[x]\ny = 1\n", 2, "level = loud");
-	/* The reason must be that of the line that is named. */
-	assert_refused("[log]\nnonsense\nlevel = loud\n", 2, "key = value");
+	assert_refused("[nonsense]\n", 1, "[nonsense]: there is no such section");
+	assert_refused("[log]\n[]\n[quiesce]\n", 2, "[]: there is no such section");
+	assert_refused("[lo]\n", 1, "[lo]: there is no such section");
+	assert_refused("[log] level = debug\n", 1, "[section] needs a line of its own");
+	assert_refused("[log]\nlevel = debug\nlevel = debug\n", 3,
+		       "[log] level = debug: line 2 has set it already");
+	assert_refused("[log]\nlevel = debug\n[quiesce]\n[log]\n\nlevel = info\n", 6,
+		       "line 2 has set it already");
+	/* inih takes it for more of the line before. */
+	assert_refused("[log]\nlevel = debug\n  info\n", 3, "key = value");
 }
 
-/* inih reads lines of 200 octets; a longer one must not be taken for two. */
-static void long_lines(void **state)
+static void what_is_good_is_taken(void **state)
 {
-	char text[1024] = "# ", *at = text + 2;
+	static const char text[] = "[log]\nlevel = debug\nlevel = info\nnonsense\n"
+				   "[quiesce\ntimeout = 3s\n[nonsense]\ndomains = 7\nrubbish\n"
+				   "[metrics]\n  domains = 8\nlisten = on\nlisten = off\n"
+				   "[flight]\nmessages = 9";
+	static const int lines[] = { 3, 4, 5, 7, 12 };
+	struct config config;
+	struct told told;
+
+	(void)state;
+	assert_int_equal(read_octets(&config, text, strlen(text), &told), -EINVAL);
+	assert_int_equal(told.count, 5);
+	for (int i = 0; i < 5; i++)
+		assert_told(told.what[i], lines[i], "");
+	assert_int_equal(config.log_level, LOG_DEBUG);
+	assert_int_equal(config.quiesce_timeout_ms, 5000);
+	assert_int_equal(config.metrics_domains, 8);
+	assert_string_equal(config.metrics_listen, "off");
+	assert_int_equal(config.flight_messages, 9);
+}
+
+/* It goes to terminals, and to systemd, which takes UTF-8 only. */
+static void what_is_told_is_printable(void **state)
+{
+	struct config config;
+	struct told told;
+
+	(void)state;
+	assert_refused("[log]\nlevel = \033[2J\xff\n", 2, "level = \\x1b[2J\\xff: must be");
+	assert_int_equal(read_octets(&config, "[log]\nlevel\0= info\n", 19, &told), -EINVAL);
+	assert_int_equal(told.count, 1);
+	assert_told(told.what[0], 2, "NUL");
+}
+
+static void other_forms_of_good_lines(void **state)
+{
 	struct config config;
 
 	(void)state;
-	memset(at, 'x', 400);
-	strcpy(at + 400, "\n[log]\nlevel = debug\n");
-	read_good(&config, text);
+	read_good(&config, "\xef\xbb\xbf[log]\r\n\r\n \tlevel:debug \r\n;\n#\n"
+			   "[quiesce] ; comment\n\t timeout = 3s ; comment\n  # comment\n");
 	assert_int_equal(config.log_level, LOG_DEBUG);
+	assert_int_equal(config.quiesce_timeout_ms, 3000);
 }
 
 static void files_that_cannot_be_read(void **state)
 {
+	struct told told = { .count = 0 };
 	struct config config;
-	char why[512];
 
 	(void)state;
 	config_defaults(&config);
-	assert_int_equal(config_read(&config, "/nonexistent/file", why, sizeof(why)), -ENOENT);
-	assert_non_null(strstr(why, "/nonexistent/file"));
-	assert_int_equal(config_read(&config, "/", why, sizeof(why)), -EISDIR);
-	assert_non_null(strstr(why, "/"));
+	assert_int_equal(conffile_read(&config, "/nonexistent/file", on_wrong, &told), -ENOENT);
+	assert_string_equal(told.what[0], "/nonexistent/file: No such file or directory");
+	assert_int_equal(conffile_read(&config, "/", on_wrong, &told), -EISDIR);
+	assert_string_equal(told.what[1], "/: Is a directory");
+	assert_int_equal(told.count, 2);
 	read_good(&config, "");
-}
-
-static void short_buffers_are_respected(void **state)
-{
-	struct config config;
-	char why[32];
-
-	(void)state;
-	memset(why, 'x', sizeof(why));
-	assert_int_equal(read_text(&config, "[log]\nlevel = loud\n", why, 16), -EINVAL);
-	assert_int_equal(why[15], 0);
-	assert_int_equal(why[16], 'x');
 }
 
 /* --- reload */
@@ -358,10 +413,11 @@ int main(void)
 		cmocka_unit_test(levels),
 		cmocka_unit_test(paths),
 		cmocka_unit_test(mistakes_are_named),
-		cmocka_unit_test(the_first_mistake_counts),
-		cmocka_unit_test(long_lines),
+		cmocka_unit_test(what_would_pass_in_silence_is_named),
+		cmocka_unit_test(what_is_good_is_taken),
+		cmocka_unit_test(what_is_told_is_printable),
+		cmocka_unit_test(other_forms_of_good_lines),
 		cmocka_unit_test(files_that_cannot_be_read),
-		cmocka_unit_test(short_buffers_are_respected),
 		cmocka_unit_test(a_reload_takes_what_it_can),
 		cmocka_unit_test(what_is_printed_can_be_read),
 	};
