@@ -27,6 +27,7 @@ INSTALLED = {
     "usr/share/doc/xsproxy/examples/xsproxy.conf.example",
     "usr/share/doc/xsproxy/examples/xsproxy.rules.yml",
     "usr/share/doc/xsproxy/examples/xsproxy.service.d/metrics.conf",
+    "usr/share/doc/xsproxy/protocol.md",
     "usr/share/man/man5/xsproxy.conf.5",
     "usr/share/man/man7/libxsproxy-bridge.7",
     "usr/share/man/man8/xsproxyctl.8",
@@ -88,6 +89,18 @@ def test_xsproxyd_8_has_every_option():
         assert f"{short}, {option}" in text
 
 
+def named_files(path):
+    """The files of ours that a manual names, from the root on."""
+    names = re.findall(r"\bPa (\S*/\S*)", path.read_text())
+    assert all(name.startswith("/") for name in names), names
+    return {name[1:] for name in names if name.startswith(("/usr/", "/etc/xsproxy/"))}
+
+
+def test_manuals_name_no_file_that_is_not_there():
+    named = set().union(*map(named_files, MANUALS))
+    assert len(named) >= 6 and named <= INSTALLED
+
+
 def test_versions_agree():
     version = subprocess.run([xensim.BUILD / "xsproxyd", "--version"], capture_output=True,
                              text=True, check=True).stdout.split()[1]
@@ -136,6 +149,12 @@ def test_lintian(deb):
     assert done.returncode == 0, done.stdout + done.stderr
 
 
+def test_the_package_has_what_the_manuals_name(deb):
+    there = subprocess.run(["dpkg", "-c", deb], capture_output=True, text=True, check=True).stdout
+    names = {line.split()[5].removeprefix("./") for line in there.splitlines()}
+    assert set().union(*map(named_files, MANUALS)) <= names
+
+
 def test_wireshark_finds_the_dissector(deb):
     said = subprocess.run(["tshark", "-G", "folders"], capture_output=True, text=True, check=True)
     plugins = re.search(r"^Global Lua Plugins:\s+/(.*)$", said.stdout, re.M)[1]
@@ -165,6 +184,13 @@ exec chroot "$top/root" sh -c '
     man -w xsproxyd xsproxyctl xsproxy.conf libxsproxy-bridge >/dev/null
     dpkg -i /tmp/xsproxy.deb >/dev/null
     echo "again: $(grep -c XENSTORED=/usr/libexec /etc/default/xen)"
+    mkdir -p /run/systemd/system
+    printf "#!/bin/sh\\necho \\"\\$@\\"\\n" >/usr/bin/deb-systemd-invoke
+    echo "level = loud" >>/etc/xsproxy/xsproxy.conf
+    dpkg -i /tmp/xsproxy.deb 2>&1 >/tmp/said | sed "s/conf:[0-9]*:/conf:N:/"
+    echo "wrong: $(grep -c try-restart /tmp/said)"
+    echo >/etc/xsproxy/xsproxy.conf
+    dpkg -i /tmp/xsproxy.deb | grep try-restart
     dpkg -r xsproxy >/dev/null
     cmp /etc/default/xen /tmp/before && echo "removed: as before"
     dpkg -P xsproxy >/dev/null
@@ -185,5 +211,8 @@ def test_it_installs_enables_and_removes_cleanly(deb, tmp_path):
     done = subprocess.run(argv, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     assert done.stdout.splitlines() == [
-        "installed: /usr/libexec/xsproxy/xenstored, 2 links", "again: 1", "removed: as before",
-        "purged: nothing left"]
+        "installed: /usr/libexec/xsproxy/xenstored, 2 links", "again: 1",
+        "xsproxy: xsproxyd was not restarted, the old one runs on; mend the configuration, then "
+        "'systemctl restart xsproxy': xsproxyd: /etc/xsproxy/xsproxy.conf:N: [metrics] level = "
+        "loud: there is no such option", "wrong: 0", "try-restart xsproxy.service",
+        "removed: as before", "purged: nothing left"]
