@@ -12,7 +12,7 @@ import xensim
 import xsclient
 from control import Control
 from harness import BUILD, Host
-from relay import NUDGE, RING, nudged, split, wait_until
+from relay import RING, split, wait_until
 from xsclient import WATCH_EVENT
 
 OFFENDER, BYSTANDER = 7, 200
@@ -148,7 +148,7 @@ def replies(guest, octets, count):
         messages, came = split(came + got)
         found += [msg for msg in messages if msg.type != WATCH_EVENT]
         if not sent and not got:
-            nudged(guest, guest.wait_event)
+            guest.wait_event()
     return found
 
 
@@ -157,11 +157,7 @@ def both(flavour, play, **kwargs):
     results = []
     for proxied in (False, True):
         with scene(flavour, proxied, **kwargs) as host:
-            NUDGE["on"] = flavour == "O" and not proxied
-            try:
-                results.append(play(host))
-            finally:
-                NUDGE["on"] = False
+            results.append(play(host))
     assert results[0] == results[1]
     return results[1]
 

@@ -35,21 +35,6 @@ def pattern(size, seed=0):
     return bytes((i * 31 + i // 251 + seed) & 0xFF for i in range(size))
 
 
-# Direct, oxenstored may stop in the middle of a reply until a further event: it does not look for
-# room again after it has written what fitted. Whether such an event is to be sent now and then.
-NUDGE = {"on": False}
-
-
-def nudged(guest, wait):
-    """Wait for a guest's message or event; wait() takes a timeout."""
-    for _ in range(20 if NUDGE["on"] else 0):
-        try:
-            return wait(0.5)
-        except xsclient.Timeout:
-            guest.notify()
-    return wait()
-
-
 class Tape:
     """A guest or a client whose messages are all written down, in the order in which they came."""
 
@@ -59,7 +44,7 @@ class Tape:
 
     def recv(self):
         if isinstance(self.peer, xsguest.Guest):
-            msg = nudged(self.peer, self.peer.recv_message)
+            msg = self.peer.recv_message()
         else:
             msg = self.peer.recv()
         self.messages.append(msg)
@@ -118,13 +103,8 @@ def same(flavour, scenario, **kwargs):
     results = []
     for proxied in (False, True):
         with Host(flavour, proxied, **kwargs) as host:
-            NUDGE["on"] = flavour == "O" and not proxied
-            try:
-                result = scenario(host)
-            finally:
-                NUDGE["on"] = False
+            results.append(scenario(host))
             host.check()
-        results.append(result)
     direct, proxied = results
     for key in direct if isinstance(direct, dict) else [None]:
         _compare(*((result if key is None else result[key]) for result in results), key)
@@ -170,7 +150,7 @@ def exchange(guest, octets, replies, eager=False):
         messages, came = split(came + got)
         found += messages
         if not sent and not got:
-            nudged(guest, guest.wait_event)
+            guest.wait_event()
     return found
 
 

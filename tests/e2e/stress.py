@@ -2,18 +2,16 @@
 """Guests that check every answer while xsproxyd comes and goes (tests/kill/stress.c), one that
 stands still, and what must hold at the end."""
 
-import os
 import pathlib
-import random
 import signal
 import subprocess
 
 from harness import BUILD
 from ours import tracked_transactions, tracked_watches
 from relay import wait_until
+from seed import SEED
 from xsclient import READ
 
-SEED = int(os.environ.get("XSPROXY_SEED", random.randrange(1 << 30)))
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 
 

@@ -9,7 +9,8 @@ import os
 import random
 import signal
 
-from stress import SEED, Frozen, nothing_is_left, restart
+from seed import SEED
+from stress import Frozen, nothing_is_left, restart
 
 KILLS = int(os.environ.get("XSPROXY_KILLS", "500"))
 

@@ -3,13 +3,15 @@
 event more than Linux sends; reconnection; and what a guest gets that breaks the rules."""
 
 import itertools
+import time
 
 import pytest
 
 import xsclient
 from harness import Host
-from relay import (FLAVOURS, RING, SIZES, Tape, exchange, introduce, nudged, packet, pattern, same,
+from relay import (FLAVOURS, RING, SIZES, Tape, exchange, introduce, packet, pattern, same,
                    split, wait_until)
+from xensim import TIMEOUT
 from xsclient import READ, RESET_WATCHES, WATCH, WATCH_EVENT, WRITE
 from xsguest import NOTIFY_ALWAYS, NOTIFY_LINUX
 
@@ -65,12 +67,14 @@ def test_pieces(flavour, cut, mode):
         guest = host.add_guest(7)
         guest.set_notify(mode)
         came, left = b"", octets
+        deadline = time.monotonic() + TIMEOUT
         while left or len([msg for msg in split(came)[0] if msg.type != WATCH_EVENT]) < 6:
+            assert time.monotonic() < deadline
             if left and caught_up(guest):
                 assert guest.push(left[:cut]) == len(left[:cut])
                 left = left[cut:]
             elif not left and guest.rsp_prod == guest.rsp_cons:
-                nudged(guest, guest.wait_event)
+                guest.wait_event()
             came += guest.pull(cut)
         messages, rest = split(came)
         assert not rest
@@ -101,7 +105,7 @@ def test_full_reply_ring(flavour, mode):
                 got = guest.pull(step)
                 came += got
                 if not got:
-                    nudged(guest, guest.wait_event)
+                    guest.wait_event()
             messages += split(came)[0]
         return messages
 

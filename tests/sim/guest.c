@@ -31,6 +31,7 @@ struct xsguest {
 	struct xenstore_domain_interface *page;
 	struct channel ch; /* fd -1: stopped */
 	int notify;
+	int nudge_ms;
 	uint64_t wakeups; /* events that were taken */
 	uint32_t got;	  /* octets of @in that have come */
 	struct xsguest_msg in;
@@ -193,20 +194,44 @@ int xsguest_notify(struct xsguest *g)
 	return g->ch.fd < 0 ? -ENOTCONN : channel_notify(g->sim, &g->ch, g->port);
 }
 
+void xsguest_set_nudge(struct xsguest *g, int ms)
+{
+	g->nudge_ms = ms;
+}
+
+/* 0: there is an event. */
+static int event_poll(struct xsguest *g, int64_t deadline)
+{
+	struct pollfd pfd = { .fd = g->ch.fd, .events = POLLIN };
+	bool nudges = g->nudge_ms && g->notify != XSGUEST_NOTIFY_NEVER;
+
+	for (;;) {
+		int left = deadline_left(deadline);
+		bool nudge = nudges && (left < 0 || left > g->nudge_ms);
+		int rc = poll(&pfd, 1, nudge ? g->nudge_ms : left);
+
+		if (rc > 0)
+			return 0;
+		if (rc < 0 && errno != EINTR)
+			return -errno;
+		if (!rc && !nudge)
+			return -ETIMEDOUT;
+		if (!rc)
+			xsguest_notify(g);
+	}
+}
+
 /* 0: an event was taken. */
 static int event_wait(struct xsguest *g, int64_t deadline)
 {
-	struct pollfd pfd = { .fd = g->ch.fd, .events = POLLIN };
 	uint32_t port;
 	int rc;
 
 	if (g->ch.fd < 0)
 		return -ENOTCONN;
-	do
-		rc = poll(&pfd, 1, deadline_left(deadline));
-	while (rc < 0 && errno == EINTR);
-	if (rc <= 0)
-		return rc ? -errno : -ETIMEDOUT;
+	rc = event_poll(g, deadline);
+	if (rc)
+		return rc;
 	rc = channel_pending(g->sim, &g->ch, &port);
 	if (rc)
 		return rc;

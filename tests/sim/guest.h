@@ -66,6 +66,13 @@ XSGUEST_API int xsguest_fd(struct xsguest *g);
 XSGUEST_API void xsguest_set_notify(struct xsguest *g, int mode);
 XSGUEST_API int xsguest_notify(struct xsguest *g);
 
+/*
+ * While it waits for an event, send one every @ms, unless in mode NEVER; 0 (at first): do not.
+ * oxenstored on a guest's own ring does not look for room again after it has written what fitted,
+ * and may stop in the middle of a reply until a further event comes.
+ */
+XSGUEST_API void xsguest_set_nudge(struct xsguest *g, int ms);
+
 /* Wait for an event and take it. Events that came before count. */
 XSGUEST_API int xsguest_wait_event(struct xsguest *g, int timeout_ms);
 

@@ -11,6 +11,7 @@ import pytest
 from dom0proc import Dom0Proc
 from xensim import BUILD, SimError, XenSim, wait_readable
 from xsclient import Timeout
+from xsguest import NOTIFY_LINUX, NOTIFY_NEVER
 
 VIRQ_DOM_EXC = 3
 QUIET = 0.05  # how long silence is listened to
@@ -146,6 +147,22 @@ def test_creation_is_fast(sim):
 
 
 # Event channels.
+
+
+def test_a_guest_that_waits_nudges(sim, proc):
+    """The other side gets events meanwhile, unless the guest is one that never sends any."""
+    port, _ = sim.create(7)
+    handle = Handle(proc)
+    local = handle.bind(7, port)
+    handle.take()  # binding makes our own port pending
+    for nudge, mode in ((0, NOTIFY_LINUX), (QUIET, NOTIFY_NEVER), (QUIET, NOTIFY_LINUX)):
+        sim.nudge = nudge
+        with sim.guest(7) as guest:
+            guest.set_notify(mode)
+            with pytest.raises(Timeout):
+                guest.wait_event(3 * QUIET)
+            assert handle.readable() == (nudge > 0 and mode == NOTIFY_LINUX)
+    assert handle.take() == local
 
 
 def test_events_coalesce_and_mask(sim, proc):

@@ -27,6 +27,7 @@ from xsguest import BUILD
 XEN_BIN = pathlib.Path(os.environ.get("XEN_BIN", "/usr/lib/xen-4.17/bin"))
 FLAVOURS = ("C", "O")
 TIMEOUT = 20.0
+NUDGE = 0.2  # s
 SOCKET = "/run/xenstored/socket"
 
 Domain = collections.namedtuple("Domain", "port gfn")
@@ -138,6 +139,7 @@ class XenSim(xsclient.Closing):
             directory = tempfile.mkdtemp(prefix="xensim-", dir=base)
         self.dir = pathlib.Path(directory).absolute()
         self.daemons = []
+        self.nudge = 0
         if init:
             try:
                 self.run("init")
@@ -235,6 +237,8 @@ class XenSim(xsclient.Closing):
 
     def start_daemon(self, flavour, *args, preloads=(), env=None, socket=SOCKET, name=None):
         """Start xenstored ("C") or oxenstored ("O"); wait until it serves @socket, unless None."""
+        # On guests' own rings oxenstored needs it now and then (guest.h).
+        self.nudge = NUDGE if flavour == "O" and not preloads else 0
         # oxenstored may see SIGTERM seconds later, when its poll(2) returns.
         daemon = self.start(name or f"xenstored-{flavour}", self.daemon_argv(flavour, *args),
                             *preloads, env=env, polite=False)
@@ -247,7 +251,7 @@ class XenSim(xsclient.Closing):
         return xsclient.Client(self.path(socket), **kwargs)
 
     def guest(self, domid, **kwargs):
-        return xsguest.Guest(self.dir, domid, **kwargs)
+        return xsguest.Guest(self.dir, domid, nudge=self.nudge, **kwargs)
 
     def add_guest(self, dom0, domid, **kwargs):
         """Create a domain with its home in the store and introduce it; its Guest."""

@@ -57,6 +57,7 @@ def _load():
         ("fd", cint, ptr),
         ("set_notify", None, ptr, cint),
         ("notify", cint, ptr),
+        ("set_nudge", None, ptr, cint),
         ("wait_event", cint, ptr, cint),
         ("page_read", cint, ptr, u32, buf, u32),
         ("page_write", cint, ptr, u32, buf, u32),
@@ -93,7 +94,8 @@ class Guest(xsclient.Requests, xsclient.Closing):
     Fields of the page (FIELDS) are attributes that can be read and set: guest.req_prod.
     """
 
-    def __init__(self, directory, domid, timeout=xsclient.TIMEOUT):
+    def __init__(self, directory, domid, timeout=xsclient.TIMEOUT, nudge=0):
+        """@nudge: how often it sends an event while it waits for one (guest.h), in s; 0: never"""
         self.domid = domid
         self.timeout = timeout
         self.events = collections.deque()
@@ -103,6 +105,7 @@ class Guest(xsclient.Requests, xsclient.Closing):
         rc = _lib().xsguest_open(os.fsencode(directory), domid, ctypes.byref(guest))
         self._check(rc, f"domain {domid}")
         self._guest = guest
+        _lib().xsguest_set_nudge(guest, int(nudge * 1000))
 
     def __del__(self):
         self.close()
