@@ -70,7 +70,10 @@ help:
 	@echo "fuzz      run every fuzzer for 60 s"
 	@echo "bench     measure direct and proxied side by side"
 	@echo "bench-xen the same on real Xen in QEMU, or XEN_BENCH=..."
-	@echo "soak      500 guests for 10 minutes under ASan; memory and descriptors stay what they are"
+	@echo "soak      500 guests for 10 minutes under ASan; memory and descriptors stay what they are;"
+	@echo "          then what goes by chance, 3 times or RUNS=N, with a new seed each time"
+	@echo "steady    the end-to-end tests 20 times or RUNS=N beside a busy loop on each core; STEADY=..."
+	@echo "          what to run instead of all, as for pytest"
 	@echo "install   DESTDIR= PREFIX=$(PREFIX)"
 	@echo "deb       a Debian package, in $(BUILD)/deb/"
 	@echo "clean     remove build/"
@@ -203,6 +206,15 @@ bench:
 soak: deps
 	@$(MAKE) --no-print-directory -s SAN=1 all
 	@XSPROXY_BUILD=$(abspath build/san) nice /usr/bin/python3 tests/soak/soak.py
+	@$(MAKE) --no-print-directory -s all other-builds
+	@XSPROXY_BUILD=$(abspath $(BUILD)) nice tests/steady --idle --new-seeds --runs $(or $(RUNS),3) \
+		tests/e2e/test_tracking.py tests/e2e/test_kill.py tests/e2e/test_upgrade.py
+
+# No test may fail by chance
+.PHONY: steady
+steady: deps
+	@$(MAKE) --no-print-directory -s all other-builds
+	@XSPROXY_BUILD=$(abspath $(BUILD)) tests/steady --runs $(or $(RUNS),20) $(STEADY)
 
 # --- what goes onto a host
 .PHONY: programs deb

@@ -19,6 +19,7 @@ pytestmark = pytest.mark.parametrize("flavour", FLAVOURS)
 
 NEIGHBOUR = 8
 COMMITS = 200
+LIMIT = 6 * TIMEOUT  # until somebody has paid
 # xenstored: 10 credits at first, 200 a second; oxenstored: 5, 20 a second, and as many refusals for
 # which nobody pays because the transaction was open longer than a twentieth of a second. Two more,
 # for the one that goes below zero and for clocks that do not start together.
@@ -94,6 +95,7 @@ def play(flavour, proxied, kind, who, tmp_path):
             offender.more(2)
             committed = refused = 0
             while committed < COMMITS or not limited(flavour, log):
+                assert time.monotonic() < since + LIMIT, f"{committed} committed, nobody limited"
                 if commit(victim, f"/local/domain/{NEIGHBOUR}/data/y"):
                     committed += 1
                 else:

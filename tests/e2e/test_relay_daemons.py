@@ -4,6 +4,7 @@
 import select
 import signal
 import socket
+import time
 
 import pytest
 
@@ -257,7 +258,9 @@ def test_restart_under_load(flavour, hurried):
                 continue
             host.proxy.ended = True
             host.proxy.process.send_signal(signal.SIGTERM)
+            deadline = time.monotonic() + xensim.TIMEOUT
             while host.proxy.alive():
+                assert time.monotonic() < deadline
                 try:
                     talker.go(0.02)
                 except xsclient.Timeout:

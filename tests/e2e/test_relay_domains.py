@@ -2,6 +2,8 @@
 """Domains come and go: many at once, in the middle of requests, with requests that wait in the page
 before INTRODUCE and between RELEASE and INTRODUCE. Nothing is lost and nothing stays behind."""
 
+import time
+
 import pytest
 
 import xensim
@@ -43,7 +45,9 @@ def test_200_guests(flavour):
             guests[domid] = host.guest(domid)
             host.dom0.introduce(domid, domain.gfn, domain.port)
         left = {domid: request(domid) for domid in domids}
+        deadline = time.monotonic() + xensim.TIMEOUT
         while any(left.values()):
+            assert time.monotonic() < deadline
             for domid, guest in guests.items():
                 left[domid] = left[domid][guest.push(left[domid]):]
         tapes = {domid: Tape(guest) for domid, guest in guests.items()}

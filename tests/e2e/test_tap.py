@@ -11,6 +11,7 @@ import pytest
 
 import xsclient
 from control import Control, ControlError
+from relay import wait_until
 
 REQUEST, REPLY, EVENT, LOST = 1, 2, 3, 4
 OURS, CLIENT = 1, 2
@@ -109,8 +110,7 @@ def test_the_total_keeps_what_gone_sessions_did(host):
         for _ in range(3):
             client.directory("/")
         client.close()
-        while control.run("status")["clients"] != 1:
-            pass
+        wait_until(lambda: control.run("status")["clients"] == 1)
         after = control.run("stats")
     assert after["sessions"] == before["sessions"] + 1
     assert after["requests"]["DIRECTORY"] == before["requests"].get("DIRECTORY", 0) + 3
@@ -129,8 +129,7 @@ def test_time_not_read_and_ring_full_are_counted(host, guest):
         assert control.run("stats", domid=7)["full"] == 0
         # Three replies of 1000 octets do not fit the ring of a guest that does not read.
         ids = [guest.send(READ, b"data/big\0") for _ in range(3)]
-        while not control.run("stats", domid=7)["full"]:
-            pass
+        wait_until(lambda: control.run("stats", domid=7)["full"])
         for _ in ids:
             assert guest.recv_reply().payload == b"x" * 1000
         still = control.run("stats", domid=7)
