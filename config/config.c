@@ -15,6 +15,7 @@ enum option_kind {
 	OPTION_LEVEL, /* error, warning, notice, info, debug */
 	OPTION_NUMBER,
 	OPTION_LISTEN, /* off, a loopback address with a port, a unix socket */
+	OPTION_REFUSE, /* refuse, pass */
 };
 
 struct option {
@@ -37,6 +38,7 @@ static const struct option options[] = {
 	{ "flight", "messages", OPTION_NUMBER, AT(flight_messages), "64", 0, 1000, true },
 	{ "metrics", "listen", OPTION_LISTEN, AT(metrics_listen), LISTEN_OFF, 0, 0, false },
 	{ "metrics", "domains", OPTION_NUMBER, AT(metrics_domains), "100", 0, 1000, true },
+	{ "guard", "malformed", OPTION_REFUSE, AT(guard_malformed), "refuse", 0, 0, true },
 };
 
 #define NR_OPTIONS (sizeof(options) / sizeof(options[0]))
@@ -127,6 +129,20 @@ static int set_listen(char *to, const char *value, char *why, int size)
 	return err ? -EINVAL : 0;
 }
 
+static const char *const refuse_names[] = { [CONFIG_REFUSE] = "refuse", [CONFIG_PASS] = "pass" };
+
+static int set_refuse(uint32_t *to, const char *value, char *why, int size)
+{
+	for (uint32_t i = 0; i < sizeof(refuse_names) / sizeof(refuse_names[0]); i++) {
+		if (strcmp(refuse_names[i], value))
+			continue;
+		*to = i;
+		return 0;
+	}
+	snprintf(why, (size_t)size, "must be refuse or pass");
+	return -EINVAL;
+}
+
 static int set_option(struct config *config, const struct option *option, const char *value,
 		      char *why, int size)
 {
@@ -143,6 +159,8 @@ static int set_option(struct config *config, const struct option *option, const 
 		return set_number(to, option, value, why, size);
 	case OPTION_LISTEN:
 		return set_listen(to, value, why, size);
+	case OPTION_REFUSE:
+		return set_refuse(to, value, why, size);
 	}
 	return -EINVAL;
 }
@@ -208,6 +226,9 @@ static void print_option(const struct option *option, const void *value, FILE *o
 		break;
 	case OPTION_NUMBER:
 		fprintf(out, "%u\n", *(const uint32_t *)value);
+		break;
+	case OPTION_REFUSE:
+		fprintf(out, "%s\n", refuse_names[*(const uint32_t *)value]);
 		break;
 	}
 }

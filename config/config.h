@@ -22,6 +22,8 @@
 
 #define CONFIG_OPTIONS_MAX 64 /* how many there may be */
 
+enum config_refuse { CONFIG_REFUSE, CONFIG_PASS };
+
 struct config {
 	char run_dir[CONFIG_PATH_MAX];	      /* [xsproxy] run-dir */
 	char socket[CONFIG_PATH_MAX];	      /* [xsproxy] socket */
@@ -30,6 +32,7 @@ struct config {
 	uint32_t flight_messages;	      /* [flight] messages */
 	char metrics_listen[LISTEN_TEXT_MAX]; /* [metrics] listen, as listen_parse() takes it */
 	uint32_t metrics_domains;	      /* [metrics] domains */
+	uint32_t guard_malformed;	      /* [guard] malformed, enum config_refuse */
 };
 
 /** config_defaults() - what holds without a file. */

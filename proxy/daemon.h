@@ -14,6 +14,7 @@
 #include "bridge/arena.h"
 #include "config/config.h"
 #include "proxy/notify.h"
+#include "proxy/stats.h"
 #include "ring/xen.h"
 
 struct clients;
@@ -50,6 +51,7 @@ struct daemon {
 	struct traces *traces;		     /* those who asked to see it */
 	TAILQ_HEAD(op_list, op) ops;	     /* toolstack requests that wait for something (op.h) */
 	LIST_HEAD(lease_list, lease) leases; /* lease.h */
+	uint64_t malformed[STATS_OPS];	     /* requests refused for their form (guard.h) */
 	uint32_t next_session;
 };
 

@@ -112,7 +112,7 @@ static void put_daemon(FILE *out, const struct daemon *daemon)
 		   clients_waiting(daemon->clients), UNIT_ONE);
 }
 
-static void put_total(FILE *out, const struct stats *total)
+static void put_total(FILE *out, const struct stats *total, const uint64_t malformed[STATS_OPS])
 {
 	put_single(out, "xsproxy_sessions_total", "counter",
 		   "Connections of domains and toolstack clients so far.", total->sessions,
@@ -121,6 +121,9 @@ static void put_total(FILE *out, const struct stats *total)
 		   STATS_OPS, stats_op_name);
 	put_counts(out, "xsproxy_errors_total", "error", "Requests answered with an error.",
 		   total->errors, STATS_ERRORS, stats_error_name);
+	put_counts(out, "xsproxy_malformed_total", "operation",
+		   "Requests that xsproxy refused for their form.", malformed, STATS_OPS,
+		   stats_op_name);
 	put_single(out, "xsproxy_events_total", "counter", "Watch events delivered.", total->events,
 		   UNIT_ONE);
 	put_single(out, "xsproxy_received_bytes_total", "counter", "Requests in bytes.",
@@ -202,7 +205,7 @@ static void put_all(FILE *out, const struct metrics_domains *domains, const stru
 
 	put_daemon(out, daemon);
 	taps_total(daemon->taps, &stats);
-	put_total(out, &stats);
+	put_total(out, &stats, daemon->malformed);
 	taps_clients(daemon->taps, &stats);
 	metrics_count(clients, &stats);
 	for (size_t i = 0; i < sizeof(families) / sizeof(families[0]); i++)

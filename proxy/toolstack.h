@@ -24,7 +24,7 @@ struct session;
 bool toolstack_wants(const struct message *msg);
 
 /** toolstack_forbids() - whether a request must never reach upstream (RELEASE of dom0). */
-bool toolstack_forbids(struct session *s, const struct message *msg);
+bool toolstack_forbids(const struct message *msg);
 
 /** toolstack_take() - begin a request of ours; @slot is its PENDING_ANSWER. */
 void toolstack_take(struct session *s, int slot, const struct message *msg);

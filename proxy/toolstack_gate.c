@@ -12,29 +12,18 @@
 #include "proxy/op.h"
 #include "proxy/session.h"
 #include "proxy/toolstack.h"
-#include "proxy/upstream.h"
 
-/*
- * The domid as xenstored will read it: the C daemon like atoi(), the OCaml one also 0x..., 0o...
- * and 0b... (semantics.md, section 5). A number that neither would take names no domain.
- */
-static uint32_t upstream_domid(const struct session *s, const char *text)
+/* The domid of a payload in the form that form.h gives it. */
+static uint32_t domid_of(const struct message *msg)
 {
-	bool c_daemon = upstream_flavour(s->daemon->upstream) == RINGS_FLAVOUR_C;
-	int base = 10;
-
-	if (!c_daemon && text[0] == '0' && text[1]) {
-		base = text[1] == 'x' ? 16 : text[1] == 'o' ? 8 : text[1] == 'b' ? 2 : 10;
-		text += base == 10 ? 0 : 2;
-	}
-	return (uint32_t)strtoul(text, NULL, base);
+	return (uint32_t)strtoul((const char *)msg->payload, NULL, 10);
 }
 
 /* oxenstored would forget dom0, and answer ENOENT (semantics.md, section 5). */
-bool toolstack_forbids(struct session *s, const struct message *msg)
+bool toolstack_forbids(const struct message *msg)
 {
 	return msg->hdr.type == XS_RELEASE && memchr(msg->payload, 0, msg->hdr.len) &&
-	       !upstream_domid(s, (const char *)msg->payload);
+	       !domid_of(msg);
 }
 
 bool toolstack_gate(struct session *s, const struct message *msg)
@@ -49,7 +38,7 @@ bool toolstack_gate(struct session *s, const struct message *msg)
 	if (s->settle)
 		return s->settle->passed;
 
-	target = domains_session(s->daemon->domains, upstream_domid(s, (const char *)msg->payload));
+	target = domains_session(s->daemon->domains, domid_of(msg));
 	if (!target || target == s)
 		return true;
 	/* Without memory the request goes on unprotected, as it would have without us. */

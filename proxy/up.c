@@ -13,6 +13,7 @@
 #include "proxy/clock.h"
 #include "proxy/control_text.h"
 #include "proxy/daemon.h"
+#include "proxy/guard.h"
 #include "proxy/loop.h"
 #include "proxy/pending.h"
 #include "proxy/session.h"
@@ -114,15 +115,20 @@ static int track(struct session *s, struct commit *commit, struct message *msg,
 	}
 }
 
-/* The transaction id under which upstream knows @guest; one it never gave stays unknown there. */
-static uint32_t upstream_tx(struct session *s, uint32_t guest)
+/*
+ * The transaction id under which upstream knows the guest's; one it never gave stays unknown there.
+ * A RESET_WATCHES ends its own transaction too: C daemons without XSA-484 abort if it is inside.
+ */
+static uint32_t upstream_tx(struct session *s, const struct xsd_sockmsg *hdr)
 {
 	int slot;
 
-	if (!guest)
+	if (!hdr->tx_id)
 		return 0;
-	slot = transaction_find(&s->transactions, guest);
-	return slot < 0 ? MESSAGE_TX_UNKNOWN : transaction_at(&s->transactions, slot)->upstream;
+	slot = transaction_find(&s->transactions, hdr->tx_id);
+	if (slot < 0)
+		return MESSAGE_TX_UNKNOWN;
+	return hdr->type == XS_RESET_WATCHES ? 0 : transaction_at(&s->transactions, slot)->upstream;
 }
 
 /* Write what upstream sees of [off, off + len) of the request of @pending. */
@@ -145,12 +151,18 @@ static void write_piece(struct session *s, const struct ledger_pending *pending,
 		ring_write(&s->back.out, pos + n, payload + (off + n - MESSAGE_HEADER), len - n);
 }
 
-/* The first piece of a request larger than the back ring; the ledger holds all of it. */
+/*
+ * The first piece of a request larger than the back ring; the ledger holds all of it. It may be
+ * shorter than what the front has sent (form.h).
+ */
 static void send_first(struct session *s, struct commit *commit, int slot, struct message *msg)
 {
 	uint32_t size = message_size(&msg->hdr);
 	uint32_t n = min_u32(ring_room(&s->back.out, &s->back.out_view), size);
+	uint32_t *len = &s->ledger->up_hdr.len;
 
+	if (*len != msg->hdr.len)
+		commit_set(commit, page_word(len), msg->hdr.len);
 	write_piece(s, &s->ledger->pending[slot], msg->hdr.len, msg->payload, 0, n);
 	endpoint_produce(&s->back, commit, n);
 	commit_set(commit, &s->ledger->up_slot, (uint32_t)slot);
@@ -169,8 +181,11 @@ static bool back_has_room(struct session *s, uint32_t size)
 	return false;
 }
 
-/* Forward a whole request; @consume octets of it are still in the front's queue. */
-static bool forward(struct session *s, struct message *msg, uint32_t consume)
+/*
+ * Forward a whole request; @consume octets of it are still in the front's queue.
+ * @said: what the front sent, in whatever form
+ */
+static bool forward(struct session *s, struct message *msg, struct message *said, uint32_t consume)
 {
 	uint32_t size = message_size(&msg->hdr);
 	int slot = pending_slot(s->ledger), err;
@@ -184,15 +199,15 @@ static bool forward(struct session *s, struct message *msg, uint32_t consume)
 		return false;
 
 	pending = pending_fill(s->ledger, slot, &s->seq, &msg->hdr, PENDING_FORWARD);
-	pending->up_tx = upstream_tx(s, msg->hdr.tx_id);
+	pending->up_tx = upstream_tx(s, &msg->hdr);
 	commit_begin(&commit, &s->place);
 	err = track(s, &commit, msg, pending, 0);
 	if (err)
-		return refuse(s, msg, consume, err);
+		return refuse(s, said, consume, err);
 
 	pending_take(s->ledger, &commit, slot);
 	if (size > s->back.out.size) {
-		/* What track() changed must be in every piece. */
+		/* What was changed must be in every piece. */
 		memcpy(pool_page(s->pool, word_get(&s->ledger->up_page)), msg->payload,
 		       msg->hdr.len);
 		send_first(s, &commit, slot, msg);
@@ -206,7 +221,7 @@ static bool forward(struct session *s, struct message *msg, uint32_t consume)
 	}
 	if (pending->flags & PENDING_CONFLICT)
 		msg->payload[0] = 'T'; /* as the guest said */
-	tap_request(s->tap, slot, false, msg);
+	tap_request(s->tap, slot, false, said);
 	return true;
 }
 
@@ -292,6 +307,26 @@ static bool take_piece(struct session *s, uint32_t want)
 	return true;
 }
 
+/* A request that is upstream's to answer, if it is in a form that both of us read alike. */
+static bool pass(struct session *s, struct message *msg, uint32_t consume)
+{
+	struct message unified, *up = msg;
+	int ret = guard_form(s, msg, &unified);
+	uint32_t type = msg->hdr.type;
+
+	if (ret < 0) {
+		if (!refuse(s, msg, consume, EINVAL))
+			return false;
+		guard_note(s, type, ret);
+		return true;
+	}
+	if (ret)
+		up = &unified;
+	if (s->privileged && toolstack_forbids(up))
+		return refuse(s, msg, consume, EINVAL);
+	return forward(s, up, msg, consume);
+}
+
 /* A whole request is in @msg. */
 static bool request(struct session *s, struct message *msg, uint32_t consume)
 {
@@ -299,9 +334,10 @@ static bool request(struct session *s, struct message *msg, uint32_t consume)
 		return refuse(s, msg, consume, EACCES);
 	if (s->privileged && toolstack_wants(msg))
 		return take_ours(s, msg, consume);
-	if (s->privileged && toolstack_forbids(s, msg))
-		return refuse(s, msg, consume, EINVAL);
-	return forward(s, msg, consume);
+	/* An oxenstored with allow-debug would let a guest have it restarted. */
+	if (control_text_type(msg) == MESSAGE_REFUSED)
+		return refuse(s, msg, consume, EACCES);
+	return pass(s, msg, consume);
 }
 
 /*

@@ -203,7 +203,7 @@ int watch_intend(struct watches *set, struct commit *commit, const uint8_t *payl
 	if (len > MESSAGE_WATCH_MAX)
 		return -E2BIG;
 	if (!keep)
-		return 0;
+		return -EINVAL;
 
 	watch = entry_get(set, (const char *)payload);
 	if (!watch)
@@ -230,7 +230,8 @@ int watch_intend_removal(struct watches *set, struct commit *commit, const uint8
 		len -= n;
 	}
 	*pos = 0;
-	return len > MESSAGE_WATCH_MAX ? 0 : watch_intend(set, commit, payload, len, 0, pos);
+	/* Longer than any that there can be. */
+	return len > MESSAGE_WATCH_MAX ? -ENOENT : watch_intend(set, commit, payload, len, 0, pos);
 }
 
 static void bump_gencnt(struct watches *set, struct commit *commit)

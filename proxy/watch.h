@@ -64,20 +64,20 @@ void watches_end(struct watches *set, const struct ledger_place *place);
  * watch_intend() - note a WATCH that is about to be forwarded.
  * @payload: the request's payload, @len octets
  * @batch: id of the ADD_DOMAIN_WATCHES it belongs to, or 0
- * @pos: the record's position, for the pending request; 0 when the payload is not one that either
- *       daemon would take (it answers EINVAL, and there is nothing to track)
+ * @pos: the record's position, for the pending request
  *
  * The commit must be ended: it cannot be abandoned after this call.
  *
- * Return: 0; -E2BIG for a payload above MESSAGE_WATCH_MAX; -ENOMEM.
+ * Return: 0; -E2BIG for a payload above MESSAGE_WATCH_MAX; -EINVAL for one that is not in the form
+ * that form.h describes; -ENOMEM. What is not noted must not be forwarded.
  */
 int watch_intend(struct watches *set, struct commit *commit, const uint8_t *payload, uint32_t len,
 		 uint32_t batch, uint32_t *pos);
 
 /**
  * watch_intend_removal() - like watch_intend(), for an UNWATCH. A payload that is too long only
- * because it spells out the domain's own path is taken; one that is too long for any watch leaves
- * @pos 0.
+ * because it spells out the domain's own path is taken; one that is too long for any watch is
+ * -ENOENT.
  */
 int watch_intend_removal(struct watches *set, struct commit *commit, const uint8_t *payload,
 			 uint32_t len, uint32_t *pos);

@@ -139,9 +139,9 @@ def pipeline(guest, octets, read=True):
 
 
 def replies(guest, octets, count):
-    """Send and read at the same time: the replies, events thrown away."""
+    """Send and read at the same time: the replies, events thrown away; up to a message's end."""
     came, found = b"", []
-    while len(found) < count:
+    while len(found) < count or came:
         sent = guest.push(octets)
         octets = octets[sent:]
         got = guest.pull(8 * RING)

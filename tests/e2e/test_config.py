@@ -73,7 +73,7 @@ def test_man_page_has_every_option_with_its_default(defaults):
 def test_man_page_says_what_sighup_changes():
     text = (ROOT / "docs/man/xsproxy.conf.5").read_text()
     for key, at_run_time in (("run-dir", False), ("socket", False), ("timeout", True),
-                             ("level", True), ("messages", True)):
+                             ("level", True), ("messages", True), ("malformed", True)):
         part = text.partition(f".It Cm {key} ")[2].partition(".It Cm")[0].partition(".El")[0]
         assert ("SIGHUP" in part) == at_run_time
         assert ("only when xsproxyd is restarted" in part) != at_run_time
@@ -83,14 +83,16 @@ def test_what_is_printed_can_be_read(tmp_path):
     path = tmp_path / "xsproxy.conf"
     path.write_text("[xsproxy]\nrun-dir = /a/b\nsocket = /c\n[quiesce]\ntimeout = 1500ms\n"
                     "[log]\nlevel = warning\n[flight]\nmessages = 7\n"
-                    "[metrics]\nlisten = [::1]:9777\ndomains = 0\n")
+                    "[metrics]\nlisten = [::1]:9777\ndomains = 0\n"
+                    "[guard]\nmalformed = pass\n")
     first = check(path)
     path.write_text(first.stdout)
     assert check(path).stdout == first.stdout
     assert options(first.stdout) == {
         ("xsproxy", "run-dir"): "/a/b", ("xsproxy", "socket"): "/c",
         ("quiesce", "timeout"): "1500ms", ("log", "level"): "warning", ("flight", "messages"): "7",
-        ("metrics", "listen"): "[::1]:9777", ("metrics", "domains"): "0"}
+        ("metrics", "listen"): "[::1]:9777", ("metrics", "domains"): "0",
+        ("guard", "malformed"): "pass"}
 
 
 @pytest.mark.parametrize("text, line, words", [
@@ -115,6 +117,7 @@ def test_what_is_printed_can_be_read(tmp_path):
     ("[xsproxy\n", 1, "neither a [section] nor a key = value"),
     ("level = info\n", 1, "there is no such option"),
     ("[metrics]\ndomains = 1001\n", 2, "must be a number, 0 to 1000"),
+    ("[guard]\nmalformed = yes\n", 2, "must be refuse or pass"),
 ])
 def test_what_is_refused(tmp_path, text, line, words):
     path = tmp_path / "xsproxy.conf"

@@ -119,12 +119,14 @@ static inline size_t stream_left(const struct stream *stream)
 
 /* --- the guest */
 
+/* A fifth of them is larger than a ring. */
 static inline uint32_t watch_payload(char *to, uint32_t key)
 {
 	uint32_t n = (uint32_t)sprintf(to, "%sw%u", key % 3 ? "" : "/local/domain/7/", key) + 1;
+	uint32_t token = key % 5 < 4 ? key % 5 * 40 : 1300;
 
-	memset(to + n, 't', key % 5 * 40);
-	n += key % 5 * 40;
+	memset(to + n, 't', token);
+	n += token;
 	to[n++] = 0;
 	return n;
 }
@@ -149,7 +151,7 @@ static inline void guest_wishes(struct world *w)
 	};
 	struct asked *asked = &w->queue[w->queue_tail % 4096];
 	uint8_t payload[XENSTORE_PAYLOAD_MAX];
-	uint32_t type = types[chance(w, 11)], len = chance_len(w), tx = 0, i;
+	uint32_t type = types[chance(w, 11)], len = chance_len(w), tx = 0, tail = 0, i;
 
 	if (w->queue_tail - w->queue_head == 4096)
 		return;
@@ -160,6 +162,16 @@ static inline void guest_wishes(struct world *w)
 	if (type == XS_WATCH || type == XS_UNWATCH) {
 		asked->key = chance(w, WORLD_WATCHES);
 		len = watch_payload((char *)payload, asked->key);
+		/* What xenstored must not see: it is one request with it and without. */
+		if (!chance(w, 4))
+			tail = chance(w, XENSTORE_PAYLOAD_MAX + 1 - len);
+		memset(payload + len, 'j', tail);
+	} else if (type == XS_READ || type == XS_DIRECTORY || type == XS_RM) {
+		/* One string and nothing else, or xenstored never gets it. */
+		len += !len;
+		for (i = 0; i < len; i++)
+			payload[i] |= 1;
+		payload[len - 1] = 0;
 	} else if (type == XS_TRANSACTION_START) {
 		tx = 0;
 		if (w->tx_count + w->starts == WORLD_TX)
@@ -178,8 +190,10 @@ static inline void guest_wishes(struct world *w)
 	asked->id = 0;
 	asked->payload = malloc(len + 1);
 	memcpy(asked->payload, payload, len);
+	asked->hdr.len += tail;
 	stream_add(&w->guest_out, &asked->hdr, sizeof(asked->hdr));
-	stream_add(&w->guest_out, payload, len);
+	stream_add(&w->guest_out, payload, len + tail);
+	asked->hdr.len = len;
 	w->queue_tail++;
 	w->next_req++;
 }
@@ -442,7 +456,7 @@ static inline void world_assert_end(struct world *w)
 	assert_int_equal(w->rig.s->fifo.waiting.events | w->rig.s->fifo.waiting.replies, 0);
 	assert_int_equal(w->rig.s->watches.count, w->watch_count);
 	for (uint32_t i = 0; i < w->watch_count; i++, watch = watch_next(watch)) {
-		char payload[300];
+		char payload[XENSTORE_PAYLOAD_MAX];
 		uint32_t len;
 
 		assert_memory_equal(watch_text(&w->rig.s->watches, watch, &len), payload,

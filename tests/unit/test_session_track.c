@@ -247,7 +247,7 @@ static void watches_are_those_of_upstream(void **state)
 	watch(rig, "/local/domain/7/a\0t", 20, "EEXIST");
 	watch(rig, "b\0t", 4, "OK");
 	watch(rig, "c\0t", 4, "E2BIG");
-	watch(rig, "d", 2, "EINVAL");
+	watch(rig, "//\0t", 5, "EINVAL");
 	assert_int_equal(rig->s->watches.count, 2);
 	assert_int_equal(word_get(&rig->s->ledger->watch_gen), gen + 2);
 	unwatch(rig, "/local/domain/7/a\0t", 20, "OK");
@@ -273,20 +273,73 @@ static void a_watch_in_a_transaction(void **state)
 	assert_int_equal(rig->s->watches.count, 1);
 }
 
-static void an_unwatch_that_is_too_long_is_upstreams(void **state)
+/* The guest sends a request larger than its ring. */
+static void guest_sends_long(struct rig *rig, uint32_t type, const void *payload, uint32_t len)
 {
-	static char payload[XENSTORE_PAYLOAD_MAX];
-	struct rig *rig = *state;
-	struct message msg = make_message(XS_UNWATCH, 2, 0, payload, sizeof(payload)), got;
+	struct message msg = make_message(type, 2, 0, payload, len);
 
 	for (uint32_t n = 0; n < message_size(&msg.hdr); rig_run(rig))
 		n += queue_put(&rig->guest_out, (uint8_t *)&msg + n, message_size(&msg.hdr) - n);
-	for (uint32_t n = 0; n < message_size(&msg.hdr); rig_run(rig))
-		n += queue_get(&rig->stored_in, (uint8_t *)&got + n, message_size(&msg.hdr) - n);
-	assert_message(&got, XS_UNWATCH, 0, payload, sizeof(payload));
-	STORED_SENDS(rig, XS_ERROR, got.hdr.req_id, 0, "ENOENT");
-	rig_run(rig);
+}
+
+/* No watch can be that long, so there is none: nothing that is not tracked is forwarded. */
+static void an_unwatch_that_is_too_long_goes_nowhere(void **state)
+{
+	static char payload[XENSTORE_PAYLOAD_MAX] = "a";
+	struct rig *rig = *state;
+
+	memset(payload + 2, 't', sizeof(payload) - 3);
+	guest_sends_long(rig, XS_UNWATCH, payload, sizeof(payload));
+	assert_stored_idle(rig);
 	GUEST_GETS(rig, XS_ERROR, 2, 0, "ENOENT");
+}
+
+/* The C daemon takes the watch away, whatever follows; so it is told just that. */
+static void an_unwatch_with_a_tail_is_tracked(void **state)
+{
+	static const uint32_t lengths[] = { 1, 1000, 1001, 4055, 4056, 4057, 4088 };
+	static char payload[XENSTORE_PAYLOAD_MAX] = "a\0token";
+	struct rig *rig = *state;
+
+	memset(payload + 8, 'j', sizeof(payload) - 8);
+	for (size_t i = 0; i < sizeof(lengths) / sizeof(lengths[0]); i++) {
+		uint32_t id;
+
+		guest_sends_long(rig, XS_WATCH, payload, 8 + lengths[i]);
+		id = stored_gets(rig, XS_WATCH, 0, payload, 8);
+		STORED_SENDS(rig, XS_WATCH, id, 0, "OK");
+		rig_run(rig);
+		GUEST_GETS(rig, XS_WATCH, 2, 0, "OK");
+		assert_int_equal(rig->s->watches.count, 1);
+
+		guest_sends_long(rig, XS_UNWATCH, payload, 8 + lengths[i]);
+		id = stored_gets(rig, XS_UNWATCH, 0, payload, 8);
+		STORED_SENDS(rig, XS_UNWATCH, id, 0, "OK");
+		rig_run(rig);
+		GUEST_GETS(rig, XS_UNWATCH, 2, 0, "OK");
+		assert_int_equal(rig->s->watches.count, 0);
+		assert_int_equal(rig->s->watches.intents, 0);
+	}
+}
+
+/* C daemons without XSA-484 abort when it comes inside of the transaction that it ends. */
+static void a_reset_comes_in_no_transaction(void **state)
+{
+	struct rig *rig = *state;
+	uint32_t id;
+
+	start(rig, 5);
+	GUEST_SENDS(rig, XS_RESET_WATCHES, 1, 5, "");
+	GUEST_SENDS(rig, XS_RESET_WATCHES, 2, 6, "");
+	rig_run(rig);
+	id = STORED_GETS(rig, XS_RESET_WATCHES, 0, "");
+	STORED_SENDS(rig, XS_RESET_WATCHES, id, 0, "OK");
+	id = STORED_GETS(rig, XS_RESET_WATCHES, 0xfffffffe, "");
+	STORED_SENDS(rig, XS_ERROR, id, 0xfffffffe, "ENOENT");
+	rig_run(rig);
+	GUEST_GETS(rig, XS_RESET_WATCHES, 1, 5, "OK");
+	GUEST_GETS(rig, XS_ERROR, 2, 6, "ENOENT");
+	assert_int_equal(open_count(rig), 0);
 }
 
 static void reset_watches_ends_all(void **state)
@@ -330,10 +383,11 @@ static void the_log_does_not_grow(void **state)
 		char text[100] = { 0 };
 
 		/* Two at a time, so that the log's end cannot simply be taken back. */
-		sprintf(text, "%u", i);
+		memset(text + 4, 't', sizeof(text) - 5);
+		sprintf(text, "%03u", i);
 		watch(rig, text, sizeof(text), "OK");
 		if (i)
-			sprintf(text, "%u", i - 1);
+			sprintf(text, "%03u", i - 1);
 		unwatch(rig, text, sizeof(text), "OK");
 	}
 	assert_true(rig->s->watches.log.used < 3000);
@@ -346,12 +400,20 @@ int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, rig_teardown)
 	static const struct CMUnitTest tests[] = {
-		TEST(a_transactions_life),	TEST(unknown_ids_stay_unknown),
-		TEST(ids_are_mapped),		TEST(a_transaction_of_ours_conflicts),
-		TEST(what_ends_a_transaction),	TEST(a_start_that_fails_opens_nothing),
-		TEST(pipelined_transactions),	TEST(watches_are_those_of_upstream),
-		TEST(a_watch_in_a_transaction), TEST(an_unwatch_that_is_too_long_is_upstreams),
-		TEST(reset_watches_ends_all),	TEST(the_log_does_not_grow),
+		TEST(a_transactions_life),
+		TEST(unknown_ids_stay_unknown),
+		TEST(ids_are_mapped),
+		TEST(a_transaction_of_ours_conflicts),
+		TEST(what_ends_a_transaction),
+		TEST(a_start_that_fails_opens_nothing),
+		TEST(pipelined_transactions),
+		TEST(watches_are_those_of_upstream),
+		TEST(a_watch_in_a_transaction),
+		TEST(an_unwatch_that_is_too_long_goes_nowhere),
+		TEST(reset_watches_ends_all),
+		TEST(the_log_does_not_grow),
+		TEST(an_unwatch_with_a_tail_is_tracked),
+		TEST(a_reset_comes_in_no_transaction),
 	};
 
 	return cmocka_run_group_tests_name("session, tracking", tests, NULL, NULL);
