@@ -228,6 +228,30 @@ static const char *model_decides(struct model *m, const struct message *msg, cha
 	}
 }
 
+/* What xsproxyd reads as well comes in the form that has no second reading. */
+static void model_checks_form(const struct message *msg)
+{
+	const char *vec[4];
+	int n = message_strings(msg->payload, msg->hdr.len, vec, 3);
+
+	switch (msg->hdr.type) {
+	case XS_WATCH:
+		CHECK(n == 2 || n == 3);
+		CHECK(msg->hdr.len <= MESSAGE_WATCH_MAX);
+		break;
+	case XS_UNWATCH:
+		CHECK(n == 2);
+		break;
+	case XS_TRANSACTION_END:
+		CHECK(msg->hdr.tx_id == MESSAGE_TX_UNKNOWN ||
+		      (n == 1 && (!strcmp(vec[0], "T") || !strcmp(vec[0], "F"))));
+		break;
+	case XS_RESET_WATCHES:
+		CHECK(!msg->hdr.tx_id || msg->hdr.tx_id == MESSAGE_TX_UNKNOWN);
+		break;
+	}
+}
+
 /* A whole request, which must be well-formed whatever the guest did. */
 static void model_receives(struct model *m)
 {
@@ -240,6 +264,7 @@ static void model_receives(struct model *m)
 	/* An id that the guest was never given is unknown here, and must look so. */
 	CHECK(msg->hdr.tx_id <= m->next_tx || msg->hdr.tx_id == MESSAGE_TX_UNKNOWN);
 	CHECK(!message_is_ours(msg->hdr.type));
+	model_checks_form(msg);
 	m->requests++;
 	answer = model_decides(m, msg, text);
 	if (answer)

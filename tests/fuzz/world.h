@@ -342,9 +342,9 @@ static void innocent_exchange(uint8_t seed)
 {
 	struct party *p = &world.innocent;
 	struct message asked = { .hdr = { .type = XS_READ, .req_id = 1000u + seed } }, got;
-	uint32_t len = seed * 3u, size = MESSAGE_HEADER + len;
+	uint32_t len = 1 + seed * 3u, size = MESSAGE_HEADER + len;
 
-	memset(asked.payload, seed, len);
+	memset(asked.payload, seed | 1, len - 1);
 	asked.hdr.len = len;
 	CHECK(ring_put(&p->guest_out, &asked, size) == size);
 	party_turn(p);
