@@ -2,9 +2,9 @@
 /*
  * attach - what xenstored maps and binds of a domain, kept in the domain's struct rings_attach.
  *
- * Each change is first written to the arena, then told to xsproxyd (owner.h), so that one who
- * connects at any moment reads the same that a connected one was told. While awake only; domids
- * are below ARENA_DOMID_MAX.
+ * Each change is first written to the rings' attach words, then told to xsproxyd (owner.h), so that
+ * one who connects at any moment reads the same that a connected one was told. While awake only;
+ * domids are below ARENA_DOMID_MAX.
  */
 #ifndef XSPROXY_BRIDGE_ATTACH_H
 #define XSPROXY_BRIDGE_ATTACH_H

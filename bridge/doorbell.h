@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * doorbell - xenevtchn_notify() and xenevtchn_pending() over the arena's bells. While awake only.
+ * doorbell - xenevtchn_notify() and xenevtchn_pending() over the rings' bells. While awake only.
  */
 #ifndef XSPROXY_BRIDGE_DOORBELL_H
 #define XSPROXY_BRIDGE_DOORBELL_H

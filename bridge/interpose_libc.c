@@ -27,7 +27,7 @@
 #define EXPORT __attribute__((visibility("default")))
 
 /*
- * Dom0's ring is page 0 of the arena, and the daemon maps page 0 of what it opens here. That
+ * Dom0's ring is page 0 of the rings, and the daemon maps page 0 of what it opens here. That
  * mapping is the daemon's own, so its munmap() is not seen; no daemon unmaps dom0 and lives on.
  */
 static int open_kva(struct bridge *b)

@@ -43,7 +43,7 @@ EXPORT int xenevtchn_close(xenevtchn_handle *xce)
 {
 	struct bridge *b = bridge_get();
 
-	/* The daemon ends. The arena stays for what it still touches. */
+	/* The daemon ends. The rings stay for what it still touches. */
 	if (bridge_owns(b, xce))
 		b->xce = NULL;
 	return real_evtchn_close(xce);

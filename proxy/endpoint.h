@@ -3,7 +3,7 @@
  * endpoint - one side of a session: a queue of octets from that side, one towards it, and a way to
  * wake it.
  *
- * The front of a guest is its shared page, its back is a page of the arena; a toolstack client's
+ * The front of a guest is its shared page, its back is a page of the rings; a toolstack client's
  * two sides are socket buffers. The session sees no difference. Indexes are loaded at the start of
  * a turn and never kept beyond it (a guest may reset its ring at any time).
  */
