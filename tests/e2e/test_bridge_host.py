@@ -287,11 +287,3 @@ def test_wrapper_without_the_bridge(cold, bridge):
     environ = pathlib.Path(f"/proc/{cold.daemon.pid}/environ").read_bytes().decode()
     assert f"LD_PRELOAD={BUILD}/libxensim.so\0" in environ and "XENSTORED_PATH" not in environ
     assert list(cold.dir.iterdir()) == []
-
-
-def test_wrapper_without_the_daemon(tmp_path):
-    done = subprocess.run([WRAPPER], capture_output=True, text=True, check=False,
-                          env={"PATH": os.environ["PATH"], "XSPROXY_BRIDGE": str(BRIDGE),
-                               "XSPROXY_XENSTORED": str(tmp_path / "xenstored")})
-    assert done.returncode == 2
-    assert len(done.stderr.splitlines()) == 1 and "xen-utils" in done.stderr

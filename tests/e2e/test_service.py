@@ -21,8 +21,6 @@ from relay import wait_until
 from service import XSPROXYD, proxy_on, proxy_with
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
-SELECT = ROOT / "systemd/select-xenstored"
-WRAPPER = "/usr/libexec/xsproxy/xenstored"
 
 
 # --- the units
@@ -240,51 +238,3 @@ def test_a_second_sigterm_ends_at_once():
         host.start_proxy()
         guest.send_raw(b"x" * 995)
         assert guest.recv_reply().type == xsclient.WRITE
-
-
-# --- choosing the wrapper
-
-def select(what, path):
-    subprocess.run([SELECT, what, path], check=True)
-    return path.read_text()
-
-
-@pytest.mark.parametrize("before, daemon", [
-    ("", None),
-    ("# comment\n#XENSTORED=/usr/sbin/oxenstored\nXENSTORED_ARGS=\n", None),
-    ("XENSTORED_ARGS=-v\nXENSTORED=/usr/sbin/xenstored\n# end\n", "/usr/sbin/xenstored"),
-    ("XENSTORED='/opt/my xen/oxenstored'\n", "/opt/my xen/oxenstored"),
-])
-def test_select_xenstored(tmp_path, before, daemon):
-    path, defaults = tmp_path / "xen", tmp_path / "xsproxy"
-    path.write_text(before)
-    path.chmod(0o640)
-    after = select("on", path)
-    assert select("on", path) == after
-    shell = f'. {path}; [ -e {defaults} ] && . {defaults}; echo "$XENSTORED,$XSPROXY_XENSTORED"'
-    said = subprocess.run(["sh", "-c", shell], capture_output=True, text=True, check=True)
-    assert said.stdout.strip() == f"{WRAPPER},{daemon or ''}"
-    assert stat.S_IMODE(path.stat().st_mode) == 0o640
-    assert select("off", path) == before
-    assert not defaults.exists()
-    assert sorted(entry.name for entry in tmp_path.iterdir()) == ["xen"]
-    assert select("off", path) == before
-
-
-def test_select_keeps_what_the_administrator_wrote(tmp_path):
-    path, defaults = tmp_path / "xen", tmp_path / "xsproxy"
-    path.write_text("XENSTORED=/usr/sbin/xenstored\n")
-    defaults.write_text("XSPROXY_DOM0=0\n")
-    select("on", path)
-    select("off", path)
-    assert defaults.read_text() == "XSPROXY_DOM0=0\n"
-    # Chosen anew by hand since: that is left alone.
-    select("on", path)
-    path.write_text("XENSTORED=/opt/other\n")
-    assert select("off", path) == "XENSTORED=/opt/other\n"
-
-
-@pytest.mark.parametrize("args", ([], ["maybe"], ["on", "/nonexistent/xen"], ["on", "a", "b"]))
-def test_select_refuses(args):
-    done = subprocess.run([SELECT, *args], capture_output=True, text=True, check=False)
-    assert done.returncode == 2 and done.stderr.count("\n") == 1
