@@ -237,6 +237,7 @@ install: programs
 	$(call put,0755,systemd/xenstored-wrapper,$(PREFIX)/libexec/xsproxy/xenstored)
 	$(call put,0755,systemd/select-xenstored,$(PREFIX)/libexec/xsproxy/select-xenstored)
 	$(call put,0644,systemd/xsproxy.service,$(UNITDIR)/xsproxy.service)
+	$(call put,0644,systemd/xsproxy-xenfs.service,$(UNITDIR)/xsproxy-xenfs.service)
 	$(call put,0644,systemd/xsproxy.socket,$(UNITDIR)/xsproxy.socket)
 	$(call put,0644,systemd/xenstored.service.d/xsproxy.conf,$(EXAMPLES)/xenstored.service.d/xsproxy.conf)
 	$(call put,0644,systemd/xsproxy.service.d/metrics.conf,$(EXAMPLES)/xsproxy.service.d/metrics.conf)

@@ -15,6 +15,7 @@ MANUALS = sorted((ROOT / "docs/man").iterdir())
 
 INSTALLED = {
     "etc/xsproxy/xsproxy.conf",
+    "usr/lib/systemd/system/xsproxy-xenfs.service",
     "usr/lib/systemd/system/xsproxy.service",
     "usr/lib/systemd/system/xsproxy.socket",
     "usr/lib/xsproxy/libxsproxy-bridge.so",

@@ -1,11 +1,9 @@
 # SPDX-License-Identifier: MIT
-"""Removing the package: who stands behind xsproxyd goes on until dom0 is rebooted.
+"""The package's scripts, as dpkg runs them, on a host where what they call only says that it was.
 
-debian/prerm runs as dpkg runs it, in an overlay over this machine, with what it calls replaced.
+Removing: who stands behind xsproxyd goes on until dom0 is rebooted. Upgrading: xsproxyd is
+restarted as the new unit says.
 """
-
-import shutil
-import subprocess
 
 import pytest
 
@@ -13,47 +11,51 @@ from harness import BUILD
 
 ROOT = next(path for path in BUILD.parents if (path / "debian/prerm").exists())
 
-HOST = """
-set -e
-top=$1 prerm=$2 bridge=$3
-mount -t tmpfs t "$top"
-mkdir "$top/up" "$top/work" "$top/root"
-mount -t overlay -o "lowerdir=/,upperdir=$top/up,workdir=$top/work" o "$top/root"
-mkdir -p "$top/root/run/systemd/system" "$top/root/run/xsproxy"
-rm -f "$top/root/run/xsproxy/bridge"
-install -D -m 0755 "$prerm" "$top/root/prerm"
-for name in /usr/libexec/xsproxy/select-xenstored /usr/local/sbin/deb-systemd-invoke; do
-    printf '#!/bin/sh\\necho "${0##*/} $*"\\n' | install -D -m 0755 /dev/stdin "$top/root$name"
-done
-if [ "$bridge" = bridge ]; then
-    python3 -c "import socket, sys; socket.socket(socket.AF_UNIX).bind(sys.argv[1])" \
-        "$top/root/run/xsproxy/bridge"
-fi
-PATH=/usr/local/sbin:$PATH exec chroot "$top/root" sh /prerm remove
-"""
+pytest_plugins = ("altered",)
+
+BIND = 'import socket; socket.socket(socket.AF_UNIX).bind("/run/xsproxy/bridge")'
 
 
-def remove(tmp_path, bridge):
-    mount = ("mount -t tmpfs t /mnt && mkdir /mnt/u /mnt/w /mnt/r && "
-             "mount -t overlay -o lowerdir=/,upperdir=/mnt/u,workdir=/mnt/w o /mnt/r")
-    if not shutil.which("unshare") or subprocess.run(
-            ["unshare", "-m", "sh", "-c", mount], capture_output=True, check=False).returncode:
-        pytest.skip("this needs the right to mount an overlay")
-    done = subprocess.run(
-        ["unshare", "-m", "sh", "-c", HOST, "sh", tmp_path, ROOT / "debian/prerm", bridge],
-        capture_output=True, text=True, check=False)
+@pytest.fixture
+def host(altered):
+    altered.stub("/usr/libexec/xsproxy/select-xenstored")
+    for name in "deb-systemd-invoke", "systemctl":
+        altered.stub(f"/usr/bin/{name}")
+    altered.write("/run/systemd/system/there", "")
+    altered.write("/run/xsproxy/there", "")
+    altered.remove("/run/xsproxy/bridge")
+    return altered
+
+
+def script(host, name, *args, before=":"):
+    """What the script has called, and what it says."""
+    host.write("/script", (ROOT / "debian" / name).read_text(), 0o755)
+    done = host.run("sh", "-c", f'{before}; exec /script "$@"', "sh", *args)
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout.splitlines(), done.stderr
 
 
-def test_xsproxyd_runs_on_while_xenstored_has_the_bridge(tmp_path):
-    called, said = remove(tmp_path, "bridge")
+def test_xsproxyd_runs_on_while_xenstored_has_the_bridge(host):
+    called, said = script(host, "prerm", "remove", before=f"python3 -c '{BIND}'")
     assert called == ["select-xenstored off"]
     assert said.count("\n") == 1 and "until dom0 is rebooted" in said
 
 
-def test_it_is_stopped_where_nobody_needs_it(tmp_path):
-    called, said = remove(tmp_path, "none")
+def test_it_is_stopped_where_nobody_needs_it(host):
+    called, said = script(host, "prerm", "remove")
     assert called == ["select-xenstored off",
                       "deb-systemd-invoke stop xsproxy.socket xsproxy.service"]
     assert said == ""
+
+
+def test_an_upgrade_restarts_as_the_new_unit_says(host):
+    called, said = script(host, "postinst", "configure", "0.1")
+    assert said == ""
+    assert called[0] == "select-xenstored on"
+    assert called[-2:] == ["systemctl --system daemon-reload",
+                           "deb-systemd-invoke try-restart xsproxy.service"]
+
+
+def test_an_installation_starts_nothing(host):
+    called, _ = script(host, "postinst", "configure", "")
+    assert called == ["select-xenstored on", "xsproxy: takes effect when dom0 is rebooted."]

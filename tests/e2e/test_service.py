@@ -28,7 +28,7 @@ ROOT = pathlib.Path(__file__).resolve().parents[2]
 @pytest.fixture
 def units(tmp_path):
     """The units, with the binary that was built just now."""
-    for name in ("xsproxy.service", "xsproxy.socket"):
+    for name in ("xsproxy.service", "xsproxy.socket", "xsproxy-xenfs.service"):
         text = (ROOT / "systemd" / name).read_text()
         (tmp_path / name).write_text(text.replace("/usr/sbin/", f"{XSPROXYD.parent}/"))
     return tmp_path
@@ -36,7 +36,7 @@ def units(tmp_path):
 
 def test_units_are_sound(units):
     done = subprocess.run(["systemd-analyze", "verify", "--man=no", "--recursive-errors=no",
-                           units / "xsproxy.service", units / "xsproxy.socket"],
+                           *units.iterdir()],
                           capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
 
@@ -71,7 +71,13 @@ def test_what_the_units_promise():
                  "ExecReload=/usr/sbin/xsproxyctl reload"):
         assert line in service
     assert any(line.startswith("WatchdogSec=") for line in service)
-    # It needs /dev/xen and /proc/xen.
+    # dom0's page, and nothing else of xenfs; it is there before.
+    for line in ("TemporaryFileSystem=/proc/xen:ro", "BindPaths=-/proc/xen/xsd_kva"):
+        assert line in service
+    for order in "Wants", "After":
+        assert any(line.startswith(f"{order}=") and "xsproxy-xenfs.service" in line
+                   for line in service)
+    # It needs /dev/xen, and sees who asks.
     assert not any(line.startswith(("PrivateDevices=", "ProcSubset=", "ProtectProc="))
                    for line in service)
     for line in ("ListenStream=/run/xenstored/socket", "SocketMode=0600",

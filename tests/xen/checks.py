@@ -5,7 +5,7 @@ import dataclasses
 import re
 import typing
 
-from disk import METRICS
+from disk import METRICS, RELEASE, UPGRADE
 from machine import Failure, OutOfTime
 
 CHECKS = []
@@ -18,13 +18,13 @@ class Check:
     name: str
     title: str
     run: typing.Callable
-    installed: bool  # on a dom0 with the package and systemd
     short: bool  # belongs to the part that .ci/run runs
+    released: bool  # on a dom0 with the package of the release before
 
 
-def check(name, title, installed=False, short=True):
+def check(name, title, short=True, released=False):
     def add(function):
-        CHECKS.append(Check(name, title, function, installed, short))
+        CHECKS.append(Check(name, title, function, short, released))
         return function
     return add
 
@@ -52,6 +52,50 @@ def expect_ours(guest):
     expect(f"Remote Domain {guest.domid}," in ports, f"no port of d{guest.domid}:\n{ports}")
 
 
+def expect_metrics(guest):
+    """The service is allowed to answer on a loopback address, and does."""
+    text = guest.dom0.run(f"wget -q -O - http://{METRICS}/metrics")
+    requests = rf'^xsproxy_domain_requests_total{{domid="{guest.domid}"}} [1-9]'
+    for line in "^xsproxy_xenstored_connected 1$", requests:
+        expect(re.search(line, text, re.MULTILINE), f"no line {line} in the metrics:\n{text}")
+
+
+def expect_dom0_served(dom0):
+    """The running service has dom0's page, of xenfs that alone, and is as shut in as it was."""
+    properties = {"NeedDaemonReload": "no", "BindPaths": "/proc/xen/xsd_kva:/proc/xen/xsd_kva",
+                  "TemporaryFileSystem": "/proc/xen:ro", "ProtectKernelTunables": "yes",
+                  "ProtectControlGroups": "yes"}
+    for name, value in properties.items():
+        expect(value in dom0.unit(name), f"{name} of the running unit is {dom0.unit(name)!r}")
+    mounted = dom0.mounted()
+    page = mounted.get("/proc/xen/xsd_kva")
+    expect(page and page[0] == "xenfs", f"dom0's page is not in {mounted}")
+    expect("ro" in mounted["/proc/sys"][1].split(","), f"it may write to /proc/sys: {mounted}")
+    files = dom0.run(f"ls /proc/{dom0.unit('MainPID')}/root/proc/xen").split()
+    expect(files == ["xsd_kva"], f"it has of xenfs: {files}")
+    expect(dom0.state(0) == "running", f"domain 0 is '{dom0.state(0)}'")
+
+
+@check("units", "as installed by make deb: units start in order, the bridge is in xenstored alone,"
+       " domain 0 runs, metrics on loopback")
+def units(dom0):
+    times = {}
+    for unit, event in ("xsproxy.socket", "ActiveEnter"), ("xsproxy.service", "ActiveEnter"), (
+            "xen.service", "InactiveExit"):
+        text = dom0.run(f"systemctl show -P {event}TimestampMonotonic {unit}").strip()
+        expect(text.isdigit() and int(text), f"{unit} has never started")
+        times[unit] = int(text)
+    expect(list(times) == sorted(times, key=times.get), f"not in this order: {times}")
+    with_bridge = dom0.run("grep -s -l libxsproxy-bridge /proc/[0-9]*/maps || :").split()
+    daemon = dom0.run(f"pidof {dom0.upstream}").strip()
+    expect(with_bridge == [f"/proc/{daemon}/maps"], f"{daemon} is {dom0.upstream}: {with_bridge}")
+    expect_dom0_served(dom0)
+    guest = dom0.shared()
+    expect_xenbus(guest)
+    expect_ours(guest)
+    expect_metrics(guest)
+
+
 @check("create", "a PV guest's kernel comes up, xl lists it")
 def create(dom0):
     guest = dom0.shared()
@@ -74,9 +118,9 @@ def watches(dom0):
     expect(guest.watches() == before, f"with one less: {guest.watches()}")
 
 
-@check("dom0-ring", "dom0's own ring is relayed: a network backend and its frontend connect")
-def dom0_ring(dom0):
-    guest = dom0.shared()
+def connect_network(guest):
+    """A device of dom0's kernel, by its own ring, and the guest's: both ends are connected."""
+    dom0 = guest.dom0
     guest.run("for module in /usr/lib/modules/*.ko; do insmod $module || exit; done")
     dom0.run(f"xl network-attach {guest.name} script=vif-script", "guest up")
     backend = f"/local/domain/0/backend/vif/{guest.domid}/0"
@@ -89,6 +133,11 @@ def dom0_ring(dom0):
         expect(f"\n{path} " in watched, f"dom0's kernel has no watch on {path}:\n{watched}")
     dom0.run(f"xl network-detach {guest.name} 0", "guest down")
     dom0.wait(f"! xenstore-exists {backend}", "guest down", f"{backend} to go")
+
+
+@check("dom0-ring", "dom0's own ring is relayed: a network backend and its frontend connect")
+def dom0_ring(dom0):
+    connect_network(dom0.shared())
 
 
 class Load:
@@ -245,45 +294,13 @@ def pvh(dom0):
     dom0.wait_gone(guest.domid)
 
 
-def expect_metrics(guest):
-    """The service is allowed to answer on a loopback address, and does."""
-    text = guest.dom0.run(f"wget -q -O - http://{METRICS}/metrics")
-    requests = rf'^xsproxy_domain_requests_total{{domid="{guest.domid}"}} [1-9]'
-    for line in "^xsproxy_xenstored_connected 1$", requests:
-        expect(re.search(line, text, re.MULTILINE), f"no line {line} in the metrics:\n{text}")
-
-
-@check("units", "as installed by make deb: units start in order, the bridge is in xenstored alone,"
-       " metrics on loopback", installed=True)
-def units(dom0):
-    times = {}
-    for unit, event in ("xsproxy.socket", "ActiveEnter"), ("xsproxy.service", "ActiveEnter"), (
-            "xen.service", "InactiveExit"):
-        text = dom0.run(f"systemctl show -P {event}TimestampMonotonic {unit}").strip()
-        expect(text.isdigit() and int(text), f"{unit} has never started")
-        times[unit] = int(text)
-    expect(list(times) == sorted(times, key=times.get), f"not in this order: {times}")
-    with_bridge = dom0.run("grep -s -l libxsproxy-bridge /proc/[0-9]*/maps || :").split()
-    daemon = dom0.run(f"pidof {dom0.upstream}").strip()
-    expect(with_bridge == [f"/proc/{daemon}/maps"], f"{daemon} is {dom0.upstream}: {with_bridge}")
-    guest = dom0.shared()
-    expect_xenbus(guest)
-    expect_ours(guest)
-    expect_metrics(guest)
-
-
-def main_pid(dom0):
-    return dom0.run("systemctl show -P MainPID xsproxy.service").strip()
-
-
-@check("restart", f"systemctl restart xsproxy, then SIGKILL of xsproxyd {KILLS} times, under load",
-       installed=True)
+@check("restart", f"systemctl restart xsproxy, then SIGKILL of xsproxyd {KILLS} times, under load")
 def restart(dom0):
     guest = dom0.shared()
     work = Load(guest)
     before = guest.watches()
     for number, command in enumerate(["systemctl restart xsproxy"] + KILLS * ["kill -9 {}"]):
-        old = main_pid(dom0)
+        old = dom0.unit("MainPID")
         dom0.run(command.format(old))
         dom0.wait(f"pid=$(systemctl show -P MainPID xsproxy.service) && [ $pid != {old} ] &&"
                   " [ $pid != 0 ]", "store up", "another xsproxyd to be there")
@@ -297,7 +314,7 @@ def restart(dom0):
 
 
 @check("reboot", "reboot of dom0: all comes up, and Debian's xendomains brings the guest back",
-       installed=True, short=False)
+       short=False)
 def reboot(dom0):
     guest = dom0.shared()
     listed = guest.watches()
@@ -307,6 +324,24 @@ def reboot(dom0):
     expect_ours(guest)
     guest.shutdown()
     dom0.wait_gone(guest.domid)
+
+
+@check("upgrade", f"from the package of {RELEASE}, under load: the running unit is the new one, and"
+       " dom0's ring, which was not, is served", released=True)
+def upgrade(dom0):
+    old = dom0.unit("MainPID")
+    expect(dom0.state(0) == "failed" and "/proc/xen/xsd_kva" not in dom0.mounted(),
+           f"{RELEASE} has served domain 0, so this proves nothing")
+    guest = dom0.shared()
+    work = Load(guest)
+    dom0.run(f"dpkg -i {UPGRADE}", "store up")
+    expect(dom0.unit("MainPID") not in ("0", old), "xsproxyd was not restarted")
+    work.wait_progress()
+    dom0.wait("xsproxyctl domain 0 --json | grep running", "store up", "domain 0 to run")
+    expect_dom0_served(dom0)
+    printed = work.stop()
+    expect(printed["hold"] == ["open"] + Load.HELD * ["OK"], f"transactions: {printed['hold']}")
+    connect_network(guest)
 
 
 NAMES = [each.name for each in CHECKS]

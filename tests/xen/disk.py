@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: MIT
-"""Makes a disk with a Debian dom0: systemd, Debian's Xen tools, and the package of `make deb`.
+"""Makes a disk with a Debian dom0: systemd, Debian's Xen tools, and the package of `make deb` or
+that of a release before.
 
-Its packages come from Debian once and are kept below build/xen/; xsproxy's is built and installed
-anew each time.
+Its packages come from Debian once and are kept below build/xen/, as is the one of the release; ours
+is built anew each time, and each disk is.
 """
 
 import dataclasses
@@ -19,9 +20,22 @@ from images import REPOSITORY, WORK, output
 
 PACKAGES = "systemd-sysv udev kmod dbus xen-utils-4.17 xenstore-utils busybox-static".split()
 EXCLUDED = "/usr/share/doc/* /usr/share/man/* /usr/share/locale/* /usr/share/info/*".split()
-SIZE = "700M"
+SIZE = "1G"
 EXAMPLES = "/usr/share/doc/xsproxy/examples"
 METRICS = "127.0.0.1:9777"
+CONFIG = f"""[xsproxy]
+[quiesce]
+timeout = 30s
+[log]
+level = debug
+[metrics]
+listen = {METRICS}
+"""
+
+# The release whose hosts are upgraded, and where they find the package of this checkout.
+RELEASE = "0.1"
+SOURCES = REPOSITORY / f"tests/releases/xsproxy-{RELEASE}.tar.xz"
+UPGRADE = "/root/xsproxy.deb"
 
 # Nothing of Xen or of ours needs these, and under emulation they are half of the boot.
 MASKED = ("systemd-udev-trigger systemd-logind systemd-journal-flush systemd-update-utmp"
@@ -82,12 +96,31 @@ def base_tree():
     return tree
 
 
+def make_package(sources, build):
+    output("make", "-s", "-C", sources, f"BUILD={build}", "deb")
+    return next((build / "deb").glob("xsproxy_*.deb"))
+
+
 @functools.cache
 def package():
     """The package of this checkout."""
-    build = WORK / "package"
-    output("make", "-s", "-C", REPOSITORY, f"BUILD={build}", "deb")
-    return next(path for path in (build / "deb").glob("xsproxy_*.deb"))
+    return make_package(REPOSITORY, WORK / "package")
+
+
+@functools.cache
+def released_package():
+    """The package of RELEASE, made once."""
+    name = f"release-{RELEASE}-" + hashlib.sha256(SOURCES.read_bytes()).hexdigest()[:8]
+    deb = WORK / name / "xsproxy.deb"
+    if not deb.exists():
+        for old in WORK.glob("release-*"):
+            shutil.rmtree(old)
+        part = WORK / "release-part"
+        part.mkdir()
+        output("tar", "-xJf", SOURCES, "-C", part, "--strip-components=1")
+        make_package(part, part / "build").rename(part / "xsproxy.deb")
+        part.rename(WORK / name)
+    return deb
 
 
 def write(path, text, mode=0o644):
@@ -109,7 +142,7 @@ def install(tree, deb, upstream, files):
     output("chroot", tree, "dpkg", "-i", "--path-include=/usr/share/doc/xsproxy*",
            "/tmp/xsproxy.deb",
            env=dict(os.environ, PATH="/usr/sbin:/usr/bin", DEBIAN_FRONTEND="noninteractive"))
-    write(tree / "etc/xsproxy/xsproxy.conf", f"[xsproxy]\n[metrics]\nlisten = {METRICS}\n")
+    write(tree / "etc/xsproxy/xsproxy.conf", CONFIG)
     override = "xsproxy.service.d/metrics.conf"
     write(tree / "etc/systemd/system" / override,
           (tree / EXAMPLES.lstrip("/") / override).read_text())
@@ -152,12 +185,16 @@ def initramfs():
 
 
 class Maker:
-    """Makes the disk on which @upstream is chosen, when it is first asked for."""
+    """Makes the disk on which @upstream is chosen, when it is first asked for.
+
+    If @released, RELEASE is installed there and waits for the upgrade.
+    """
 
     _lock = threading.Lock()  # one disk after the other, whoever asks
 
-    def __init__(self, upstream):
+    def __init__(self, upstream, released=False):
         self._upstream = upstream
+        self._released = released
         self._images = None
 
     def prepare(self):
@@ -168,10 +205,14 @@ class Maker:
 
     def _make(self):
         booted = images.prepare()
-        tree, disk = WORK / "disk", WORK / f"{self._upstream}.ext4"
+        name = f"{self._upstream}-{RELEASE}" if self._released else self._upstream
+        tree, disk = WORK / "disk", WORK / f"{name}.ext4"
         shutil.rmtree(tree, ignore_errors=True)
         output("cp", "-a", "--reflink=auto", base_tree(), tree)
-        install(tree, package(), self._upstream, booted.files)
+        deb, files = package(), booted.files
+        if self._released:
+            deb, files = released_package(), files | {deb: UPGRADE.lstrip("/")}
+        install(tree, deb, self._upstream, files)
         install_modules(tree, booted.kernel_tree)
         disk.unlink(missing_ok=True)
         output("mke2fs", "-q", "-t", "ext4", "-O", "^has_journal", "-d", tree, disk, SIZE)

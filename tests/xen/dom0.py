@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """dom0 behind xsproxy on a booted machine, and the guests in it."""
 
+import json
 import re
 import time
 
@@ -11,9 +12,8 @@ DAEMON_DIR = "/usr/lib/xen-4.17/bin"
 
 
 class Dom0:
-    """Starts xsproxyd and the daemon @upstream behind it, as the package's units would."""
-
-    config = "[xsproxy]\n[quiesce]\ntimeout = 30s\n[log]\nlevel = debug\n"
+    """Starts xsproxyd and the daemon @upstream behind it, as the package's units would, with all
+    settings as they are by default."""
 
     def __init__(self, booted, upstream):
         self.machine = booted
@@ -24,7 +24,7 @@ class Dom0:
         self._shared = None
 
     def start_store(self):
-        self.run(f"printf {self.config!r} >/etc/xsproxy/xsproxy.conf;"
+        self.run("echo '[xsproxy]' >/etc/xsproxy/xsproxy.conf;"
                  "setsid xsproxyd --config /etc/xsproxy/xsproxy.conf </dev/null"
                  " >/var/log/xen/xsproxyd 2>&1 & echo $! >/run/xsproxyd.pid")
         self._start_daemon(f"XSPROXY_XENSTORED={DAEMON_DIR}/{self.upstream}"
@@ -93,6 +93,20 @@ class SystemdDom0(Dom0):
 
     def start_store(self):
         self.expect_clean()
+
+    def unit(self, name):
+        """A property of the running xsproxy.service."""
+        return self.run(f"systemctl show -P {name} xsproxy.service").strip()
+
+    def mounted(self):
+        """What xsproxyd sees mounted in /proc: path -> type and options of the last one there."""
+        lines = self.run(f"grep ' /proc' /proc/{self.unit('MainPID')}/mountinfo").splitlines()
+        fields = [line.split(" - ") for line in lines]
+        return {mount.split()[4]: (kind.split()[0], mount.split()[5]) for mount, kind in fields}
+
+    def state(self, domid):
+        """In which state xsproxy has the domain."""
+        return json.loads(self.run(f"xsproxyctl domain {domid} --json"))["state"]
 
     def expect_clean(self):
         """All units have started, and none has failed."""

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: MIT
-"""Makes what QEMU boots: Xen, a kernel for dom0 and guests, dom0's initramfs and the guests'.
+"""Makes what QEMU boots: Xen, a kernel for dom0 and guests, the guests' initramfs and, for the
+bench, one that is a dom0 by itself (disk.py makes the other kind).
 
 The kernel's and the hypervisor's package are downloaded and unpacked once, below build/xen/; they
 are not installed, so this machine's boot loader never hears of them. The initramfses are made
@@ -153,7 +154,6 @@ def dom0_initramfs(kernel_tree, files, path):
     for source, name in files.items():
         image.file(source, name)
     add_modules(image, kernel_tree, DOM0_MODULES)
-    image.file(HERE / "vif-script", "/etc/xen/scripts/vif-script")
     image.file(HERE / "dom0-init", "/init")
     image.write(path)
 
@@ -176,15 +176,15 @@ class Images:
 
     xen: pathlib.Path
     kernel: pathlib.Path
-    initramfs: pathlib.Path
     kernel_tree: pathlib.Path  # the unpacked package
     files: dict  # path -> where dom0 has it
+    initramfs: pathlib.Path | None = None
     disk: pathlib.Path | None = None
 
 
 @functools.cache
 def prepare():
-    """Makes everything in WORK but disks (disk.py)."""
+    """Makes everything in WORK but what differs between dom0s."""
     WORK.mkdir(parents=True, exist_ok=True)
     debs = WORK / "debs"
     kernel_tree = unpack(download(kernel_package(), debs), WORK / "tree")
@@ -202,6 +202,14 @@ def prepare():
            f"-I{REPOSITORY}", "-static", "-o", WORK / "xs", *HERE.glob("*.c"))
     guest_initramfs(kernel_tree, WORK / "guest.cpio")
     files = {WORK / "guest.cpio": "guest/initramfs", vmlinux: "guest/vmlinux",
-             WORK / "xs": "usr/bin/xs"}
-    dom0_initramfs(kernel_tree, files, WORK / "dom0.cpio")
-    return Images(xen, vmlinux, WORK / "dom0.cpio", kernel_tree, files)
+             WORK / "xs": "usr/bin/xs", HERE / "vif-script": "etc/xen/scripts/vif-script"}
+    return Images(xen, vmlinux, kernel_tree, files)
+
+
+@functools.cache
+def prepare_dom0():
+    """Images with a dom0 that needs no disk."""
+    booted = prepare()
+    path = WORK / "dom0.cpio"
+    dom0_initramfs(booted.kernel_tree, booted.files, path)
+    return dataclasses.replace(booted, initramfs=path)

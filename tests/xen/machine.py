@@ -119,7 +119,7 @@ class Machine:
 
     def print_logs(self, lines=40):
         """The ends of all logs, and what dom0 can still tell."""
-        for command in "xl list", "dmesg | tail", STACKS:
+        for command in "xl list", "dmesg | tail", "journalctl -b -u 'x*' -n 60 --no-pager", STACKS:
             with contextlib.suppress(Failure):
                 print(f"--- {command}\n{self.run(command, check=False, limit=20)[0]}", flush=True)
         for log in sorted(path for path in self.log.rglob("*") if path.is_file()):
