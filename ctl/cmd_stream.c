@@ -24,6 +24,8 @@ int command_export(const struct options *options, const struct report *report)
 		.roots = options->roots,
 		.nr_roots = options->nr_roots,
 		.resume = options->resume,
+		.strict = options->strict,
+		.list = options->list,
 	};
 
 	if (!options->file && isatty(STDOUT_FILENO))

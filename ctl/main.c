@@ -20,8 +20,9 @@
 
 static const struct command commands[] = {
 	{ "export", command_export, ARGUMENT_GUEST,
-	  OPTION_OUTPUT | OPTION_ROOT | OPTION_RESUME | OPTION_SOCKET,
-	  "DOMID [-o FILE] [--root PATH]... [--resume]", "write a domain's session as a stream",
+	  OPTION_OUTPUT | OPTION_ROOT | OPTION_RESUME | OPTION_REPORT | OPTION_SOCKET,
+	  "DOMID [-o FILE] [--root PATH]... [--resume] [--strict] [--report FILE]",
+	  "write a domain's session as a stream",
 	  "Quiesces the domain and writes a migration stream of its session: the nodes at and "
 	  "below\n"
 	  "/local/domain/DOMID with values and permissions, its watches, its open transactions. "

@@ -40,6 +40,7 @@ enum option_bit {
 	OPTION_COUNT = 1 << 14,
 	OPTION_FILTER = 1 << 15, /* several: those of struct filter */
 	OPTION_WRITE = 1 << 16,
+	OPTION_REPORT = 1 << 17, /* and --strict */
 };
 
 enum option_argument {
@@ -94,6 +95,8 @@ struct options {
 	size_t nr_maps;
 	uint64_t max_stream;
 	bool resume;
+	bool strict;
+	const char *list; /* --report */
 	bool json;
 	uint32_t interval_ms;
 	enum option_sort sort;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * options_set - how the value of an option is taken; shared by options.c and options_filter.c, and
- * nobody else's business.
+ * options_set - how the value of an option is taken; shared by options.c, options_filter.c and
+ * options_stream.c, and nobody else's business.
  */
 #ifndef XSPROXY_CTL_OPTIONS_SET_H
 #define XSPROXY_CTL_OPTIONS_SET_H
@@ -15,6 +15,9 @@ struct parsing {
 };
 
 #define wrong(parsing, ...) report_fail((parsing)->report, -EINVAL, __VA_ARGS__)
+
+int options_set_list(struct parsing *parsing, const char *value);
+int options_set_strict(struct parsing *parsing, const char *value);
 
 int options_set_op(struct parsing *parsing, const char *value);
 int options_set_path(struct parsing *parsing, const char *value);

@@ -4,6 +4,7 @@
  */
 #include "migration/export.h"
 
+#include "migration/omissions.h"
 #include "migration/output.h"
 #include "migration/remote.h"
 #include "migration/stream.h"
@@ -24,6 +25,7 @@ struct exporter {
 	const struct report *report;
 	struct interrupt interrupt;
 	struct output *output;
+	struct omissions *omissions;
 	struct wire *wire;
 	bool ran;  /* before we quiesced it */
 	bool kept; /* its quiesce is no mere lease any more */
@@ -50,7 +52,13 @@ static int export_connect(struct exporter *ex)
 
 static int export_open(struct exporter *ex)
 {
-	int r = output_open(&ex->output, ex->options->file, &ex->interrupt);
+	int r = omissions_new(&ex->omissions, ex->report, ex->options->list);
+
+	if (r)
+		return fail(ex, r, "cannot write %s: %s",
+			    ex->options->list ? ex->options->list : "a list",
+			    report_local_reason(r));
+	r = output_open(&ex->output, ex->options->file, &ex->interrupt);
 
 	if (r)
 		return fail(ex, r, "cannot write %s: %s",
@@ -150,7 +158,7 @@ static int export_read_session(struct exporter *ex)
 static int export_read_nodes(struct exporter *ex)
 {
 	char home[HOME_MAX];
-	int r = walk_new(&ex->walk, ex->wire, ex->report);
+	int r = walk_new(&ex->walk, ex->wire, ex->omissions, ex->report);
 
 	if (r)
 		return fail(ex, r, "%s", report_reason(r));
@@ -161,25 +169,36 @@ static int export_read_nodes(struct exporter *ex)
 	return r ? r : walk_read(ex->walk);
 }
 
+static void omit_of_watch(struct exporter *ex, const struct remote_watch *watch, const char *what,
+			  const char *detail, const char *why)
+{
+	const struct omission omission = { .what = what,
+					   .path = watch->path,
+					   .path_len = strlen(watch->path),
+					   .detail = detail,
+					   .detail_len = strlen(detail),
+					   .why = why };
+
+	omissions_add(ex->omissions, &omission);
+}
+
 static int write_watch(struct exporter *ex, const struct remote_watch *watch)
 {
 	struct record rec = { .kind = RECORD_WATCH,
 			      .watch = { watch->path, strlen(watch->path), watch->token,
 					 strlen(watch->token) } };
-	char path[REPORT_OCTETS_MAX], token[REPORT_OCTETS_MAX], depth[REPORT_OCTETS_MAX];
 	struct record_fault fault;
-	int r;
+	int r = record_check(&rec, &fault);
 
-	report_octets(path, watch->path, rec.watch.path_len);
-	report_octets(token, watch->token, rec.watch.token_len);
+	if (r) {
+		omit_of_watch(ex, watch, "watch", watch->token, fault.reason);
+		return 0;
+	}
+	/* Without it the guest gets more events than it asked for, rather than fewer. */
 	if (watch->depth)
-		return fail(ex, -EOPNOTSUPP,
-			    "watch %s %s has depth %s, which a stream cannot express", path, token,
-			    report_octets(depth, watch->depth, strlen(watch->depth)));
-	r = stream_writer_append(ex->writer, &rec, &fault);
-	if (r == -EBADMSG)
-		return fail(ex, r, "watch %s %s does not fit a stream: %s", path, token,
-			    fault.reason);
+		omit_of_watch(ex, watch, "depth of a watch", watch->depth,
+			      "a stream cannot express it; the watch is exported without");
+	r = stream_writer_append(ex->writer, &rec, NULL);
 	return r ? fail(ex, r, "cannot write the stream: %s", report_local_reason(r)) : 0;
 }
 
@@ -189,6 +208,21 @@ static int write_transaction(struct exporter *ex, uint32_t id)
 	int r = stream_writer_append(ex->writer, &rec, NULL);
 
 	return r ? fail(ex, r, "cannot write the stream: %s", report_local_reason(r)) : 0;
+}
+
+/* Everything is written but the end of the stream. */
+static int export_list_omissions(struct exporter *ex)
+{
+	int r = omissions_finish(ex->omissions);
+
+	if (r)
+		return fail(ex, r, "cannot write %s: %s", ex->options->list,
+			    report_local_reason(r));
+	if (ex->options->strict && omissions_count(ex->omissions, OMISSION_LEFT_OUT))
+		return fail(ex, -EOPNOTSUPP,
+			    "not all of domain %u can be exported, and --strict is given",
+			    ex->options->domid);
+	return 0;
 }
 
 static int export_write(struct exporter *ex)
@@ -202,6 +236,8 @@ static int export_write(struct exporter *ex)
 		r = write_watch(ex, &ex->watches.list[i]);
 	for (size_t i = 0; !r && i < ex->transactions.nr; i++)
 		r = write_transaction(ex, ex->transactions.ids[i]);
+	if (!r)
+		r = export_list_omissions(ex);
 	if (!r)
 		r = export_keep(ex);
 	if (r)
@@ -257,6 +293,7 @@ int export_domain(const struct export_options *options, const struct report *rep
 	if (r && ex.kept && ex.ran)
 		export_take_back(&ex);
 	output_free(ex.output);
+	omissions_free(ex.omissions);
 	remote_watches_free(&ex.watches);
 	free(ex.transactions.ids);
 	wire_free(ex.wire);

@@ -10,6 +10,10 @@
  * was permanent is taken back, and the guest never notices. Only who is killed between these two
  * last steps leaves a guest quiesced without a stream.
  *
+ * Nothing that a guest wrote makes an export fail: what no stream can hold is left out, or made
+ * into the nearest thing that one can, and listed (migration/omissions). With @strict that is a
+ * failure.
+ *
  * Called by xsproxyctl. Must never leave a guest stopped that it stopped itself and could not
  * export, and never change anything in the store.
  */
@@ -28,7 +32,9 @@ struct export_options {
 	const char *file;	  /* NULL: standard output */
 	const char *const *roots; /* besides /local/domain/<domid>; valid paths of nodes */
 	size_t nr_roots;
-	bool resume; /* unquiesce at the end */
+	bool resume;	  /* unquiesce at the end */
+	bool strict;	  /* fail rather than leave something out */
+	const char *list; /* file for what is left out (omissions.h), or NULL */
 };
 
 /*

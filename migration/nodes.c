@@ -15,12 +15,14 @@
 #define REQUESTS_MAX 3	/* of a job at a time */
 #define GENCNT_MAX   32 /* octets of a directory's generation, NUL included */
 #define OFFSET_MAX   24 /* octets of an offset in a directory, NUL included */
+#define RESTARTS_MAX 16 /* of reading a directory that changes meanwhile */
 
 struct job {
 	struct job *prev, *next;
 	struct nodes *nodes;
 	unsigned int outstanding; /* requests */
 	char gencnt[GENCNT_MAX];  /* of a directory that is read in parts */
+	unsigned int restarts;	  /* of that */
 	struct node node;
 	char path[];
 };
@@ -40,6 +42,7 @@ static void job_free(struct job *job)
 {
 	free(job->node.value);
 	free(job->node.perms);
+	free(job->node.odd);
 	free(job->node.children);
 	free(job);
 }
@@ -49,6 +52,15 @@ static void job_fail(struct job *job, int err)
 {
 	if (!job->node.err || job->node.err == -ENOENT)
 		job->node.err = err;
+}
+
+/* XAPI's daemon answers E2BIG for what does not fit a reply; that is no reason to fail. */
+static void job_miss(struct job *job, int err, enum node_part part)
+{
+	if (err == -E2BIG)
+		job->node.missing |= part;
+	else
+		job_fail(job, err);
 }
 
 /* A reply is dealt with; with the last one the node is complete. */
@@ -74,7 +86,7 @@ static int on_value(void *arg, uint64_t tag, const struct wire_reply *reply)
 
 	(void)tag;
 	if (reply->err) {
-		job_fail(job, reply->err);
+		job_miss(job, reply->err, NODE_VALUE);
 		return job_advance(job);
 	}
 	job->node.value = malloc(reply->len + 1); /* never of 0 octets */
@@ -93,11 +105,26 @@ static bool parse_perm(const char *text, struct record_perm *perm)
 
 	if (!*text || !strchr("wrbn", *text) || text[1] < '0' || text[1] > '9')
 		return false;
+	errno = 0;
 	domid = strtoul(text + 1, &end, 10);
-	if (*end || domid > UINT16_MAX)
+	if (errno || *end || domid > UINT16_MAX)
 		return false;
 	*perm = record_perm_make(*text, (uint16_t)domid);
 	return true;
+}
+
+static void add_perm(struct node *node, const char *text)
+{
+	size_t len = strlen(text) + 1;
+
+	if (parse_perm(text, &node->perms[node->nr_perms])) {
+		node->nr_perms++;
+		return;
+	}
+	if (!node->nr_perms)
+		node->perms[node->nr_perms++] = record_perm_make('n', 0);
+	memcpy(node->odd + node->odd_len, text, len);
+	node->odd_len += len;
 }
 
 static int on_perms(void *arg, uint64_t tag, const struct wire_reply *reply)
@@ -106,19 +133,23 @@ static int on_perms(void *arg, uint64_t tag, const struct wire_reply *reply)
 	struct node *node = &job->node;
 
 	(void)tag;
-	if (reply->err) {
-		job_fail(job, reply->err);
-		return job_advance(job);
-	}
 	node->perms = calloc(reply->len + 1, sizeof(*node->perms)); /* more than there can be */
-	if (!node->perms)
+	node->odd = malloc(reply->len + 1);
+	if (!node->perms || !node->odd)
 		return -ENOMEM;
-	if (!reply->len || reply->data[reply->len - 1])
+	if (reply->err)
+		job_miss(job, reply->err, NODE_PERMS);
+	else if (!reply->len || reply->data[reply->len - 1])
 		job_fail(job, -EPROTO);
 	else
 		for (size_t at = 0; at < reply->len; at += strlen(reply->data + at) + 1)
-			if (!parse_perm(reply->data + at, &node->perms[node->nr_perms++]))
-				job_fail(job, -EPROTO);
+			add_perm(node, reply->data + at);
+	if (!node->nr_perms)
+		node->perms[node->nr_perms++] = record_perm_make('n', 0);
+	if (!node->odd_len) {
+		free(node->odd);
+		node->odd = NULL;
+	}
 	return job_advance(job);
 }
 
@@ -150,7 +181,9 @@ static int on_part(void *arg, uint64_t tag, const struct wire_reply *reply)
 
 	(void)tag;
 	if (reply->err || !reply->len || data[reply->len - 1]) {
-		job_fail(job, reply->err ? reply->err : -EPROTO);
+		/* Where it changes all the time, it may have fewer names by now. */
+		if (!(job->node.missing & NODE_CHILDREN))
+			job_fail(job, reply->err ? reply->err : -EPROTO);
 		return job_advance(job);
 	}
 	head = strlen(data) + 1;
@@ -160,7 +193,9 @@ static int on_part(void *arg, uint64_t tag, const struct wire_reply *reply)
 	}
 	if (!job->node.children_len) {
 		strcpy(job->gencnt, data);
-	} else if (strcmp(job->gencnt, data)) {
+	} else if (strcmp(job->gencnt, data) && !(job->node.missing & NODE_CHILDREN)) {
+		if (++job->restarts == RESTARTS_MAX)
+			job->node.missing |= NODE_CHILDREN;
 		job->node.children_len = 0; /* it has changed meanwhile: from the start again */
 		return send_part(job);
 	}

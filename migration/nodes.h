@@ -7,6 +7,10 @@
  * here the requests of many nodes are under way at once. Callers ask for paths, in any number, and
  * get each node by a function that may ask for more.
  *
+ * What guests write is taken as far as it goes: both daemons keep permissions for any number that
+ * they can parse, such as r-1 and r65536. Those are set apart; an owner of that kind gives way to
+ * domain 0, lest the next one in the list becomes the owner.
+ *
  * Called by migration/walk (export) and migration/graft (import). Must never interpret a value or
  * write to the store.
  */
@@ -22,6 +26,13 @@
 
 struct nodes;
 
+/* What of a node there is but could not be had, for what somebody wrote there. */
+enum node_part {
+	NODE_VALUE = 1 << 0,	/* longer than any reply */
+	NODE_PERMS = 1 << 1,	/* likewise; domain 0 takes the owner's place */
+	NODE_CHILDREN = 1 << 2, /* they keep changing: some may be missing */
+};
+
 /*
  * What was read. It is gone when the function that gets it returns, but for what that function
  * takes over: it sets the pointer to NULL and calls free() some day.
@@ -35,7 +46,10 @@ struct node {
 	size_t value_len;
 	struct record_perm *perms; /* the owner first */
 	size_t nr_perms;
-	char *children; /* names that end in NUL, @children_len octets; NULL: none */
+	char *odd; /* permissions that are no struct record_perm, @odd_len octets; NULL: none */
+	size_t odd_len;
+	unsigned int missing; /* bits of enum node_part */
+	char *children;	      /* names that end in NUL, @children_len octets; NULL: none */
 	size_t children_len;
 };
 

@@ -291,6 +291,18 @@ size_t record_key_size(const struct record *rec)
 	return size;
 }
 
+int record_check(const struct record *rec, struct record_fault *fault)
+{
+	const struct field *field = record_fields(rec->kind);
+	int r = 0;
+
+	if (!field)
+		return record_refuse(fault, 0, "unknown sub-type %u", (unsigned int)rec->kind);
+	for (; field->name && !r; field++)
+		r = field_check(field, rec, 0, fault);
+	return r;
+}
+
 int record_encode(const struct record *rec, void *buf, size_t size, struct record_fault *fault)
 {
 	struct cursor cur = { .out = buf, .size = size, .fault = fault };

@@ -101,6 +101,12 @@ size_t record_size(const struct record *rec);
 size_t record_key_size(const struct record *rec);
 
 /*
+ * Whether every field of @rec obeys the rules that a reader applies: what a guest wrote may not.
+ * Returns 0, or -EBADMSG with the reason in @fault, which may be NULL.
+ */
+int record_check(const struct record *rec, struct record_fault *fault);
+
+/*
  * Encode @rec into @buf of @size octets (proposal, "New Save Record").
  *
  * @size: what record_size() said

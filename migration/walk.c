@@ -25,6 +25,9 @@ struct entry {
 	size_t value_len;
 	struct record_perm *perms;
 	size_t nr_perms;
+	char *odd; /* as in struct node, with @missing */
+	size_t odd_len;
+	unsigned int missing;
 	size_t path_len;
 	char path[];
 };
@@ -39,6 +42,7 @@ struct root {
 struct walk {
 	struct wire *wire;
 	const struct report *report;
+	struct omissions *omissions;
 	struct nodes *nodes;
 	struct root *roots;
 	struct entry *entries;
@@ -76,10 +80,11 @@ static void entry_drop(struct walk *walk, struct entry *entry)
 	HASH_DEL(walk->entries, entry);
 	free(entry->value);
 	free(entry->perms);
+	free(entry->odd);
 	free(entry);
 }
 
-/* Takes over the node's value and permissions. */
+/* Takes over what the node has. */
 static int entry_put(struct walk *walk, struct node *node)
 {
 	struct entry *entry = entry_find(walk, node->path, node->path_len);
@@ -100,9 +105,23 @@ static int entry_put(struct walk *walk, struct node *node)
 	entry->value_len = node->value_len;
 	entry->perms = node->perms;
 	entry->nr_perms = node->nr_perms;
+	entry->odd = node->odd;
+	entry->odd_len = node->odd_len;
+	entry->missing = node->missing;
 	node->value = NULL;
 	node->perms = NULL;
+	node->odd = NULL;
 	return 0;
+}
+
+static void leave_out(struct walk *walk, const char *path, size_t path_len, const char *what,
+		      const char *why)
+{
+	const struct omission omission = {
+		.what = what, .path = path, .path_len = path_len, .why = why
+	};
+
+	omissions_add(walk->omissions, &omission);
 }
 
 static int want_children(struct walk *walk, const struct node *node)
@@ -116,10 +135,16 @@ static int want_children(struct walk *walk, const struct node *node)
 	for (size_t at = 0; !r && at < node->children_len;) {
 		size_t len = strlen(node->children + at);
 
-		if (slash + 1 + len > sizeof(path))
-			return -ENAMETOOLONG;
-		memcpy(path + slash + 1, node->children + at, len);
-		r = nodes_want(walk->nodes, path, slash + 1 + len, TAG_OPTIONAL);
+		r = -ENAMETOOLONG;
+		if (slash + 1 + len <= sizeof(path)) {
+			memcpy(path + slash + 1, node->children + at, len);
+			r = nodes_want(walk->nodes, path, slash + 1 + len, TAG_OPTIONAL);
+		}
+		if (r == -ENAMETOOLONG) {
+			leave_out(walk, node->path, node->path_len, "a child",
+				  "its path fits no request");
+			r = 0;
+		}
 		at += len + 1;
 	}
 	return r;
@@ -291,28 +316,60 @@ static int by_path(const struct entry *a, const struct entry *b)
 	return strcmp(a->path, b->path);
 }
 
+/* What there was of a node but is not in its record. */
+static void report_missing(struct walk *walk, const struct entry *entry)
+{
+	if (entry->missing & NODE_VALUE)
+		leave_out(walk, entry->path, entry->path_len, "value", "it fits no reply");
+	if (entry->missing & NODE_PERMS)
+		leave_out(walk, entry->path, entry->path_len, "permissions", "they fit no reply");
+	if (entry->missing & NODE_CHILDREN)
+		leave_out(walk, entry->path, entry->path_len, "children",
+			  "they keep changing; some may be missing");
+	for (size_t at = 0; at < entry->odd_len; at += strlen(entry->odd + at) + 1) {
+		const struct omission omission = { .what = "permission",
+						   .path = entry->path,
+						   .path_len = entry->path_len,
+						   .detail = entry->odd + at,
+						   .detail_len = strlen(entry->odd + at),
+						   .why = "it names no domain that a stream can" };
+
+		omissions_add(walk->omissions, &omission);
+	}
+}
+
+static int write_entry(struct walk *walk, struct stream_writer *writer, const struct entry *entry)
+{
+	struct record rec = { .kind = RECORD_NODE,
+			      .node = { entry->path, entry->path_len, entry->perms, entry->nr_perms,
+					entry->value, entry->value_len } };
+	struct record_fault fault;
+	int r = record_check(&rec, &fault);
+
+	if (r == -EBADMSG) {
+		leave_out(walk, entry->path, entry->path_len, "node", fault.reason);
+		return 0;
+	}
+	report_missing(walk, entry);
+	if (!r)
+		r = stream_writer_append(writer, &rec, NULL);
+	return r ? report_fail(walk->report, r, "cannot write the stream: %s",
+			       report_local_reason(r))
+		 : 0;
+}
+
 int walk_write(struct walk *walk, struct stream_writer *writer)
 {
 	struct entry *entry, *next;
+	int r = 0;
 
 	HASH_SORT(walk->entries, by_path);
 	HASH_ITER(hh, walk->entries, entry, next) {
-		struct record rec = { .kind = RECORD_NODE,
-				      .node = { entry->path, entry->path_len, entry->perms,
-						entry->nr_perms, entry->value, entry->value_len } };
-		struct record_fault fault;
-		char text[REPORT_OCTETS_MAX];
-		int r = stream_writer_append(writer, &rec, &fault);
-
-		if (r == -EBADMSG)
-			return report_fail(walk->report, r, "node %s does not fit a stream: %s",
-					   report_octets(text, entry->path, entry->path_len),
-					   fault.reason);
+		r = write_entry(walk, writer, entry);
 		if (r)
-			return report_fail(walk->report, r, "cannot write the stream: %s",
-					   report_local_reason(r));
+			break;
 	}
-	return 0;
+	return r;
 }
 
 void walk_free(struct walk *walk)
@@ -334,7 +391,8 @@ void walk_free(struct walk *walk)
 	free(walk);
 }
 
-int walk_new(struct walk **out, struct wire *wire, const struct report *report)
+int walk_new(struct walk **out, struct wire *wire, struct omissions *omissions,
+	     const struct report *report)
 {
 	struct walk *walk = calloc(1, sizeof(*walk));
 	int r;
@@ -343,6 +401,7 @@ int walk_new(struct walk **out, struct wire *wire, const struct report *report)
 		return -ENOMEM;
 	walk->wire = wire;
 	walk->report = report;
+	walk->omissions = omissions;
 	r = nodes_new(&walk->nodes, wire, 0, true, on_node, walk);
 	if (r) {
 		free(walk);

@@ -17,6 +17,7 @@
 
 #include <stddef.h>
 
+#include "migration/omissions.h"
 #include "migration/report.h"
 #include "migration/stream.h"
 #include "migration/wire.h"
@@ -28,11 +29,13 @@ struct walk;
 /*
  * @out: gets an empty walk; walk_free() it
  * @wire: a connection that outlives it; its watch events are the walk's from now on
+ * @omissions: told what cannot be read or does not fit a stream; outlives it
  * @report: told about failures and about what kept changing; outlives it
  *
  * Returns 0 or -ENOMEM.
  */
-int walk_new(struct walk **out, struct wire *wire, const struct report *report);
+int walk_new(struct walk **out, struct wire *wire, struct omissions *omissions,
+	     const struct report *report);
 
 /* Frees @walk, which may be NULL, and what is under way on its connection. */
 void walk_free(struct walk *walk);
@@ -51,7 +54,7 @@ int walk_add_root(struct walk *walk, const char *path, bool required);
 int walk_read(struct walk *walk);
 
 /*
- * Write all nodes, parents before children, in the order of their paths.
+ * Write all nodes that a stream can hold, parents before children, in the order of their paths.
  * Returns 0, or a negative errno, which has been reported.
  */
 int walk_write(struct walk *walk, struct stream_writer *writer);

@@ -26,18 +26,23 @@ HOME = "/local/domain/7"
 SIGNALS = [signal.SIGINT, signal.SIGTERM, signal.SIGHUP]
 
 
-def ctl(host, *args, status=0, socket_path=None, **kwargs):
-    """Run xsproxyctl against a host: what it printed, or, when it fails, what it said."""
+def ctl_says(host, *args, status=0, socket_path=None, **kwargs):
+    """Run xsproxyctl against a host: what it printed, and what it said."""
     if "input" not in kwargs:
         kwargs.setdefault("stdin", subprocess.DEVNULL)
     done = subprocess.run([CTL, *map(str, args)], capture_output=True, check=False,
                           timeout=xensim.TIMEOUT, env=env(host, socket_path), **kwargs)
-    message = done.stderr.decode()
-    assert done.returncode == status, (args, done.returncode, message)
+    assert done.returncode == status, (args, done.returncode, done.stderr)
+    return done.stdout, done.stderr.decode()
+
+
+def ctl(host, *args, status=0, **kwargs):
+    """Run xsproxyctl against a host: what it printed, or, when it fails, what it said."""
+    printed, message = ctl_says(host, *args, status=status, **kwargs)
     if status:
         assert message.startswith(f"xsproxyctl {args[0]}: ") and message.endswith("\n")
         return message
-    return done.stdout
+    return printed
 
 
 def env(host, socket_path=None):

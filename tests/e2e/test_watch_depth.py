@@ -68,7 +68,18 @@ def test_as_json(path):
         {"path": "data", "token": "token", "depth": "1\x1b]0;x\x07\\xff"}]
 
 
-def test_as_the_reason_why_a_domain_cannot_be_exported(path, tmp_path):
-    done = ctl(path, "export", "-o", tmp_path / "stream")
-    assert done.returncode == 1
-    assert rb" has depth 1\x1b]0;x\x07\xff, " in done.stderr
+def test_is_left_out_of_a_stream(path, tmp_path):
+    """The watch is exported without its depth, unless that is forbidden."""
+    done = ctl(path, "export", "-o", tmp_path / "stream", "--report", tmp_path / "list")
+    assert done.returncode == 0, done.stderr
+    assert done.stderr == (rb"xsproxyctl export: left out: data: depth of a watch 1\x1b]0;x\x07\xff: "
+                           b"a stream cannot express it; the watch is exported without\n")
+    assert json.loads((tmp_path / "list").read_text())["left_out"]["detail"] == (
+        "1\x1b]0;x\x07\\xff")
+    assert b'"data"' in subprocess.run([CTL, "show", "--json", tmp_path / "stream"], check=True,
+                                       capture_output=True).stdout
+
+
+def test_strict(path, tmp_path):
+    done = ctl(path, "export", "-o", tmp_path / "stream", "--strict")
+    assert done.returncode == 1 and not (tmp_path / "stream").exists()

@@ -1,0 +1,60 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * omissions - what an export or an import leaves out, told to people and to programs.
+ *
+ * A guest may write what no stream holds and no other host takes; that must not keep it where it
+ * is, so the rest is taken, and each thing that is not is listed here: where, what, and why. People
+ * get a line on the report each, up to OMISSIONS_LINES_MAX; programs a file with all of them, a
+ * JSON object a line.
+ *
+ * Called by export and import and what they are made of. Must never decide what is left out.
+ */
+#ifndef XSPROXY_MIGRATION_OMISSIONS_H
+#define XSPROXY_MIGRATION_OMISSIONS_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "migration/report.h"
+
+#define OMISSIONS_LINES_MAX 1000 /* on the report */
+
+enum omission_kind {
+	OMISSION_LEFT_OUT, /* of what the guest had */
+	OMISSION_KEPT,	   /* here, as it was: it is the toolstack's */
+};
+
+struct omission {
+	enum omission_kind kind;
+	const char *what; /* "node", "value", "permission", "watch", ... */
+	const char *path; /* of a node or a watch; NULL: it has none */
+	size_t path_len;
+	const char *detail; /* a permission, a token, ... octets of a guest's; or NULL */
+	size_t detail_len;
+	const char *why;
+};
+
+struct omissions;
+
+/*
+ * @out: gets an empty list; omissions_free() it
+ * @report: gets the lines; outlives it
+ * @file: gets the objects, from its start; mode 0600 if it is new; NULL: no file
+ *
+ * Returns 0, -ENOMEM, or what opening failed with.
+ */
+int omissions_new(struct omissions **out, const struct report *report, const char *file);
+
+/* Frees @omissions, which may be NULL. */
+void omissions_free(struct omissions *omissions);
+
+/* List one; nothing that @omission points at is kept. What fails is told by omissions_finish(). */
+void omissions_add(struct omissions *omissions, const struct omission *omission);
+
+/* How many of a kind there are. */
+uint64_t omissions_count(const struct omissions *omissions, enum omission_kind kind);
+
+/* There are no more: flush the file. Returns 0, or what writing failed with first. */
+int omissions_finish(struct omissions *omissions);
+
+#endif
