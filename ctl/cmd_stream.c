@@ -47,11 +47,17 @@ int command_import(const struct options *options, const struct report *report)
 			.nr_roots = options->nr_roots,
 			.maps = options->maps,
 			.nr_maps = options->nr_maps,
+			.keep_perms = options->keep_permissions,
+			.max_nodes = options->max_nodes,
 		},
+		.dir = options->journal,
+		.overwrite = options->overwrite,
 		.resume = options->resume,
+		.strict = options->strict,
+		.list = options->list,
 	};
 
-	return import_domain(&how, report);
+	return options->recover ? import_recover(&how, report) : import_domain(&how, report);
 }
 
 int command_show(const struct options *options, const struct report *report)

@@ -32,16 +32,20 @@ static const struct command commands[] = {
 	  "  xsproxyctl export 7 | ssh there xsproxyctl import 7 --resume\n" },
 	{ "import", command_import, ARGUMENT_GUEST,
 	  OPTION_INPUT | OPTION_ROOT | OPTION_MAP_DOMID | OPTION_MAX_STREAM | OPTION_RESUME |
-		  OPTION_SOCKET,
-	  "DOMID [-i FILE] [--map-domid OLD=NEW]... [--root PATH]... [--resume] [--max-stream N]",
+		  OPTION_REPORT | OPTION_INTAKE | OPTION_SOCKET,
+	  "DOMID [-i FILE] [--map-domid OLD=NEW]... [--root PATH]... [--resume] [OPTION]...",
 	  "take a domain's session over from a stream",
 	  "Reads a migration stream to its end, checks it, and gives the domain what it has: "
 	  "nodes,\n"
 	  "watches, open transactions; all of it or nothing. The domain must be held from before "
 	  "its\n"
-	  "INTRODUCE, or quiesced. Nodes outside /local/domain/DOMID and the roots given here are\n"
-	  "refused, and so are permissions for domains other than DOMID, 0 and those mapped "
-	  "here.\n" },
+	  "INTRODUCE, or quiesced. A stream with nodes outside /local/domain/DOMID and the roots "
+	  "given\n"
+	  "here is refused. Nodes that belong to the toolstack here stay as they are, and none is "
+	  "made\n"
+	  "where the domain itself could not make it. What this host does not take, and "
+	  "permissions for\n"
+	  "domains other than DOMID, 0 and those mapped here, are left out. Each is listed.\n" },
 	{ "show", command_show, ARGUMENT_FILE, OPTION_JSON | OPTION_MAX_STREAM, "FILE [--json]",
 	  "print a stream",
 	  "Checks a migration stream and prints its records, a line each. FILE - is standard "

@@ -5,6 +5,7 @@
 #include "ctl/options.h"
 #include "ctl/options_set.h"
 
+#include "migration/intake.h"
 #include "migration/rules.h"
 #include "migration/stream.h"
 
@@ -13,7 +14,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define CONTROL_SOCKET	 "/run/xsproxy/control"
+#define RUN_DIR		 "/run/xsproxy"
+#define CONTROL_SOCKET	 RUN_DIR "/control"
 
 #define INTERVAL_MIN	 0.1
 #define INTERVAL_MAX	 3600.0
@@ -233,6 +235,16 @@ static const struct option_spec specs[] = {
 	  "list in FILE what is left out, a JSON object a line", options_set_list },
 	{ OPTION_REPORT, 'X', false, "strict", NULL, "fail rather than leave something out",
 	  options_set_strict },
+	{ OPTION_INTAKE, 'K', false, "keep-permissions", NULL,
+	  "keep permissions for domains that are not mapped", options_set_keep_permissions },
+	{ OPTION_INTAKE, 'W', false, "overwrite", NULL, "write nodes that are the toolstack's, too",
+	  options_set_overwrite },
+	{ OPTION_INTAKE, 'M', false, "max-nodes", "N",
+	  "leave out what is beyond N nodes of the domain's (1200)", options_set_max_nodes },
+	{ OPTION_INTAKE, 'J', false, "journal", "DIR", "keep the journal in DIR (" RUN_DIR ")",
+	  options_set_journal },
+	{ OPTION_INTAKE, 'B', false, "recover", NULL,
+	  "only take back what an import that was killed has left", options_set_recover },
 	{ OPTION_JSON, 'j', false, "json", NULL, "print JSON", set_json },
 	{ OPTION_SOCKET, 's', false, "socket", "PATH",
 	  "xsproxyd's Xenstore socket (/run/xenstored/socket)", set_socket },
@@ -431,6 +443,8 @@ int options_parse(struct options *options, unsigned int accepts, enum option_arg
 	int r;
 
 	*options = (struct options){ .max_stream = STREAM_MAX_DEFAULT,
+				     .max_nodes = INTAKE_NODES_DEFAULT,
+				     .journal = RUN_DIR,
 				     .interval_ms = INTERVAL_DEFAULT,
 				     .control = CONTROL_SOCKET };
 	r = parse_options(&parsing, accepts, argc, argv);

@@ -41,6 +41,7 @@ enum option_bit {
 	OPTION_FILTER = 1 << 15, /* several: those of struct filter */
 	OPTION_WRITE = 1 << 16,
 	OPTION_REPORT = 1 << 17, /* and --strict */
+	OPTION_INTAKE = 1 << 18, /* several: those of import alone */
 };
 
 enum option_argument {
@@ -97,6 +98,11 @@ struct options {
 	bool resume;
 	bool strict;
 	const char *list; /* --report */
+	bool keep_permissions;
+	bool overwrite;
+	bool recover;
+	uint64_t max_nodes;
+	const char *journal; /* a directory */
 	bool json;
 	uint32_t interval_ms;
 	enum option_sort sort;

@@ -18,6 +18,11 @@ struct parsing {
 
 int options_set_list(struct parsing *parsing, const char *value);
 int options_set_strict(struct parsing *parsing, const char *value);
+int options_set_keep_permissions(struct parsing *parsing, const char *value);
+int options_set_overwrite(struct parsing *parsing, const char *value);
+int options_set_recover(struct parsing *parsing, const char *value);
+int options_set_max_nodes(struct parsing *parsing, const char *value);
+int options_set_journal(struct parsing *parsing, const char *value);
 
 int options_set_op(struct parsing *parsing, const char *value);
 int options_set_path(struct parsing *parsing, const char *value);

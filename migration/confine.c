@@ -17,6 +17,7 @@
 #define HOMES_LEN (sizeof(HOMES) - 1)
 #define HOME_MAX  32 /* octets of any domain's home and NUL */
 #define SHOWN_MAX 96 /* octets of a path in a reason */
+#define PERM_MAX  8  /* octets of "n65535" and NUL */
 
 struct map_entry {
 	struct confine_map map;
@@ -31,6 +32,7 @@ struct root {
 
 struct confine {
 	uint16_t domid;
+	bool keep_perms;
 	struct map_entry *maps;
 	struct root *roots;
 	char path[RULES_PATH_MAX]; /* of the record that was rewritten last */
@@ -111,7 +113,7 @@ static bool map_perm_domid(const struct confine *confine, uint16_t *domid)
 		return map_domid(confine, domid);
 	if (*domid == 0)
 		return true;
-	return *domid == confine->domid && map_domid(confine, domid);
+	return (*domid == confine->domid || confine->keep_perms) && map_domid(confine, domid);
 }
 
 /* --- paths */
@@ -160,6 +162,35 @@ static bool path_is_below(const char *path, size_t len, const char *root, size_t
 	return len == root_len || path[root_len] == '/';
 }
 
+bool confine_is_home(const struct confine *confine, const char *path, size_t len)
+{
+	uint16_t domid;
+
+	return path_home(path, len, &domid) == len && domid == confine->domid;
+}
+
+/* Whether the home of the domain lies at or below @root. */
+static bool root_has_home(const struct confine *confine, const struct root *root)
+{
+	char home[HOME_MAX];
+	int len = snprintf(home, sizeof(home), HOMES "%u", confine->domid);
+
+	return path_is_below(home, (size_t)len, root->path, root->len);
+}
+
+bool confine_is_asked(const struct confine *confine, const char *path, size_t len)
+{
+	const struct root *root;
+	uint16_t domid;
+	bool own = path_home(path, len, &domid) && domid == confine->domid;
+
+	LL_FOREACH(confine->roots, root)
+	if (path_is_below(path, len, root->path, root->len) &&
+	    !(own && root_has_home(confine, root)))
+		return true;
+	return false;
+}
+
 static bool path_is_allowed(const struct confine *confine, const char *path, size_t len)
 {
 	const struct root *root;
@@ -181,6 +212,12 @@ static int refuse_path(const char *path, size_t len, const char *why, struct rec
 			     len > SHOWN_MAX ? "..." : "", why);
 }
 
+static int too_long(const char *path, size_t len, struct record_fault *fault)
+{
+	refuse_path(path, len, "is too long once it is mapped", fault);
+	return -ENAMETOOLONG;
+}
+
 static int confine_node_path(struct confine *confine, struct record_node *node,
 			     struct record_fault *fault)
 {
@@ -191,8 +228,7 @@ static int confine_node_path(struct confine *confine, struct record_node *node,
 		return refuse_path(node->path, node->path_len,
 				   "is the home of a domain that is not mapped", fault);
 	if (r)
-		return refuse_path(node->path, node->path_len, "is too long once it is mapped",
-				   fault);
+		return too_long(node->path, node->path_len, fault);
 	if (!path_is_allowed(confine, confine->path, len))
 		return refuse_path(confine->path, len, "is outside the domain's home and the roots",
 				   fault);
@@ -201,10 +237,28 @@ static int confine_node_path(struct confine *confine, struct record_node *node,
 	return 0;
 }
 
+static void leave_out_perm(struct omissions *omissions, const struct record_node *node,
+			   const struct record_perm *perm)
+{
+	char text[PERM_MAX];
+	int len = snprintf(text, sizeof(text), "%c%u", perm->letter, record_perm_domid(perm));
+	const struct omission omission = { .what = "permission",
+					   .path = node->path,
+					   .path_len = node->path_len,
+					   .detail = text,
+					   .detail_len = (size_t)len,
+					   .why = "that domain is not mapped (--map-domid, "
+						  "--keep-permissions)" };
+
+	if (omissions)
+		omissions_add(omissions, &omission);
+}
+
 static int confine_perms(struct confine *confine, struct record_node *node,
-			 struct record_fault *fault)
+			 struct omissions *omissions)
 {
 	struct record_perm *perms;
+	size_t nr = 0;
 	int r = buffer_reserve(&confine->perms, node->nr_perms * sizeof(*perms));
 
 	if (r)
@@ -213,12 +267,16 @@ static int confine_perms(struct confine *confine, struct record_node *node,
 	for (size_t i = 0; i < node->nr_perms; i++) {
 		uint16_t domid = record_perm_domid(&node->perms[i]);
 
-		if (!map_perm_domid(confine, &domid))
-			return record_refuse(
-				fault, 0, "a permission for domain %u, which is not mapped", domid);
-		perms[i] = record_perm_make((char)node->perms[i].letter, domid);
+		if (map_perm_domid(confine, &domid)) {
+			perms[nr++] = record_perm_make((char)node->perms[i].letter, domid);
+			continue;
+		}
+		leave_out_perm(omissions, node, &node->perms[i]);
+		if (!i) /* or the next one would become the owner */
+			perms[nr++] = record_perm_make('n', 0);
 	}
 	node->perms = perms;
+	node->nr_perms = nr;
 	return 0;
 }
 
@@ -234,15 +292,14 @@ static int confine_watch(struct confine *confine, struct record_watch *watch,
 	if (r == -EPERM) /* somebody else's home, and not even mapped: as any other path */
 		return 0;
 	if (r)
-		return refuse_path(watch->path, watch->path_len, "is too long once it is mapped",
-				   fault);
+		return too_long(watch->path, watch->path_len, fault);
 	watch->path = confine->path;
 	watch->path_len = len;
 	return 0;
 }
 
 int confine_record(struct confine *confine, const struct record *in, struct record *out,
-		   struct record_fault *fault)
+		   struct omissions *omissions, struct record_fault *fault)
 {
 	int r;
 
@@ -250,7 +307,7 @@ int confine_record(struct confine *confine, const struct record *in, struct reco
 	switch (in->kind) {
 	case RECORD_NODE:
 		r = confine_node_path(confine, &out->node, fault);
-		return r ? r : confine_perms(confine, &out->node, fault);
+		return r ? r : confine_perms(confine, &out->node, omissions);
 	case RECORD_WATCH:
 		return confine_watch(confine, &out->watch, fault);
 	case RECORD_TRANSACTION:
@@ -291,6 +348,11 @@ int confine_add_root(struct confine *confine, const char *path)
 	memcpy(root->path, path, len);
 	LL_PREPEND(confine->roots, root);
 	return 0;
+}
+
+void confine_keep_perms(struct confine *confine)
+{
+	confine->keep_perms = true;
 }
 
 void confine_free(struct confine *confine)

@@ -3,24 +3,28 @@
  * confine - what an import may write (protocol.md, end of "Migration stream").
  *
  * Import writes with dom0's rights, so it trusts no stream. A node may lie only in the home of the
- * domain that is imported, /local/domain/<domid>, or in a root from the command line; permissions
- * may name only that domain, domain 0 and domains that the command line maps.
+ * domain that is imported, /local/domain/<domid>, or in a root from the command line: no guest has
+ * others in its stream, so one with others is refused. Permissions name that domain, domain 0 and
+ * domains that the command line maps; a guest can set them for any number, so others are left out,
+ * unless they are to be kept. Where that is the owner, domain 0 takes its place.
  *
  * A map OLD=NEW says that domain OLD of the stream's host is domain NEW here. It rewrites
  * /local/domain/OLD at the start of node paths and of absolute watch paths, and the domids in
  * permissions; it never touches values, or numbers anywhere else in a path. NEW alone then means
  * nothing: a stream that names it without a map means some other domain of its host, so nodes
- * there and permissions for it are refused (0 stays 0). Watches carry no right to read what they
- * name, and are not confined.
+ * there are refused and permissions for it left out (0 stays 0). Watches carry no right to read
+ * what they name, and are not confined.
  *
  * Called by import for every record, first to check all, then to apply. Must never touch a store.
  */
 #ifndef XSPROXY_MIGRATION_CONFINE_H
 #define XSPROXY_MIGRATION_CONFINE_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
+#include "migration/omissions.h"
 #include "migration/record.h"
 #include "migration/rules.h"
 
@@ -64,6 +68,18 @@ int confine_add_map(struct confine *confine, const struct confine_map *map);
  */
 int confine_add_root(struct confine *confine, const char *path);
 
+/* Keep permissions for domains that are not mapped. */
+void confine_keep_perms(struct confine *confine);
+
+/* Whether a path is the home of the domain that is imported. */
+bool confine_is_home(const struct confine *confine, const char *path, size_t len);
+
+/*
+ * Whether the command line asks for nodes at @path: it has a root there or above that is not the
+ * home or above the home.
+ */
+bool confine_is_asked(const struct confine *confine, const char *path, size_t len);
+
 /*
  * Rewrite the absolute path @path of @len octets if it is in the home of a domain that is mapped.
  *
@@ -81,11 +97,14 @@ int confine_map_path(const struct confine *confine, const char *path, size_t len
  *
  * @in: as a reader gave it, so it obeys rules.h
  * @out: what to import; points into @in's memory and into @confine's, until the next call
- * @fault: may be NULL; for -EBADMSG gets the reason (and offset 0: see stream_reader_locate())
+ * @omissions: told about permissions that are left out; NULL: nobody is
+ * @fault: may be NULL; for the first two errors gets the reason (and offset 0: see
+ *         stream_reader_locate())
  *
- * Returns 0; -EBADMSG if the policy forbids it; or -ENOMEM.
+ * Returns 0; -EBADMSG if the policy forbids it; -ENAMETOOLONG if its path is too long once it is
+ * mapped; or -ENOMEM.
  */
 int confine_record(struct confine *confine, const struct record *in, struct record *out,
-		   struct record_fault *fault);
+		   struct omissions *omissions, struct record_fault *fault);
 
 #endif

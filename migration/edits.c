@@ -6,50 +6,46 @@
 
 #include <errno.h>
 #include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 #include <xen/io/xs_wire.h>
-
-#define REQUESTS_MAX 2 /* of a call */
 
 _Static_assert(EDITS_PAYLOAD_MAX == XENSTORE_PAYLOAD_MAX, "they are the same");
 
-/* --- replies */
+/* --- replies; the tag is the node */
 
-static int on_reply(struct edits *edits, uint64_t number, int err, const char *verb)
+static int on_reply(struct edits *edits, uint64_t tag, enum edit edit, int err)
 {
-	if (err) {
-		edits->verb = verb;
-		edits->number = number;
-	}
-	return err;
+	return err ? edits->refused(edits->arg, (struct plan_node *)(uintptr_t)tag, edit, err) : 0;
 }
 
-static int on_write(void *arg, uint64_t number, const struct wire_reply *reply)
+static int on_write(void *arg, uint64_t tag, const struct wire_reply *reply)
 {
-	return on_reply(arg, number, reply->err, "write");
+	return on_reply(arg, tag, EDIT_VALUE, reply->err);
 }
 
-static int on_set_perms(void *arg, uint64_t number, const struct wire_reply *reply)
+static int on_set_perms(void *arg, uint64_t tag, const struct wire_reply *reply)
 {
-	return on_reply(arg, number, reply->err, "set permissions of");
+	return on_reply(arg, tag, EDIT_PERMS, reply->err);
 }
 
-static int on_remove(void *arg, uint64_t number, const struct wire_reply *reply)
+static int on_remove(void *arg, uint64_t tag, const struct wire_reply *reply)
 {
 	/* It may have gone with its parent. */
-	return on_reply(arg, number, reply->err == -ENOENT ? 0 : reply->err, "remove");
+	return on_reply(arg, tag, EDIT_REMOVE, reply->err == -ENOENT ? 0 : reply->err);
 }
 
 /* --- requests */
 
-static int wait_for_room(struct edits *edits)
+static int send_edit(struct edits *edits, struct plan_node *node, uint32_t type, wire_fn fn,
+		     struct iovec rest)
 {
+	struct iovec parts[] = { { node->path, node->path_len }, wire_string(""), rest };
 	int r = 0;
 
-	while (!r && wire_room(edits->wire) < REQUESTS_MAX)
+	while (!r && !wire_room(edits->wire))
 		r = wire_wait(edits->wire);
-	return r;
+	return r ? r
+		 : wire_send(edits->wire, type, 0, parts, rest.iov_len ? 3 : 2, fn, edits,
+			     (uintptr_t)node);
 }
 
 int edits_format_perms(const struct record_node *node, char out[EDITS_PAYLOAD_MAX], size_t *len)
@@ -68,65 +64,32 @@ int edits_format_perms(const struct record_node *node, char out[EDITS_PAYLOAD_MA
 	return 0;
 }
 
-int edits_write(struct edits *edits, const struct record_node *node, uint64_t number)
+static int write_perms(struct edits *edits, struct plan_node *node, const struct plan_state *to)
 {
-	struct iovec path = { (char *)node->path, node->path_len }, nul = wire_string("");
-	struct iovec value = { (char *)node->value, node->value_len };
+	struct record_node rec = plan_record(node, to);
 	char perms[EDITS_PAYLOAD_MAX];
-	size_t perms_len = 0;
-	int r = edits_format_perms(node, perms, &perms_len);
-
-	if (!r)
-		r = wait_for_room(edits);
-	if (!r)
-		r = wire_send(edits->wire, XS_WRITE, edits->tx_id,
-			      (struct iovec[]){ path, nul, value }, 3, on_write, edits, number);
-	if (!r)
-		r = wire_send(edits->wire, XS_SET_PERMS, edits->tx_id,
-			      (struct iovec[]){ path, nul, { perms, perms_len } }, 3, on_set_perms,
-			      edits, number);
-	return r;
-}
-
-int edits_remove(struct edits *edits, const char *path, size_t len, uint64_t number)
-{
-	struct iovec parts[] = { { (char *)path, len }, wire_string("") };
-	int r = wait_for_room(edits);
+	size_t len = 0;
+	int r = edits_format_perms(&rec, perms, &len);
 
 	return r ? r
-		 : wire_send(edits->wire, XS_RM, edits->tx_id, parts, 2, on_remove, edits, number);
+		 : send_edit(edits, node, XS_SET_PERMS, on_set_perms, (struct iovec){ perms, len });
+}
+
+int edits_write(struct edits *edits, struct plan_node *node, enum edit edit,
+		const struct plan_state *to)
+{
+	if (edit == EDIT_PERMS)
+		return write_perms(edits, node, to);
+	return send_edit(edits, node, XS_WRITE, on_write,
+			 (struct iovec){ to->value, to->value_len });
+}
+
+int edits_remove(struct edits *edits, struct plan_node *node)
+{
+	return send_edit(edits, node, XS_RM, on_remove, (struct iovec){ 0 });
 }
 
 int edits_finish(struct edits *edits)
 {
 	return wire_drain(edits->wire);
-}
-
-/* --- the transaction */
-
-int edits_begin(struct edits *edits, struct wire *wire)
-{
-	/* Not empty: oxenstored up to 4.19 waits for ever for a payload of no octets. */
-	struct iovec nothing = wire_string("");
-	struct wire_reply reply;
-	int r = wire_call(wire, XS_TRANSACTION_START, 0, &nothing, 1, &reply);
-
-	*edits = (struct edits){ .wire = wire };
-	if (r)
-		return r;
-	if (!reply.len || reply.data[reply.len - 1])
-		return -EPROTO;
-	edits->tx_id = (uint32_t)strtoul(reply.data, NULL, 10);
-	return edits->tx_id ? 0 : -EPROTO;
-}
-
-int edits_commit(struct edits *edits)
-{
-	struct iovec yes = wire_string("T");
-	int r;
-
-	wire_set_firm(edits->wire, true);
-	r = wire_call(edits->wire, XS_TRANSACTION_END, edits->tx_id, &yes, 1, NULL);
-	wire_set_firm(edits->wire, false);
-	return r;
 }

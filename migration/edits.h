@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * edits - a transaction that writes and removes nodes, many requests at a time.
+ * edits - writes and removes nodes, several requests at a time, without a transaction.
  *
- * The counterpart of migration/nodes. Replies come later than requests, so each request carries a
- * number of the caller's; when one fails, its number tells which.
+ * The counterpart of migration/nodes. Not a transaction: in one the C daemon searches a list of all
+ * nodes that it has touched, for each request, while everybody waits. How many requests are under
+ * way is the connection's window.
  *
- * Called by migration/graft, and by import for the format of permissions. Must never retry, or
+ * Called by migration/graft, and by intake for the format of permissions. Must never retry, or
  * change what it writes.
  */
 #ifndef XSPROXY_MIGRATION_EDITS_H
@@ -14,49 +15,44 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "migration/plan.h"
 #include "migration/record.h"
 #include "migration/wire.h"
 
 #define EDITS_PAYLOAD_MAX 4096 /* XENSTORE_PAYLOAD_MAX */
 
+enum edit {
+	EDIT_VALUE,
+	EDIT_PERMS,
+	EDIT_REMOVE,
+};
+
+/* Called when the daemon refuses one. Returns 0, or a negative errno that ends the wait. */
+typedef int (*edits_fn)(void *arg, struct plan_node *node, enum edit edit, int err);
+
 struct edits {
 	struct wire *wire;
-	uint32_t tx_id;	  /* for who reads in the same transaction */
-	const char *verb; /* what failed: "write", "set permissions of", "remove"; or NULL */
-	uint64_t number;  /* of the request that failed */
+	edits_fn refused;
+	void *arg;
 };
 
 /*
- * Start a transaction.
+ * Write a node's value or its permissions; the daemon makes missing parents.
  *
- * @edits: filled; nothing needs to be freed
- * @wire: a connection that outlives it; closing it ends the transaction
+ * @edits, @node: outlive the request
+ * @to: what it gets
  *
- * Returns 0; -EPROTO; or as wire_call().
+ * Returns 0, also if it will fail yet; -E2BIG for what fits no request; what @refused returned for
+ * an earlier request; or as wire_send() and wire_wait().
  */
-int edits_begin(struct edits *edits, struct wire *wire);
-
-/*
- * Write value and permissions of a node; the daemon makes missing parents.
- *
- * @number: see above
- *
- * Returns 0, also if it will fail yet; -E2BIG for what fits no request; what an earlier request
- * failed with; or as wire_send() and wire_wait().
- */
-int edits_write(struct edits *edits, const struct record_node *node, uint64_t number);
+int edits_write(struct edits *edits, struct plan_node *node, enum edit edit,
+		const struct plan_state *to);
 
 /* Remove a node and what is below, if it is there. Returns as edits_write(). */
-int edits_remove(struct edits *edits, const char *path, size_t len, uint64_t number);
+int edits_remove(struct edits *edits, struct plan_node *node);
 
-/* Wait for all replies. Returns 0; what a request failed with; or as wire_wait(). */
+/* Wait for all replies. Returns as wire_drain(). */
 int edits_finish(struct edits *edits);
-
-/*
- * Commit; no signal ends the wait. Returns 0; -EAGAIN after a conflict: nothing was changed; or as
- * wire_call().
- */
-int edits_commit(struct edits *edits);
 
 /*
  * The payload of SET_PERMS behind the path: strings of a letter and a domid.

@@ -1,64 +1,39 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * graft - writes the nodes of a stream to the store, all or none, and takes them back.
+ * graft - does to the store what a plan says, and takes it back.
  *
- * First it reads what is there, outside of any transaction, for in one the C daemon notes what one
- * reads in a list that it searches for every request. Then one transaction: it checks that each
- * node's parent is in the store or in the stream, so that the daemon makes no node up, and writes
- * values and permissions. Nodes come in any order: the daemon makes missing parents, and each
- * parent gets its own value and permissions when its turn comes. When the commit conflicts, all of
- * it starts again from the spooled stream, at most GRAFT_TRIES times.
+ * Without a transaction (see edits.h), so others see nodes one by one; the domain itself stands
+ * still. What was written is read again: what is something else by then is written once more, and
+ * what is something else even then is somebody else's to answer for, and listed.
  *
- * What was there is kept in an unnamed file, so that another transaction can take everything back
- * later: nodes that are new are removed, the others get their old values and permissions. What
- * somebody else has written to the same nodes since is lost then.
+ * What the daemon refuses for what a guest may have done (its path, size or number of nodes is
+ * beyond a quota of this host) is left out and listed; any other refusal ends it.
  *
- * Called by import. Must never write a node that does not come out of migration/intake.
+ * Taking back touches only what is still as it was written: what somebody else has written since
+ * stays. Nodes that were made are removed with all that is below.
+ *
+ * Called by import, whose journal has all of the plan before graft_apply(). Must never do what is
+ * not in the plan.
  */
 #ifndef XSPROXY_MIGRATION_GRAFT_H
 #define XSPROXY_MIGRATION_GRAFT_H
 
-#include <stdbool.h>
-
-#include "migration/intake.h"
+#include "migration/omissions.h"
+#include "migration/plan.h"
 #include "migration/report.h"
 #include "migration/wire.h"
 
-#define GRAFT_TRIES 20
-
-struct graft;
+/*
+ * Do what @plan says. Returns 0, or a negative errno, which has been reported; then any part of it
+ * may have been done.
+ */
+int graft_apply(struct plan *plan, struct wire *wire, struct omissions *omissions,
+		const struct report *report);
 
 /*
- * @out: gets the graft; graft_free() it
- * @intake: the stream; read from its start again and again
- * @report: told about failures
- *
- * Both outlive the graft. Returns 0 or -ENOMEM.
+ * Take back what graft_apply() may have done, on any connection. Returns 0, or a negative errno,
+ * which has been reported.
  */
-int graft_new(struct graft **out, struct intake *intake, const struct report *report);
-
-/* Frees @graft, which may be NULL. */
-void graft_free(struct graft *graft);
-
-/*
- * Write all nodes. After a failure the connection has to be closed, which ends the transaction.
- * Returns 0, or a negative errno, which has been reported: -EAGAIN after the last try.
- */
-int graft_apply(struct graft *graft, struct wire *wire);
-
-/*
- * Whether the nodes are in the store: also when graft_apply() failed because nobody said how the
- * commit ended.
- */
-bool graft_is_applied(const struct graft *graft);
-
-/*
- * Take everything back.
- *
- * @wire: may be another connection
- *
- * Returns 0, or a negative errno, which has been reported.
- */
-int graft_revert(struct graft *graft, struct wire *wire);
+int graft_revert(struct plan *plan, struct wire *wire, const struct report *report);
 
 #endif

@@ -6,34 +6,34 @@
 
 #include "migration/graft.h"
 #include "migration/interrupt.h"
+#include "migration/journal.h"
+#include "migration/plan.h"
 #include "migration/remote.h"
+#include "migration/tracked.h"
 #include "migration/wire.h"
 
 #include <errno.h>
-#include <inttypes.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <xen/io/xs_wire.h>
 
 #define PATIENCE_MS  60000 /* how long nothing may be heard of xsproxyd */
 #define TAKE_BACK_MS 10000 /* likewise, and how long it may take to be there again */
+#define VM_PATH_MAX  40	   /* octets of a domain's home and "/vm", NUL included */
 
 struct importer {
 	const struct import_options *options;
 	const struct report *report;
 	struct interrupt interrupt;
+	struct omissions *omissions;
 	struct intake *intake;
-	struct graft *graft;
+	struct journal *journal;
+	struct journal_head head; /* of the journal */
+	struct plan plan;
 	struct wire *wire;
 	uint16_t domid;
-	bool session; /* the domain has some of the watches and transactions, or may have */
-};
-
-/* Watches on their way. */
-struct batch {
-	char pairs[XENSTORE_PAYLOAD_MAX];
-	size_t len;
-	uint64_t first, last; /* numbers of watches, from 1 */
+	bool changing; /* the journal is written */
 };
 
 #define fail(im, err, ...) report_fail((im)->report, err, __VA_ARGS__)
@@ -48,6 +48,7 @@ static int import_connect(struct importer *im)
 		return report_no_connection(im->report, r, im->options->socket);
 	wire_set_patience(im->wire, &im->interrupt, PATIENCE_MS);
 	wire_set_slow(im->wire, report_slow, im->report);
+	wire_set_window(im->wire, IMPORT_WINDOW);
 	return 0;
 }
 
@@ -87,8 +88,9 @@ static int check_fresh(struct importer *im)
 	free(transactions.ids);
 	if (r)
 		return fail(im, r, "cannot import into domain %u: %s", im->domid, remote_reason(r));
-	if (!fresh && (intake_count(im->intake, RECORD_WATCH) ||
-		       intake_count(im->intake, RECORD_TRANSACTION)))
+	im->head.session = intake_count(im->intake, RECORD_WATCH) ||
+			   intake_count(im->intake, RECORD_TRANSACTION);
+	if (!fresh && im->head.session)
 		return fail(im, -EEXIST,
 			    "domain %u has watches or transactions already; RELEASE, hold and "
 			    "INTRODUCE it before you import",
@@ -96,184 +98,229 @@ static int check_fresh(struct importer *im)
 	return 0;
 }
 
-/* --- nodes, watches, transactions */
+/* --- the journal */
 
-static int import_nodes(struct importer *im)
+static int fail_journal(struct importer *im, int err)
 {
-	int r = graft_new(&im->graft, im->intake, im->report);
-
-	if (r)
-		return fail(im, r, "%s", report_reason(r));
-	if (intake_count(im->intake, RECORD_NODE))
-		r = graft_apply(im->graft, im->wire);
-	wire_set_firm(im->wire, true);
-	return r;
+	return fail(im, err, "cannot keep a journal in %s (--journal): %s", im->options->dir,
+		    report_local_reason(err));
 }
 
-static int fail_reading(struct importer *im, int err)
+static int import_lock(struct importer *im)
 {
-	return fail(im, err, "cannot read the stream again: %s", report_local_reason(err));
+	int r = journal_open(&im->journal, im->options->dir, im->domid);
+
+	if (r == -EBUSY)
+		return fail(im, r, "domain %u is being imported already", im->domid);
+	return r ? fail_journal(im, r) : 0;
 }
 
-/*
- * Watches and transactions: a signal is looked for before each request, not while it is under way,
- * so that it is known what there is to take back.
- */
-static int check_interrupt(struct importer *im)
+/* Which domain it is that has this number now: <home>/vm, into @head. */
+static int identify(struct importer *im, struct journal_head *head)
 {
-	int r = interrupt_check(&im->interrupt);
-
-	return r ? fail(im, r, "%s; nothing is imported", report_reason(r)) : 0;
-}
-
-/* A request for watches or a transaction has ended with @r. */
-static void note_result(struct importer *im, int r)
-{
-	if (!r || !wire_answered(r))
-		im->session = true;
-}
-
-static int send_batch(struct importer *im, struct batch *batch)
-{
+	char path[VM_PATH_MAX];
+	struct wire_reply reply;
+	struct iovec part;
 	int r;
 
-	if (!batch->len)
+	snprintf(path, sizeof(path), "/local/domain/%u/vm", im->domid);
+	part = wire_string(path);
+	r = wire_call(im->wire, XS_READ, 0, &part, 1, &reply);
+	if (r == -ENOENT)
 		return 0;
-	r = check_interrupt(im);
 	if (r)
-		return r;
-	r = remote_add_watches(im->wire, im->domid, batch->pairs, batch->len);
-	note_result(im, r);
-	batch->len = 0;
-	if (r)
-		return fail(im, r,
-			    "cannot add watches %" PRIu64 " to %" PRIu64 " of the stream to domain "
-			    "%u: %s",
-			    batch->first, batch->last, im->domid, remote_reason(r));
+		return fail(im, r, "cannot read %s: %s", path, report_reason(r));
+	head->vm = malloc(reply.len + 1);
+	if (!head->vm)
+		return fail(im, -ENOMEM, "%s", report_reason(-ENOMEM));
+	memcpy(head->vm, reply.data, reply.len);
+	head->vm_len = reply.len;
 	return 0;
 }
 
-static int add_watch(struct importer *im, struct batch *batch, const struct record_watch *watch)
+static bool same_domain(const struct journal_head *a, const struct journal_head *b)
 {
-	size_t len = watch->path_len + 1 + watch->token_len + 1;
-	char *to;
-	int r = 0;
-
-	if (batch->len + len > remote_watches_max(im->domid))
-		r = send_batch(im, batch);
-	if (r)
-		return r;
-	batch->last++;
-	if (!batch->len)
-		batch->first = batch->last;
-	to = batch->pairs + batch->len;
-	batch->len += len;
-	to = mempcpy(to, watch->path, watch->path_len);
-	*to++ = '\0';
-	if (watch->token_len) /* otherwise it may be NULL */
-		to = mempcpy(to, watch->token, watch->token_len);
-	*to = '\0';
-	return 0;
+	if (!a->vm || !b->vm)
+		return !a->vm && !b->vm;
+	return a->vm_len == b->vm_len && !memcmp(a->vm, b->vm, a->vm_len);
 }
 
-static int import_watches(struct importer *im)
+/* On an open connection. */
+static int revert(struct importer *im, const struct journal_head *head, struct plan *plan)
 {
-	struct batch batch = { 0 };
-	struct record rec;
-	int r = intake_rewind(im->intake);
-
-	while (!r && (r = intake_next(im->intake, RECORD_WATCH, NULL, &rec)) > 0) {
-		r = add_watch(im, &batch, &rec.watch);
-		if (r)
-			return r;
-	}
-	return r ? fail_reading(im, r) : send_batch(im, &batch);
-}
-
-static int start_transaction(struct importer *im, uint32_t id)
-{
-	int r = check_interrupt(im);
-
-	if (r)
-		return r;
-	r = remote_start_transaction(im->wire, im->domid, id);
-	note_result(im, r);
-	return r ? fail(im, r, "cannot open transaction %" PRIu32 " of domain %u: %s", id,
-			im->domid, remote_reason(r))
-		 : 0;
-}
-
-static int import_transactions(struct importer *im)
-{
-	struct record rec;
-	int r = intake_rewind(im->intake);
-
-	while (!r && (r = intake_next(im->intake, RECORD_TRANSACTION, NULL, &rec)) > 0) {
-		r = start_transaction(im, rec.transaction.tx_id);
-		if (r)
-			return r;
-	}
-	return r ? fail_reading(im, r) : 0;
-}
-
-/* --- taking back */
-
-static void take_back_session(struct importer *im)
-{
-	int r = remote_reset(im->wire, im->domid);
+	int r = head->session ? remote_reset(im->wire, im->domid) : 0;
+	int nodes;
 
 	if (r)
 		fail(im, r,
 		     "cannot take back the watches and transactions of domain %u: %s; RELEASE and "
 		     "INTRODUCE it before you try again",
 		     im->domid, remote_reason(r));
+	nodes = graft_revert(plan, im->wire, im->report);
+	if (!r && !nodes)
+		journal_done(im->journal);
+	return r ? r : nodes;
 }
 
-/* Whatever has happened, nothing may be left. No signal ends this. */
-static void take_back(struct importer *im)
+/* @old: of the journal, whose import was killed */
+static int recover(struct importer *im, const struct journal_head *old, struct plan *plan)
 {
-	bool applied = im->graft && graft_is_applied(im->graft);
+	struct journal_head now = { 0 };
+	int r = identify(im, &now);
+
+	if (!r && !same_domain(old, &now)) {
+		report_warn(im->report, "%s is of another domain %u; it is dropped",
+			    journal_path(im->journal), im->domid);
+		journal_done(im->journal);
+	} else if (!r) {
+		r = revert(im, old, plan);
+		if (!r)
+			report_warn(im->report,
+				    "what an import of domain %u that was killed had left is taken "
+				    "back",
+				    im->domid);
+	}
+	free(now.vm);
+	return r;
+}
+
+/* What another import has left, that was killed. */
+static int import_recover_other(struct importer *im)
+{
+	struct journal_head old = { 0 };
+	struct plan plan = { 0 };
+	int r = journal_read(im->journal, &old, &plan);
+
+	if (r < 0)
+		fail(im, r, "%s cannot be read: %s", journal_path(im->journal),
+		     r == -EBADMSG ? "it is no journal of an import" : report_local_reason(r));
+	else if (r > 0)
+		r = recover(im, &old, &plan);
+	free(old.vm);
+	plan_clear(&plan);
+	return r;
+}
+
+/* --- nodes, watches, transactions */
+
+static int import_plan(struct importer *im)
+{
+	int r = plan_make(&im->plan, im->intake, im->wire);
+
+	if (r)
+		return fail(im, r, "cannot see which nodes are here: %s", report_reason(r));
+	r = plan_decide(&im->plan, im->domid, intake_confine(im->intake), im->options->overwrite,
+			im->omissions);
+	if (r)
+		return fail(im, r, "%s", report_reason(r));
+	if (im->options->strict && omissions_count(im->omissions, OMISSION_LEFT_OUT))
+		return fail(im, -EOPNOTSUPP,
+			    "not all of the stream can be imported, and --strict is given; nothing "
+			    "was changed");
+	return 0;
+}
+
+static int import_begin(struct importer *im)
+{
+	int r = identify(im, &im->head);
+
+	if (r)
+		return r;
+	r = journal_write(im->journal, &im->head, &im->plan);
+	if (r)
+		return fail_journal(im, r);
+	im->changing = true;
+	return 0;
+}
+
+static int import_session(struct importer *im)
+{
+	const struct tracked tracked = { .wire = im->wire,
+					 .domid = im->domid,
+					 .intake = im->intake,
+					 .interrupt = &im->interrupt,
+					 .omissions = im->omissions,
+					 .report = im->report,
+					 .strict = im->options->strict };
 	int r;
 
-	if (!applied && !im->session)
-		return;
-	r = remote_reconnect(&im->wire, im->options->socket, TAKE_BACK_MS);
-	if (r) {
-		fail(im, r,
-		     "cannot take back what was imported into domain %u: %s; destroy the domain",
-		     im->domid, report_reason(r));
-		return;
-	}
-	if (im->session)
-		take_back_session(im);
-	if (applied)
-		graft_revert(im->graft, im->wire);
+	wire_set_firm(im->wire, true);
+	r = tracked_add_watches(&tracked);
+	return r ? r : tracked_start_transactions(&tracked);
+}
+
+static int import_end(struct importer *im)
+{
+	int r = omissions_finish(im->omissions);
+
+	if (!r && im->options->strict && omissions_count(im->omissions, OMISSION_LEFT_OUT))
+		return fail(im, -EOPNOTSUPP,
+			    "not all of the stream can be imported, and --strict is given");
+	return r ? fail(im, r, "cannot write %s: %s", im->options->list, report_local_reason(r))
+		 : 0;
 }
 
 /* --- all of it */
 
-static int import_run(struct importer *im)
+/* Whatever has happened, nothing may be left. No signal ends this. */
+static void take_back(struct importer *im)
 {
-	int r = intake_open(&im->intake, &im->options->intake, im->report);
+	int r = remote_reconnect(&im->wire, im->options->socket, TAKE_BACK_MS);
+
+	if (r) {
+		fail(im, r,
+		     "cannot take back what was imported into domain %u: %s; run xsproxyctl import "
+		     "%u --recover",
+		     im->domid, report_reason(r), im->domid);
+		return;
+	}
+	wire_set_window(im->wire, IMPORT_WINDOW);
+	revert(im, &im->head, &im->plan);
+}
+
+static int import_open(struct importer *im)
+{
+	int r = omissions_new(&im->omissions, im->report, im->options->list);
 
 	if (r)
-		return r;
-	/* Up to here a signal may end the process, which waits for its input. */
-	r = interrupt_catch(&im->interrupt);
+		return fail(im, r, "cannot write %s: %s",
+			    im->options->list ? im->options->list : "a list",
+			    report_local_reason(r));
+	return intake_open(&im->intake, &im->options->intake, im->omissions, im->report);
+}
+
+/* Up to here a signal may end the process, which waits for its input. */
+static int import_reach(struct importer *im)
+{
+	int r = interrupt_catch(&im->interrupt);
+
 	if (r)
 		return fail(im, r, "cannot catch signals: %s", report_reason(r));
 	r = import_connect(im);
 	if (!r)
 		r = check_state(im);
 	if (!r)
+		r = import_lock(im);
+	return r ? r : import_recover_other(im);
+}
+
+static int import_run(struct importer *im)
+{
+	int r = import_open(im);
+
+	if (!r)
+		r = import_reach(im);
+	if (!r)
 		r = check_fresh(im);
 	if (!r)
-		r = import_nodes(im);
+		r = import_plan(im);
 	if (!r)
-		r = import_watches(im);
+		r = import_begin(im);
 	if (!r)
-		r = import_transactions(im);
-	return r;
+		r = graft_apply(&im->plan, im->wire, im->omissions, im->report);
+	if (!r)
+		r = import_session(im);
+	return r ? r : import_end(im);
 }
 
 static int import_resume(struct importer *im)
@@ -285,6 +332,16 @@ static int import_resume(struct importer *im)
 		 : 0;
 }
 
+static void importer_clear(struct importer *im)
+{
+	plan_clear(&im->plan);
+	free(im->head.vm);
+	journal_free(im->journal);
+	intake_free(im->intake);
+	omissions_free(im->omissions);
+	wire_free(im->wire);
+}
+
 int import_domain(const struct import_options *options, const struct report *report)
 {
 	struct importer im = { .options = options,
@@ -292,12 +349,25 @@ int import_domain(const struct import_options *options, const struct report *rep
 			       .domid = options->intake.domid };
 	int r = import_run(&im);
 
-	if (r)
+	if (r && im.changing)
 		take_back(&im);
-	else
+	if (!r) {
+		journal_done(im.journal);
+		journal_free(im.journal); /* before the domain runs */
+		im.journal = NULL;
 		r = import_resume(&im);
-	graft_free(im.graft);
-	intake_free(im.intake);
-	wire_free(im.wire);
+	}
+	importer_clear(&im);
+	return r;
+}
+
+int import_recover(const struct import_options *options, const struct report *report)
+{
+	struct importer im = { .options = options,
+			       .report = report,
+			       .domid = options->intake.domid };
+	int r = import_reach(&im);
+
+	importer_clear(&im);
 	return r;
 }

@@ -25,6 +25,8 @@ struct intake {
 	struct stream_reader *reader;
 	struct confine *confine;
 	uint64_t nr[RECORD_TRANSACTION + 1];
+	uint64_t max_nodes;
+	uint64_t own, others; /* nodes since the start: the domain's, and not */
 };
 
 static int read_stream(struct intake *intake, const struct intake_options *options,
@@ -47,6 +49,8 @@ static int make_confine(struct intake *intake, const struct intake_options *opti
 {
 	int r = confine_new(&intake->confine, options->domid);
 
+	if (!r && options->keep_perms)
+		confine_keep_perms(intake->confine);
 	for (size_t i = 0; !r && i < options->nr_maps; i++)
 		r = confine_add_map(intake->confine, &options->maps[i]);
 	for (size_t i = 0; !r && i < options->nr_roots; i++)
@@ -58,49 +62,105 @@ static int make_confine(struct intake *intake, const struct intake_options *opti
 	return r ? report_fail(intake->report, r, "%s", report_reason(r)) : 0;
 }
 
-/* What upstream or xsproxyd would refuse for its size alone. Returns 0 or -EBADMSG. */
-static int check_size(const struct intake *intake, const struct record *rec,
-		      struct record_fault *fault)
-{
-	char perms[EDITS_PAYLOAD_MAX];
-	size_t len, most = remote_watches_max(intake->domid);
+/* --- one record */
 
-	switch (rec->kind) {
-	case RECORD_NODE:
-		len = rec->node.path_len + 1 + rec->node.value_len;
-		if (len > XENSTORE_PAYLOAD_MAX)
-			return record_refuse(fault, 0,
-					     "path and value have %zu octets, %d is the most", len,
-					     XENSTORE_PAYLOAD_MAX);
-		if (edits_format_perms(&rec->node, perms, &len))
-			return record_refuse(fault, 0, "path and permissions do not fit %d octets",
-					     XENSTORE_PAYLOAD_MAX);
-		break;
-	case RECORD_WATCH:
-		len = rec->watch.path_len + 1 + rec->watch.token_len + 1;
-		most = most < WATCH_MAX ? most : WATCH_MAX;
-		if (len > most)
-			return record_refuse(fault, 0,
-					     "path and token have %zu octets, %zu is the most", len,
-					     most);
-		break;
-	case RECORD_TRANSACTION:
-		break;
+static void leave_out(struct omissions *omissions, const struct record *rec, const char *what,
+		      const char *why)
+{
+	struct omission omission = { .what = what, .why = why };
+
+	if (!omissions)
+		return;
+	if (rec->kind == RECORD_NODE) {
+		omission.path = rec->node.path;
+		omission.path_len = rec->node.path_len;
+	} else {
+		omission.path = rec->watch.path;
+		omission.path_len = rec->watch.path_len;
+		omission.detail = rec->watch.token;
+		omission.detail_len = rec->watch.token_len;
 	}
-	return 0;
+	omissions_add(omissions, &omission);
 }
 
+/* What of a node fits no request is left out. The node stays, for what is below it. */
+static void fit_node(struct record *rec, struct omissions *omissions)
+{
+	struct record_node *node = &rec->node;
+	char perms[EDITS_PAYLOAD_MAX];
+	size_t nr_perms = node->nr_perms, len;
+
+	if (node->path_len + 1 + node->value_len > XENSTORE_PAYLOAD_MAX) {
+		leave_out(omissions, rec, "value", "path and value fit no request");
+		node->value_len = 0;
+	}
+	while (node->nr_perms > 1 && edits_format_perms(node, perms, &len))
+		node->nr_perms--;
+	if (node->nr_perms < nr_perms)
+		leave_out(omissions, rec, "permissions", "not all of them fit a request");
+}
+
+/* Whether there may be one more node of its owner's. */
+static bool count_node(struct intake *intake, const struct record_node *node)
+{
+	bool own = record_perm_domid(&node->perms[0]) == intake->domid;
+	uint64_t *nr = own ? &intake->own : &intake->others;
+
+	return (*nr)++ < intake->max_nodes;
+}
+
+static bool watch_fits(const struct intake *intake, const struct record_watch *watch)
+{
+	size_t most = remote_watches_max(intake->domid);
+
+	return watch->path_len + 1 + watch->token_len + 1 <= (most < WATCH_MAX ? most : WATCH_MAX);
+}
+
+/*
+ * A record as it will be imported. @omissions, @fault: may be NULL. Returns 1; 0 if it is left out;
+ * or as confine_record().
+ */
+static int take(struct intake *intake, const struct record *in, struct record *here,
+		struct omissions *omissions, struct record_fault *fault)
+{
+	static const char *const what[] = { [RECORD_NODE] = "node", [RECORD_WATCH] = "watch" };
+	int r = confine_record(intake->confine, in, here, omissions, fault);
+
+	if (r == -ENAMETOOLONG) {
+		leave_out(omissions, in, what[in->kind], "its path is too long once it is mapped");
+		return 0;
+	}
+	if (r)
+		return r;
+	if (here->kind == RECORD_NODE) {
+		if (!count_node(intake, &here->node)) {
+			leave_out(omissions, here, "node", "there are too many (--max-nodes)");
+			return 0;
+		}
+		fit_node(here, omissions);
+	}
+	if (here->kind == RECORD_WATCH && !watch_fits(intake, &here->watch)) {
+		leave_out(omissions, here, "watch", "path and token fit no request");
+		return 0;
+	}
+	return 1;
+}
+
+/* --- all of them */
+
 /* Every record as it will be imported. */
-static int check_records(struct intake *intake, struct record_fault *fault)
+static int check_records(struct intake *intake, struct omissions *omissions,
+			 struct record_fault *fault)
 {
 	struct record in, here;
 	int r = intake_rewind(intake);
 
 	while (!r && (r = stream_reader_next(intake->reader, &in)) > 0) {
-		intake->nr[in.kind]++;
-		r = confine_record(intake->confine, &in, &here, fault);
-		if (!r)
-			r = check_size(intake, &here, fault);
+		r = take(intake, &in, &here, omissions, fault);
+		if (r > 0) {
+			intake->nr[in.kind]++;
+			r = 0;
+		}
 	}
 	if (r == -EBADMSG)
 		stream_reader_locate(intake->reader, fault);
@@ -122,37 +182,29 @@ uint64_t intake_count(const struct intake *intake, enum record_kind kind)
 
 int intake_rewind(struct intake *intake)
 {
+	intake->own = 0;
+	intake->others = 0;
 	return stream_reader_rewind(intake->reader);
 }
 
-int intake_next(struct intake *intake, enum record_kind kind, struct record *in,
-		struct record *here)
+int intake_next(struct intake *intake, enum record_kind kind, struct record *rec)
 {
-	struct record rec;
+	struct record in;
 	int r;
 
-	do
-		r = stream_reader_next(intake->reader, &rec);
-	while (r > 0 && rec.kind != kind);
-	if (r <= 0)
-		return r;
-	if (in)
-		*in = rec;
-	r = confine_record(intake->confine, &rec, here, NULL);
-	return r ? r : 1;
+	while ((r = stream_reader_next(intake->reader, &in)) > 0) {
+		if (in.kind != kind)
+			continue;
+		r = take(intake, &in, rec, NULL, NULL);
+		if (r)
+			break;
+	}
+	return r;
 }
 
-uint64_t intake_number(const struct intake *intake)
+const struct confine *intake_confine(const struct intake *intake)
 {
-	struct record_fault at = { 0 };
-
-	stream_reader_locate(intake->reader, &at);
-	return at.record;
-}
-
-int intake_has_node(struct intake *intake, const char *path, size_t len)
-{
-	return stream_reader_has_node(intake->reader, path, len);
+	return intake->confine;
 }
 
 void intake_free(struct intake *intake)
@@ -170,7 +222,7 @@ static void intake_freep(struct intake **intake)
 }
 
 int intake_open(struct intake **out, const struct intake_options *options,
-		const struct report *report)
+		struct omissions *omissions, const struct report *report)
 {
 	__attribute__((cleanup(intake_freep))) struct intake *intake = calloc(1, sizeof(*intake));
 	struct record_fault fault = { 0 };
@@ -181,6 +233,7 @@ int intake_open(struct intake **out, const struct intake_options *options,
 	intake->name = options->file ? options->file : "standard input";
 	intake->domid = options->domid;
 	intake->report = report;
+	intake->max_nodes = options->max_nodes;
 	r = make_confine(intake, options);
 	if (r)
 		return r;
@@ -188,7 +241,7 @@ int intake_open(struct intake **out, const struct intake_options *options,
 	if (r == -EBADMSG)
 		return refuse(intake, &fault, "");
 	if (!r)
-		r = check_records(intake, &fault);
+		r = check_records(intake, omissions, &fault);
 	if (r == -EBADMSG)
 		return refuse(intake, &fault, " (see --map-domid and --root)");
 	if (r)

@@ -6,7 +6,12 @@
  * (migration/confine), and fits the request that will carry it. Then the records can be had as
  * often as it takes, those of one kind at a time.
  *
- * Called by import and migration/graft. Must never touch a store.
+ * A stream that no export makes is refused as a whole. What a guest may have done is not: what does
+ * not fit a request here (under a longer domid, say) is left out and listed, and so are nodes
+ * beyond @max_nodes that belong to the domain, and as many that do not. That bounds what a stream
+ * can make the host do.
+ *
+ * Called by import and migration/plan. Must never touch a store.
  */
 #ifndef XSPROXY_MIGRATION_INTAKE_H
 #define XSPROXY_MIGRATION_INTAKE_H
@@ -16,6 +21,7 @@
 #include <stdint.h>
 
 #include "migration/confine.h"
+#include "migration/omissions.h"
 #include "migration/record.h"
 #include "migration/report.h"
 
@@ -29,44 +35,43 @@ struct intake_options {
 	size_t nr_roots;
 	const struct confine_map *maps;
 	size_t nr_maps;
+	bool keep_perms;    /* also for domains that are not mapped */
+	uint64_t max_nodes; /* of the domain's, and of others' */
 };
+
+#define INTAKE_NODES_DEFAULT 1200 /* the daemons' quota is 1000; toolstacks may add to it */
 
 /*
  * Read and check a stream.
  *
  * @out: gets the intake, before the first record; intake_free() it
+ * @omissions: told what is left out; not used afterwards
  * @report: told about failures: number, offset and reason of what is refused
  *
  * Returns 0, or a negative errno, which has been reported: -EBADMSG for a stream that is refused.
  */
 int intake_open(struct intake **out, const struct intake_options *options,
-		const struct report *report);
+		struct omissions *omissions, const struct report *report);
 
 /* Frees @intake, which may be NULL. */
 void intake_free(struct intake *intake);
 
-/* How many records of a kind there are. */
+/* How many records of a kind there are, without those that are left out. */
 uint64_t intake_count(const struct intake *intake, enum record_kind kind);
 
 /* Go back to before the first record. Returns 0, or what seeking failed with. */
 int intake_rewind(struct intake *intake);
 
 /*
- * The next record of a kind.
+ * The next record of a kind, as it will be imported.
  *
- * @in: gets it as it is in the stream; may be NULL
- * @here: gets it as it will be imported
+ * @rec: valid until the next call
  *
- * Both are valid until the next call. Returns 1; 0 at the end; or what reading the spool failed
- * with.
+ * Returns 1; 0 at the end; or what reading the spool failed with.
  */
-int intake_next(struct intake *intake, enum record_kind kind, struct record *in,
-		struct record *here);
+int intake_next(struct intake *intake, enum record_kind kind, struct record *rec);
 
-/* The number in the stream, from 1, of the record that intake_next() gave last. */
-uint64_t intake_number(const struct intake *intake);
-
-/* Whether a node is in the stream, under its path there. Returns as stream_reader_has_node(). */
-int intake_has_node(struct intake *intake, const char *path, size_t len);
+/* What the records are confined to; the intake's. */
+const struct confine *intake_confine(const struct intake *intake);
 
 #endif

@@ -29,7 +29,6 @@ struct job {
 
 struct nodes {
 	struct wire *wire;
-	uint32_t tx_id;
 	bool children;
 	nodes_fn fn;
 	void *arg;
@@ -237,14 +236,13 @@ static int send_part(struct job *job)
 
 	snprintf(offset, sizeof(offset), "%zu", job->node.children_len);
 	parts[1] = wire_string(offset);
-	return wire_send(job->nodes->wire, XS_DIRECTORY_PART, job->nodes->tx_id, parts, 2, on_part,
-			 job, 0);
+	return wire_send(job->nodes->wire, XS_DIRECTORY_PART, 0, parts, 2, on_part, job, 0);
 }
 
 static int job_send(struct job *job, uint32_t type, wire_fn fn)
 {
 	struct iovec path = wire_string(job->path);
-	int r = wire_send(job->nodes->wire, type, job->nodes->tx_id, &path, 1, fn, job, 0);
+	int r = wire_send(job->nodes->wire, type, 0, &path, 1, fn, job, 0);
 
 	if (!r)
 		job->outstanding++;
@@ -316,15 +314,13 @@ void nodes_free(struct nodes *nodes)
 	free(nodes);
 }
 
-int nodes_new(struct nodes **out, struct wire *wire, uint32_t tx_id, bool children, nodes_fn fn,
-	      void *arg)
+int nodes_new(struct nodes **out, struct wire *wire, bool children, nodes_fn fn, void *arg)
 {
 	struct nodes *nodes = calloc(1, sizeof(*nodes));
 
 	if (!nodes)
 		return -ENOMEM;
 	nodes->wire = wire;
-	nodes->tx_id = tx_id;
 	nodes->children = children;
 	nodes->fn = fn;
 	nodes->arg = arg;

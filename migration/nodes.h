@@ -11,8 +11,8 @@
  * they can parse, such as r-1 and r65536. Those are set apart; an owner of that kind gives way to
  * domain 0, lest the next one in the list becomes the owner.
  *
- * Called by migration/walk (export) and migration/graft (import). Must never interpret a value or
- * write to the store.
+ * Called by migration/walk (export), and by migration/plan and migration/graft (import). Must never
+ * interpret a value or write to the store.
  */
 #ifndef XSPROXY_MIGRATION_NODES_H
 #define XSPROXY_MIGRATION_NODES_H
@@ -59,14 +59,12 @@ typedef int (*nodes_fn)(void *arg, struct node *node);
 /*
  * @out: gets the reader; nodes_free() it
  * @wire: a connection that outlives it
- * @tx_id: of the transaction to read in, or 0
  * @children: whether names of children are wanted
  * @fn: called with each node, and @arg
  *
  * Returns 0 or -ENOMEM.
  */
-int nodes_new(struct nodes **out, struct wire *wire, uint32_t tx_id, bool children, nodes_fn fn,
-	      void *arg);
+int nodes_new(struct nodes **out, struct wire *wire, bool children, nodes_fn fn, void *arg);
 
 /* Frees @nodes, which may be NULL, and what is under way on its connection. */
 void nodes_free(struct nodes *nodes);

@@ -27,12 +27,12 @@ struct omissions {
 
 static const char *const kinds[] = {
 	[OMISSION_LEFT_OUT] = "left out",
-	[OMISSION_KEPT] = "kept",
+	[OMISSION_KEPT] = "left as it is",
 };
 
 static const char *const keys[] = {
 	[OMISSION_LEFT_OUT] = "left_out",
-	[OMISSION_KEPT] = "kept",
+	[OMISSION_KEPT] = "left_as_is",
 };
 
 static void say(struct omissions *omissions, const struct omission *omission)

@@ -142,7 +142,8 @@ static uint32_t key_hash(const struct seen *seen, const void *key, size_t len)
 	return (uint32_t)(sip_hash(seen->key, key, len) >> 32);
 }
 
-int seen_find(const struct seen *seen, const void *key, size_t len, uint64_t *offset)
+/* The offset that an equal key was added with, 0 if there is none. */
+static int seen_find(const struct seen *seen, const void *key, size_t len, uint64_t *offset)
 {
 	uint32_t hash = key_hash(seen, key, len);
 	size_t mask = ((size_t)1 << seen->bits) - 1;

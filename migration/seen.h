@@ -34,16 +34,6 @@ int seen_new(struct seen **out, int fd);
 void seen_free(struct seen *seen);
 
 /*
- * Look for a key.
- *
- * @key: its @len octets
- * @offset: gets the offset that an equal key was added with, 0 if there is none
- *
- * Returns 0, or what pread() failed with.
- */
-int seen_find(const struct seen *seen, const void *key, size_t len, uint64_t *offset);
-
-/*
  * Add the key that lies at @offset in the spool.
  *
  * @key: its @len octets in memory; keys must be prefix-free (record_key_size())

@@ -93,12 +93,6 @@ int stream_reader_rewind(struct stream_reader *reader);
 int stream_reader_next(struct stream_reader *reader, struct record *rec);
 
 /*
- * Whether the stream has a record of the node at @path of @len octets, before or behind the current
- * one. Returns 1 or 0; -ENOMEM; or what reading the spool failed with.
- */
-int stream_reader_has_node(struct stream_reader *reader, const char *path, size_t len);
-
-/*
  * Where the record is that stream_reader_next() gave last, for a fault found by the caller; at END
  * that of END, so its number tells how many records there are.
  *

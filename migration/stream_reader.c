@@ -24,7 +24,6 @@ struct stream_reader {
 	bool ended;
 	struct seen *seen;  /* what the check found */
 	struct buffer body; /* of the current record */
-	struct buffer key;  /* for stream_reader_has_node() */
 	struct record_fault fault;
 };
 
@@ -258,27 +257,6 @@ void stream_reader_locate(const struct stream_reader *reader, struct record_faul
 	fault->offset = reader->start;
 }
 
-int stream_reader_has_node(struct stream_reader *reader, const char *path, size_t len)
-{
-	/* Only the path is part of what identifies it, but only a whole record can be encoded. */
-	struct record_perm perm = record_perm_make('n', 0);
-	struct record rec = { .kind = RECORD_NODE, .node = { path, len, &perm, 1, NULL, 0 } };
-	size_t size = record_size(&rec);
-	uint64_t offset;
-	int r;
-
-	if (size == SIZE_MAX)
-		return false;
-	r = buffer_reserve(&reader->key, size);
-	if (!r)
-		r = record_encode(&rec, reader->key.data, size, NULL);
-	if (!r)
-		r = seen_find(reader->seen, reader->key.data, record_key_size(&rec), &offset);
-	if (r)
-		return r == -EBADMSG ? false : r;
-	return offset != 0;
-}
-
 void stream_reader_free(struct stream_reader *reader)
 {
 	if (!reader)
@@ -286,7 +264,6 @@ void stream_reader_free(struct stream_reader *reader)
 	seen_free(reader->seen);
 	spool_free(reader->spool);
 	free(reader->body.data);
-	free(reader->key.data);
 	free(reader);
 }
 

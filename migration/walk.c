@@ -402,7 +402,7 @@ int walk_new(struct walk **out, struct wire *wire, struct omissions *omissions,
 	walk->wire = wire;
 	walk->report = report;
 	walk->omissions = omissions;
-	r = nodes_new(&walk->nodes, wire, 0, true, on_node, walk);
+	r = nodes_new(&walk->nodes, wire, true, on_node, walk);
 	if (r) {
 		free(walk);
 		return r;

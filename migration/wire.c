@@ -48,6 +48,7 @@ struct wire {
 	wire_event_fn on_event;
 	void *event_arg;
 	uint32_t seq;
+	unsigned int window;
 	unsigned int in_flight;
 	struct slot slots[WIRE_WINDOW];
 	struct queue out;
@@ -237,7 +238,7 @@ static int wire_take(struct wire *wire)
 
 unsigned int wire_room(const struct wire *wire)
 {
-	return WIRE_WINDOW - wire->in_flight;
+	return wire->window - wire->in_flight;
 }
 
 static struct slot *free_slot(struct wire *wire)
@@ -252,7 +253,7 @@ int wire_send(struct wire *wire, uint32_t type, uint32_t tx_id, const struct iov
 	      int nr_parts, wire_fn fn, void *arg, uint64_t tag)
 {
 	struct xsd_sockmsg hdr = { .type = type, .tx_id = tx_id };
-	struct slot *slot = free_slot(wire);
+	struct slot *slot = wire_room(wire) ? free_slot(wire) : NULL;
 	size_t len = 0;
 	int r;
 
@@ -354,6 +355,11 @@ bool wire_answered(int err)
 	return true;
 }
 
+bool wire_is_limit(int err)
+{
+	return err == -EINVAL || err == -E2BIG || err == -ENOSPC || err == -EDQUOT;
+}
+
 void wire_forget(struct wire *wire)
 {
 	forget(wire, NULL);
@@ -374,6 +380,11 @@ void wire_set_slow(struct wire *wire, wire_slow_fn fn, const void *arg)
 {
 	wire->on_slow = fn;
 	wire->slow_arg = arg;
+}
+
+void wire_set_window(struct wire *wire, unsigned int window)
+{
+	wire->window = window;
 }
 
 void wire_set_firm(struct wire *wire, bool firm)
@@ -410,6 +421,7 @@ int wire_adopt(struct wire **out, int fd)
 	if (!wire)
 		return -ENOMEM;
 	wire->fd = fd;
+	wire->window = WIRE_WINDOW;
 	wire->timeout_ms = -1;
 	*out = wire;
 	return 0;

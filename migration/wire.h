@@ -4,9 +4,9 @@
  *
  * libxenstore offers neither our request types (protocol.md, "Requests") nor more than one request
  * under way; this does both, and nothing else. Requests go out with a function to be called with
- * the reply; up to WIRE_WINDOW of them are under way, and nothing is sent or received but inside
- * wire_wait(), wire_drain() and wire_call(). So it blocks only there. Functions that are called
- * with a reply may send again, but not wait.
+ * the reply; up to WIRE_WINDOW of them, or fewer, are under way, and nothing is sent or received
+ * but inside wire_wait(), wire_drain() and wire_call(). So it blocks only there. Functions that are
+ * called with a reply may send again, but not wait.
  *
  * Called by migration/ and ctl/. Must never print, retry a request, or change what it carries.
  */
@@ -112,6 +112,12 @@ void wire_set_firm(struct wire *wire, bool firm);
 /* Have @fn called for watch events; NULL, as it is at first: they are skipped. */
 void wire_set_event(struct wire *wire, wire_event_fn fn, void *arg);
 
+/*
+ * Let no more than @window requests be under way, 1 to WIRE_WINDOW, as it is at first: so that
+ * others who ask xenstored are served in between.
+ */
+void wire_set_window(struct wire *wire, unsigned int window);
+
 /* How many more requests can be sent now. */
 unsigned int wire_room(const struct wire *wire);
 
@@ -156,6 +162,12 @@ int wire_call(struct wire *wire, uint32_t type, uint32_t tx_id, const struct iov
  * the request was carried out.
  */
 bool wire_answered(int err);
+
+/*
+ * Whether a negative errno is how a daemon says that something is beyond a limit or a quota of its,
+ * or none that it takes (EINVAL): limits differ from host to host.
+ */
+bool wire_is_limit(int err);
 
 /* Call nobody for what is under way: its replies will be skipped. */
 void wire_forget(struct wire *wire);

@@ -21,6 +21,7 @@ from harness import BUILD, DAEMONS, Host  # noqa: E402
 
 import cores  # noqa: E402
 import fairness  # noqa: E402
+import importing  # noqa: E402
 import scale  # noqa: E402
 import special  # noqa: E402
 import syscalls  # noqa: E402
@@ -191,6 +192,8 @@ def main():
         results += scale.run(args.daemon or DAEMONS, args.rounds, args.seconds)
     if not args.rows or "fairness" in args.rows:
         results += fairness.run(args.daemon or DAEMONS, args.rounds, args.seconds)
+    if not args.rows or "import" in args.rows:
+        results += importing.run(args.daemon or DAEMONS, args.seconds)
     out = BUILD / "bench.json"
     out.write_text(json.dumps({"processors": os.cpu_count(), "rows": results}, indent=1))
     print(f"\nwritten to {out}")

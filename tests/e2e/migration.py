@@ -18,7 +18,7 @@ from harness import BUILD
 from ours import (GET_DOMAIN_STATE, HOLD, RESET_DOMAIN, ask, running, said,
                   tracked_transactions, tracked_watches)
 from relay import FLAVOURS, introduce, packet, split, wait_until
-from xsclient import ERROR, join, strings
+from xsclient import ERROR, WATCH_EVENT, join, strings
 
 CTL = BUILD / "xsproxyctl"
 ROUTES = [(a, b) for a in FLAVOURS for b in FLAVOURS]
@@ -26,11 +26,17 @@ HOME = "/local/domain/7"
 SIGNALS = [signal.SIGINT, signal.SIGTERM, signal.SIGHUP]
 
 
+def argv(host, *args):
+    """What is to be run; an import's journal is where this host's xsproxyd has its files."""
+    more = ["--journal", host.run_dir] if args[0] == "import" and "--journal" not in args else []
+    return [CTL, *map(str, [*args, *more])]
+
+
 def ctl_says(host, *args, status=0, socket_path=None, **kwargs):
     """Run xsproxyctl against a host: what it printed, and what it said."""
     if "input" not in kwargs:
         kwargs.setdefault("stdin", subprocess.DEVNULL)
-    done = subprocess.run([CTL, *map(str, args)], capture_output=True, check=False,
+    done = subprocess.run(argv(host, *args), capture_output=True, check=False,
                           timeout=xensim.TIMEOUT, env=env(host, socket_path), **kwargs)
     assert done.returncode == status, (args, done.returncode, done.stderr)
     return done.stdout, done.stderr.decode()
@@ -51,7 +57,7 @@ def env(host, socket_path=None):
 
 def start_ctl(host, *args, **kwargs):
     """Start xsproxyctl, and go on while it runs."""
-    return subprocess.Popen([CTL, *map(str, args)], env=env(host), stderr=subprocess.PIPE,
+    return subprocess.Popen(argv(host, *args), env=env(host), stderr=subprocess.PIPE,
                             **({"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE} | kwargs))
 
 
@@ -133,8 +139,8 @@ def stream(*records):
 
 FRESH = [node(HOME, "", [("n", 0), ("r", 7)]), node(f"{HOME}/data", "new", [("n", 7)]),
          node(f"{HOME}/data/a/b", "deep", [("b", 7), ("r", 0)]), node(f"{HOME}/data/a", "late"),
-         node(f"{HOME}/imported", "yes", [("r", 0)]), watch("data", "relative"),
-         watch(f"{HOME}/imported", "absolute"), transaction(5), transaction(0xffffffff)]
+         node(f"{HOME}/error/imported", "yes", [("r", 0)]), watch("data", "relative"),
+         watch(f"{HOME}/error/imported", "absolute"), transaction(5), transaction(0xffffffff)]
 
 
 class Tap:
@@ -147,6 +153,7 @@ class Tap:
         self.path = host.sim.dir / "tap"
         self.fault = fault
         self.requests = []
+        self.under_way = 0  # the most at a time
         self.path.unlink(missing_ok=True)
         self._listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         self._listener.bind(str(self.path))
@@ -175,7 +182,7 @@ class Tap:
 
     def _carry(self, client, server):
         """One connection after the other, as xsproxyctl has them."""
-        asked, came, lost = b"", b"", set()
+        asked, came, lost, under_way = b"", b"", set(), 0
         while True:
             ready, _, _ = select.select([client, server], [], [])
             if server in ready:
@@ -184,6 +191,7 @@ class Tap:
                 if not data or any(msg.req_id in lost for msg in messages):
                     return
                 for msg in messages:
+                    under_way -= msg.type != WATCH_EVENT
                     client.sendall(packet(msg.type, msg.payload, msg.req_id, msg.tx_id))
             if client in ready:
                 data = client.recv(65536)
@@ -192,6 +200,8 @@ class Tap:
                     return
                 for msg in messages:
                     self.requests.append(msg)
+                    under_way += 1
+                    self.under_way = max(self.under_way, under_way)
                     what = self.fault(len(self.requests), msg)
                     if what == "cut":
                         return
@@ -200,6 +210,7 @@ class Tap:
                     if what in (None, "lose"):
                         server.sendall(packet(msg.type, msg.payload, msg.req_id, msg.tx_id))
                     else:
+                        under_way -= 1
                         client.sendall(packet(ERROR, join(what), msg.req_id, msg.tx_id))
 
 
@@ -245,16 +256,17 @@ def assert_imported(host):
     assert found[f"{HOME}/data"] == (b"new", ["n7"])
     assert found[f"{HOME}/data/a"] == (b"late", ["n7"])
     assert found[f"{HOME}/data/a/b"] == (b"deep", ["b7", "r0"])
-    assert found[f"{HOME}/imported"] == (b"yes", ["r0"])
+    assert found[f"{HOME}/error/imported"] == (b"yes", ["r0"])
     assert found[f"{HOME}/name"] == (b"guest-7", ["n0", "r7"])  # it was there before
-    assert tracked_watches(host.dom0, 7) == [("data", "relative"), (f"{HOME}/imported", "absolute")]
+    assert tracked_watches(host.dom0, 7) == [("data", "relative"),
+                                             (f"{HOME}/error/imported", "absolute")]
     assert tracked_transactions(host.dom0, 7) == {5, 0xffffffff}
 
 
 def reset(host):
     """As before the import of FRESH."""
     assert ask(host.dom0, RESET_DOMAIN, 7) == b"OK\0"
-    host.dom0.rm(f"{HOME}/imported")
+    host.dom0.rm(f"{HOME}/error/imported")
     host.dom0.rm(f"{HOME}/data")
     host.dom0.write(f"{HOME}/data", "")
     host.dom0.set_perms(f"{HOME}/data", "n7")

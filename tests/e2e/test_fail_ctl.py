@@ -15,7 +15,7 @@ from failing import Plan
 from harness import BUILD
 from ours import HOLD, ask, running
 from relay import FLAVOURS, introduce
-from migration import FRESH, assert_imported, env, reset, session, shown, state, stream
+from migration import FRESH, argv, assert_imported, env, reset, session, shown, state, stream
 
 PROGRAM = BUILD / "xsproxyctl-failing"
 
@@ -25,7 +25,7 @@ class Failing:
 
     def __init__(self, host, *args, **kwargs):
         self.host = host
-        self.argv = [PROGRAM, *map(str, args)]
+        self.argv = [PROGRAM, *argv(host, *args)[1:]]
         self.kwargs = kwargs if "input" in kwargs else kwargs | {"stdin": subprocess.DEVNULL}
         self.plan = Plan(host.sim.dir)
 

@@ -6,8 +6,9 @@ import json
 
 import pytest
 
-from migration import HOME, assert_runs_on, ctl_says, shown
-from ours import running
+from migration import (HOME, assert_runs_on, ctl_says, held, node, session, shown, stream,
+                       transaction, tree, watch)
+from ours import running, tracked_watches
 from relay import FLAVOURS
 
 # What a guest sets as its node's permissions, and what becomes of it in the store
@@ -67,3 +68,98 @@ def test_strict_export(flavour, tmp_path):
         assert not (tmp_path / "stream").exists() and not out
         assert_runs_on(host, guest)
         ctl_says(host, "export", 7, "-o", tmp_path / "stream")
+
+
+PERMS = stream(node(f"{HOME}/data", "v", [("n", 7), ("r", 5), ("b", 0)]),
+               node(f"{HOME}/data/owner", "w", [("w", 5), ("r", 7)]),
+               node(f"{HOME}/data/many", "m", [("n", 7)] + [("r", 7)] * 1999))
+
+
+@pytest.mark.parametrize("flavour", FLAVOURS)
+def test_permissions_of_other_domains(flavour, tmp_path):
+    """Left out, unless they are mapped or to be kept; where it was the owner, domain 0 is."""
+    data, owner = f"{HOME}/data", f"{HOME}/data/owner"
+    for options, perms, perms_of_owner in (
+            ((), ["n7", "b0"], ["n0", "r7"]),
+            (("--keep-permissions",), ["n7", "r5", "b0"], ["w5", "r7"]),
+            (("--map-domid", "5=13"), ["n7", "r13", "b0"], ["w13", "r7"])):
+        with held(flavour) as (host, _):
+            host.add_guest(5)
+            host.add_guest(13)
+            ctl_says(host, "import", 7, "--report", tmp_path / "list", *options, input=PERMS)
+            assert host.dom0.get_perms(data) == perms
+            assert host.dom0.get_perms(owner) == perms_of_owner
+            assert host.dom0.read(owner) == b"w"
+            assert host.dom0.read(f"{data}/many") == b"m"
+            assert set(host.dom0.get_perms(f"{data}/many")) == {"n7", "r7"}
+            expected = [("left_out", data, "permission", "r5"),
+                        ("left_out", owner, "permission", "w5")]
+            assert listed(tmp_path / "list") == (expected if not options else []) + [
+                ("left_out", f"{data}/many", "permissions", None)]
+
+
+def test_an_owner_that_is_not_here(tmp_path):
+    """The C daemon takes only those that are introduced."""
+    with held("C") as (host, _):
+        ctl_says(host, "import", 7, "--keep-permissions", "--report", tmp_path / "list",
+                 input=stream(node(f"{HOME}/data/owner", "w", [("w", 5), ("r", 7)])))
+        assert listed(tmp_path / "list") == [
+            ("left_out", f"{HOME}/data/owner", "permissions", None)]
+        assert tree(host.dom0, f"{HOME}/data/owner") == {f"{HOME}/data/owner": (b"w", ["n7"])}
+
+
+@pytest.mark.parametrize("flavour", FLAVOURS)
+def test_watches_under_a_longer_domid(flavour, tmp_path):
+    """A guest's own home may have a longer name here, and what it filled up does not fit then."""
+    fits = watch("x", "y" * 4061)
+    octets = stream(fits, watch(f"{HOME}/x", "y" * (4064 - len(f"{HOME}/x") - 2)),
+                    watch("/local/domain/7/" + "p" * 3056, "t"))
+    with held(flavour, domid=32751) as (host, _):
+        ctl_says(host, "import", 32751, "--map-domid", "7=32751", "--report", tmp_path / "list",
+                 input=octets)
+        assert [what for _, _, what, _ in listed(tmp_path / "list")] == ["watch", "watch"]
+        assert tracked_watches(host.dom0, 32751) == [("x", "y" * 4061)]
+
+
+@pytest.mark.parametrize("flavour", FLAVOURS)
+def test_what_fits_no_request(flavour, tmp_path):
+    """Paths, values: the node is there, for what is below it."""
+    octets = stream(node(f"{HOME}/data/x", b"x" * 4090), node(f"{HOME}/data/x/y", "below"),
+                    node(f"{HOME}/none/x", "x"))
+    with held(flavour) as (host, _):
+        before = session(host)
+        _, said = ctl_says(host, "import", 7, "--strict", input=octets, status=1)
+        assert said.splitlines()[-1].endswith("--strict is given; nothing was changed")
+        assert session(host) == before
+        ctl_says(host, "import", 7, "--report", tmp_path / "list", input=octets)
+        assert listed(tmp_path / "list") == [
+            ("left_out", f"{HOME}/data/x", "value", None),
+            ("left_out", f"{HOME}/none/x", "node", None)]
+        assert tree(host.dom0, f"{HOME}/data/x") == {
+            f"{HOME}/data/x": (b"", ["n7"]), f"{HOME}/data/x/y": (b"below", ["n7"])}
+
+
+def test_limits_of_the_other_daemon(tmp_path):
+    """A path that one daemon takes and the other does not."""
+    long = f"{HOME}/data/" + "x" * 2000
+    with held("C") as (host, _):
+        octets = stream(node(long, "v"), node(f"{HOME}/data/y", "v"))
+        ctl_says(host, "import", 7, input=octets)
+        assert host.dom0.read(long) == b"v"
+    with held("O") as (host, _):
+        ctl_says(host, "import", 7, "--report", tmp_path / "list", input=octets)
+        assert host.dom0.directory(f"{HOME}/data") == ["y"]
+        assert listed(tmp_path / "list") == [("left_out", long, "node", None)]
+
+
+@pytest.mark.parametrize("flavour", FLAVOURS)
+def test_nodes_are_bounded(flavour, tmp_path):
+    """By number, those of the domain's and those of others' each."""
+    octets = stream(*[node(f"{HOME}/data/n{i}", i, [("n", 7)]) for i in range(20)],
+                    *[node(f"{HOME}/data/t{i}", i, [("n", 0)]) for i in range(20)], transaction(3))
+    with held(flavour) as (host, _):
+        ctl_says(host, "import", 7, "--max-nodes", 12, "--report", tmp_path / "list", input=octets)
+        assert len(host.dom0.directory(f"{HOME}/data")) == 24
+        assert listed(tmp_path / "list") == [
+            ("left_out", f"{HOME}/data/{kind}{i}", "node", None)
+            for kind in "nt" for i in range(12, 20)]

@@ -42,7 +42,7 @@ static void assert_node(struct confine *confine, const char *path, const char *w
 {
 	struct record in = node_at(path), out;
 
-	assert_int_equal(confine_record(confine, &in, &out, NULL), 0);
+	assert_int_equal(confine_record(confine, &in, &out, NULL, NULL), 0);
 	assert_octets_equal(out.node.path, out.node.path_len, want, strlen(want));
 	assert_octets_equal(out.node.value, out.node.value_len, "/local/domain/5", 15);
 }
@@ -52,9 +52,9 @@ static void assert_node_refused(struct confine *confine, const char *path, const
 	struct record in = node_at(path), out;
 	struct record_fault fault;
 
-	assert_int_equal(confine_record(confine, &in, &out, &fault), -EBADMSG);
+	assert_int_equal(confine_record(confine, &in, &out, NULL, &fault), -EBADMSG);
 	assert_fault(&fault, 0, 0, reason);
-	assert_int_equal(confine_record(confine, &in, &out, NULL), -EBADMSG);
+	assert_int_equal(confine_record(confine, &in, &out, NULL, NULL), -EBADMSG);
 }
 
 static void assert_watch(struct confine *confine, const char *path, const char *want)
@@ -63,7 +63,7 @@ static void assert_watch(struct confine *confine, const char *path, const char *
 			     .watch = { path, strlen(path), "/local/domain/5", 15 } };
 	struct record out;
 
-	assert_int_equal(confine_record(confine, &in, &out, NULL), 0);
+	assert_int_equal(confine_record(confine, &in, &out, NULL, NULL), 0);
 	assert_octets_equal(out.watch.path, out.watch.path_len, want, strlen(want));
 	assert_octets_equal(out.watch.token, out.watch.token_len, "/local/domain/5", 15);
 }
@@ -164,12 +164,20 @@ static void test_swap(void **state)
 	confine_free(confine);
 }
 
+static void assert_too_long(struct confine *confine, const struct record *rec, const char *reason)
+{
+	struct record_fault fault;
+	struct record got;
+
+	assert_int_equal(confine_record(confine, rec, &got, NULL, &fault), -ENAMETOOLONG);
+	assert_fault(&fault, 0, 0, reason);
+}
+
 static void test_long_paths(void **state)
 {
 	struct confine *confine = policy(32751, "5=32751", NULL);
 	char path[RULES_PATH_MAX + 1], out[RULES_PATH_MAX], reason[RECORD_REASON_MAX];
-	struct record watch, got;
-	struct record_fault fault;
+	struct record watch;
 	size_t len;
 
 	(void)state;
@@ -184,54 +192,72 @@ static void test_long_paths(void **state)
 	path[RULES_PATH_MAX - 3] = 0;
 	assert_int_equal(confine_map_path(confine, path, strlen(path), out, &len), -ENAMETOOLONG);
 	snprintf(reason, sizeof(reason), "%.96s... is too long once it is mapped", path);
-	assert_node_refused(confine, path, reason);
+	assert_too_long(confine,
+			&(struct record){ .kind = RECORD_NODE, .node = node_at(path).node },
+			reason);
 	watch = (struct record){ .kind = RECORD_WATCH, .watch = { path, strlen(path), "", 0 } };
-	assert_int_equal(confine_record(confine, &watch, &got, &fault), -EBADMSG);
-	assert_fault(&fault, 0, 0, reason);
+	assert_too_long(confine, &watch, reason);
 	confine_free(confine);
 }
 
 /* --- permissions */
 
-static int confine_one_perm(struct confine *confine, uint16_t domid, uint16_t *got,
-			    struct record_fault *fault)
+/* What becomes of the permissions of "n0 b<domid>", or of the second one as the owner. */
+static void confine_perms_of(struct confine *confine, uint16_t domid, bool owner, char *text,
+			     size_t size, char *said, size_t said_size)
 {
+	struct report report = { fmemopen(said, said_size, "w"), "test" };
 	struct record_perm perms[] = { record_perm_make('n', 0), record_perm_make('b', domid) };
 	struct record in = node_at("/x"), out;
-	int r;
+	struct omissions *omissions = NULL;
+	size_t n = 0;
 
-	in.node.perms = perms;
-	in.node.nr_perms = 2;
-	r = confine_record(confine, &in, &out, fault);
-	if (r)
-		return r;
-	assert_int_equal(out.node.nr_perms, 2);
-	assert_int_equal(out.node.perms[0].letter, 'n');
-	assert_int_equal(record_perm_domid(&out.node.perms[0]), 0);
-	assert_int_equal(out.node.perms[1].letter, 'b');
-	assert_int_equal(out.node.perms[1].pad, 0);
-	*got = record_perm_domid(&out.node.perms[1]);
+	assert_non_null(report.out);
+	assert_int_equal(omissions_new(&omissions, &report, NULL), 0);
+	in.node.perms = owner ? perms + 1 : perms;
+	in.node.nr_perms = owner ? 1 : 2;
+	memset(said, 0, said_size);
+	assert_int_equal(confine_record(confine, &in, &out, omissions, NULL), 0);
 	assert_int_equal(record_perm_domid(&perms[1]), domid); /* the input is left alone */
-	return 0;
+	text[0] = '\0';
+	for (size_t i = 0; i < out.node.nr_perms; i++)
+		n += (size_t)snprintf(text + n, size - n, "%c%u ", out.node.perms[i].letter,
+				      record_perm_domid(&out.node.perms[i]));
+	omissions_free(omissions);
+	fclose(report.out);
+}
+
+static void assert_perms(struct confine *confine, uint16_t domid, const char *perms,
+			 const char *as_owner)
+{
+	char text[64], said[256], want[256] = "";
+
+	if (!strcmp(perms, "n0 "))
+		snprintf(want, sizeof(want),
+			 "test: left out: /x: permission b%u: that domain is not mapped "
+			 "(--map-domid, --keep-permissions)\n",
+			 domid);
+	confine_perms_of(confine, domid, false, text, sizeof(text), said, sizeof(said));
+	assert_string_equal(text, perms);
+	assert_string_equal(said, want);
+	confine_perms_of(confine, domid, true, text, sizeof(text), said, sizeof(said));
+	assert_string_equal(text, as_owner);
+	assert_string_equal(said, want);
 }
 
 static void assert_perm(struct confine *confine, uint16_t domid, uint16_t want)
 {
-	uint16_t got;
+	char perms[64], owner[64];
 
-	assert_int_equal(confine_one_perm(confine, domid, &got, NULL), 0);
-	assert_int_equal(got, want);
+	snprintf(perms, sizeof(perms), "n0 b%u ", want);
+	snprintf(owner, sizeof(owner), "b%u ", want);
+	assert_perms(confine, domid, perms, owner);
 }
 
-static void assert_perm_refused(struct confine *confine, uint16_t domid)
+/* Left out; and never does it leave the node to whom the next permission names. */
+static void assert_no_perm(struct confine *confine, uint16_t domid)
 {
-	struct record_fault fault;
-	char reason[RECORD_REASON_MAX];
-	uint16_t got;
-
-	snprintf(reason, sizeof(reason), "a permission for domain %u, which is not mapped", domid);
-	assert_int_equal(confine_one_perm(confine, domid, &got, &fault), -EBADMSG);
-	assert_fault(&fault, 0, 0, reason);
+	assert_perms(confine, domid, "n0 ", "n0 ");
 }
 
 static void test_perms(void **state)
@@ -241,18 +267,24 @@ static void test_perms(void **state)
 	(void)state;
 	assert_perm(confine, 0, 0);
 	assert_perm(confine, 7, 7);
-	assert_perm_refused(confine, 5);
-	assert_perm_refused(confine, 0x7ff0);
-	assert_perm_refused(confine, 0xffff);
-	assert_perm_refused(confine, 0x0700);
+	assert_no_perm(confine, 5);
+	assert_no_perm(confine, 0x7ff0);
+	assert_no_perm(confine, 0xffff);
+	assert_no_perm(confine, 0x0700);
+	confine_keep_perms(confine);
+	assert_perm(confine, 5, 5);
+	assert_perm(confine, 0xffff, 0xffff);
 	confine_free(confine);
 
 	confine = policy(7, "5=7 3=12", "/");
-	assert_perm(confine, 0, 0);
-	assert_perm(confine, 5, 7);
-	assert_perm(confine, 3, 12);
-	assert_perm_refused(confine, 7);
-	assert_perm_refused(confine, 12);
+	for (int keep = 0; keep < 2; keep++) {
+		assert_perm(confine, 0, 0);
+		assert_perm(confine, 5, 7);
+		assert_perm(confine, 3, 12);
+		assert_no_perm(confine, 7);
+		assert_no_perm(confine, 12);
+		confine_keep_perms(confine);
+	}
 	confine_free(confine);
 
 	confine = policy(7, "3=12", "/");
@@ -262,6 +294,39 @@ static void test_perms(void **state)
 	confine = policy(7, "3=0", "/"); /* the backends are in dom0 here */
 	assert_perm(confine, 3, 0);
 	assert_perm(confine, 0, 0);
+	confine_free(confine);
+}
+
+/* What is asked for by a root, and what is the home. */
+static void test_asked(void **state)
+{
+	static const struct {
+		const char *path;
+		bool asked;
+		bool home;
+	} cases[] = {
+		{ "/local/domain/7", false, true },
+		{ "/local/domain/7/memory", true, false },
+		{ "/local/domain/7/memory/x", true, false },
+		{ "/local/domain/7/memory2", false, false },
+		{ "/local/domain/7/x", false, false },
+		{ "/local/domain/70", true, false },
+		{ "/local/domain", true, false },
+		{ "/vm", true, false },
+		{ "/", true, false },
+	};
+	struct confine *confine = policy(7, NULL, "/local/domain/7/memory");
+
+	(void)state;
+	assert_false(confine_is_asked(confine, "/vm", 3));
+	assert_int_equal(confine_add_root(confine, "/"), 0);
+	assert_int_equal(confine_add_root(confine, "/local/domain/7"), 0);
+	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+		size_t len = strlen(cases[i].path);
+
+		assert_int_equal(confine_is_asked(confine, cases[i].path, len), cases[i].asked);
+		assert_int_equal(confine_is_home(confine, cases[i].path, len), cases[i].home);
+	}
 	confine_free(confine);
 }
 
@@ -276,7 +341,7 @@ static void test_many_perms(void **state)
 		perms[i] = record_perm_make("wrbn"[i % 4], i % 3 ? 5 : 0);
 	in.node.perms = perms;
 	in.node.nr_perms = ARRAY_LEN(perms);
-	assert_int_equal(confine_record(confine, &in, &out, NULL), 0);
+	assert_int_equal(confine_record(confine, &in, &out, NULL, NULL), 0);
 	assert_int_equal(out.node.nr_perms, ARRAY_LEN(perms));
 	for (size_t i = 0; i < ARRAY_LEN(perms); i++) {
 		assert_int_equal(out.node.perms[i].letter, perms[i].letter);
@@ -314,7 +379,7 @@ static void test_transactions(void **state)
 	struct confine *confine = policy(7, "5=7", NULL);
 
 	(void)state;
-	assert_int_equal(confine_record(confine, &in, &out, NULL), 0);
+	assert_int_equal(confine_record(confine, &in, &out, NULL, NULL), 0);
 	assert_record_equal(&out, &in);
 	confine_free(confine);
 }
@@ -379,12 +444,13 @@ static void test_policy(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_home),	     cmocka_unit_test(test_roots),
-		cmocka_unit_test(test_maps),	     cmocka_unit_test(test_swap),
-		cmocka_unit_test(test_long_paths),   cmocka_unit_test(test_perms),
-		cmocka_unit_test(test_many_perms),   cmocka_unit_test(test_watches),
-		cmocka_unit_test(test_transactions), cmocka_unit_test(test_map_path),
-		cmocka_unit_test(test_map_parse),    cmocka_unit_test(test_policy),
+		cmocka_unit_test(test_home),	   cmocka_unit_test(test_roots),
+		cmocka_unit_test(test_maps),	   cmocka_unit_test(test_swap),
+		cmocka_unit_test(test_long_paths), cmocka_unit_test(test_perms),
+		cmocka_unit_test(test_asked),	   cmocka_unit_test(test_many_perms),
+		cmocka_unit_test(test_watches),	   cmocka_unit_test(test_transactions),
+		cmocka_unit_test(test_map_path),   cmocka_unit_test(test_map_parse),
+		cmocka_unit_test(test_policy),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -16,6 +16,7 @@
 /* Part of xsproxyctl alone, so not in the library that unit tests are linked with. */
 #include "ctl/options.c"
 #include "ctl/options_filter.c"
+#include "ctl/options_stream.c"
 
 #define ALL    0xffu
 #define WORDS  32
@@ -261,6 +262,37 @@ static void test_sockets(void **state)
 	unsetenv("XENSTORED_PATH");
 }
 
+static void test_import_rules(void **state)
+{
+	unsigned int import = OPTION_REPORT | OPTION_INTAKE;
+	struct result result;
+
+	(void)state;
+	parse(&result, import, ARGUMENT_GUEST, "import 7");
+	assert_int_equal(result.r, 0);
+	assert_int_equal(result.options.max_nodes, INTAKE_NODES_DEFAULT);
+	assert_string_equal(result.options.journal, "/run/xsproxy");
+	assert_false(result.options.strict || result.options.recover || result.options.overwrite ||
+		     result.options.keep_permissions);
+	options_free(&result.options);
+	parse(&result, import, ARGUMENT_GUEST,
+	      "import 7 --strict --report list --keep-permissions --overwrite --recover "
+	      "--max-nodes 0 --journal dir");
+	assert_int_equal(result.r, 0);
+	assert_int_equal(result.options.max_nodes, 0);
+	assert_string_equal(result.options.journal, "dir");
+	assert_string_equal(result.options.list, "list");
+	assert_true(result.options.strict && result.options.recover && result.options.overwrite &&
+		    result.options.keep_permissions);
+	options_free(&result.options);
+	assert_refused(import, ARGUMENT_GUEST, "import 7 --max-nodes 1000001",
+		       "test: --max-nodes 1000001: must be a number up to 1000000\n");
+	assert_refused(import, ARGUMENT_GUEST, "import 7 --max-nodes -1",
+		       "test: --max-nodes -1: must be a number up to 1000000\n");
+	assert_refused(import, ARGUMENT_GUEST, "import 7 --max-nodes 1K",
+		       "test: --max-nodes 1K: must be a number up to 1000000\n");
+}
+
 /* Every option of a command is in its help, and no other. */
 static void test_help_text(void **state)
 {
@@ -348,7 +380,8 @@ int main(void)
 		cmocka_unit_test(test_import),	cmocka_unit_test(test_file),
 		cmocka_unit_test(test_help),	cmocka_unit_test(test_max_stream),
 		cmocka_unit_test(test_domids),	cmocka_unit_test(test_refusals),
-		cmocka_unit_test(test_sockets), cmocka_unit_test(test_help_text),
+		cmocka_unit_test(test_sockets), cmocka_unit_test(test_import_rules),
+		cmocka_unit_test(test_help_text),
 		cmocka_unit_test(test_filter),	cmocka_unit_test(test_filters_that_are_wrong),
 	};
 

@@ -9,7 +9,7 @@
 
 #include "migration/intake.h"
 
-#define SAID_MAX 512
+#define SAID_MAX 1024
 #define HOME	 "/local/domain/7"
 
 /* A stream in memory, and what came of it. */
@@ -25,6 +25,7 @@ static void bed_start(struct bed *bed)
 	memset(bed, 0, sizeof(*bed));
 	bed->options.max_stream = STREAM_MAX_DEFAULT;
 	bed->options.domid = 7;
+	bed->options.max_nodes = INTAKE_NODES_DEFAULT;
 	written_start(&bed->written);
 }
 
@@ -60,6 +61,7 @@ static void add_transaction(struct bed *bed, uint32_t id)
 static int bed_open(struct bed *bed)
 {
 	struct report report = { fmemopen(bed->said, sizeof(bed->said), "w"), "test" };
+	struct omissions *omissions = NULL;
 	char path[32];
 	int fd, r;
 
@@ -68,8 +70,10 @@ static int bed_open(struct bed *bed)
 	fd = input_fd(bed->written.octets, bed->written.len);
 	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
 	bed->options.file = path;
-	r = intake_open(&bed->intake, &bed->options, &report);
+	assert_int_equal(omissions_new(&omissions, &report, NULL), 0);
+	r = intake_open(&bed->intake, &bed->options, omissions, &report);
 	close(fd);
+	omissions_free(omissions);
 	fclose(report.out);
 	return r;
 }
@@ -92,7 +96,7 @@ static void assert_refused(struct bed *bed, const char *reason)
 
 static void test_records(void **state)
 {
-	struct record in, here;
+	struct record here;
 	struct bed bed;
 
 	(void)state;
@@ -110,19 +114,12 @@ static void test_records(void **state)
 
 	for (int pass = 0; pass < 2; pass++) {
 		assert_int_equal(intake_rewind(bed.intake), 0);
-		assert_int_equal(intake_next(bed.intake, RECORD_NODE, &in, &here), 1);
+		assert_int_equal(intake_next(bed.intake, RECORD_NODE, &here), 1);
 		assert_octets_equal(here.node.path, here.node.path_len, HOME "/b", 17);
-		assert_int_equal(intake_number(bed.intake), 2);
-		assert_int_equal(intake_next(bed.intake, RECORD_NODE, NULL, &here), 1);
+		assert_int_equal(intake_next(bed.intake, RECORD_NODE, &here), 1);
 		assert_octets_equal(here.node.path, here.node.path_len, HOME, 15);
-		assert_int_equal(intake_number(bed.intake), 4);
-		assert_int_equal(intake_next(bed.intake, RECORD_NODE, NULL, &here), 0);
+		assert_int_equal(intake_next(bed.intake, RECORD_NODE, &here), 0);
 	}
-	assert_int_equal(intake_has_node(bed.intake, HOME, 15), 1);
-	assert_int_equal(intake_has_node(bed.intake, HOME "/b", 17), 1);
-	assert_int_equal(intake_has_node(bed.intake, HOME "/b", 16), 0);
-	assert_int_equal(intake_has_node(bed.intake, "a", 1), 0);
-	assert_int_equal(intake_has_node(bed.intake, "", 0), 0);
 	bed_end(&bed);
 }
 
@@ -130,7 +127,7 @@ static void test_maps(void **state)
 {
 	static const struct confine_map maps[] = { { 3, 7 } };
 	static const char *const roots[] = { "/vm" };
-	struct record in, here;
+	struct record here;
 	struct bed bed;
 
 	(void)state;
@@ -145,14 +142,13 @@ static void test_maps(void **state)
 	bed.options.domid = 7;
 	assert_int_equal(bed_open(&bed), 0);
 	assert_int_equal(intake_rewind(bed.intake), 0);
-	assert_int_equal(intake_next(bed.intake, RECORD_NODE, &in, &here), 1);
-	assert_octets_equal(in.node.path, in.node.path_len, "/local/domain/3/a", 17);
+	assert_int_equal(intake_next(bed.intake, RECORD_NODE, &here), 1);
 	assert_octets_equal(here.node.path, here.node.path_len, HOME "/a", 17);
 	assert_int_equal(record_perm_domid(&here.node.perms[0]), 7);
 	bed_end(&bed);
 }
 
-/* What fits exactly, and what is one octet too long. */
+/* What fits exactly. */
 static void test_sizes(void **state)
 {
 	static const size_t path_len = sizeof(HOME "/b"); /* NUL included */
@@ -164,20 +160,68 @@ static void test_sizes(void **state)
 	add_node(&bed, HOME "/c", 0, (4096 - path_len) / 3);
 	add_watch(&bed, "a", 4064 - 3);
 	assert_int_equal(bed_open(&bed), 0);
+	assert_string_equal(bed.said, "");
+	assert_int_equal(intake_count(bed.intake, RECORD_WATCH), 1);
 	bed_end(&bed);
+}
 
+/* What is one octet too long: nodes without that, no watch at all. */
+static void test_too_long(void **state)
+{
+	static const size_t path_len = sizeof(HOME "/b");
+	struct record here;
+	struct bed bed;
+
+	(void)state;
 	bed_start(&bed);
 	add_node(&bed, HOME "/b", 4096 - path_len + 1, 1);
-	assert_refused(&bed,
-		       "record 1, octet 16: path and value have 4097 octets, 4096 is the most");
-	bed_start(&bed);
-	add_node(&bed, HOME "/b", 0, (4096 - path_len) / 3 + 1);
-	assert_refused(&bed, "record 1, octet 16: path and permissions do not fit 4096 octets");
-	bed_start(&bed);
-	add_transaction(&bed, 1);
+	add_node(&bed, HOME "/c", 0, (4096 - path_len) / 3 + 1);
 	add_watch(&bed, "a", 4064 - 2);
-	assert_refused(&bed,
-		       "record 2, octet 32: path and token have 4065 octets, 4064 is the most");
+	assert_int_equal(bed_open(&bed), 0);
+	assert_non_null(strstr(
+		bed.said, "test: left out: " HOME "/b: value: path and value fit no request\n"
+			  "test: left out: " HOME "/c: permissions: not all of them fit a request\n"
+			  "test: left out: a: watch ttt"));
+	assert_non_null(strstr(bed.said, "ttt...: path and token fit no request\n"));
+	assert_int_equal(intake_rewind(bed.intake), 0);
+	assert_int_equal(intake_next(bed.intake, RECORD_NODE, &here), 1);
+	assert_int_equal(here.node.value_len, 0);
+	assert_int_equal(intake_next(bed.intake, RECORD_NODE, &here), 1);
+	assert_int_equal(here.node.nr_perms, (4096 - path_len) / 3);
+	assert_int_equal(intake_rewind(bed.intake), 0);
+	assert_int_equal(intake_next(bed.intake, RECORD_WATCH, &here), 0);
+	assert_int_equal(intake_count(bed.intake, RECORD_WATCH), 0);
+	bed_end(&bed);
+}
+
+static void test_too_many(void **state)
+{
+	struct record here;
+	struct bed bed;
+
+	(void)state;
+	bed_start(&bed);
+	bed.options.max_nodes = 1;
+	add_node(&bed, HOME "/a", 1, 1);
+	add_node(&bed, HOME "/b", 1, 1);
+	bed.options.domid = 0;
+	add_node(&bed, HOME "/c", 1, 1);
+	add_node(&bed, HOME "/d", 1, 1);
+	bed.options.domid = 7;
+	assert_int_equal(bed_open(&bed), 0);
+	assert_string_equal(bed.said,
+			    "test: left out: " HOME "/b: node: there are too many (--max-nodes)\n"
+			    "test: left out: " HOME "/d: node: there are too many (--max-nodes)\n");
+	assert_int_equal(intake_count(bed.intake, RECORD_NODE), 2);
+	for (int pass = 0; pass < 2; pass++) {
+		assert_int_equal(intake_rewind(bed.intake), 0);
+		assert_int_equal(intake_next(bed.intake, RECORD_NODE, &here), 1);
+		assert_octets_equal(here.node.path, here.node.path_len, HOME "/a", 17);
+		assert_int_equal(intake_next(bed.intake, RECORD_NODE, &here), 1);
+		assert_octets_equal(here.node.path, here.node.path_len, HOME "/c", 17);
+		assert_int_equal(intake_next(bed.intake, RECORD_NODE, &here), 0);
+	}
+	bed_end(&bed);
 }
 
 static void test_refusals(void **state)
@@ -217,7 +261,7 @@ static void test_no_file(void **state)
 
 	(void)state;
 	assert_non_null(report.out);
-	assert_int_equal(intake_open(&intake, &options, &report), -ENOENT);
+	assert_int_equal(intake_open(&intake, &options, NULL, &report), -ENOENT);
 	fclose(report.out);
 	assert_string_equal(said, "test: cannot read /nowhere: No such file or directory\n");
 }
@@ -225,8 +269,9 @@ static void test_no_file(void **state)
 int main(void)
 {
 	static const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_records), cmocka_unit_test(test_maps),
-		cmocka_unit_test(test_sizes),	cmocka_unit_test(test_refusals),
+		cmocka_unit_test(test_records),	 cmocka_unit_test(test_maps),
+		cmocka_unit_test(test_sizes),	 cmocka_unit_test(test_too_long),
+		cmocka_unit_test(test_too_many), cmocka_unit_test(test_refusals),
 		cmocka_unit_test(test_no_file),
 	};
 

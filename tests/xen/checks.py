@@ -235,7 +235,7 @@ def migrate(dom0):
     dom0.run(f"xs release {guest.domid}")
     dom0.run(f"xsproxyctl hold {guest.domid}")
     dom0.run(f"xs introduce {guest.domid} {gfn} {port}")
-    dom0.run(f"xsproxyctl import {guest.domid} -i /tmp/session --resume")
+    dom0.run(f"xsproxyctl import {guest.domid} -i /tmp/session --overwrite --resume")
     dom0.run("rm /tmp/session")
     expect(dom0.control("get-domain-watches", guest.domid)[1:] == listed,
            f"other watches than {listed}")
