@@ -21,14 +21,16 @@ int command_export(const struct options *options, const struct report *report)
 		.socket = options->socket,
 		.domid = options->domid,
 		.file = options->file,
+		.command = options->command,
 		.roots = options->roots,
 		.nr_roots = options->nr_roots,
+		.keep = options->keep,
 		.resume = options->resume,
 		.strict = options->strict,
 		.list = options->list,
 	};
 
-	if (!options->file && isatty(STDOUT_FILENO))
+	if (!options->file && !options->command && isatty(STDOUT_FILENO))
 		return report_fail(report, -EINVAL,
 				   "a stream is not for a terminal; use -o FILE, or a pipe to "
 				   "xsproxyctl show -");

@@ -20,16 +20,18 @@
 
 static const struct command commands[] = {
 	{ "export", command_export, ARGUMENT_GUEST,
-	  OPTION_OUTPUT | OPTION_ROOT | OPTION_RESUME | OPTION_REPORT | OPTION_SOCKET,
-	  "DOMID [-o FILE] [--root PATH]... [--resume] [--strict] [--report FILE]",
+	  OPTION_OUTPUT | OPTION_ROOT | OPTION_KEEP | OPTION_RESUME | OPTION_REPORT | OPTION_SOCKET,
+	  "DOMID [-o FILE | --to COMMAND] [--root PATH]... [--keep | --resume] [OPTION]...",
 	  "write a domain's session as a stream",
 	  "Quiesces the domain and writes a migration stream of its session: the nodes at and "
 	  "below\n"
 	  "/local/domain/DOMID with values and permissions, its watches, its open transactions. "
-	  "The\n"
-	  "domain is left quiesced, for it goes on elsewhere; after a failure it runs as before.\n"
+	  "Then\n"
+	  "the domain goes on, unless --to COMMAND has taken the stream, or --keep is given. What "
+	  "a\n"
+	  "stream cannot hold is left out and listed.\n"
 	  "\n"
-	  "  xsproxyctl export 7 | ssh there xsproxyctl import 7 --resume\n" },
+	  "  xsproxyctl export 7 --to 'ssh there xsproxyctl import 7'\n" },
 	{ "import", command_import, ARGUMENT_GUEST,
 	  OPTION_INPUT | OPTION_ROOT | OPTION_MAP_DOMID | OPTION_MAX_STREAM | OPTION_RESUME |
 		  OPTION_REPORT | OPTION_INTAKE | OPTION_SOCKET,

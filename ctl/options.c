@@ -229,6 +229,9 @@ static const struct option_spec specs[] = {
 	  "domain OLD of the stream is NEW here; may be repeated", set_map },
 	{ OPTION_MAX_STREAM, 'x', false, "max-stream", "N",
 	  "refuse more than N octets; K, M, G may follow (64M)", set_max_stream },
+	{ OPTION_KEEP, 't', false, "to", "COMMAND",
+	  "write to COMMAND, and leave the domain quiesced if that exits 0", options_set_command },
+	{ OPTION_KEEP, 'k', false, "keep", NULL, "leave the domain quiesced", options_set_keep },
 	{ OPTION_RESUME, 'R', false, "resume", NULL, "unquiesce the domain at the end",
 	  set_resume },
 	{ OPTION_REPORT, 'T', false, "report", "FILE",
@@ -456,6 +459,10 @@ int options_parse(struct options *options, unsigned int accepts, enum option_arg
 	if (!r && accepts & OPTION_SOCKET && !options->socket[0] &&
 	    wire_default_path(options->socket))
 		r = wrong(&parsing, "XENSTORED_PATH or XENSTORED_RUNDIR is too long for a socket");
+	if (!r && options->keep && options->resume)
+		r = wrong(&parsing, "--keep and --resume exclude each other");
+	if (!r && options->command && (options->file || options->keep))
+		r = wrong(&parsing, "--to goes without --output and --keep");
 	if (!r && options->count && !options->batch)
 		r = wrong(&parsing, "--count is only for --batch; see --help");
 	return r;

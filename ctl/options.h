@@ -42,6 +42,7 @@ enum option_bit {
 	OPTION_WRITE = 1 << 16,
 	OPTION_REPORT = 1 << 17, /* and --strict */
 	OPTION_INTAKE = 1 << 18, /* several: those of import alone */
+	OPTION_KEEP = 1 << 19,	 /* and --to */
 };
 
 enum option_argument {
@@ -96,6 +97,8 @@ struct options {
 	size_t nr_maps;
 	uint64_t max_stream;
 	bool resume;
+	bool keep;
+	const char *command; /* --to */
 	bool strict;
 	const char *list; /* --report */
 	bool keep_permissions;

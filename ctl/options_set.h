@@ -16,6 +16,8 @@ struct parsing {
 
 #define wrong(parsing, ...) report_fail((parsing)->report, -EINVAL, __VA_ARGS__)
 
+int options_set_keep(struct parsing *parsing, const char *value);
+int options_set_command(struct parsing *parsing, const char *value);
 int options_set_list(struct parsing *parsing, const char *value);
 int options_set_strict(struct parsing *parsing, const char *value);
 int options_set_keep_permissions(struct parsing *parsing, const char *value);

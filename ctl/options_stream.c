@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * options_stream - the options of export and import about what becomes of what a stream cannot
- * hold, or this host does not take, and how it is taken back. See options_set.h.
+ * options_stream - options of export and import: what becomes of the domain, and of what a stream
+ * cannot hold, or this host does not take. See options_set.h.
  */
 #include "ctl/options_set.h"
 
@@ -9,6 +9,19 @@
 #include <stdlib.h>
 
 #define MAX_NODES_LIMIT 1000000 /* they are kept in memory */
+
+int options_set_keep(struct parsing *parsing, const char *value)
+{
+	(void)value;
+	parsing->options->keep = true;
+	return 0;
+}
+
+int options_set_command(struct parsing *parsing, const char *value)
+{
+	parsing->options->command = value;
+	return 0;
+}
 
 int options_set_list(struct parsing *parsing, const char *value)
 {

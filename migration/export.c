@@ -6,6 +6,7 @@
 
 #include "migration/omissions.h"
 #include "migration/output.h"
+#include "migration/receiver.h"
 #include "migration/remote.h"
 #include "migration/stream.h"
 #include "migration/walk.h"
@@ -24,6 +25,7 @@ struct exporter {
 	const struct export_options *options;
 	const struct report *report;
 	struct interrupt interrupt;
+	struct receiver *receiver;
 	struct output *output;
 	struct omissions *omissions;
 	struct wire *wire;
@@ -50,6 +52,27 @@ static int export_connect(struct exporter *ex)
 	return 0;
 }
 
+static int open_receiver(struct exporter *ex)
+{
+	int fd;
+	int r = receiver_start(&ex->receiver, ex->options->command, &fd);
+
+	if (!r)
+		r = output_adopt(&ex->output, fd, &ex->interrupt);
+	return r ? fail(ex, r, "cannot start %s: %s", ex->options->command, report_local_reason(r))
+		 : 0;
+}
+
+static int open_output(struct exporter *ex)
+{
+	int r = output_open(&ex->output, ex->options->file, &ex->interrupt);
+
+	return r ? fail(ex, r, "cannot write %s: %s",
+			ex->options->file ? ex->options->file : "to standard output",
+			report_local_reason(r))
+		 : 0;
+}
+
 static int export_open(struct exporter *ex)
 {
 	int r = omissions_new(&ex->omissions, ex->report, ex->options->list);
@@ -58,13 +81,7 @@ static int export_open(struct exporter *ex)
 		return fail(ex, r, "cannot write %s: %s",
 			    ex->options->list ? ex->options->list : "a list",
 			    report_local_reason(r));
-	r = output_open(&ex->output, ex->options->file, &ex->interrupt);
-
-	if (r)
-		return fail(ex, r, "cannot write %s: %s",
-			    ex->options->file ? ex->options->file : "to standard output",
-			    report_local_reason(r));
-	return 0;
+	return ex->options->command ? open_receiver(ex) : open_output(ex);
 }
 
 /* Only a lease: if we are killed before the stream is complete, xsproxyd lets the guest go on. */
@@ -104,16 +121,14 @@ static int export_confirm(struct exporter *ex)
 }
 
 /*
- * From here on the guest stands still whatever becomes of us: never may it run on here while the
- * other side has a complete stream. Also if it fails it may have been done.
+ * From here on the guest stands still whatever becomes of us. Also if it fails it may have been
+ * done.
  */
 static int export_keep(struct exporter *ex)
 {
 	uint16_t domid = ex->options->domid;
 	int r;
 
-	if (ex->options->resume)
-		return 0;
 	ex->kept = true;
 	r = remote_quiesce(ex->wire, domid);
 	return r ? fail(ex, r, "cannot keep domain %u quiesced: %s", domid, remote_reason(r)) : 0;
@@ -238,7 +253,7 @@ static int export_write(struct exporter *ex)
 		r = write_transaction(ex, ex->transactions.ids[i]);
 	if (!r)
 		r = export_list_omissions(ex);
-	if (!r)
+	if (!r && ex->options->keep)
 		r = export_keep(ex);
 	if (r)
 		return r;
@@ -246,6 +261,27 @@ static int export_write(struct exporter *ex)
 	if (!r)
 		r = output_commit(ex->output);
 	return r ? fail(ex, r, "cannot write the stream: %s", report_local_reason(r)) : 0;
+}
+
+/* The domain stands still, by our lease, until the receiver has said what became of the stream. */
+static int export_hand_over(struct exporter *ex)
+{
+	int status = 0;
+	int r;
+
+	output_free(ex->output); /* that is the end of its input */
+	ex->output = NULL;
+	r = receiver_wait(ex->receiver, &ex->interrupt, &status);
+	if (r)
+		return fail(ex, r, "%s while the stream was taken; domain %u goes on here",
+			    report_reason(r), ex->options->domid);
+	if (status)
+		return fail(ex, -ECANCELED,
+			    "the stream was not taken (exit status %d of %s); domain %u goes on "
+			    "here",
+			    status, ex->options->command, ex->options->domid);
+	r = export_confirm(ex);
+	return r || ex->options->resume ? r : export_keep(ex);
 }
 
 /* --- all of it */
@@ -278,6 +314,8 @@ static int export_run(struct exporter *ex)
 		r = export_confirm(ex);
 	if (!r)
 		r = export_write(ex);
+	if (!r && ex->receiver)
+		r = export_hand_over(ex);
 	if (!r && ex->options->resume)
 		r = export_resume(ex);
 	return r;
@@ -297,5 +335,6 @@ int export_domain(const struct export_options *options, const struct report *rep
 	remote_watches_free(&ex.watches);
 	free(ex.transactions.ids);
 	wire_free(ex.wire);
+	receiver_free(ex.receiver); /* it may not end soon, but the domain goes on by now */
 	return r;
 }

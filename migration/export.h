@@ -4,11 +4,17 @@
  *
  * In this order: connect, open the output, QUIESCE the domain by a lease, read its watches and
  * transactions, read the nodes (migration/walk), see that the domain still stands still, write the
- * stream, make the quiesce permanent, end the stream and let the file appear; or UNQUIESCE if asked
- * to. The domain is left quiesced otherwise: what it asks from now on is for the other side. On any
- * failure and on any signal, SIGKILL included, the lease ends with the connection, a quiesce that
- * was permanent is taken back, and the guest never notices. Only who is killed between these two
- * last steps leaves a guest quiesced without a stream.
+ * stream, let the file appear. Then the lease ends with the connection, and the domain goes on,
+ * unless it stood still before: whoever reads the stream may fail yet, and nobody would tell us.
+ *
+ * Where there is somebody who tells, a command that takes the stream (migration/receiver), the
+ * lease lasts until that has ended, and if it has taken the stream, the quiesce is made permanent:
+ * what the domain asks from now on is for the other side. With @keep it is made permanent before
+ * the end of the stream is written.
+ *
+ * On any failure and on any signal, SIGKILL included, the lease ends with the connection, a quiesce
+ * that was permanent is taken back, and the guest never notices. Only with @keep, who is killed
+ * between these two last steps leaves a guest quiesced without a stream.
  *
  * Nothing that a guest wrote makes an export fail: what no stream can hold is left out, or made
  * into the nearest thing that one can, and listed (migration/omissions). With @strict that is a
@@ -32,9 +38,11 @@ struct export_options {
 	const char *file;	  /* NULL: standard output */
 	const char *const *roots; /* besides /local/domain/<domid>; valid paths of nodes */
 	size_t nr_roots;
-	bool resume;	  /* unquiesce at the end */
-	bool strict;	  /* fail rather than leave something out */
-	const char *list; /* file for what is left out (omissions.h), or NULL */
+	const char *command; /* takes the stream instead of a file; NULL: none does */
+	bool keep;	     /* leave the domain quiesced at the end */
+	bool resume;	     /* unquiesce it at the end, whoever has quiesced it */
+	bool strict;	     /* fail rather than leave something out */
+	const char *list;    /* file for what is left out (omissions.h), or NULL */
 };
 
 /*

@@ -130,21 +130,51 @@ static void output_freep(struct output **output)
 	output_free(*output);
 }
 
+static int output_new(struct output **out, const struct interrupt *interrupt)
+{
+	*out = calloc(1, sizeof(**out));
+	if (!*out)
+		return -ENOMEM;
+	(*out)->fd = -1;
+	(*out)->interrupt = interrupt;
+	return 0;
+}
+
+static int make_file(struct output *output)
+{
+	output->file = fopencookie(output, "w", (cookie_io_functions_t){ .write = cookie_write });
+	return output->file ? 0 : -ENOMEM;
+}
+
 int output_open(struct output **out, const char *path, const struct interrupt *interrupt)
 {
-	__attribute__((cleanup(output_freep))) struct output *output = calloc(1, sizeof(*output));
-	int r;
+	__attribute__((cleanup(output_freep))) struct output *output = NULL;
+	int r = output_new(&output, interrupt);
 
-	if (!output)
-		return -ENOMEM;
-	output->fd = -1;
-	output->interrupt = interrupt;
-	r = open_fd(output, path);
+	if (!r)
+		r = open_fd(output, path);
+	if (!r)
+		r = make_file(output);
 	if (r)
 		return r;
-	output->file = fopencookie(output, "w", (cookie_io_functions_t){ .write = cookie_write });
-	if (!output->file)
-		return -ENOMEM;
+	*out = output;
+	output = NULL;
+	return 0;
+}
+
+int output_adopt(struct output **out, int fd, const struct interrupt *interrupt)
+{
+	__attribute__((cleanup(output_freep))) struct output *output = NULL;
+	int r = output_new(&output, interrupt);
+
+	if (r) {
+		close(fd);
+		return r;
+	}
+	output->fd = fd;
+	r = make_file(output);
+	if (r)
+		return r;
 	*out = output;
 	output = NULL;
 	return 0;

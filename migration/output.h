@@ -28,6 +28,11 @@ struct output;
 int output_open(struct output **out, const char *path, const struct interrupt *interrupt);
 
 /*
+ * The same for a pipe that is open: @fd is taken over, also if it fails. Returns 0 or -ENOMEM.
+ */
+int output_adopt(struct output **out, int fd, const struct interrupt *interrupt);
+
+/*
  * The file to write to; stays the output's. Writing fails with EINTR for a signal, EPIPE when the
  * reader of a pipe is gone.
  */

@@ -111,8 +111,8 @@ class Load:
 
 
 def export_under_load(host, load, *args):
-    """Export while the guest works: the stream."""
-    process = start_ctl(host, "export", *args)
+    """Export while the guest works, and leave it quiesced: the stream."""
+    process = start_ctl(host, "export", "--keep", *args)
     while not select.select([process.stdout], [], [], 0)[0]:
         load.step()
     octets, errors = process.communicate(timeout=xensim.TIMEOUT)

@@ -127,11 +127,11 @@ def test_export_is_killed(flavour, tmp_path):
         guest.wait_watch()
         tx = guest.start()
         path = tmp_path / "stream"
-        steps = count_requests(host, "export", 7)
+        steps = count_requests(host, "export", 7, "--keep")
         unquiesce(host.dom0, 7)
         with Tap(host) as tap:
             for step in range(1, steps + 1):
-                assert not kill_at(host, tap, step, "export", 7, "-o", path)
+                assert not kill_at(host, tap, step, "export", 7, "--keep", "-o", path)
                 assert not path.exists()
                 assert ask(host.dom0, GET_DOMAIN_STATE, 7) in (b"running\0", b"quiesced\0")
                 ctl(host, "export", 7, "-o", path, "--resume")

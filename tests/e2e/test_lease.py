@@ -156,10 +156,10 @@ def test_export_killed_at_each_step(flavour, tmp_path):
         guest = host.add_guest(7)
         guest.watch("data", "token")
         guest.start()
-        steps = count_requests(host, "export", 7)
+        steps = count_requests(host, "export", 7, "--keep")
         unquiesce(host.dom0, 7)
         for step in range(1, steps + 1):
-            kill_at(host, step, "-o", tmp_path / "stream")
+            kill_at(host, step, "--keep", "-o", tmp_path / "stream")
             assert_runs_on(host, guest)
         assert not (tmp_path / "stream").exists()
 
@@ -211,7 +211,7 @@ def test_a_complete_export_stays_quiesced(flavour, leased):
         with Control(host) as control:
             if leased:
                 control.run("quiesce", domid=7, lease=True)
-            nodes, _, _ = shown(ctl(host, "export", 7))
+            nodes, _, _ = shown(ctl(host, "export", 7, "--keep"))
             assert f"{HOME}/name" in nodes
         assert settled_state(host) == "quiesced"
         unquiesce(host.dom0, 7)

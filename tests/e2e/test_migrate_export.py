@@ -37,7 +37,7 @@ def test_content(flavour, tmp_path):
             guest.watch(path, token)
         numbers = {guest.start() for _ in range(3)}
 
-        octets = ctl(host, "export", 7, "--root", "/vm/7", "--root", f"{HOME}/data")
+        octets = ctl(host, "export", 7, "--keep", "--root", "/vm/7", "--root", f"{HOME}/data")
         nodes, exported, transactions = shown(octets)
         expected = tree(dom0, HOME) | tree(dom0, "/vm/7")
         assert nodes.keys() == expected.keys()
@@ -95,7 +95,7 @@ def test_changes_while_exporting(flavour):
 def export_fails(host, guest, tap, path, fault):
     tap.requests.clear()
     tap.fault = fault
-    message = ctl(host, "export", 7, "-o", path, status=1, socket_path=tap.path)
+    message = ctl(host, "export", 7, "--keep", "-o", path, status=1, socket_path=tap.path)
     assert message.count("\n") == 1, message
     assert_runs_on(host, guest)
 
@@ -108,7 +108,7 @@ def test_export_fails_at_each_step(flavour, how, tmp_path):
         guest = host.add_guest(7)
         guest.watch("data", "token")
         guest.start()
-        steps = count_requests(host, "export", 7)
+        steps = count_requests(host, "export", 7, "--keep")
         unquiesce(host.dom0, 7)
         with Tap(host) as tap:
             for step in range(1, steps + 1):
@@ -223,12 +223,12 @@ def test_signal_at_each_step_of_export(flavour, tmp_path):
     with running(flavour) as host:
         guest = host.add_guest(7)
         guest.watch("data", "token")
-        steps = count_requests(host, "export", 7)
+        steps = count_requests(host, "export", 7, "--keep")
         unquiesce(host.dom0, 7)
         with Tap(host) as tap:
             for step in range(1, steps + 1):
                 sig = SIGNALS[step % len(SIGNALS)]
-                assert signal_at(host, tap, step, sig, "export", 7, "-o", tmp_path / "stream") == 1
+                assert signal_at(host, tap, step, sig, "export", 7, "--keep", "-o", tmp_path / "stream") == 1
                 assert_runs_on(host, guest)
                 assert os.listdir(tmp_path) == []
 

@@ -6,10 +6,9 @@ import json
 
 import pytest
 
-import xensim
-from migration import HOME, ROUTES, assert_runs_on, ctl, start_ctl, state, tree
+from migration import HOME, ROUTES, assert_runs_on, ctl, state, tree
 from migration_load import Load, arrive, ends_transactions, export_under_load, prepare, still_fires
-from ours import HOLD, ask, running, tracked_transactions, tracked_watches
+from ours import running, tracked_transactions, tracked_watches
 from relay import FLAVOURS, introduce
 
 
@@ -82,21 +81,6 @@ def test_release_and_introduce(flavour, tmp_path):
         load.finish()
         still_fires(host, load)
         ends_transactions(guest, first, second)
-
-
-@pytest.mark.parametrize("here, there", ROUTES)
-def test_pipe(here, there):
-    """As the manual has it: export there, import here, nothing in between."""
-    with running(here) as source, running(there) as target:
-        source.add_guest(7).write("data/x", "moved")
-        ask(target.dom0, HOLD, 7)
-        guest, _ = introduce(target, 7)
-        sender = start_ctl(source, "export", 7)
-        ctl(target, "import", 7, "--resume", stdin=sender.stdout)
-        assert sender.wait(xensim.TIMEOUT) == 0
-        assert guest.read("data/x") == b"moved"
-        for process in (sender.stdout, sender.stderr):
-            process.close()
 
 
 @pytest.mark.parametrize("flavour", FLAVOURS)

@@ -262,6 +262,27 @@ static void test_sockets(void **state)
 	unsetenv("XENSTORED_PATH");
 }
 
+static void test_export_ends(void **state)
+{
+	unsigned int export = OPTION_OUTPUT | OPTION_KEEP | OPTION_RESUME;
+	struct result result;
+
+	(void)state;
+	parse(&result, export, ARGUMENT_GUEST, "export 7");
+	assert_false(result.options.keep || result.options.resume || result.options.command);
+	options_free(&result.options);
+	parse(&result, export, ARGUMENT_GUEST, "export 7 --to cat --resume");
+	assert_int_equal(result.r, 0);
+	assert_string_equal(result.options.command, "cat");
+	options_free(&result.options);
+	assert_refused(export, ARGUMENT_GUEST, "export 7 --keep --resume",
+		       "test: --keep and --resume exclude each other\n");
+	assert_refused(export, ARGUMENT_GUEST, "export 7 --keep --to cat",
+		       "test: --to goes without --output and --keep\n");
+	assert_refused(export, ARGUMENT_GUEST, "export 7 -o file --to cat",
+		       "test: --to goes without --output and --keep\n");
+}
+
 static void test_import_rules(void **state)
 {
 	unsigned int import = OPTION_REPORT | OPTION_INTAKE;
@@ -376,13 +397,13 @@ static void test_filters_that_are_wrong(void **state)
 int main(void)
 {
 	static const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_export),	cmocka_unit_test(test_defaults),
-		cmocka_unit_test(test_import),	cmocka_unit_test(test_file),
-		cmocka_unit_test(test_help),	cmocka_unit_test(test_max_stream),
-		cmocka_unit_test(test_domids),	cmocka_unit_test(test_refusals),
-		cmocka_unit_test(test_sockets), cmocka_unit_test(test_import_rules),
-		cmocka_unit_test(test_help_text),
-		cmocka_unit_test(test_filter),	cmocka_unit_test(test_filters_that_are_wrong),
+		cmocka_unit_test(test_export),	     cmocka_unit_test(test_defaults),
+		cmocka_unit_test(test_import),	     cmocka_unit_test(test_file),
+		cmocka_unit_test(test_help),	     cmocka_unit_test(test_max_stream),
+		cmocka_unit_test(test_domids),	     cmocka_unit_test(test_refusals),
+		cmocka_unit_test(test_sockets),	     cmocka_unit_test(test_export_ends),
+		cmocka_unit_test(test_import_rules), cmocka_unit_test(test_help_text),
+		cmocka_unit_test(test_filter),	     cmocka_unit_test(test_filters_that_are_wrong),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

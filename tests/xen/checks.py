@@ -231,7 +231,7 @@ def migrate(dom0):
     complaints = guest.complaints()
     listed = dom0.control("get-domain-watches", guest.domid)[1:]
     gfn, port = (dom0.read(guest.path(f"store/{name}")) for name in ("ring-ref", "port"))
-    dom0.run(f"xsproxyctl export {guest.domid} -o /tmp/session")
+    dom0.run(f"xsproxyctl export {guest.domid} --keep -o /tmp/session")
     dom0.run(f"xs release {guest.domid}")
     dom0.run(f"xsproxyctl hold {guest.domid}")
     dom0.run(f"xs introduce {guest.domid} {gfn} {port}")
