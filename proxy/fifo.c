@@ -15,10 +15,10 @@ struct fifo_event {
 	uint8_t payload[];
 };
 
-void fifo_init(struct fifo *fifo, struct ledger *ledger, struct pool *pool)
+void fifo_init(struct fifo *fifo, struct ledger *ledger, struct account *account)
 {
 	fifo->ledger = ledger;
-	fifo->pool = pool;
+	fifo->account = account;
 	fifo->first = fifo->pages = 0;
 	fifo->events = NULL;
 	fifo->waiting = (struct fifo_counts){ 0 };
@@ -30,14 +30,14 @@ void fifo_init(struct fifo *fifo, struct ledger *ledger, struct pool *pool)
 
 static uint32_t *page_slot(const struct fifo *fifo, uint32_t page)
 {
-	uint32_t *directory = pool_page(fifo->pool, fifo->ledger->fifo_directory);
+	uint32_t *directory = account_page(fifo->account, fifo->ledger->fifo_directory);
 
 	return &directory[page % FIFO_PAGES];
 }
 
 static uint8_t *octet_at(const struct fifo *fifo, uint32_t pos)
 {
-	uint8_t *page = pool_page(fifo->pool, *page_slot(fifo, pos / POOL_PAGE));
+	uint8_t *page = account_page(fifo->account, *page_slot(fifo, pos / POOL_PAGE));
 
 	return page + pos % POOL_PAGE;
 }
@@ -65,16 +65,16 @@ static void release_unused(struct fifo *fifo)
 	uint32_t needed = pages_needed(head, fill_end(fifo));
 
 	while (fifo->pages && (!needed || fifo->first != first)) {
-		pool_release(fifo->pool, *page_slot(fifo, fifo->first));
+		account_release(fifo->account, *page_slot(fifo, fifo->first));
 		fifo->first = (fifo->first + 1) & PAGE_MASK;
 		fifo->pages--;
 	}
 	while (fifo->pages > needed) {
 		fifo->pages--;
-		pool_release(fifo->pool, *page_slot(fifo, fifo->first + fifo->pages));
+		account_release(fifo->account, *page_slot(fifo, fifo->first + fifo->pages));
 	}
 	if (!fifo->pages) {
-		pool_release(fifo->pool, fifo->ledger->fifo_directory);
+		account_release(fifo->account, fifo->ledger->fifo_directory);
 		fifo->ledger->fifo_directory = 0;
 	}
 }
@@ -128,10 +128,10 @@ int fifo_recover(struct fifo *fifo)
 		fifo->ledger->fifo_directory = 0;
 		return 0;
 	}
-	err = pool_claim(fifo->pool, fifo->ledger->fifo_directory);
+	err = account_claim(fifo->account, fifo->ledger->fifo_directory);
 	fifo->first = head / POOL_PAGE;
 	for (fifo->pages = 0; !err && fifo->pages < needed; fifo->pages++)
-		err = pool_claim(fifo->pool, *page_slot(fifo, fifo->first + fifo->pages));
+		err = account_claim(fifo->account, *page_slot(fifo, fifo->first + fifo->pages));
 	return err ? err : count_all(fifo);
 }
 
@@ -139,8 +139,8 @@ void fifo_fini(struct fifo *fifo)
 {
 	fifo_forget_events(fifo);
 	for (uint32_t i = 0; i < fifo->pages; i++)
-		pool_release(fifo->pool, *page_slot(fifo, fifo->first + i));
-	pool_release(fifo->pool, fifo->ledger->fifo_directory);
+		account_release(fifo->account, *page_slot(fifo, fifo->first + i));
+	account_release(fifo->account, fifo->ledger->fifo_directory);
 	fifo->ledger->fifo_directory = 0;
 	fifo->pages = 0;
 }
@@ -161,10 +161,10 @@ static int add_page(struct fifo *fifo)
 	uint32_t page = 0;
 
 	if (!fifo->ledger->fifo_directory)
-		fifo->ledger->fifo_directory = pool_alloc_vital(fifo->pool);
+		fifo->ledger->fifo_directory = account_alloc_vital(fifo->account);
 	if (fifo->ledger->fifo_directory)
-		page = fifo->pages < VITAL_PAGES ? pool_alloc_vital(fifo->pool)
-						 : pool_alloc(fifo->pool);
+		page = fifo->pages < VITAL_PAGES ? account_alloc_vital(fifo->account)
+						 : account_alloc(fifo->account);
 	if (!page) {
 		release_unused(fifo);
 		return -ENOMEM;

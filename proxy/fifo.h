@@ -13,9 +13,9 @@
 #ifndef XSPROXY_PROXY_FIFO_H
 #define XSPROXY_PROXY_FIFO_H
 
+#include "proxy/account.h"
 #include "proxy/ledger.h"
 #include "proxy/message.h"
-#include "proxy/pool.h"
 
 /* Pages that a directory page can name: 4 MiB, enough for the first events of 1,000 long watches.
  */
@@ -35,7 +35,7 @@ struct fifo_counts {
 
 struct fifo {
 	struct ledger *ledger;
-	struct pool *pool;
+	struct account *account;
 	uint32_t first;		    /* the pages in memory: number (position / POOL_PAGE) ... */
 	uint32_t pages;		    /* ... and count */
 	struct fifo_event *events;  /* hashes of the waiting events; kept only while quiet */
@@ -44,7 +44,7 @@ struct fifo {
 };
 
 /** fifo_init() - over a fresh or recovered ledger. */
-void fifo_init(struct fifo *fifo, struct ledger *ledger, struct pool *pool);
+void fifo_init(struct fifo *fifo, struct ledger *ledger, struct account *account);
 
 /**
  * fifo_recover() - claim the pages of a recovered ledger, and count what is in them.

@@ -59,7 +59,7 @@ static int recover(struct session *s)
 	if (word_get(&ledger->up_fill) <= MESSAGE_HEADER && !word_get(&ledger->up_sent))
 		atomic_store(&ledger->up_page, 0);
 	else
-		err = pool_claim(s->pool, word_get(&ledger->up_page));
+		err = account_claim(&s->account, word_get(&ledger->up_page));
 	PENDING_EACH(ledger, slot)
 	{
 		const struct ledger_pending *pending = &ledger->pending[slot];
@@ -93,7 +93,10 @@ int session_new(struct session **out, const struct session_params *params, bool 
 	s->place = params->place;
 	s->ledger = params->place.ledger;
 	s->attach = params->attach;
-	s->pool = params->pool;
+	/* A socket has a pool to itself. */
+	account_init(&s->account, params->pool, s->privileged && !s->socket);
+	/* One of a recovered ledger is claimed later, one that is there else is afresh.c's. */
+	s->account.used = !recovered && word_get(&s->ledger->up_page);
 	s->on_turn = params->on_turn;
 	s->owner = params->owner;
 	s->who = WHO_KERNEL;
@@ -104,9 +107,9 @@ int session_new(struct session **out, const struct session_params *params, bool 
 	/* First of all: what the caches look at must be of one step. */
 	if (recovered)
 		err = ledger_recover(&s->place);
-	transactions_init(&s->transactions, s->ledger, s->pool);
-	watches_init(&s->watches, s->ledger, s->pool, s->domid);
-	fifo_init(&s->fifo, s->ledger, s->pool);
+	transactions_init(&s->transactions, s->ledger, &s->account);
+	watches_init(&s->watches, s->ledger, &s->account, s->domid);
+	fifo_init(&s->fifo, s->ledger, &s->account);
 	if (recovered && !err)
 		err = recover(s);
 	if (err) {
@@ -128,7 +131,7 @@ void session_free(struct session *s, bool forget)
 	refusals_fini(&s->refusals);
 	s->tap = tap_free(s->tap);
 	if (forget) {
-		pool_release(s->pool, word_get(&s->ledger->up_page));
+		account_release(&s->account, word_get(&s->ledger->up_page));
 		atomic_store(&s->ledger->up_page, 0);
 		transactions_fini(&s->transactions);
 		fifo_fini(&s->fifo);
@@ -298,9 +301,8 @@ void session_run(struct session *s)
 	if (s->front_open)
 		again = endpoint_again(&s->front) || look_once_more(s);
 	s->front_open = false;
-	if (again || endpoint_again(&s->back) || !budget)
+	if (watches_tidy(&s->watches, &s->place) || again || endpoint_again(&s->back) || !budget)
 		session_ready(s);
-	watches_compact(&s->watches, &s->place);
 	if (s->on_turn)
 		s->on_turn(s);
 }

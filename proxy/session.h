@@ -60,7 +60,7 @@ struct session {
 	struct ledger *ledger;	     /* place.ledger */
 	struct rings_attach *attach; /* rings only */
 
-	struct pool *pool;
+	struct account account;
 	struct transactions transactions;
 	struct watches watches;
 	struct fifo fifo;

@@ -8,17 +8,17 @@
 
 #define PER_PAGE (POOL_PAGE / sizeof(struct ledger_tx))
 
-void transactions_init(struct transactions *set, struct ledger *ledger, struct pool *pool)
+void transactions_init(struct transactions *set, struct ledger *ledger, struct account *account)
 {
 	set->ledger = ledger;
-	set->pool = pool;
+	set->account = account;
 	set->high = 0;
 }
 
 void transactions_fini(struct transactions *set)
 {
 	for (uint32_t i = 0; i < LEDGER_TX_PAGES; i++) {
-		pool_release(set->pool, set->ledger->tx_page[i]);
+		account_release(set->account, set->ledger->tx_page[i]);
 		set->ledger->tx_page[i] = 0;
 	}
 	set->high = 0;
@@ -34,7 +34,7 @@ static struct ledger_tx *entry(const struct transactions *set, uint32_t slot)
 	page = set->ledger->tx_page[(slot - LEDGER_TX) / PER_PAGE];
 	if (!page)
 		return NULL;
-	return (struct ledger_tx *)pool_page(set->pool, page) + (slot - LEDGER_TX) % PER_PAGE;
+	return (struct ledger_tx *)account_page(set->account, page) + (slot - LEDGER_TX) % PER_PAGE;
 }
 
 struct ledger_tx *transaction_at(const struct transactions *set, int slot)
@@ -56,7 +56,7 @@ int transactions_recover(struct transactions *set)
 
 		if (!set->ledger->tx_page[i])
 			continue;
-		err = pool_claim(set->pool, set->ledger->tx_page[i]);
+		err = account_claim(set->account, set->ledger->tx_page[i]);
 		if (err)
 			return err;
 		end = LEDGER_TX + (i + 1) * PER_PAGE;
@@ -87,11 +87,11 @@ static bool is_reserved(const struct transactions *set, uint32_t slot)
 /* A fresh extent for @slot: zeroed before the ledger refers to it, since 0 is never live. */
 static int add_page(struct transactions *set, uint32_t slot)
 {
-	uint32_t page = pool_alloc(set->pool);
+	uint32_t page = account_alloc(set->account);
 
 	if (!page)
 		return -ENOSPC;
-	memset(pool_page(set->pool, page), 0, POOL_PAGE);
+	memset(account_page(set->account, page), 0, POOL_PAGE);
 	atomic_thread_fence(memory_order_release);
 	set->ledger->tx_page[(slot - LEDGER_TX) / PER_PAGE] = page;
 	return 0;

@@ -12,8 +12,8 @@
 #ifndef XSPROXY_PROXY_TRANSACTION_H
 #define XSPROXY_PROXY_TRANSACTION_H
 
+#include "proxy/account.h"
 #include "proxy/ledger.h"
-#include "proxy/pool.h"
 
 #define TRANSACTION_MAX (LEDGER_TX + LEDGER_TX_PAGES * (POOL_PAGE / sizeof(struct ledger_tx)))
 
@@ -22,17 +22,17 @@
 
 struct transactions {
 	struct ledger *ledger;
-	struct pool *pool;
+	struct account *account;
 	uint32_t high; /* no slot at or above this one was ever live */
 };
 
 /** transactions_init() - over a fresh or recovered ledger. */
-void transactions_init(struct transactions *set, struct ledger *ledger, struct pool *pool);
+void transactions_init(struct transactions *set, struct ledger *ledger, struct account *account);
 
 /**
  * transactions_recover() - claim the extents of a recovered ledger.
  *
- * Return: 0 or a negative errno of pool_claim().
+ * Return: 0 or a negative errno of account_claim().
  */
 int transactions_recover(struct transactions *set);
 

@@ -24,7 +24,7 @@
 /* Put back what taking the request in pieces has cost. */
 static void release_page(struct session *s)
 {
-	pool_release(s->pool, word_get(&s->ledger->up_page));
+	account_release(&s->account, word_get(&s->ledger->up_page));
 	atomic_store_explicit(&s->ledger->up_page, 0, memory_order_relaxed);
 }
 
@@ -194,8 +194,7 @@ static bool forward(struct session *s, struct message *msg, struct message *said
 
 	if (slot < 0 || !back_has_room(s, size) || !toolstack_gate(s, msg))
 		return false;
-	if ((msg->hdr.type == XS_WATCH || msg->hdr.type == XS_UNWATCH) &&
-	    watches_clogged(&s->watches))
+	if (msg->hdr.type == XS_WATCH && watches_clogged(&s->watches))
 		return false;
 
 	pending = pending_fill(s->ledger, slot, &s->seq, &msg->hdr, PENDING_FORWARD);
@@ -207,8 +206,8 @@ static bool forward(struct session *s, struct message *msg, struct message *said
 
 	pending_take(s->ledger, &commit, slot);
 	if (size > s->back.out.size) {
-		/* What was changed must be in every piece. */
-		memcpy(pool_page(s->pool, word_get(&s->ledger->up_page)), msg->payload,
+		/* What track() changed must be in every piece. */
+		memcpy(account_page(&s->account, word_get(&s->ledger->up_page)), msg->payload,
 		       msg->hdr.len);
 		send_first(s, &commit, slot, msg);
 		commit_end(&commit);
@@ -258,7 +257,7 @@ static bool send_more(struct session *s)
 		return false;
 	}
 	write_piece(s, &ledger->pending[word_get(&ledger->up_slot)], ledger->up_hdr.len,
-		    pool_page(s->pool, word_get(&ledger->up_page)), sent, n);
+		    account_page(&s->account, word_get(&ledger->up_page)), sent, n);
 	commit_begin(&commit, &s->place);
 	endpoint_produce(&s->back, &commit, n);
 	if (sent + n < size) {
@@ -286,7 +285,7 @@ static bool take_piece(struct session *s, uint32_t want)
 		return false;
 	if (fill >= MESSAGE_HEADER) {
 		if (!word_get(&ledger->up_page)) {
-			uint32_t page = pool_alloc_vital(s->pool);
+			uint32_t page = account_alloc_vital(&s->account);
 
 			if (!page) {
 				loop_retry(s->daemon->loop, s);
@@ -294,7 +293,7 @@ static bool take_piece(struct session *s, uint32_t want)
 			}
 			atomic_store_explicit(&ledger->up_page, page, memory_order_release);
 		}
-		to = (uint8_t *)pool_page(s->pool, word_get(&ledger->up_page)) + fill -
+		to = (uint8_t *)account_page(&s->account, word_get(&ledger->up_page)) + fill -
 		     MESSAGE_HEADER;
 	}
 	if (!fill)
@@ -415,7 +414,7 @@ bool up_step(struct session *s)
 	size = message_size(&msg.hdr);
 	if (fill == size) {
 		if (msg.hdr.len)
-			memcpy(msg.payload, pool_page(s->pool, word_get(&ledger->up_page)),
+			memcpy(msg.payload, account_page(&s->account, word_get(&ledger->up_page)),
 			       msg.hdr.len);
 		return request(s, &msg, 0);
 	}
@@ -435,11 +434,11 @@ static int borrow_page(struct session *s, const struct message *msg)
 	if (word_get(&s->ledger->up_fill))
 		return -EAGAIN;
 	release_page(s);
-	page = pool_alloc_vital(s->pool);
+	page = account_alloc_vital(&s->account);
 	if (!page)
 		return -ENOMEM;
 	atomic_store_explicit(&s->ledger->up_page, page, memory_order_release);
-	memcpy(pool_page(s->pool, page), msg->payload, msg->hdr.len);
+	memcpy(account_page(&s->account, page), msg->payload, msg->hdr.len);
 	s->ledger->up_hdr = msg->hdr;
 	return 0;
 }

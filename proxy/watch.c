@@ -9,7 +9,7 @@
 
 /* A full table must be an error of one request, not the end of the daemon. */
 #define HASH_NONFATAL_OOM 1
-#include <uthash.h>
+#include "proxy/watch_entry.h"
 
 /* Every idle guest has a table, of about eight watches. */
 #undef HASH_INITIAL_NUM_BUCKETS
@@ -19,29 +19,22 @@
 
 #include "proxy/message.h"
 #include "proxy/pending.h"
+#include "proxy/util.h"
 
-/* Compact when more than this, and more than half of the log, is dead. */
-#define COMPACT_FLOOR 1024u
+/* Dead octets that are worth no work; and the same as a share of the log. */
+#define TIDY_FLOOR 1024u
+#define TIDY_SHARE 32
 
 /* A guest that always has a request under way must not let its log grow without bound. */
 #define CLOGGED 32768u
 
-/* Exists while confirmed or while an intent refers to it. */
-struct watch {
-	UT_hash_handle hh;
-	struct watch *prev, *next; /* in order of registration; only while confirmed */
-	uint32_t pos;		   /* the live record, or 0 */
-	uint32_t order;		   /* of registration */
-	uint32_t intents;
-	char key[];
-};
-
-void watches_init(struct watches *set, struct ledger *ledger, struct pool *pool,
+void watches_init(struct watches *set, struct ledger *ledger, struct account *account,
 		  uint32_t base_domid)
 {
 	memset(set, 0, sizeof(*set));
-	watchlog_init(&set->log, ledger, pool);
+	watchlog_init(&set->log, ledger, account);
 	set->base_domid = base_domid;
+	set->most = UINT32_MAX;
 }
 
 static void table_clear(struct watches *set)
@@ -80,6 +73,8 @@ void watches_end(struct watches *set, const struct ledger_place *place)
 	commit_end(&commit);
 	watchlog_release(&set->log, chain);
 	set->log.used = 0;
+	set->tidying = set->short_of_pages = false;
+	set->tidy_at = 0;
 	table_clear(set);
 }
 
@@ -125,18 +120,28 @@ static uint32_t make_key(const struct watches *set, const char *text, char *key)
 	return (uint32_t)(n + token_len);
 }
 
-#define KEY_MAX (MESSAGE_WATCH_MAX + sizeof("/local/domain/4294967295/"))
+#define KEY_MAX (XENSTORE_PAYLOAD_MAX + sizeof("/local/domain/4294967295/"))
 
-/* The table's entry for a text, made if need be; NULL without memory. */
-static struct watch *entry_get(struct watches *set, const char *text)
+static struct watch *entry_find(const struct watches *set, const char *text)
 {
 	char key[KEY_MAX];
 	uint32_t keylen = make_key(set, text, key);
 	struct watch *watch;
 
 	HASH_FIND(hh, set->table, key, keylen, watch);
+	return watch;
+}
+
+/* The table's entry for a text, made if need be; NULL without memory. */
+static struct watch *entry_get(struct watches *set, const char *text)
+{
+	struct watch *watch = entry_find(set, text);
+	char key[KEY_MAX];
+	uint32_t keylen;
+
 	if (watch)
 		return watch;
+	keylen = make_key(set, text, key);
 	watch = calloc(1, offsetof(struct watch, key) + keylen);
 	if (!watch)
 		return NULL;
@@ -157,14 +162,9 @@ static void entry_put(struct watches *set, struct watch *watch)
 	free(watch);
 }
 
-static struct watch *entry_of_record(struct watches *set, uint32_t pos)
+static struct watch *entry_of_record(const struct watches *set, uint32_t pos)
 {
-	char key[KEY_MAX];
-	uint32_t keylen = make_key(set, watchlog_at(&set->log, pos)->text, key);
-	struct watch *watch;
-
-	HASH_FIND(hh, set->table, key, keylen, watch);
-	return watch;
+	return entry_find(set, watchlog_at(&set->log, pos)->text);
 }
 
 static void list_append(struct watches *set, struct watch *watch)
@@ -193,6 +193,19 @@ static void list_remove(struct watches *set, struct watch *watch)
 		set->cursor_index--;
 }
 
+static bool is_full(const struct watches *set)
+{
+	const struct ledger *ledger = set->log.ledger;
+	uint32_t n = set->count;
+
+	/* Of the intents only WATCH requests count; looking at them is seldom needed. */
+	if (n + set->intents < set->most)
+		return false;
+	PENDING_EACH(ledger, slot)
+	n += ledger->pending[slot].type == XS_WATCH && pending_is_intent(&ledger->pending[slot]);
+	return n >= set->most;
+}
+
 int watch_intend(struct watches *set, struct commit *commit, const uint8_t *payload, uint32_t len,
 		 uint32_t batch, uint32_t *pos)
 {
@@ -204,6 +217,8 @@ int watch_intend(struct watches *set, struct commit *commit, const uint8_t *payl
 		return -E2BIG;
 	if (!keep)
 		return -EINVAL;
+	if (is_full(set))
+		return -EDQUOT;
 
 	watch = entry_get(set, (const char *)payload);
 	if (!watch)
@@ -211,27 +226,51 @@ int watch_intend(struct watches *set, struct commit *commit, const uint8_t *payl
 	*pos = watchlog_append(&set->log, commit, payload, keep, depth, batch);
 	if (!*pos) {
 		entry_put(set, watch);
-		return -ENOMEM;
+		set->short_of_pages = true;
+		return set->log.pages >= set->log.most ? -ENOBUFS : -ENOMEM;
 	}
 	watch->intents++;
 	set->intents++;
 	return 0;
 }
 
+/* A record that stays as long as @watch exists: the live one, or one that is under way. */
+static uint32_t record_of(const struct watches *set, const struct watch *watch)
+{
+	const struct ledger *ledger = set->log.ledger;
+
+	if (watch->pos)
+		return watch->pos;
+	PENDING_EACH(ledger, slot)
+	{
+		const struct ledger_pending *pending = &ledger->pending[slot];
+
+		if (pending_is_intent(pending) && entry_of_record(set, pending->ref) == watch)
+			return pending->ref;
+	}
+	return 0;
+}
+
 int watch_intend_removal(struct watches *set, struct commit *commit, const uint8_t *payload,
 			 uint32_t len, uint32_t *pos)
 {
-	char base[sizeof("/local/domain/4294967295/")];
-	uint32_t n = base_path(set, base);
+	uint32_t depth, keep = split((const char *)payload, len, &depth);
+	struct watch *watch;
 
-	/* The same watch, spelt as the record has room for. */
-	if (len > MESSAGE_WATCH_MAX && !memcmp(payload, base, n) && payload[n]) {
-		payload += n;
-		len -= n;
-	}
 	*pos = 0;
-	/* Longer than any that there can be. */
-	return len > MESSAGE_WATCH_MAX ? -ENOENT : watch_intend(set, commit, payload, len, 0, pos);
+	if (!keep)
+		return -EINVAL;
+	watch = entry_find(set, (const char *)payload);
+	/* xsproxy 0.1 may come back, and would drop a record that it finds referred to. */
+	if (watch && set->log.ledger->version == LEDGER_VERSION_OLD && keep <= MESSAGE_WATCH_MAX)
+		*pos = watchlog_append(&set->log, commit, payload, keep, depth, 0);
+	if (watch && !*pos)
+		*pos = record_of(set, watch);
+	if (*pos) {
+		watch->intents++;
+		set->intents++;
+	}
+	return 0;
 }
 
 static void bump_gencnt(struct watches *set, struct commit *commit)
@@ -241,21 +280,39 @@ static void bump_gencnt(struct watches *set, struct commit *commit)
 	commit_set(commit, gen, word_get(gen) + 1);
 }
 
+/* The record at @pos is of no more use, unless another request under way refers to it. */
+static void drop_record(struct watches *set, struct commit *commit, const struct watch *watch,
+			uint32_t pos)
+{
+	if (!watch->intents && pos != watch->pos)
+		watchlog_undo(&set->log, commit, pos);
+}
+
 /* Its record dies with @commit. */
 static void unlist(struct watches *set, struct commit *commit, struct watch *watch)
 {
+	uint32_t pos = watch->pos;
+
 	list_remove(set, watch);
-	commit_set(commit, &watchlog_at(&set->log, watch->pos)->live, 0);
-	watchlog_undo(&set->log, commit, watch->pos);
+	commit_set(commit, &watchlog_at(&set->log, pos)->live, 0);
 	watch->pos = 0;
+	drop_record(set, commit, watch, pos);
 }
 
-void watch_added(struct watches *set, struct commit *commit, uint32_t pos)
+/* The entry of a request that has been answered. */
+static struct watch *resolve(struct watches *set, uint32_t pos)
 {
 	struct watch *watch = entry_of_record(set, pos);
 
 	watch->intents--;
 	set->intents--;
+	return watch;
+}
+
+void watch_added(struct watches *set, struct commit *commit, uint32_t pos)
+{
+	struct watch *watch = resolve(set, pos);
+
 	/* No daemon says OK to one that is there; who does so has it once nevertheless. */
 	if (watch->pos)
 		unlist(set, commit, watch);
@@ -267,11 +324,9 @@ void watch_added(struct watches *set, struct commit *commit, uint32_t pos)
 
 void watch_removed(struct watches *set, struct commit *commit, uint32_t pos)
 {
-	struct watch *watch = entry_of_record(set, pos);
+	struct watch *watch = resolve(set, pos);
 
-	watch->intents--;
-	set->intents--;
-	watchlog_undo(&set->log, commit, pos);
+	drop_record(set, commit, watch, pos);
 	if (watch->pos) {
 		unlist(set, commit, watch);
 		bump_gencnt(set, commit);
@@ -281,11 +336,9 @@ void watch_removed(struct watches *set, struct commit *commit, uint32_t pos)
 
 void watch_refused(struct watches *set, struct commit *commit, uint32_t pos)
 {
-	struct watch *watch = entry_of_record(set, pos);
+	struct watch *watch = resolve(set, pos);
 
-	watch->intents--;
-	set->intents--;
-	watchlog_undo(&set->log, commit, pos);
+	drop_record(set, commit, watch, pos);
 	entry_put(set, watch);
 }
 
@@ -310,21 +363,51 @@ static void record_moved(void *arg, uint32_t from, uint32_t to)
 		watch->pos = to;
 }
 
-bool watches_clogged(const struct watches *set)
+static uint32_t dead(const struct watches *set)
 {
-	uint32_t dead = set->log.used - set->live;
-
-	return set->intents && dead >= CLOGGED && dead >= set->live;
+	return set->log.used - set->live;
 }
 
-void watches_compact(struct watches *set, const struct ledger_place *place)
+bool watches_clogged(const struct watches *set)
 {
-	uint32_t dead = set->log.used - set->live;
+	return set->intents && dead(set) >= CLOGGED && dead(set) / 2 >= set->live;
+}
 
-	if (set->intents || dead < COMPACT_FLOOR || dead < set->live)
-		return;
-	/* Without memory the log stays as it is, and this is tried again at the next change. */
-	watchlog_compact(&set->log, place, record_moved, set);
+/* Whether there is so much to gain that going through all of the log is worth it. */
+static bool worth_tidying(const struct watches *set)
+{
+	/* What requests under way refer to is in the way. */
+	uint32_t in_the_way = set->intents ? 2 * POOL_PAGE : 0;
+	bool is_short = set->short_of_pages || set->log.pages >= set->log.most;
+
+	if (dead(set) < set->tidy_at)
+		return false;
+	return dead(set) >= set->live + in_the_way ||
+	       (is_short && dead(set) >= POOL_PAGE && dead(set) >= set->log.used / TIDY_SHARE);
+}
+
+bool watches_tidy(struct watches *set, const struct ledger_place *place)
+{
+	if (dead(set) < TIDY_FLOOR && !set->tidying)
+		return false;
+	if (!set->intents && dead(set) >= set->live &&
+	    watchlog_home(&set->log, place, set->live, record_moved, set)) {
+		set->tidying = false;
+		set->tidy_at = 0;
+		return false;
+	}
+	set->tidying |= worth_tidying(set);
+	if (!set->tidying)
+		return false;
+	if (watchlog_tidy(&set->log, place, record_moved, set) == -EAGAIN)
+		return true;
+	/*
+	 * All has been looked at, or there is no memory: not again before there is more to gain, so
+	 * that the work is in proportion to what has been asked for since.
+	 */
+	set->tidying = set->short_of_pages = false;
+	set->tidy_at = dead(set) + max_u32(set->log.used / TIDY_SHARE, TIDY_FLOOR);
+	return false;
 }
 
 /* As watch_intend() wrote it: path and token, and a depth where there is one, each terminated. */
@@ -386,80 +469,4 @@ int watches_recover(struct watches *set)
 	     pos = watchlog_next(&set->log, pos))
 		err = recover_record(set, pos);
 	return err ? err : recover_intents(set);
-}
-
-const struct watch *watches_from(struct watches *set, uint32_t index)
-{
-	struct watch *watch = set->list;
-	uint32_t at = 0;
-
-	if (set->cursor && set->cursor_index <= index) {
-		watch = set->cursor;
-		at = set->cursor_index;
-	}
-	for (; watch && at < index; at++)
-		watch = watch->next;
-	if (watch) {
-		set->cursor = watch;
-		set->cursor_index = index;
-	}
-	return watch;
-}
-
-const struct watch *watch_next(const struct watch *watch)
-{
-	return watch->next;
-}
-
-/* The third string of a record that has one. */
-static const char *depth_of(const struct watch_record *record)
-{
-	const char *token = record->text + strlen(record->text) + 1;
-
-	return token + strlen(token) + 1;
-}
-
-const char *watch_text(const struct watches *set, const struct watch *watch, uint32_t *len)
-{
-	const struct watch_record *record = watchlog_at(&set->log, watch->pos);
-
-	*len = record->len;
-	if (record->depth)
-		*len -= (uint32_t)strlen(depth_of(record)) + 1;
-	return record->text;
-}
-
-const char *watch_depth(const struct watches *set, const struct watch *watch)
-{
-	const struct watch_record *record = watchlog_at(&set->log, watch->pos);
-
-	return record->depth ? depth_of(record) : NULL;
-}
-
-uint32_t watch_batch(const struct watches *set, const struct watch *watch)
-{
-	return watchlog_at(&set->log, watch->pos)->batch;
-}
-
-/* Whether a watch of @path fires for a change at @event (the spelling of both is the same kind). */
-static bool covers(const char *path, const char *event)
-{
-	size_t n = strlen(path);
-
-	if (!strcmp(path, "/"))
-		return event[0] == '/';
-	return !strncmp(path, event, n) && (!event[n] || event[n] == '/');
-}
-
-bool watches_explain(struct watches *set, const char *path, const char *token, uint32_t batch)
-{
-	for (struct watch *watch = set->list; watch; watch = watch->next) {
-		const struct watch_record *record = watchlog_at(&set->log, watch->pos);
-		const char *own_token = record->text + strlen(record->text) + 1;
-
-		if (record->batch != batch && !strcmp(own_token, token) &&
-		    covers(record->text, path))
-			return true;
-	}
-	return false;
 }

@@ -3,18 +3,19 @@
  * watch - which watches a connection has, as upstream confirmed them.
  *
  * A watch is identified by its canonical path and its token (semantics.md, section 1); what is kept
- * for export is the spelling that the guest used. When a WATCH or UNWATCH is forwarded it becomes
- * an "intent": a record in the log and a place in the table, so that nothing can fail once
- * upstream's OK is here. Replies come in the order of requests, so resolving intents as replies
- * arrive gives upstream's own list.
+ * for export is the spelling that the guest used. When a WATCH is forwarded it becomes an "intent":
+ * a record in the log and a place in the table, so that nothing can fail once upstream's OK is
+ * here. An UNWATCH's intent is the record of the watch that it ends, so it needs no memory; one of
+ * a watch that there is not needs none at all, for upstream will say ENOENT. Replies come in the
+ * order of requests, so resolving intents as replies arrive gives upstream's own list.
  *
  * Used by up.c, down.c and the toolstack requests. The table is a cache of the log.
  */
 #ifndef XSPROXY_PROXY_WATCH_H
 #define XSPROXY_PROXY_WATCH_H
 
+#include "proxy/account.h"
 #include "proxy/ledger.h"
-#include "proxy/pool.h"
 #include "proxy/watchlog.h"
 
 struct watch;
@@ -28,8 +29,12 @@ struct watches {
 	uint32_t intents;    /* not resolved yet */
 	uint32_t live;	     /* octets of the log that confirmed watches take */
 	uint32_t base_domid; /* relative paths start at /local/domain/<base_domid> */
+	uint32_t most;	     /* how many there may be, those under way included */
 
 	uint32_t next_order;
+	uint32_t tidy_at; /* octets of dead records from which on tidying the log is worth it */
+	bool tidying;
+	bool short_of_pages; /* a WATCH was refused for want of one */
 
 	/* Where the last watches_from() ended, so that paging through a long list stays linear. */
 	struct watch *cursor;
@@ -37,7 +42,7 @@ struct watches {
 };
 
 /** watches_init() - over a fresh ledger. */
-void watches_init(struct watches *set, struct ledger *ledger, struct pool *pool,
+void watches_init(struct watches *set, struct ledger *ledger, struct account *account,
 		  uint32_t base_domid);
 
 /**
@@ -69,15 +74,19 @@ void watches_end(struct watches *set, const struct ledger_place *place);
  * The commit must be ended: it cannot be abandoned after this call.
  *
  * Return: 0; -E2BIG for a payload above MESSAGE_WATCH_MAX; -EINVAL for one that is not in the form
- * that form.h describes; -ENOMEM. What is not noted must not be forwarded.
+ * that form.h describes; -EDQUOT when there are as many as may be (`most`); -ENOBUFS when their log
+ * takes as much as it may (log.most); -ENOMEM. What is not noted must not be forwarded.
  */
 int watch_intend(struct watches *set, struct commit *commit, const uint8_t *payload, uint32_t len,
 		 uint32_t batch, uint32_t *pos);
 
 /**
- * watch_intend_removal() - like watch_intend(), for an UNWATCH. A payload that is too long only
- * because it spells out the domain's own path is taken; one that is too long for any watch is
- * -ENOENT.
+ * watch_intend_removal() - like watch_intend(), for an UNWATCH. Its @pos is a record of the watch
+ * that it is about, or 0 when there is none: upstream will say so. In an old arena it is one of
+ * its own, if there is room.
+ *
+ * Return: 0; -EINVAL for a payload that is not in the form that form.h describes. What gets an
+ * error must not be forwarded.
  */
 int watch_intend_removal(struct watches *set, struct commit *commit, const uint8_t *payload,
 			 uint32_t len, uint32_t *pos);
@@ -98,13 +107,17 @@ void watch_refused(struct watches *set, struct commit *commit, uint32_t pos);
 void watches_forget(struct watches *set);
 
 /**
- * watches_clogged() - whether so much of the log is dead that no further WATCH or UNWATCH may be
- * forwarded before those under way are answered, for only then it can be compacted.
+ * watches_clogged() - whether so much of the log is dead that no further WATCH may be forwarded
+ * before those under way are answered, for what they refer to cannot be tidied.
  */
 bool watches_clogged(const struct watches *set);
 
-/** watches_compact() - rewrite the log if most of it is dead and nothing refers to it. */
-void watches_compact(struct watches *set, const struct ledger_place *place);
+/**
+ * watches_tidy() - get rid of dead records, a bounded number of octets at once.
+ *
+ * Return: whether there is more to do at once.
+ */
+bool watches_tidy(struct watches *set, const struct ledger_place *place);
 
 /** watches_from() - the confirmed watch number @index (from 0), or NULL. */
 const struct watch *watches_from(struct watches *set, uint32_t index);

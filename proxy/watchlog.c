@@ -4,6 +4,8 @@
 #include <errno.h>
 #include <string.h>
 
+#include "proxy/pending.h"
+
 /*
  * A position is segment << POS_BITS | octet / GRAIN. Segment 0 is the ledger's own area, others are
  * extent numbers. Each begins with a struct segment.
@@ -14,8 +16,11 @@
 #define POS_SEGMENT(pos)  ((pos) >> POS_BITS)
 #define POS_OFF(pos)	  (((pos) & ((1u << POS_BITS) - 1)) * GRAIN)
 
+/* How many segments watchlog_tidy() looks at in one go. */
+#define TIDY_SEGMENTS 32
+
 struct segment {
-	uint32_t next; /* written before the tail leaves this segment */
+	ledger_word next; /* written before the tail leaves this segment */
 	uint32_t reserved[3];
 };
 
@@ -24,7 +29,23 @@ _Static_assert(sizeof(struct segment) == GRAIN && sizeof(struct watch_record) ==
 
 static uint8_t *segment_base(const struct watchlog *log, uint32_t segment)
 {
-	return segment ? pool_page(log->pool, segment) : log->ledger->log;
+	return segment ? account_page(log->account, segment) : log->ledger->log;
+}
+
+/* The word that names the segment behind @segment. */
+static ledger_word *segment_next(const struct watchlog *log, uint32_t segment)
+{
+	return &((struct segment *)segment_base(log, segment))->next;
+}
+
+static uint32_t first_segment(const struct watchlog *log)
+{
+	return word_get(&log->ledger->log_first);
+}
+
+static uint32_t last_segment(const struct watchlog *log)
+{
+	return POS_SEGMENT(word_get(&log->ledger->log_tail));
 }
 
 static uint32_t segment_size(uint32_t segment)
@@ -37,11 +58,13 @@ static uint32_t record_size(uint32_t len)
 	return (uint32_t)(sizeof(struct watch_record) + len + GRAIN - 1) & ~(GRAIN - 1);
 }
 
-void watchlog_init(struct watchlog *log, struct ledger *ledger, struct pool *pool)
+void watchlog_init(struct watchlog *log, struct ledger *ledger, struct account *account)
 {
 	log->ledger = ledger;
-	log->pool = pool;
-	log->used = 0;
+	log->account = account;
+	log->used = log->pages = 0;
+	log->most = UINT32_MAX;
+	log->at_start = true;
 	if (!word_get(&ledger->log_tail)) {
 		atomic_init(&ledger->log_first, 0);
 		atomic_init(&ledger->log_tail, POS(0u, sizeof(struct segment)));
@@ -50,35 +73,18 @@ void watchlog_init(struct watchlog *log, struct ledger *ledger, struct pool *poo
 
 struct watchlog_chain watchlog_reset(struct watchlog *log, struct commit *commit)
 {
-	struct watchlog_chain chain = {
-		.first = word_get(&log->ledger->log_first),
-		.last = POS_SEGMENT(word_get(&log->ledger->log_tail)),
-	};
+	struct watchlog_chain chain = { .first = first_segment(log), .last = last_segment(log) };
 
 	commit_set(commit, &log->ledger->log_first, 0);
 	commit_set(commit, &log->ledger->log_tail, POS(0u, sizeof(struct segment)));
+	log->at_start = true;
 	return chain;
 }
 
-void watchlog_release(struct watchlog *log, struct watchlog_chain chain)
-{
-	for (uint32_t segment = chain.first;;) {
-		uint32_t next = 0;
-
-		if (segment != chain.last)
-			next = ((struct segment *)segment_base(log, segment))->next;
-		pool_release(log->pool, segment);
-		if (segment == chain.last)
-			return;
-		segment = next;
-	}
-}
-
 /* Walk the chain of segments; @visit gives up by returning an error. */
-static int each_segment(struct watchlog *log, int (*visit)(struct pool *pool, uint32_t segment))
+static int each_segment(struct watchlog *log, int (*visit)(struct watchlog *log, uint32_t segment))
 {
-	uint32_t last = POS_SEGMENT(word_get(&log->ledger->log_tail));
-	uint32_t segment = word_get(&log->ledger->log_first);
+	uint32_t last = last_segment(log), segment = first_segment(log);
 
 	for (uint32_t guard = 0; guard < LEDGERS_EXTENTS; guard++) {
 		uint32_t next = 0;
@@ -87,8 +93,8 @@ static int each_segment(struct watchlog *log, int (*visit)(struct pool *pool, ui
 		if (segment >= LEDGERS_EXTENTS)
 			return -EINVAL;
 		if (segment != last)
-			next = ((struct segment *)segment_base(log, segment))->next;
-		err = segment ? visit(log->pool, segment) : 0;
+			next = word_get(segment_next(log, segment));
+		err = segment ? visit(log, segment) : 0;
 		if (err || segment == last)
 			return err;
 		segment = next;
@@ -96,22 +102,28 @@ static int each_segment(struct watchlog *log, int (*visit)(struct pool *pool, ui
 	return -EINVAL;
 }
 
+static int segment_claim(struct watchlog *log, uint32_t segment)
+{
+	int err = account_claim(log->account, segment);
+
+	log->pages += !err;
+	return err;
+}
+
 /*
- * Whether the records of one segment, from @off on, end where they should: at @end, or where the
- * segment says that the log goes on in the next one.
+ * Whether the records of one segment end where they should: at @end, or where the segment says that
+ * the log goes on in the next one.
  */
 static bool segment_is_sane(const struct watchlog *log, uint32_t segment, uint32_t end, bool last)
 {
 	uint32_t off = sizeof(struct segment);
 
 	while (off < end) {
-		const struct watch_record *record = watchlog_at(log, POS(segment, off));
+		uint32_t len = watchlog_at(log, POS(segment, off))->len;
 
-		if (!record->len)
+		if (!len)
 			return !last;
-		if (off + record_size(record->len) > end)
-			return false;
-		off += record_size(record->len);
+		off += record_size(len);
 	}
 	return off == end;
 }
@@ -119,21 +131,21 @@ static bool segment_is_sane(const struct watchlog *log, uint32_t segment, uint32
 /* All segments are claimed. */
 static bool records_are_sane(const struct watchlog *log)
 {
-	uint32_t tail = word_get(&log->ledger->log_tail);
-	uint32_t segment = word_get(&log->ledger->log_first);
+	uint32_t end = POS_OFF(word_get(&log->ledger->log_tail)), last = last_segment(log);
+	uint32_t segment = first_segment(log);
 
-	while (segment != POS_SEGMENT(tail)) {
+	while (segment != last) {
 		if (!segment_is_sane(log, segment, segment_size(segment), false))
 			return false;
-		segment = ((struct segment *)segment_base(log, segment))->next;
+		segment = word_get(segment_next(log, segment));
 	}
-	return POS_OFF(tail) >= sizeof(struct segment) && POS_OFF(tail) <= segment_size(segment) &&
-	       segment_is_sane(log, segment, POS_OFF(tail), true);
+	return end >= sizeof(struct segment) && end <= segment_size(last) &&
+	       segment_is_sane(log, last, end, true);
 }
 
 int watchlog_recover(struct watchlog *log)
 {
-	int err = each_segment(log, pool_claim);
+	int err = each_segment(log, segment_claim);
 
 	if (err)
 		return err;
@@ -144,10 +156,23 @@ int watchlog_recover(struct watchlog *log)
 	return 0;
 }
 
-static int segment_release(struct pool *pool, uint32_t segment)
+static int segment_release(struct watchlog *log, uint32_t segment)
 {
-	pool_release(pool, segment);
+	account_release(log->account, segment);
+	log->pages -= segment != 0;
 	return 0;
+}
+
+void watchlog_release(struct watchlog *log, struct watchlog_chain chain)
+{
+	for (uint32_t segment = chain.first;;) {
+		uint32_t next = segment == chain.last ? 0 : word_get(segment_next(log, segment));
+
+		segment_release(log, segment);
+		if (segment == chain.last)
+			return;
+		segment = next;
+	}
 }
 
 void watchlog_fini(struct watchlog *log)
@@ -163,6 +188,14 @@ struct watch_record *watchlog_at(const struct watchlog *log, uint32_t pos)
 	return (struct watch_record *)(segment_base(log, POS_SEGMENT(pos)) + off);
 }
 
+/* Have a segment end at @pos, and @next follow it. */
+static void end_segment(struct watchlog *log, uint32_t pos, uint32_t next)
+{
+	if (POS_OFF(pos) < segment_size(POS_SEGMENT(pos)))
+		watchlog_at(log, pos)->len = 0;
+	atomic_store_explicit(segment_next(log, POS_SEGMENT(pos)), next, memory_order_relaxed);
+}
+
 /* Where a record of @size octets goes when the tail is at @tail; opens a new segment if need be. */
 static uint32_t place_record(struct watchlog *log, uint32_t tail, uint32_t size)
 {
@@ -171,30 +204,13 @@ static uint32_t place_record(struct watchlog *log, uint32_t tail, uint32_t size)
 	if (off + size <= segment_size(segment))
 		return tail;
 
-	next = pool_alloc(log->pool);
+	next = log->pages < log->most ? account_alloc(log->account) : 0;
 	if (!next)
 		return 0;
-	/* Both beyond the tail as long as the commit has not moved it into the new segment. */
-	if (off < segment_size(segment))
-		watchlog_at(log, tail)->len = 0;
-	((struct segment *)segment_base(log, segment))->next = next;
+	log->pages++;
+	/* Beyond the tail as long as the commit has not moved it into the new segment. */
+	end_segment(log, tail, next);
 	return POS(next, sizeof(struct segment));
-}
-
-static uint32_t write_record(struct watchlog *log, uint32_t tail, const struct watch_record *head,
-			     const void *text, uint32_t *end)
-{
-	uint32_t size = record_size(head->len);
-	uint32_t pos = place_record(log, tail, size);
-	struct watch_record *record;
-
-	if (!pos)
-		return 0;
-	record = watchlog_at(log, pos);
-	memcpy(record, head, sizeof(*record));
-	memcpy(record->text, text, head->len);
-	*end = POS(POS_SEGMENT(pos), POS_OFF(pos) + size);
-	return pos;
 }
 
 uint32_t watchlog_append(struct watchlog *log, struct commit *commit, const void *text,
@@ -203,13 +219,17 @@ uint32_t watchlog_append(struct watchlog *log, struct commit *commit, const void
 	struct watch_record head = { .batch = batch,
 				     .len = (uint16_t)len,
 				     .depth = (uint16_t)depth };
-	uint32_t end, pos;
+	uint32_t size = record_size(len), pos;
+	struct watch_record *record;
 
-	pos = write_record(log, word_get(&log->ledger->log_tail), &head, text, &end);
+	pos = place_record(log, word_get(&log->ledger->log_tail), size);
 	if (!pos)
 		return 0;
-	commit_set(commit, &log->ledger->log_tail, end);
-	log->used += record_size(len);
+	record = watchlog_at(log, pos);
+	memcpy(record, &head, sizeof(*record));
+	memcpy(record->text, text, len);
+	commit_set(commit, &log->ledger->log_tail, POS(POS_SEGMENT(pos), POS_OFF(pos) + size));
+	log->used += size;
 	return pos;
 }
 
@@ -230,86 +250,257 @@ void watchlog_undo(struct watchlog *log, struct commit *commit, uint32_t pos)
 	log->used -= size;
 }
 
+/* Whether there is a record at an offset of a segment, or that segment's end. */
+static bool is_record(const struct watchlog *log, uint32_t segment, uint32_t off)
+{
+	uint32_t pos = POS(segment, off);
+
+	return pos != word_get(&log->ledger->log_tail) && off < segment_size(segment) &&
+	       watchlog_at(log, pos)->len;
+}
+
 uint32_t watchlog_next(const struct watchlog *log, uint32_t pos)
 {
 	uint32_t tail = word_get(&log->ledger->log_tail);
 
 	if (!pos)
-		pos = POS(word_get(&log->ledger->log_first), sizeof(struct segment));
+		pos = POS(first_segment(log), sizeof(struct segment));
 	else
-		pos = POS(POS_SEGMENT(pos), POS_OFF(pos) + record_size(watchlog_at(log, pos)->len));
+		pos = POS(POS_SEGMENT(pos), POS_OFF(pos) + watchlog_size(log, pos));
 
 	while (pos != tail) {
-		uint32_t segment = POS_SEGMENT(pos);
-
-		if (POS_OFF(pos) < segment_size(segment) && watchlog_at(log, pos)->len)
+		if (is_record(log, POS_SEGMENT(pos), POS_OFF(pos)))
 			return pos;
-		pos = POS(((struct segment *)segment_base(log, segment))->next,
-			  sizeof(struct segment));
+		pos = POS(word_get(segment_next(log, POS_SEGMENT(pos))), sizeof(struct segment));
 	}
 	return 0;
 }
 
-static uint32_t live_octets(const struct watchlog *log)
-{
-	uint32_t epoch = word_get(&log->ledger->epoch), sum = 0;
+/* --- tidying */
 
-	for (uint32_t pos = watchlog_next(log, 0); pos; pos = watchlog_next(log, pos))
-		if (word_get(&watchlog_at(log, pos)->live) == epoch)
-			sum += record_size(watchlog_at(log, pos)->len);
-	return sum;
+/* Neighbouring segments whose live records fit into one page, or of the last one some. */
+struct run {
+	uint32_t first, last;
+	uint32_t cut;	/* where in the last one those that do not fit begin; 0: all fit */
+	uint32_t pages; /* extents that are no longer needed then */
+	uint32_t live;	/* octets of those that fit */
+	uint32_t all;	/* octets of all records of the segments that are no longer needed */
+};
+
+/* EACH_RECORD() - run the statement for each record of a segment, its offset in @off. */
+// NOLINTBEGIN(bugprone-macro-parentheses): @off is declared here
+#define EACH_RECORD(log, segment, off)                                            \
+	for (uint32_t off = sizeof(struct segment); is_record(log, segment, off); \
+	     off += watchlog_size(log, POS(segment, off)))
+// NOLINTEND(bugprone-macro-parentheses)
+
+static bool is_live(const struct watchlog *log, const struct watch_record *record)
+{
+	return word_get(&record->live) == word_get(&log->ledger->epoch);
 }
 
-int watchlog_compact(struct watchlog *log, const struct ledger_place *place,
-		     void (*moved)(void *arg, uint32_t from, uint32_t to), void *arg)
+/* Whether a request under way refers to a record of this segment. */
+static bool is_pinned(const struct watchlog *log, uint32_t segment)
 {
-	struct ledger *ledger = log->ledger;
-	uint32_t epoch = word_get(&ledger->epoch), live = live_octets(log);
-	uint32_t old_first = word_get(&ledger->log_first);
-	struct watchlog_chain old;
-	uint32_t first = 0, tail;
-	struct commit commit;
+	PENDING_EACH(log->ledger, slot)
+	{
+		const struct ledger_pending *pending = &log->ledger->pending[slot];
 
-	/* The ledger's own area is free for the new chain unless the old one begins there. */
-	if (old_first == 0 || live + sizeof(struct segment) > LEDGER_LOG_INLINE) {
-		first = pool_alloc(log->pool);
-		if (!first)
-			return -ENOMEM;
+		if (pending_is_intent(pending) && POS_SEGMENT(pending->ref) == segment)
+			return true;
 	}
-	tail = POS(first, sizeof(struct segment));
+	return false;
+}
 
-	for (uint32_t pos = watchlog_next(log, 0); pos; pos = watchlog_next(log, pos)) {
-		const struct watch_record *record = watchlog_at(log, pos);
+/* Have @run take in one more segment, or as much as fits. Return: whether all of it did. */
+static bool run_extend(const struct watchlog *log, struct run *run, uint32_t segment)
+{
+	struct run longer = *run;
 
-		if (word_get(&record->live) != epoch)
-			continue;
-		if (!write_record(log, tail, record, record->text, &tail)) {
-			watchlog_release(log, (struct watchlog_chain){ first, POS_SEGMENT(tail) });
-			return -ENOMEM;
-		}
-	}
-
-	/* A second walk, now that it cannot fail: tell who holds positions. */
-	for (uint32_t from = watchlog_next(log, 0), at = POS(first, sizeof(struct segment)); from;
-	     from = watchlog_next(log, from)) {
-		const struct watch_record *record = watchlog_at(log, from);
+	longer.last = segment;
+	longer.pages += segment != 0;
+	EACH_RECORD(log, segment, off)
+	{
+		const struct watch_record *record = watchlog_at(log, POS(segment, off));
 		uint32_t size = record_size(record->len);
 
-		if (word_get(&record->live) != epoch)
+		longer.all += size;
+		if (!is_live(log, record))
 			continue;
-		if (POS_OFF(at) + size > segment_size(POS_SEGMENT(at)))
-			at = POS(((struct segment *)segment_base(log, POS_SEGMENT(at)))->next,
-				 sizeof(struct segment));
-		moved(arg, from, at);
-		at = POS(POS_SEGMENT(at), POS_OFF(at) + size);
+		longer.live += size;
+		if (sizeof(struct segment) + longer.live <= POOL_PAGE)
+			continue;
+		if (longer.live - size == run->live)
+			return false;
+		run->last = segment;
+		run->cut = off;
+		run->live = longer.live - size;
+		return false;
 	}
+	*run = longer;
+	return true;
+}
 
+/* The longest run from @first on; counts the segments that it looks at in @seen. */
+static struct run run_from(const struct watchlog *log, uint32_t first, uint32_t *seen)
+{
+	struct run run = { .first = first, .last = first };
+	uint32_t segment = first, last = last_segment(log);
+
+	do {
+		++*seen;
+		if (is_pinned(log, segment) || !run_extend(log, &run, segment) || segment == last)
+			break;
+		segment = word_get(segment_next(log, segment));
+	} while (*seen < TIDY_SEGMENTS);
+	return run;
+}
+
+/* Copy the live records of a run behind each other into @target. Return: where they end. */
+static uint32_t copy_live(struct watchlog *log, const struct run *run, uint32_t target,
+			  watchlog_moved *moved, void *arg)
+{
+	uint32_t at = sizeof(struct segment);
+
+	for (uint32_t segment = run->first;; segment = word_get(segment_next(log, segment))) {
+		EACH_RECORD(log, segment, off)
+		{
+			const struct watch_record *record = watchlog_at(log, POS(segment, off));
+			uint32_t size = record_size(record->len);
+
+			if (segment == run->last && off == run->cut)
+				break;
+			if (!is_live(log, record))
+				continue;
+			memcpy(watchlog_at(log, POS(target, at)), record, size);
+			moved(arg, POS(segment, off), POS(target, at));
+			at += size;
+		}
+		if (segment == run->last)
+			return at;
+	}
+}
+
+/* Have @commit make one dead record of all before @cut in a segment. */
+static void cover(struct watchlog *log, struct commit *commit, uint32_t segment, uint32_t cut)
+{
+	struct watch_record *record = watchlog_at(log, POS(segment, sizeof(struct segment)));
+	struct watch_record one = { .len = (uint16_t)(cut - sizeof(struct segment) -
+						      sizeof(*record)) };
+
+	commit_set(commit, &record->live, 0);
+	commit_set(commit, &record->shape, word_get(&one.shape));
+}
+
+/* Give back the segments of a run that are no longer needed. */
+static void release_run(struct watchlog *log, const struct run *run)
+{
+	for (uint32_t segment = run->first;;) {
+		uint32_t next = segment == run->last ? 0 : word_get(segment_next(log, segment));
+
+		if (segment == run->last && run->cut)
+			return;
+		segment_release(log, segment);
+		if (segment == run->last)
+			return;
+		segment = next;
+	}
+}
+
+/*
+ * Put @target, an unused segment, in the place of a run: @link is the word that names the run's
+ * first segment. Without live records nothing is put there, but where the log ends.
+ */
+static void replace(struct watchlog *log, const struct ledger_place *place, const struct run *run,
+		    ledger_word *link, uint32_t target, watchlog_moved *moved, void *arg)
+{
+	bool at_end = !run->cut && run->last == last_segment(log);
+	uint32_t next = run->last;
+	struct commit commit;
+
+	if (!run->cut && !at_end)
+		next = word_get(segment_next(log, run->last));
 	commit_begin(&commit, place);
-	old = watchlog_reset(log, &commit);
-	commit_set(&commit, &ledger->log_first, first);
-	commit_set(&commit, &ledger->log_tail, tail);
+	if (run->live || at_end) {
+		uint32_t end = copy_live(log, run, target, moved, arg);
+
+		commit_set(&commit, link, target);
+		if (at_end)
+			commit_set(&commit, &log->ledger->log_tail, POS(target, end));
+		else
+			end_segment(log, POS(target, end), next);
+	} else {
+		commit_set(&commit, link, next);
+	}
+	if (run->cut)
+		cover(log, &commit, run->last, run->cut);
 	commit_end(&commit);
-	watchlog_release(log, old);
-	log->used = live;
-	return 0;
+	log->used -= run->all - run->live;
+	release_run(log, run);
+}
+
+bool watchlog_home(struct watchlog *log, const struct ledger_place *place, uint32_t live,
+		   watchlog_moved *moved, void *arg)
+{
+	struct run run = { .first = first_segment(log),
+			   .last = last_segment(log),
+			   .live = live,
+			   .all = log->used };
+
+	if (sizeof(struct segment) + live > LEDGER_LOG_INLINE || (live && !run.first))
+		return false;
+	replace(log, place, &run, &log->ledger->log_first, 0, moved, arg);
+	log->at_start = true;
+	return true;
+}
+
+/* Return: whether that was all. */
+static bool go_on_behind(struct watchlog *log, uint32_t segment)
+{
+	log->behind = segment;
+	log->at_start = segment == last_segment(log);
+	return log->at_start;
+}
+
+/*
+ * Put a run together if that gives an extent back at once.
+ * Return: 1 when it was the last, 0, or -ENOMEM.
+ */
+static int tidy_run(struct watchlog *log, const struct ledger_place *place, const struct run *run,
+		    watchlog_moved *moved, void *arg)
+{
+	ledger_word *link =
+		log->at_start ? &log->ledger->log_first : segment_next(log, log->behind);
+	bool at_end = !run->cut && run->last == last_segment(log);
+	uint32_t target = 0;
+
+	if (!run->pages || (run->first == run->last && (run->live || at_end)))
+		return go_on_behind(log, run->first);
+	/* Vital, as it is but for a moment. */
+	if (run->live || at_end) {
+		target = account_alloc_vital(log->account);
+		if (!target)
+			return -ENOMEM;
+		log->pages++;
+	}
+	replace(log, place, run, link, target, moved, arg);
+	/* Unless it might take in more. */
+	return run->cut || at_end ? go_on_behind(log, target) : 0;
+}
+
+int watchlog_tidy(struct watchlog *log, const struct ledger_place *place, watchlog_moved *moved,
+		  void *arg)
+{
+	for (uint32_t seen = 0; seen < TIDY_SEGMENTS;) {
+		uint32_t from = log->at_start ? first_segment(log)
+					      : word_get(segment_next(log, log->behind));
+		struct run run = run_from(log, from, &seen);
+		int ret = tidy_run(log, place, &run, moved, arg);
+
+		if (ret < 0)
+			log->at_start = true;
+		if (ret)
+			return ret < 0 ? ret : 0;
+	}
+	return -EAGAIN;
 }

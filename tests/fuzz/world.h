@@ -300,11 +300,12 @@ static void party_turn(struct party *party)
 
 /* --- the process */
 
-/* As small as it is, its reserve must be. */
+/* As small as it is, its reserves must be. */
 static void pool_open(void)
 {
 	CHECK(!pool_new_shared(&world.pool, &world.proxy[world.life].ledgers));
-	world.pool->reserve = POOL_EXTENTS / 8;
+	world.pool->vital = POOL_EXTENTS / 8;
+	world.pool->privileged = POOL_EXTENTS / 16;
 }
 
 /* xsproxyd is gone with all it had in memory. What it has begun is as it is. */

@@ -16,8 +16,8 @@
 
 #include <cmocka.h>
 
+#include "proxy/account.h"
 #include "proxy/ledger.h"
-#include "proxy/pool.h"
 
 #define BED_DOMID	  7
 #define BED_PRIVATE_PAGES 1100
@@ -29,6 +29,7 @@ struct bed {
 	struct ledger *ledger;
 	struct ledger_place place;
 	struct pool *pool;
+	struct account account;
 };
 
 static inline void bed_place(struct bed *bed)
@@ -38,6 +39,7 @@ static inline void bed_place(struct bed *bed)
 					    .rings = &bed->rings,
 					    .ledgers = &bed->ledgers };
 	assert_int_equal(pool_new_shared(&bed->pool, &bed->ledgers), 0);
+	account_init(&bed->account, bed->pool, false);
 }
 
 static inline int bed_open_shared(void **state)
@@ -69,6 +71,7 @@ static inline int bed_open_private(void **state)
 	ledger_format(bed->ledger, NULL, 1);
 	bed->place = (struct ledger_place){ .ledger = bed->ledger };
 	assert_int_equal(pool_new_private(&bed->pool, BED_PRIVATE_PAGES), 0);
+	account_init(&bed->account, bed->pool, false);
 	*state = bed;
 	return 0;
 }

@@ -11,7 +11,7 @@ static inline void fifo_at(struct bed *bed, struct fifo *fifo, uint32_t pos)
 {
 	atomic_store(&bed->ledger->fifo_head, pos);
 	atomic_store(&bed->ledger->fifo_tail, pos);
-	fifo_init(fifo, bed->ledger, bed->pool);
+	fifo_init(fifo, bed->ledger, &bed->account);
 }
 
 static inline void make_message(struct message *msg, uint32_t type, uint32_t len, uint32_t seed)

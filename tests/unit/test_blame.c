@@ -88,7 +88,7 @@ static void twice_in_a_row(void **state)
 	static const struct {
 		int sig;
 		void (*end)(int sig);
-	} ends[] = { { SIGSEGV, by_raise }, { SIGBUS, by_raise },     { SIGILL, by_raise },
+	} ends[] = { { SIGSEGV, by_raise }, { SIGBUS, by_raise },      { SIGILL, by_raise },
 		     { SIGFPE, by_raise },  { SIGABRT, from_outside }, { SIGABRT, by_abort } };
 	struct ledgers_blame *blame = *state;
 

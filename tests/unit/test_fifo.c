@@ -112,7 +112,7 @@ static void no_memory_is_no_room(void **state)
 	assert_int_equal(put(bed, &fifo, &msg), 0);
 	do {
 		last = page;
-		page = pool_alloc(bed->pool);
+		page = pool_alloc_vital(bed->pool);
 	} while (page);
 	assert_int_equal(put(bed, &fifo, &msg), -ENOMEM);
 	assert_int_equal(fifo_used(&fifo), 4016);

@@ -15,7 +15,7 @@ static void assert_next_process(struct bed *bed, const struct fifo *fifo, uint32
 	struct fifo again;
 
 	bed_reopen(bed, &other);
-	fifo_init(&again, other.ledger, other.pool);
+	fifo_init(&again, other.ledger, &other.account);
 	assert_int_equal(fifo_recover(&again), 0);
 	assert_int_equal(fifo_used(&again), used);
 	assert_int_equal(again.waiting.events, fifo->waiting.events);
@@ -76,7 +76,7 @@ static void reserved_pages_are_free_for_the_next_process(void **state)
 	put(bed, &fifo, &msg);
 	assert_int_equal(fifo_reserve(&fifo, 0, 5 * POOL_PAGE), 0);
 	bed_reopen(bed, &other);
-	fifo_init(&again, other.ledger, other.pool);
+	fifo_init(&again, other.ledger, &other.account);
 	assert_int_equal(fifo_recover(&again), 0);
 	assert_int_equal(again.pages, 1);
 	assert_int_equal(fifo_reserve(&again, 0, 5 * POOL_PAGE), 0);
@@ -96,7 +96,7 @@ static void impossible_ledgers_are_refused(void **state)
 	put(bed, &fifo, &msg);
 	for (int i = 0; i < 6; i++) {
 		bed_reopen(bed, &other);
-		fifo_init(&again, other.ledger, other.pool);
+		fifo_init(&again, other.ledger, &other.account);
 		if (i == 0)
 			atomic_store(&bed->ledger->fifo_left, 21); /* a header is not all there */
 		else if (i == 1)

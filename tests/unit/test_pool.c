@@ -14,7 +14,7 @@
 
 #include <cmocka.h>
 
-#include "proxy/pool.h"
+#include "proxy/account.h"
 
 #define MAX  40u
 #define MANY 300u /* more than are kept warm */
@@ -218,28 +218,110 @@ static void the_pool_is_capped(void **state)
 		assert_int_equal(pool_claim(bed->pool, i), i == page ? -EBUSY : 0);
 	assert_int_equal(pool_alloc(bed->pool), 0);
 	pool_release(bed->pool, 12345);
-	assert_int_equal(pool_alloc_vital(bed->pool), 12345);
+	assert_int_equal(pool_alloc_vital(bed->pool), 0);
+	assert_int_equal(pool_alloc_privileged(bed->pool), 12345);
 }
 
-/* Who hoards pages leaves enough for what others cannot do without. */
-static void a_reserve_is_left(void **state)
+/* Claim page after page, from the top down, until @alloc finds none. Return: how many are left. */
+static uint32_t hoard(struct bed *bed, uint32_t from, uint32_t (*alloc)(struct pool *pool))
+{
+	uint32_t page;
+
+	for (; (page = alloc(bed->pool)); from--) {
+		pool_release(bed->pool, page);
+		assert_int_equal(pool_claim(bed->pool, from), 0);
+	}
+	return from;
+}
+
+/*
+ * Who hoards pages leaves enough for what others cannot do without; and all guests together, with
+ * all that they cannot do without, leave enough for dom0.
+ */
+static void reserves_are_left(void **state)
 {
 	struct bed *bed = *state;
-	uint32_t last = 0, page;
+	uint32_t left = hoard(bed, POOL_SHARED - 1, pool_alloc), vital;
 
-	for (uint32_t i = POOL_SHARED - 1; i > 0 && (page = pool_alloc(bed->pool)); i--) {
-		pool_release(bed->pool, page);
-		assert_int_equal(pool_claim(bed->pool, i), 0);
-		last = i;
-	}
-	assert_in_range(last, 4096, POOL_SHARED / 4);
-	for (uint32_t i = 1; i < last; i++)
-		assert_int_not_equal(pool_alloc_vital(bed->pool), 0);
-	assert_int_equal(pool_alloc_vital(bed->pool), 0);
+	assert_in_range(left, 8192 + 4096, POOL_SHARED / 4);
+	vital = hoard(bed, left, pool_alloc_vital);
+	assert_int_equal(left - vital, 8192);
 	assert_int_equal(pool_alloc(bed->pool), 0);
+	for (uint32_t i = 1; i <= vital; i++)
+		assert_int_not_equal(pool_alloc_privileged(bed->pool), 0);
+	assert_int_equal(pool_alloc_privileged(bed->pool), 0);
 	pool_release(bed->pool, 77);
 	assert_int_equal(pool_alloc(bed->pool), 0);
-	assert_int_equal(pool_alloc_vital(bed->pool), 77);
+	assert_int_equal(pool_alloc_vital(bed->pool), 0);
+	assert_int_equal(pool_alloc_privileged(bed->pool), 77);
+}
+
+/* Its tables grow with it, and pages keep their place and their octets. */
+static void a_private_pool_grows(void **state)
+{
+	struct pool *pool;
+	uint32_t page;
+
+	(void)state;
+	assert_int_equal(pool_new_private(&pool, 5000), 0);
+	for (uint32_t i = 1; i <= 5000; i++) {
+		page = pool_alloc(pool);
+		assert_int_equal(page, i);
+		memcpy(pool_page(pool, page), &page, sizeof(page));
+	}
+	assert_int_equal(pool_alloc(pool), 0);
+	/* For a few vital ones there is room beyond. */
+	page = pool_alloc_vital(pool);
+	assert_int_not_equal(page, 0);
+	assert_int_equal(pool_alloc(pool), 0);
+	pool_release(pool, page);
+	for (uint32_t i = 1; i <= 5000; i++)
+		assert_memory_equal(pool_page(pool, i), &i, sizeof(i));
+	pool_release(pool, 4321);
+	assert_int_equal(pool_alloc(pool), 4321);
+	pool_free(pool);
+}
+
+/* --- accounts */
+
+static void accounts_count(void **state)
+{
+	struct bed *bed = *state;
+	struct account guest, dom0;
+	uint32_t a, b;
+
+	account_init(&guest, bed->pool, false);
+	account_init(&dom0, bed->pool, true);
+	a = account_alloc(&guest);
+	b = account_alloc_vital(&guest);
+	assert_true(a && b && a != b);
+	assert_int_equal(guest.used, 2);
+	assert_int_equal(account_claim(&dom0, a), -EBUSY);
+	assert_int_equal(account_claim(&dom0, 1234), 0);
+	assert_int_equal(dom0.used, 1);
+	account_release(&guest, 0);
+	account_release(&guest, a);
+	assert_int_equal(guest.used, 1);
+	assert_int_equal(account_claim(&dom0, a), 0);
+	assert_int_equal(dom0.used, 2);
+}
+
+static void only_dom0_takes_the_last_ones(void **state)
+{
+	struct bed *bed = *state;
+	struct account guest, dom0;
+	uint32_t left = hoard(bed, POOL_SHARED - 1, pool_alloc);
+
+	account_init(&guest, bed->pool, false);
+	account_init(&dom0, bed->pool, true);
+	assert_int_equal(account_alloc(&guest), 0);
+	assert_int_not_equal(account_alloc(&dom0), 0);
+	hoard(bed, left - 1, pool_alloc_vital);
+	assert_int_equal(account_alloc_vital(&guest), 0);
+	assert_int_not_equal(account_alloc_vital(&dom0), 0);
+	assert_int_not_equal(account_alloc(&dom0), 0);
+	assert_int_equal(guest.used, 0);
+	assert_int_equal(dom0.used, 3);
 }
 
 int main(void)
@@ -255,7 +337,10 @@ int main(void)
 		cmocka_unit_test_setup_teardown(a_page_outlives_the_pool, setup, teardown),
 		cmocka_unit_test_setup_teardown(without_memory_there_is_no_page, setup, teardown),
 		cmocka_unit_test_setup_teardown(the_pool_is_capped, setup, teardown),
-		cmocka_unit_test_setup_teardown(a_reserve_is_left, setup, teardown),
+		cmocka_unit_test_setup_teardown(reserves_are_left, setup, teardown),
+		cmocka_unit_test(a_private_pool_grows),
+		cmocka_unit_test_setup_teardown(accounts_count, setup, teardown),
+		cmocka_unit_test_setup_teardown(only_dom0_takes_the_last_ones, setup, teardown),
 	};
 
 	return cmocka_run_group_tests_name("pool", tests, NULL, NULL);

@@ -56,7 +56,7 @@ static void opens_with_its_commit(void **state)
 	struct commit commit;
 	int slot;
 
-	transactions_init(&set, bed->ledger, bed->pool);
+	transactions_init(&set, bed->ledger, &bed->account);
 	assert_int_equal(transaction_count(&set), 0);
 	assert_int_equal(transaction_find(&set, 5), -ENOENT);
 	assert_int_equal(transaction_find(&set, 0), -ENOENT);
@@ -90,7 +90,7 @@ static void reserved_slots_stay_reserved(void **state)
 	uint32_t seq = 1;
 	int slot[3];
 
-	transactions_init(&set, bed->ledger, bed->pool);
+	transactions_init(&set, bed->ledger, &bed->account);
 	for (int i = 0; i < 3; i++) {
 		struct commit commit;
 
@@ -116,7 +116,7 @@ static void extents_beyond_the_ledger(void **state)
 	struct bed *bed = *state;
 	struct transactions set;
 
-	transactions_init(&set, bed->ledger, bed->pool);
+	transactions_init(&set, bed->ledger, &bed->account);
 	for (uint32_t i = 0; i < many; i++)
 		assert_int_equal(open_one(bed, &set, i + 1), i);
 	assert_int_equal(transaction_count(&set), many);
@@ -148,7 +148,7 @@ static void an_old_extent_holds_no_ghosts(void **state)
 	}
 	pool_release(bed->pool, page);
 
-	transactions_init(&set, bed->ledger, bed->pool);
+	transactions_init(&set, bed->ledger, &bed->account);
 	for (uint32_t i = 0; i <= LEDGER_TX; i++)
 		open_one(bed, &set, i + 100);
 	assert_int_equal(bed->ledger->tx_page[0], page);
@@ -163,7 +163,7 @@ static void the_epoch_ends_all(void **state)
 	struct bed *bed = *state;
 	struct transactions set;
 
-	transactions_init(&set, bed->ledger, bed->pool);
+	transactions_init(&set, bed->ledger, &bed->account);
 	for (uint32_t i = 0; i < 40; i++)
 		open_one(bed, &set, i + 1);
 	next_epoch(bed);
@@ -180,7 +180,7 @@ static void no_space_is_an_error(void **state)
 	struct bed *bed = *state;
 	struct transactions set;
 
-	transactions_init(&set, bed->ledger, bed->pool);
+	transactions_init(&set, bed->ledger, &bed->account);
 	for (uint32_t i = 0; i < TRANSACTION_MAX; i++)
 		open_one(bed, &set, i + 1);
 	assert_int_equal(transaction_reserve(&set), -ENOSPC);
@@ -197,7 +197,7 @@ static void no_memory_is_an_error(void **state)
 	struct transactions set;
 	uint32_t page = 0, last;
 
-	transactions_init(&set, bed->ledger, bed->pool);
+	transactions_init(&set, bed->ledger, &bed->account);
 	for (uint32_t i = 0; i < LEDGER_TX; i++)
 		open_one(bed, &set, i + 1);
 	do {
@@ -216,7 +216,7 @@ static void guest_ids_never_clash(void **state)
 	struct bed *bed = *state;
 	struct transactions set;
 
-	transactions_init(&set, bed->ledger, bed->pool);
+	transactions_init(&set, bed->ledger, &bed->account);
 	assert_int_equal(transaction_guest_id(&set, 7), 7);
 	open_one(bed, &set, 7);
 	assert_int_equal(transaction_guest_id(&set, 6), 6);
@@ -261,7 +261,7 @@ static void recovery_finds_what_there_was(void **state)
 	struct bed *bed = *state, other;
 
 	srand(2);
-	transactions_init(&set, bed->ledger, bed->pool);
+	transactions_init(&set, bed->ledger, &bed->account);
 	for (int step = 0; step < 800; step++) {
 		uint32_t guest = (uint32_t)rand() % 599 + 1;
 
@@ -274,7 +274,7 @@ static void recovery_finds_what_there_was(void **state)
 		if (step % 20)
 			continue;
 		bed_reopen(bed, &other);
-		transactions_init(&again, other.ledger, other.pool);
+		transactions_init(&again, other.ledger, &other.account);
 		assert_int_equal(transactions_recover(&again), 0);
 		assert_same(&set, &again);
 		/* It goes on from there without harm to what is open. */
@@ -283,7 +283,7 @@ static void recovery_finds_what_there_was(void **state)
 	}
 
 	bed_reopen(bed, &other);
-	transactions_init(&again, other.ledger, other.pool);
+	transactions_init(&again, other.ledger, &other.account);
 	assert_int_equal(transactions_recover(&again), 0);
 	transactions_fini(&again);
 	assert_int_equal(bed_pages_used(&other, other.pool), 0);
@@ -297,7 +297,7 @@ static void recovery_refuses_strange_pages(void **state)
 
 	bed->ledger->tx_page[3] = POOL_SHARED;
 	bed_reopen(bed, &other);
-	transactions_init(&again, other.ledger, other.pool);
+	transactions_init(&again, other.ledger, &other.account);
 	assert_int_equal(transactions_recover(&again), -EINVAL);
 	bed->ledger->tx_page[3] = bed->ledger->tx_page[4] = 9;
 	assert_int_equal(transactions_recover(&again), -EBUSY);

@@ -6,11 +6,7 @@
  */
 #include <stdio.h>
 
-#include "tests/unit/bed.h"
-
-#include "proxy/message.h"
-#include "proxy/pending.h"
-#include "proxy/watch.h"
+#include "tests/unit/watch_bed.h"
 
 #define KEYS  60 /* path and token pairs */
 #define STEPS 6000
@@ -29,7 +25,7 @@ struct life {
 
 	/* upstream: requests that it has not answered, and its list in order of registration */
 	struct request queue[LEDGER_PENDING];
-	uint32_t queued;
+	uint32_t queued, intents;
 	struct request list[KEYS];
 	uint32_t count;
 };
@@ -73,8 +69,8 @@ static void send(struct life *life)
 	len = make_text(text, req->key, req->relative);
 	pending = pending_fill(ledger, req->slot, &life->seq, &hdr, PENDING_FORWARD);
 	commit_begin(&commit, &life->bed->place);
-	assert_int_equal(watch_intend(&life->set, &commit, (uint8_t *)text, len, 0, &pending->ref),
-			 0);
+	assert_int_equal(intend(&life->set, &commit, hdr.type, text, len, &pending->ref), 0);
+	life->intents += pending->ref != 0;
 	pending_take(ledger, &commit, req->slot);
 	commit_end(&commit);
 	life->queued++;
@@ -107,11 +103,12 @@ static void receive(struct life *life)
 	life->queued--;
 	memmove(&life->queue[0], &life->queue[1], life->queued * sizeof(req));
 	commit_begin(&commit, &life->bed->place);
-	if (!upstream(life, &req))
+	life->intents -= pos != 0;
+	if (!upstream(life, &req) && pos)
 		watch_refused(&life->set, &commit, pos);
-	else if (req.type == XS_WATCH)
+	else if (pos && req.type == XS_WATCH)
 		watch_added(&life->set, &commit, pos);
-	else
+	else if (pos)
 		watch_removed(&life->set, &commit, pos);
 	pending_drop(ledger, &commit, req.slot);
 	commit_end(&commit);
@@ -129,12 +126,12 @@ static void reset(struct life *life)
 	life->count = 0;
 }
 
-static void assert_list(const struct life *life, struct watches *set)
+static void assert_life(const struct life *life, struct watches *set)
 {
 	const struct watch *watch = watches_from(set, 0);
 
 	assert_int_equal(set->count, life->count);
-	assert_int_equal(set->intents, life->queued);
+	assert_int_equal(set->intents, life->intents);
 	for (uint32_t i = 0; i < life->count; i++, watch = watch_next(watch)) {
 		char text[1000];
 		uint32_t want = make_text(text, life->list[i].key, life->list[i].relative), len;
@@ -170,10 +167,10 @@ static void assert_next_process(const struct life *life, bool count_pages)
 	struct bed other;
 
 	bed_reopen(life->bed, &other);
-	watches_init(&again, other.ledger, other.pool, BED_DOMID);
+	watches_init(&again, other.ledger, &other.account, BED_DOMID);
 	assert_int_equal(watchlog_recover(&again.log), 0);
 	assert_int_equal(watches_recover(&again), 0);
-	assert_list(life, &again);
+	assert_life(life, &again);
 	assert_int_equal(again.live, life->set.live);
 	assert_int_equal(again.log.used, life->set.log.used);
 	watches_drop(&again);
@@ -184,12 +181,15 @@ static void assert_next_process(const struct life *life, bool count_pages)
 }
 
 /* Dead records must not pile up: what is dead is bounded by what is live, and a floor. */
-static void assert_compact(const struct life *life)
+static void assert_tidy(const struct life *life)
 {
 	uint32_t dead = life->set.log.used - life->set.live;
 
+	assert_int_equal(life->set.log.pages, life->bed->account.used);
 	if (!life->set.intents)
-		assert_true(dead < 1024 || dead < life->set.live);
+		assert_true(dead < life->set.live + 3 * POOL_PAGE);
+	/* What is referred to may lie in as many pages. */
+	assert_true(dead < life->set.live + (3 + LEDGER_PENDING) * POOL_PAGE);
 }
 
 static void step(struct life *life)
@@ -205,7 +205,8 @@ static void step(struct life *life)
 	if (what % 20 == 5)
 		while (life->queued)
 			receive(life);
-	watches_compact(&life->set, &life->bed->place);
+	while (watches_tidy(&life->set, &life->bed->place))
+		;
 }
 
 static void live(struct bed *bed, unsigned int seed, bool recover)
@@ -213,13 +214,13 @@ static void live(struct bed *bed, unsigned int seed, bool recover)
 	struct life life = { .bed = bed, .seq = 1 };
 
 	srand(seed);
-	watches_init(&life.set, bed->ledger, bed->pool, BED_DOMID);
+	watches_init(&life.set, bed->ledger, &bed->account, BED_DOMID);
 	for (int i = 0; i < STEPS; i++) {
 		step(&life);
 		assert_item(&life);
 		if (i % 50 == 0)
-			assert_list(&life, &life.set);
-		assert_compact(&life);
+			assert_life(&life, &life.set);
+		assert_tidy(&life);
 		if (recover)
 			assert_next_process(&life, false);
 	}

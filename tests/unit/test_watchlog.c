@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * The log of watches: what was appended is found again in order, also by the next process; taking
- * back, further segments, compaction; and that all memory goes back to the pool.
+ * back, further segments, bounds; and that all memory goes back to the pool.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -35,7 +35,7 @@ static void what_is_appended_is_there(void **state)
 	struct commit commit;
 	uint32_t pos;
 
-	watchlog_init(&log, bed->ledger, bed->pool);
+	watchlog_init(&log, bed->ledger, &bed->account);
 	assert_int_equal(watchlog_next(&log, 0), 0);
 	commit_begin(&commit, &bed->place);
 	pos = watchlog_append(&log, &commit,
@@ -68,7 +68,7 @@ static void records_keep_their_order(void **state)
 	uint32_t pos[300], at = 0;
 	struct watchlog log;
 
-	watchlog_init(&log, bed->ledger, bed->pool);
+	watchlog_init(&log, bed->ledger, &bed->account);
 	for (uint32_t i = 0; i < 300; i++) {
 		char text[120];
 
@@ -103,7 +103,7 @@ static void records_of_every_length(void **state)
 		uint32_t at = 0, n = 9000 / len + 2;
 
 		atomic_store(&bed->ledger->log_tail, 0);
-		watchlog_init(&log, bed->ledger, bed->pool);
+		watchlog_init(&log, bed->ledger, &bed->account);
 		for (uint32_t i = 0; i < n; i++) {
 			text[0] = (char)i;
 			assert_int_not_equal(append(bed, &log, text, len), 0);
@@ -127,7 +127,7 @@ static void most_guests_need_no_extent(void **state)
 	struct watchlog log;
 	char text[48] = "/local/domain/7/device/vbd/51712/state";
 
-	watchlog_init(&log, bed->ledger, bed->pool);
+	watchlog_init(&log, bed->ledger, &bed->account);
 	for (int i = 0; i < 20; i++)
 		append(bed, &log, text, sizeof(text));
 	assert_int_equal(bed_pages_used(bed, bed->pool), 0);
@@ -139,7 +139,7 @@ static void only_the_last_one_can_be_taken_back(void **state)
 	struct watchlog log;
 	uint32_t a, b, c;
 
-	watchlog_init(&log, bed->ledger, bed->pool);
+	watchlog_init(&log, bed->ledger, &bed->account);
 	a = append_text(bed, &log, "a");
 	b = append_text(bed, &log, "b");
 	c = append_text(bed, &log, "c");
@@ -164,7 +164,7 @@ static void two_can_be_taken_back_at_once(void **state)
 	struct commit commit;
 	uint32_t b, c;
 
-	watchlog_init(&log, bed->ledger, bed->pool);
+	watchlog_init(&log, bed->ledger, &bed->account);
 	append_text(bed, &log, "a");
 	b = append_text(bed, &log, "b");
 	c = append_text(bed, &log, "c");
@@ -183,7 +183,7 @@ static void taking_back_does_not_leak_segments(void **state)
 	struct bed *bed = *state;
 	struct watchlog log;
 
-	watchlog_init(&log, bed->ledger, bed->pool);
+	watchlog_init(&log, bed->ledger, &bed->account);
 	append(bed, &log, text, 1000);
 	for (int i = 0; i < 500; i++) {
 		uint32_t pos = append(bed, &log, text, sizeof(text));
@@ -196,134 +196,6 @@ static void taking_back_does_not_leak_segments(void **state)
 	assert_int_equal(bed_pages_used(bed, bed->pool), 0);
 }
 
-/* --- compaction */
-
-struct moves {
-	uint32_t n, from[100], to[100];
-};
-
-static void moved(void *arg, uint32_t from, uint32_t to)
-{
-	struct moves *moves = arg;
-
-	moves->from[moves->n] = from;
-	moves->to[moves->n++] = to;
-}
-
-static void compaction_keeps_the_living(void **state)
-{
-	struct bed *bed = *state;
-	struct moves moves = { 0 };
-	struct watchlog log;
-	uint32_t pos[90];
-
-	watchlog_init(&log, bed->ledger, bed->pool);
-	for (uint32_t i = 0; i < 90; i++) {
-		char text[90] = { 0 };
-
-		snprintf(text, sizeof(text), "%u", i);
-		pos[i] = append(bed, &log, text, sizeof(text));
-		if (i % 3 == 0)
-			set_live(bed, &log, pos[i], true);
-	}
-	watchlog_at(&log, pos[3])->batch = 8;
-	watchlog_at(&log, pos[3])->depth = 1;
-	assert_int_equal(watchlog_compact(&log, &bed->place, moved, &moves), 0);
-	assert_int_equal(moves.n, 30);
-	for (uint32_t i = 0, at = 0; i < 30; i++) {
-		char text[20];
-
-		at = watchlog_next(&log, at);
-		assert_int_equal(moves.from[i], pos[3 * i]);
-		assert_int_equal(moves.to[i], at);
-		snprintf(text, sizeof(text), "%u", 3 * i);
-		assert_string_equal(watchlog_at(&log, at)->text, text);
-		assert_int_equal(word_get(&watchlog_at(&log, at)->live),
-				 word_get(&bed->ledger->epoch));
-		assert_int_equal(watchlog_at(&log, at)->batch, i == 1 ? 8 : 0);
-		assert_int_equal(watchlog_at(&log, at)->depth, i == 1);
-	}
-	assert_int_equal(watchlog_next(&log, moves.to[29]), 0);
-	assert_int_equal(log.used, 30 * watchlog_size(&log, moves.to[0]));
-	assert_int_equal(bed_pages_used(bed, bed->pool), 1);
-}
-
-/* Small again: the log returns to the ledger page, and every extent to the pool. */
-static void compaction_returns_to_the_ledger(void **state)
-{
-	static char text[1000];
-	struct bed *bed = *state;
-	struct moves moves = { 0 };
-	struct watchlog log;
-	uint32_t last = 0;
-
-	watchlog_init(&log, bed->ledger, bed->pool);
-	for (int i = 0; i < 20; i++)
-		last = append(bed, &log, text, sizeof(text));
-	set_live(bed, &log, last, true);
-	/* The first time it cannot, since the log begins there. */
-	assert_int_equal(watchlog_compact(&log, &bed->place, moved, &moves), 0);
-	assert_int_equal(watchlog_compact(&log, &bed->place, moved, &moves), 0);
-	assert_int_equal(word_get(&bed->ledger->log_first), 0);
-	assert_int_equal(moves.n, 2);
-	assert_int_equal(watchlog_next(&log, 0), moves.to[1]);
-	assert_int_equal(bed_pages_used(bed, bed->pool), 0);
-}
-
-static void an_old_epoch_is_dead(void **state)
-{
-	struct bed *bed = *state;
-	struct moves moves = { 0 };
-	struct watchlog log;
-
-	watchlog_init(&log, bed->ledger, bed->pool);
-	set_live(bed, &log, append_text(bed, &log, "a"), true);
-	atomic_store(&bed->ledger->epoch, 2);
-	set_live(bed, &log, append_text(bed, &log, "b"), true);
-	assert_int_equal(watchlog_compact(&log, &bed->place, moved, &moves), 0);
-	assert_int_equal(moves.n, 1);
-	assert_texts(&log, "b");
-	watchlog_fini(&log);
-}
-
-/* Memory runs out at the first, the second, ... page of the new chain. */
-static void compaction_without_memory_changes_nothing(void **state)
-{
-	static char text[1200];
-	struct bed *bed = *state;
-	struct moves moves = { 0 };
-	struct watchlog log;
-	uint32_t n = 0, page[BED_PRIVATE_PAGES];
-
-	watchlog_init(&log, bed->ledger, bed->pool);
-	for (uint32_t i = 0; i < 30; i++) {
-		snprintf(text, sizeof(text), "%c", (char)('A' + i));
-		set_live(bed, &log, append(bed, &log, text, sizeof(text)), true);
-	}
-	while ((page[n] = pool_alloc(bed->pool)))
-		n++;
-	/* 30 records, three a page. */
-	for (uint32_t left = 0; left < 10; left++) {
-		assert_int_equal(watchlog_compact(&log, &bed->place, moved, &moves), -ENOMEM);
-		assert_int_equal(moves.n, 0);
-		assert_texts(&log, "ABCDEFGHIJKLMNOPQRSTUVWXYZ[\\]^");
-		/* Nor has it kept a page of what it had begun. */
-		for (uint32_t i = 0; i < left; i++)
-			assert_int_not_equal(page[n + i] = pool_alloc(bed->pool), 0);
-		assert_int_equal(pool_alloc(bed->pool), 0);
-		for (uint32_t i = 0; i < left; i++)
-			pool_release(bed->pool, page[n + i]);
-		pool_release(bed->pool, page[--n]);
-	}
-	assert_int_equal(watchlog_compact(&log, &bed->place, moved, &moves), 0);
-	assert_int_equal(moves.n, 30);
-	assert_texts(&log, "ABCDEFGHIJKLMNOPQRSTUVWXYZ[\\]^");
-	while (n)
-		pool_release(bed->pool, page[--n]);
-	watchlog_fini(&log);
-	assert_int_equal(bed_pages_used(bed, bed->pool), 0);
-}
-
 static void appending_without_memory_is_an_error(void **state)
 {
 	static char text[1500];
@@ -331,7 +203,7 @@ static void appending_without_memory_is_an_error(void **state)
 	struct watchlog log;
 	uint32_t page[BED_PRIVATE_PAGES + 1], n = 0;
 
-	watchlog_init(&log, bed->ledger, bed->pool);
+	watchlog_init(&log, bed->ledger, &bed->account);
 	strcpy(text, "a");
 	append(bed, &log, text, sizeof(text));
 	while ((page[n] = pool_alloc(bed->pool)))
@@ -344,6 +216,30 @@ static void appending_without_memory_is_an_error(void **state)
 	assert_texts(&log, "ab");
 }
 
+/* No more pages than it may have, however many there are; what it has already stays usable. */
+static void pages_are_bounded(void **state)
+{
+	static char text[1300]; /* three a page, one in the ledger */
+	struct bed *bed = *state;
+	struct watchlog log;
+	uint32_t pos = 0;
+
+	watchlog_init(&log, bed->ledger, &bed->account);
+	log.most = 2;
+	for (int i = 0; i < 1 + 2 * 3; i++) {
+		pos = append(bed, &log, text, sizeof(text));
+		assert_int_not_equal(pos, 0);
+	}
+	assert_int_equal(append(bed, &log, text, sizeof(text)), 0);
+	assert_int_equal(log.pages, 2);
+	assert_int_equal(bed->account.used, 2);
+	undo(bed, &log, pos);
+	assert_int_equal(append(bed, &log, text, sizeof(text)), pos);
+	watchlog_fini(&log);
+	assert_int_equal(log.pages, 0);
+	assert_int_equal(bed->account.used, 0);
+}
+
 /* --- the next process */
 
 static void broken_chains_are_refused(void **state)
@@ -352,7 +248,7 @@ static void broken_chains_are_refused(void **state)
 	struct bed *bed = *state, other;
 	struct watchlog log, again;
 
-	watchlog_init(&log, bed->ledger, bed->pool);
+	watchlog_init(&log, bed->ledger, &bed->account);
 	append(bed, &log, text, sizeof(text));
 	append(bed, &log, text, sizeof(text));
 	assert_int_equal(word_get(&bed->ledger->log_first), 0);
@@ -363,13 +259,13 @@ static void broken_chains_are_refused(void **state)
 
 		*(uint32_t *)bed->ledger->log = link[i];
 		bed_reopen(bed, &other);
-		watchlog_init(&again, other.ledger, other.pool);
+		watchlog_init(&again, other.ledger, &other.account);
 		assert_int_equal(watchlog_recover(&again), -EINVAL);
 		bed_reclose(&other);
 	}
 	atomic_store(&bed->ledger->log_first, UINT32_MAX);
 	bed_reopen(bed, &other);
-	watchlog_init(&again, other.ledger, other.pool);
+	watchlog_init(&again, other.ledger, &other.account);
 	assert_int_equal(watchlog_recover(&again), -EINVAL);
 	bed_reclose(&other);
 }
@@ -384,11 +280,8 @@ int main(void)
 		BED_TEST_BOTH(only_the_last_one_can_be_taken_back),
 		BED_TEST_BOTH(two_can_be_taken_back_at_once),
 		BED_TEST_BOTH(taking_back_does_not_leak_segments),
-		BED_TEST_BOTH(compaction_keeps_the_living),
-		BED_TEST_BOTH(compaction_returns_to_the_ledger),
-		BED_TEST_BOTH(an_old_epoch_is_dead),
-		BED_TEST_PRIVATE(compaction_without_memory_changes_nothing),
 		BED_TEST_PRIVATE(appending_without_memory_is_an_error),
+		BED_TEST_BOTH(pages_are_bounded),
 		BED_TEST(broken_chains_are_refused),
 	};
 

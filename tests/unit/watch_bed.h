@@ -11,6 +11,13 @@
 #include "proxy/pending.h"
 #include "proxy/watch.h"
 
+static inline int intend(struct watches *set, struct commit *commit, uint32_t type,
+			 const void *payload, uint32_t len, uint32_t *pos)
+{
+	return type == XS_WATCH ? watch_intend(set, commit, payload, len, 0, pos)
+				: watch_intend_removal(set, commit, payload, len, pos);
+}
+
 /* A request as up.c sends it. Returns its slot. */
 static inline int ask(struct bed *bed, struct watches *set, uint32_t type, const void *payload,
 		      uint32_t len)
@@ -23,7 +30,7 @@ static inline int ask(struct bed *bed, struct watches *set, uint32_t type, const
 	struct commit commit;
 
 	commit_begin(&commit, &bed->place);
-	assert_int_equal(watch_intend(set, &commit, payload, len, 0, &pending->ref), 0);
+	assert_int_equal(intend(set, &commit, type, payload, len, &pending->ref), 0);
 	pending_take(bed->ledger, &commit, slot);
 	commit_end(&commit);
 	return slot;
@@ -36,7 +43,9 @@ static inline void answer(struct bed *bed, struct watches *set, int slot, bool o
 	struct commit commit;
 
 	commit_begin(&commit, &bed->place);
-	if (!ok)
+	if (!pending->ref)
+		assert_int_equal(pending->type, XS_UNWATCH);
+	else if (!ok)
 		watch_refused(set, &commit, pending->ref);
 	else if (pending->type == XS_WATCH)
 		watch_added(set, &commit, pending->ref);
@@ -98,7 +107,7 @@ static inline void assert_list(struct watches *set, const char *all)
 
 static inline void init(struct bed *bed, struct watches *set)
 {
-	watches_init(set, bed->ledger, bed->pool, BED_DOMID);
+	watches_init(set, bed->ledger, &bed->account, BED_DOMID);
 }
 
 #endif

@@ -3,6 +3,8 @@
 #ifndef XSPROXY_TESTS_UNIT_WATCHLOG_BED_H
 #define XSPROXY_TESTS_UNIT_WATCHLOG_BED_H
 
+#include <errno.h>
+
 #include "tests/unit/bed.h"
 
 #include "proxy/watchlog.h"
@@ -25,6 +27,16 @@ static inline void set_live(struct bed *bed, struct watchlog *log, uint32_t pos,
 	commit_begin(&commit, &bed->place);
 	commit_set(&commit, &watchlog_at(log, pos)->live, live ? word_get(&bed->ledger->epoch) : 0);
 	commit_end(&commit);
+}
+
+/* To the end. Returns what the last call said. */
+static inline int tidy(struct bed *bed, struct watchlog *log, watchlog_moved *moved, void *arg)
+{
+	int err;
+
+	for (uint32_t n = 0; (err = watchlog_tidy(log, &bed->place, moved, arg)) == -EAGAIN; n++)
+		assert_true(n < 1000);
+	return err;
 }
 
 static inline void undo(struct bed *bed, struct watchlog *log, uint32_t pos)
