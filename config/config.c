@@ -14,6 +14,7 @@ enum option_kind {
 	OPTION_MS,    /* a number with a unit, ms or s */
 	OPTION_LEVEL, /* error, warning, notice, info, debug */
 	OPTION_NUMBER,
+	OPTION_MIB,    /* a number with the unit MiB */
 	OPTION_LISTEN, /* off, a loopback address with a port, a unix socket */
 	OPTION_REFUSE, /* refuse, pass */
 };
@@ -33,6 +34,9 @@ struct option {
 static const struct option options[] = {
 	{ "xsproxy", "run-dir", OPTION_PATH, AT(run_dir), "/run/xsproxy", 0, 0, false },
 	{ "xsproxy", "socket", OPTION_PATH, AT(socket), "/run/xenstored/socket", 0, 0, false },
+	{ "limits", "watches", OPTION_NUMBER, AT(watches), "4096", 1, 1000000, true },
+	{ "limits", "watch-memory", OPTION_MIB, AT(watch_memory), "8MiB", 1, 250, true },
+	{ "limits", "client-memory", OPTION_MIB, AT(client_memory), "64MiB", 1, 250, true },
 	{ "quiesce", "timeout", OPTION_MS, AT(quiesce_timeout_ms), "5s", 1, 600000, true },
 	{ "log", "level", OPTION_LEVEL, AT(log_level), "info", 0, 0, true },
 	{ "flight", "messages", OPTION_NUMBER, AT(flight_messages), "64", 0, 1000, true },
@@ -83,17 +87,20 @@ static int set_ms(uint32_t *to, const struct option *option, const char *value, 
 	return 0;
 }
 
-static int set_number(uint32_t *to, const struct option *option, const char *value, char *why,
-		      int size)
+/* @unit: what must follow the digits, or "" */
+static int set_number(uint32_t *to, const struct option *option, const char *value,
+		      const char *unit, char *why, int size)
 {
 	unsigned long n;
 	char *end;
 
 	errno = 0;
 	n = strtoul(value, &end, 10);
-	if (errno || end == value || *end || value[0] == '-' || n < option->min ||
+	if (errno || end == value || strcmp(end, unit) || value[0] == '-' || n < option->min ||
 	    n > option->max) {
-		snprintf(why, (size_t)size, "must be a number, %u to %u", option->min, option->max);
+		snprintf(why, (size_t)size, "must be a number%s%s, %u%s to %u%s",
+			 *unit ? " with the unit " : "", unit, option->min, unit, option->max,
+			 unit);
 		return -EINVAL;
 	}
 	*to = (uint32_t)n;
@@ -156,7 +163,9 @@ static int set_option(struct config *config, const struct option *option, const 
 	case OPTION_LEVEL:
 		return set_level(to, value, why, size);
 	case OPTION_NUMBER:
-		return set_number(to, option, value, why, size);
+		return set_number(to, option, value, "", why, size);
+	case OPTION_MIB:
+		return set_number(to, option, value, "MiB", why, size);
 	case OPTION_LISTEN:
 		return set_listen(to, value, why, size);
 	case OPTION_REFUSE:
@@ -229,6 +238,9 @@ static void print_option(const struct option *option, const void *value, FILE *o
 		break;
 	case OPTION_REFUSE:
 		fprintf(out, "%s\n", refuse_names[*(const uint32_t *)value]);
+		break;
+	case OPTION_MIB:
+		fprintf(out, "%uMiB\n", *(const uint32_t *)value);
 		break;
 	}
 }

@@ -27,6 +27,9 @@ enum config_refuse { CONFIG_REFUSE, CONFIG_PASS };
 struct config {
 	char run_dir[CONFIG_PATH_MAX];	      /* [xsproxy] run-dir */
 	char socket[CONFIG_PATH_MAX];	      /* [xsproxy] socket */
+	uint32_t watches;		      /* [limits] watches of a guest */
+	uint32_t watch_memory;		      /* [limits] watch-memory of a guest, MiB */
+	uint32_t client_memory;		      /* [limits] client-memory, MiB */
 	uint32_t quiesce_timeout_ms;	      /* [quiesce] timeout */
 	uint32_t log_level;		      /* [log] level, LOG_ERR ... LOG_DEBUG */
 	uint32_t flight_messages;	      /* [flight] messages */

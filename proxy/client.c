@@ -27,8 +27,8 @@
 #define CONNECT_RETRY_MS  5
 #define ACCEPT_BACKOFF_MS 100
 
-/* Pages that one client's waiting replies, watches and transactions may take. */
-#define CLIENT_PAGES 1024
+/* Pages for what is no watch: replies that wait, transactions, a long request. */
+#define OTHER_PAGES (FIFO_RUNNING / POOL_PAGE + LEDGER_TX_PAGES + 8)
 
 struct client {
 	TAILQ_ENTRY(client) list;
@@ -197,7 +197,8 @@ static int client_start(struct client *client, int upstream_fd)
 	if (!client->ledger)
 		return -ENOMEM;
 	ledger_format(client->ledger, NULL, 1);
-	err = pool_new_private(&client->pool, CLIENT_PAGES);
+	err = pool_new_private(&client->pool,
+			       daemon->config.client_memory * POOL_MIB + OTHER_PAGES);
 	if (err)
 		return err;
 	params.place.ledger = client->ledger;

@@ -174,13 +174,14 @@ static json_t *domain(const struct daemon *daemon, const struct memory *memory, 
 				    json_boolean(holds_seen(daemon->holds, domid)));
 	if (!s)
 		return object;
-	more = json_pack(
-		"{s:i,s:i,s:i,s:i,s:i,s:i,s:i,s:o,s:o,s:o}", "session", (int)s->id, "watches",
-		(int)s->watches.count, "transactions", (int)transaction_count(&s->transactions),
-		"requests", __builtin_popcount(word_get(&s->ledger->pending_mask)), "queued",
-		(int)(fifo_used(&s->fifo) + word_get(&s->ledger->fifo_fill)), "events",
-		(int)s->fifo.waiting.events, "replies", (int)s->fifo.waiting.replies, "unfinished",
-		unfinished(s), "refusals", refusals(s), "last_error", last_error(s));
+	more = json_pack("{s:i,s:i,s:i,s:i,s:i,s:i,s:i,s:i,s:o,s:o,s:o}", "session", (int)s->id,
+			 "watches", (int)s->watches.count, "transactions",
+			 (int)transaction_count(&s->transactions), "requests",
+			 __builtin_popcount(word_get(&s->ledger->pending_mask)), "queued",
+			 (int)(fifo_used(&s->fifo) + word_get(&s->ledger->fifo_fill)), "memory",
+			 (int)(s->account.used * POOL_PAGE), "events", (int)s->fifo.waiting.events,
+			 "replies", (int)s->fifo.waiting.replies, "unfinished", unfinished(s),
+			 "refusals", refusals(s), "last_error", last_error(s));
 	if (!more || json_object_update(object, more)) {
 		json_decref(object);
 		object = NULL;

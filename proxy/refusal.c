@@ -129,6 +129,39 @@ void refusal_note(struct session *s, uint32_t type, int err)
 		evtimer_add(refusals->timer, &minute);
 }
 
+int refusal_bound(struct session *s, uint32_t type, int err)
+{
+	const char *request = message_name(type);
+
+	switch (err) {
+	case EDQUOT:
+		log_limited(&s->source, LOG_WARNING,
+			    "%s was refused with ENOMEM: it has %u watches; raise [limits] watches "
+			    "in xsproxy.conf if it may have more",
+			    request, s->watches.count);
+		return ENOMEM;
+	case ENOBUFS:
+		log_limited(&s->source, LOG_WARNING,
+			    "%s was refused with ENOMEM: its watches take all they may; raise "
+			    "[limits] %s in xsproxy.conf if they may take more",
+			    request, s->privileged ? "client-memory" : "watch-memory");
+		return ENOMEM;
+	case ENOMEM:
+		log_limited(&s->source, LOG_WARNING,
+			    s->socket
+				    ? "%s was refused with ENOMEM: what it does not read, and its "
+				      "watches, take all they may; raise [limits] client-memory "
+				      "in xsproxy.conf, or free memory in dom0"
+				    : "%s was refused with ENOMEM: the memory that all domains "
+				      "share is used up, or dom0's own; see \"memory\" in "
+				      "xsproxyctl domains --json",
+			    request);
+		return ENOMEM;
+	default:
+		return err;
+	}
+}
+
 void refusals_fini(struct refusals *refusals)
 {
 	if (refusals->timer)

@@ -41,6 +41,15 @@ struct refusals {
  */
 void refusal_note(struct session *s, uint32_t type, int err);
 
+/**
+ * refusal_bound() - a request is refused, by us: for what nobody sees otherwise, a bound of ours
+ * (watch.h) or want of memory, log what it is and what to do, now and then.
+ * @err: a positive errno: EDQUOT and ENOBUFS as of watch_intend(), or any other
+ *
+ * Return: the errno to answer.
+ */
+int refusal_bound(struct session *s, uint32_t type, int err);
+
 /** refusal_error() - an error's name as the daemons say it. */
 const char *refusal_error(int err);
 

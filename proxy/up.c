@@ -47,6 +47,7 @@ static bool refuse(struct session *s, struct message *msg, uint32_t consume, int
 
 	if (word_get(&s->ledger->pending_mask) || !down_reserve(s, 0))
 		return false;
+	err = refusal_bound(s, msg->hdr.type, err);
 	if (!s->socket)
 		refusal_note(s, msg->hdr.type, err);
 	tap_request(s->tap, TAP_NO_SLOT, true, msg);
@@ -77,6 +78,16 @@ static void track_end(struct session *s, struct message *msg, struct ledger_pend
 	}
 }
 
+/* How many watches it may have and what they may take, as configured now. */
+static void bound_watches(struct session *s)
+{
+	const struct config *config = &s->daemon->config;
+	uint32_t mib = s->privileged ? config->client_memory : config->watch_memory;
+
+	s->watches.most = s->privileged ? UINT32_MAX : config->watches;
+	s->watches.log.most = mib * POOL_MIB;
+}
+
 /*
  * Note what the reply will need. The commit cannot be abandoned after success.
  * Return: 0, or the positive errno to answer.
@@ -88,6 +99,7 @@ static int track(struct session *s, struct commit *commit, struct message *msg,
 
 	switch (msg->hdr.type) {
 	case XS_WATCH:
+		bound_watches(s);
 		return -watch_intend(&s->watches, commit, msg->payload, msg->hdr.len, batch,
 				     &pending->ref);
 	case XS_UNWATCH:
@@ -467,7 +479,7 @@ int up_inject(struct session *s, const struct message *msg, struct op *op, uint3
 	if (err && size > s->back.out.size)
 		release_page(s);
 	if (err)
-		return -err;
+		return -refusal_bound(s, msg->hdr.type, err);
 	if (guest_tx)
 		pending->req_id = guest_tx;
 	pending_take(s->ledger, &commit, slot);

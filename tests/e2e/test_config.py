@@ -73,7 +73,9 @@ def test_man_page_has_every_option_with_its_default(defaults):
 def test_man_page_says_what_sighup_changes():
     text = (ROOT / "docs/man/xsproxy.conf.5").read_text()
     for key, at_run_time in (("run-dir", False), ("socket", False), ("timeout", True),
-                             ("level", True), ("messages", True), ("malformed", True)):
+                             ("level", True), ("messages", True), ("watches", True),
+                             ("watch-memory", True), ("client-memory", True),
+                             ("malformed", True)):
         part = text.partition(f".It Cm {key} ")[2].partition(".It Cm")[0].partition(".El")[0]
         assert ("SIGHUP" in part) == at_run_time
         assert ("only when xsproxyd is restarted" in part) != at_run_time
@@ -83,6 +85,7 @@ def test_what_is_printed_can_be_read(tmp_path):
     path = tmp_path / "xsproxy.conf"
     path.write_text("[xsproxy]\nrun-dir = /a/b\nsocket = /c\n[quiesce]\ntimeout = 1500ms\n"
                     "[log]\nlevel = warning\n[flight]\nmessages = 7\n"
+                    "[limits]\nwatches = 1\nwatch-memory = 250MiB\nclient-memory = 2MiB\n"
                     "[metrics]\nlisten = [::1]:9777\ndomains = 0\n"
                     "[guard]\nmalformed = pass\n")
     first = check(path)
@@ -91,6 +94,8 @@ def test_what_is_printed_can_be_read(tmp_path):
     assert options(first.stdout) == {
         ("xsproxy", "run-dir"): "/a/b", ("xsproxy", "socket"): "/c",
         ("quiesce", "timeout"): "1500ms", ("log", "level"): "warning", ("flight", "messages"): "7",
+        ("limits", "watches"): "1", ("limits", "watch-memory"): "250MiB",
+        ("limits", "client-memory"): "2MiB",
         ("metrics", "listen"): "[::1]:9777", ("metrics", "domains"): "0",
         ("guard", "malformed"): "pass"}
 
@@ -118,6 +123,9 @@ def test_what_is_printed_can_be_read(tmp_path):
     ("level = info\n", 1, "there is no such option"),
     ("[metrics]\ndomains = 1001\n", 2, "must be a number, 0 to 1000"),
     ("[guard]\nmalformed = yes\n", 2, "must be refuse or pass"),
+    ("[limits]\nwatches = 0\n", 2, "must be a number, 1 to 1000000"),
+    ("[limits]\nwatch-memory = 8\n", 2, "must be a number with the unit MiB, 1MiB to 250MiB"),
+    ("[limits]\nclient-memory = 251MiB\n", 2, "1MiB to 250MiB"),
 ])
 def test_what_is_refused(tmp_path, text, line, words):
     path = tmp_path / "xsproxy.conf"

@@ -23,7 +23,7 @@ STATUS_KEYS = {"version", "pid", "uptime", "state", "reason", "bridge_lacks", "x
                "states", "unknown_domains", "clients", "clients_waiting", "clients_waited",
                "hold_new", "log_level", "config_error"}
 DOMAIN_KEYS = {"domid", "state", "reason", "introduced", "stopped", "session", "watches", "transactions",
-               "requests", "queued", "events", "replies", "unfinished", "refusals",
+               "requests", "queued", "memory", "events", "replies", "unfinished", "refusals",
                "last_error"}
 
 

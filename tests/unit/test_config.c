@@ -221,6 +221,30 @@ static void units_and_limits(void **state)
 	}
 }
 
+static void memory(void **state)
+{
+	static const char *const bad[] = {
+		"0MiB", "251MiB", "8", "8 MiB", "8M", "-1MiB", "MiB", ""
+	};
+	struct config config;
+	char why[160];
+
+	(void)state;
+	config_defaults(&config);
+	assert_int_equal(config.watch_memory, 8);
+	assert_int_equal(config.client_memory, 64);
+	assert_int_equal(config_set(&config, "limits", "watch-memory", "250MiB", why, sizeof(why)),
+			 0);
+	assert_int_equal(config.watch_memory, 250);
+	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+		assert_int_equal(
+			config_set(&config, "limits", "watch-memory", bad[i], why, sizeof(why)),
+			-EINVAL);
+		assert_non_null(strstr(why, "unit MiB, 1MiB to 250MiB"));
+		assert_int_equal(config.watch_memory, 250);
+	}
+}
+
 static void levels(void **state)
 {
 	static const char *const names[] = { "error", "warning", "notice", "info", "debug" };
@@ -410,6 +434,7 @@ int main(void)
 		cmocka_unit_test(every_option),
 		cmocka_unit_test(the_example_holds_the_defaults),
 		cmocka_unit_test(units_and_limits),
+		cmocka_unit_test(memory),
 		cmocka_unit_test(levels),
 		cmocka_unit_test(paths),
 		cmocka_unit_test(mistakes_are_named),
