@@ -165,8 +165,9 @@ static bool path_is_below(const char *path, size_t len, const char *root, size_t
 bool confine_is_home(const struct confine *confine, const char *path, size_t len)
 {
 	uint16_t domid;
+	size_t home = path_home(path, len, &domid);
 
-	return path_home(path, len, &domid) == len && domid == confine->domid;
+	return home && home == len && domid == confine->domid;
 }
 
 /* Whether the home of the domain lies at or below @root. */

@@ -11,7 +11,6 @@
 #include <stdio.h>
 #include <string.h>
 
-#define BACKLOG 64			/* nodes asked for at a time */
 #define WHY_MAX (REPORT_OCTETS_MAX * 2) /* of a reason */
 
 struct graft {
@@ -80,32 +79,9 @@ static int on_refused(void *arg, struct plan_node *node, enum edit edit, int err
 
 /* --- reading again */
 
-/* Read all nodes of the plan, and hand each to @fn. */
 static int read_again(struct graft *graft, nodes_fn fn)
 {
-	struct plan_node *node, *next;
-	struct nodes *nodes = NULL;
-	int r = nodes_new(&nodes, graft->wire, false, fn, graft);
-
-	HASH_ITER(hh, graft->plan->nodes, node, next) {
-		if (r || node->action == PLAN_LEAVE)
-			continue;
-		r = nodes_want(nodes, node->path, node->path_len, 0);
-		if (!r)
-			r = nodes_run(nodes, BACKLOG);
-	}
-	if (!r)
-		r = nodes_run(nodes, 0);
-	nodes_free(nodes);
-	return r;
-}
-
-static struct plan_node *find(const struct graft *graft, const struct node *node)
-{
-	struct plan_node *found;
-
-	HASH_FIND(hh, graft->plan->nodes, node->path, node->path_len, found);
-	return found;
+	return plan_read(graft->plan, graft->wire, false, fn, graft);
 }
 
 static int failed_to_read(struct graft *graft, const struct plan_node *planned,
@@ -117,7 +93,7 @@ static int failed_to_read(struct graft *graft, const struct plan_node *planned,
 static int on_written(void *arg, struct node *node)
 {
 	struct graft *graft = arg;
-	struct plan_node *planned = find(graft, node);
+	struct plan_node *planned = plan_find(graft->plan, node->path, node->path_len);
 
 	planned->ours = planned->refused || plan_state_is(&planned->want, node);
 	graft->differ += !planned->ours;
@@ -205,7 +181,7 @@ static int apply(struct graft *graft)
 static int on_remaining(void *arg, struct node *node)
 {
 	struct graft *graft = arg;
-	struct plan_node *planned = find(graft, node);
+	struct plan_node *planned = plan_find(graft->plan, node->path, node->path_len);
 	const struct plan_state now = { .value = node->value, .value_len = node->value_len };
 	char path[REPORT_OCTETS_MAX];
 

@@ -36,7 +36,7 @@
 #include "migration/intake.h"
 #include "migration/report.h"
 
-#define IMPORT_WINDOW 8 /* requests under way */
+#define IMPORT_WINDOW 4 /* requests under way */
 
 struct import_options {
 	const char *socket; /* xsproxyd's */

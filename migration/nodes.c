@@ -12,7 +12,7 @@
 #include <utlist.h>
 #include <xen/io/xs_wire.h>
 
-#define REQUESTS_MAX 3	/* of a job at a time */
+#define REQUESTS_MAX 3	/* of a job at a time, 2 without children */
 #define GENCNT_MAX   32 /* octets of a directory's generation, NUL included */
 #define OFFSET_MAX   24 /* octets of an offset in a directory, NUL included */
 #define RESTARTS_MAX 16 /* of reading a directory that changes meanwhile */
@@ -284,10 +284,11 @@ int nodes_want(struct nodes *nodes, const char *path, size_t len, int tag)
 
 int nodes_run(struct nodes *nodes, size_t most)
 {
+	unsigned int room = nodes->children ? REQUESTS_MAX : REQUESTS_MAX - 1;
 	int r = 0;
 
 	while (!r && nodes->nr > most) {
-		while (!r && nodes->waiting && wire_room(nodes->wire) >= REQUESTS_MAX)
+		while (!r && nodes->waiting && wire_room(nodes->wire) >= room)
 			r = job_start(nodes->waiting);
 		if (!r)
 			r = wire_wait(nodes->wire);

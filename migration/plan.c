@@ -62,7 +62,7 @@ struct record_node plan_record(const struct plan_node *node, const struct plan_s
 
 /* --- the table */
 
-static struct plan_node *node_find(const struct plan *plan, const char *path, size_t len)
+struct plan_node *plan_find(const struct plan *plan, const char *path, size_t len)
 {
 	struct plan_node *node;
 
@@ -73,7 +73,7 @@ static struct plan_node *node_find(const struct plan *plan, const char *path, si
 /* The node at @path, which may be new; NULL when memory ran out. */
 static struct plan_node *node_get(struct plan *plan, const char *path, size_t len)
 {
-	struct plan_node *node = node_find(plan, path, len);
+	struct plan_node *node = plan_find(plan, path, len);
 
 	if (node)
 		return node;
@@ -150,7 +150,7 @@ static int on_node(void *arg, struct node *node)
 	const struct record_node rec = { node->path,	 node->path_len, node->perms,
 					 node->nr_perms, node->value,	 node->value_len };
 
-	struct plan_node *here = node_find(plan, node->path, node->path_len);
+	struct plan_node *here = plan_find(plan, node->path, node->path_len);
 
 	if (node->err == -ENOENT)
 		return 0;
@@ -160,15 +160,16 @@ static int on_node(void *arg, struct node *node)
 	return wire_is_limit(node->err) ? 0 : node->err;
 }
 
-static int read_here(struct plan *plan, struct wire *wire)
+int plan_read(const struct plan *plan, struct wire *wire, bool all, nodes_fn fn, void *arg)
 {
 	struct plan_node *node, *next;
 	struct nodes *nodes = NULL;
-	int r = nodes_new(&nodes, wire, false, on_node, plan);
+	int r = nodes_new(&nodes, wire, false, fn, arg);
 
 	HASH_ITER(hh, plan->nodes, node, next) {
-		if (!r)
-			r = nodes_want(nodes, node->path, node->path_len, 0);
+		if (r || !(all || node->action != PLAN_LEAVE))
+			continue;
+		r = nodes_want(nodes, node->path, node->path_len, 0);
 		if (!r)
 			r = nodes_run(nodes, BACKLOG);
 	}
@@ -185,7 +186,7 @@ int plan_make(struct plan *plan, struct intake *intake, struct wire *wire)
 	if (r)
 		return r;
 	plan_sort(plan);
-	return read_here(plan, wire);
+	return plan_read(plan, wire, true, on_node, plan);
 }
 
 /* --- decisions */
@@ -237,7 +238,7 @@ static void decide_new(const struct plan *plan, struct plan_node *node, uint16_t
 		       struct omissions *omissions)
 {
 	const struct plan_node *parent =
-		node_find(plan, node->path, pathset_parent(node->path, node->path_len));
+		plan_find(plan, node->path, pathset_parent(node->path, node->path_len));
 	const struct plan_state *above = parent->had.exists ? &parent->had : &parent->want;
 
 	if (!above->exists)

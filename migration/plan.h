@@ -94,6 +94,15 @@ int plan_decide(struct plan *plan, uint16_t domid, const struct confine *confine
  */
 int plan_add(struct plan *plan, const struct record_node *want, const struct record_node *had);
 
+/* The node at a path, or NULL. */
+struct plan_node *plan_find(const struct plan *plan, const char *path, size_t len);
+
+/*
+ * Read what is in the store of the nodes that are not left, or of @all, and hand each to @fn.
+ * Returns 0, -ENOMEM, or as nodes_run().
+ */
+int plan_read(const struct plan *plan, struct wire *wire, bool all, nodes_fn fn, void *arg);
+
 /* Put parents before children. */
 void plan_sort(struct plan *plan);
 

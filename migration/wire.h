@@ -113,8 +113,8 @@ void wire_set_firm(struct wire *wire, bool firm);
 void wire_set_event(struct wire *wire, wire_event_fn fn, void *arg);
 
 /*
- * Let no more than @window requests be under way, 1 to WIRE_WINDOW, as it is at first: so that
- * others who ask xenstored are served in between.
+ * Let no more than @window requests be under way, 3 (which nodes.h needs) to WIRE_WINDOW, as it is
+ * at first: so that others who ask xenstored are served in between.
  */
 void wire_set_window(struct wire *wire, unsigned int window);
 

@@ -92,8 +92,9 @@ int settings_start(struct daemon *daemon)
 
 bool settings_fall_back(struct daemon *daemon)
 {
+	const char *before = daemon->notify.wrong;
+	char why[320], all[NOTIFY_TEXT_MAX + 324];
 	struct config defaults;
-	char why[NOTIFY_TEXT_MAX];
 
 	config_defaults(&defaults);
 	if (daemon->settings->run_dir || !strcmp(daemon->config.run_dir, defaults.run_dir))
@@ -101,7 +102,8 @@ bool settings_fall_back(struct daemon *daemon)
 	snprintf(why, sizeof(why), "run-dir %s cannot be used, %s is; mend it and restart xsproxyd",
 		 daemon->config.run_dir, defaults.run_dir);
 	log_line(LOG_ERR, "%s", why);
-	notify_wrong(&daemon->notify, why);
+	snprintf(all, sizeof(all), "%s%s%s", why, *before ? "; " : "", before);
+	notify_wrong(&daemon->notify, all);
 	strcpy(daemon->config.run_dir, defaults.run_dir);
 	return true;
 }

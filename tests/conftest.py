@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
-"""Every test has a deadline, whatever it waits for: a loop that never ends is a failure of one test,
-with what it was about, and not of the run."""
+"""Every test has a deadline, whatever it waits for: a loop that never ends is a failure of one
+test, with what it was about, and not of the run."""
 
 import os
 import signal

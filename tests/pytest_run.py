@@ -3,11 +3,22 @@
 
 import os
 import pathlib
+import signal
 import subprocess
 import xml.etree.ElementTree as ET
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 PYTEST = ["/usr/bin/python3", "-m", "pytest", "-q", "-p", "no:cacheprovider"]
+GRACE = 60  # s
+
+
+def end(process):
+    """So that it ends what its tests have started."""
+    try:
+        process.send_signal(signal.SIGINT)
+        process.wait(GRACE)
+    except subprocess.TimeoutExpired:
+        process.kill()
 
 
 def run(build_dir, args, limit, out=None, **env):
@@ -19,12 +30,15 @@ def run(build_dir, args, limit, out=None, **env):
     """
     report = build_dir / "pytest.xml"
     report.unlink(missing_ok=True)
-    try:
-        subprocess.run([*PYTEST, f"--junitxml={report}", *args], cwd=ROOT, check=False,
-                       timeout=limit, stdout=out, stderr=out and subprocess.STDOUT,
-                       env=dict(os.environ, XSPROXY_BUILD=str(build_dir), **env))
-    except subprocess.TimeoutExpired:
-        print(f"pytest did not end within {limit} s", flush=True)
+    with subprocess.Popen([*PYTEST, f"--junitxml={report}", *args], cwd=ROOT, stdout=out,
+                          stderr=out and subprocess.STDOUT,
+                          env=dict(os.environ, XSPROXY_BUILD=str(build_dir), **env)) as process:
+        try:
+            process.wait(limit)
+        except subprocess.TimeoutExpired:
+            print(f"pytest did not end within {limit} s", flush=True)
+        finally:
+            end(process)
     if not report.exists():
         return 0, [f"pytest {' '.join(map(str, args))}"]
     good, bad = 0, []

@@ -214,6 +214,23 @@ class Tap:
                         client.sendall(packet(ERROR, join(what), msg.req_id, msg.tx_id))
 
 
+class Dying:
+    """A fault: xsproxyd is killed at the first request of a kind, and its successor starts."""
+
+    def __init__(self, host, where):
+        self.host = host
+        self.where = where
+        self.successor = None
+
+    def __call__(self, _, msg):
+        if msg.type != self.where or self.successor:
+            return None
+        self.host.proxy.kill()
+        self.successor = threading.Thread(target=self.host.start_proxy)
+        self.successor.start()
+        return "cut"
+
+
 def count_requests(host, *args, **kwargs):
     """How many requests a command takes when nothing goes wrong."""
     with Tap(host) as tap:

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: MIT
 """The seed of what tests do by chance.
 
-Fixed, so that a test that fails does so whenever it is run. XSPROXY_SEED is used instead where there
-is one: `make soak` draws a new one for each round.
+Fixed, so that a test that fails does so whenever it is run. XSPROXY_SEED is used instead where
+there is one: `make soak` draws a new one for each round.
 """
 
 import os

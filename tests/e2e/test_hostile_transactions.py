@@ -10,49 +10,64 @@ import time
 import pytest
 
 from hostile import HOME, OFFENDER, Tireless
-from ours import running, said, settings
+from ours import error_of, running, said, settings
 from relay import FLAVOURS
 from xensim import TIMEOUT
-from xsclient import WRITE
+from xsclient import TRANSACTION_END, TRANSACTION_START, WRITE
 
 pytestmark = pytest.mark.parametrize("flavour", FLAVOURS)
 
 NEIGHBOUR = 8
 COMMITS = 200
-LIMIT = 6 * TIMEOUT  # until somebody has paid
+LIMIT = 2 * TIMEOUT  # until somebody has paid
 # xenstored: 10 credits at first, 200 a second; oxenstored: 5, 20 a second, and as many refusals for
 # which nobody pays because the transaction was open longer than a twentieth of a second. Two more,
 # for the one that goes below zero and for clocks that do not start together.
 BURST = {"C": 12, "O": 7}
 RATE = {"C": 200, "O": 40}
+SHORT = 0.05  # s
 LIMITED = {"C": r"wrl: domain (\d+) .*SLEEPING", "O": r"Blaming domain D(\d+) "}
 
 
-class Writer(Tireless):
-    """The offender: writes a node, with about as much under way as its ring holds."""
+class Offender(Tireless):
+    """Changes a node as often as it can: several times a round, at once, so that it is faster than
+    its credits come back on a busy machine, too."""
 
     def __init__(self, host):
         super().__init__()
         self.guest = host.guest(OFFENDER, timeout=TIMEOUT)
 
+    def ask(self, *requests):
+        """Have them all under way, then get the replies."""
+        for request in requests:
+            self.guest.send(*request)
+        replies = [self.guest.recv_reply() for _ in requests]
+        for request, reply in zip(requests, replies):
+            # The first transactions all make nodes, and only one of them can.
+            assert reply.type == request[0] or error_of(reply) == "EAGAIN"
+        return replies
+
+
+class Writer(Offender):
+    """With about as much under way as its ring holds."""
+
+    CHANGES = 30  # a round
+
     def _round(self, number):
-        for i in range(30):
-            self.guest.send(WRITE, b"data/x\0%d" % (30 * number + i))
-        for _ in range(30):
-            assert self.guest.recv_reply().type == WRITE
+        self.ask(*((WRITE, b"data/x\0%d" % i) for i in range(self.CHANGES)))
 
 
-class Committer(Tireless):
-    """The offender: writes a node in one transaction after the other."""
+class Committer(Offender):
+    """In transactions; all but one are about nodes that nobody else looks at."""
 
-    def __init__(self, host):
-        super().__init__()
-        self.guest = host.guest(OFFENDER, timeout=TIMEOUT)
+    CHANGES = 8
 
     def _round(self, number):
-        tx = self.guest.start()
-        self.guest.write("data/x", number, tx=tx)
-        assert said(self.guest.end, tx) in (None, "EAGAIN")
+        started = self.ask(*self.CHANGES * [(TRANSACTION_START, b"\0")])
+        ids = [int(reply.payload[:-1]) for reply in started]
+        self.ask(*((WRITE, b"data/x%s\0%d" % (b"y" * i, number), tx)
+                   for i, tx in enumerate(ids)))
+        self.ask(*((TRANSACTION_END, b"T\0", tx) for tx in ids))
 
 
 def logging(flavour, tmp_path):
@@ -79,6 +94,14 @@ def commit(victim, own):
     return result is None
 
 
+def too_slow(flavour, offender, commits, seconds):
+    """Whether this machine is: the C daemon's credits come back faster than they are spent, or
+    oxenstored finds no transaction that was short enough."""
+    if flavour == "C":
+        return offender.rounds * offender.CHANGES <= RATE[flavour] * seconds
+    return seconds > SHORT * commits
+
+
 def play(flavour, proxied, kind, who, tmp_path):
     """Commit beside the offender, often, and until somebody had to pay: who paid."""
     args, log = logging(flavour, tmp_path)
@@ -95,7 +118,11 @@ def play(flavour, proxied, kind, who, tmp_path):
             offender.more(2)
             committed = refused = 0
             while committed < COMMITS or not limited(flavour, log):
-                assert time.monotonic() < since + LIMIT, f"{committed} committed, nobody limited"
+                offender.check()
+                seconds = time.monotonic() - since
+                if seconds > LIMIT and too_slow(flavour, offender, committed + refused, seconds):
+                    pytest.skip(f"{committed + refused} commits in {seconds:.0f} s: too slow")
+                assert seconds < 2 * LIMIT, f"{committed} committed, nobody limited"
                 if commit(victim, f"/local/domain/{NEIGHBOUR}/data/y"):
                     committed += 1
                 else:

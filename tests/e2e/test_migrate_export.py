@@ -11,7 +11,7 @@ import pytest
 
 import xensim
 import xsclient
-from migration import (CTL, HOME, SIGNALS, Tap, assert_runs_on, count_requests,
+from migration import (CTL, HOME, SIGNALS, Dying, Tap, assert_runs_on, count_requests,
                        ctl, env, shown, signal_at, start_ctl, state, tree)
 from ours import GET_DOMAIN_STATE, GET_DOMAIN_WATCHES, QUIESCE, ask, quiesce, running, unquiesce
 from relay import FLAVOURS, packet, wait_until
@@ -125,19 +125,10 @@ def test_xsproxyd_dies_meanwhile(flavour, where, tmp_path):
     """Its successor is waited for, and told that the guest may go on."""
     with running(flavour) as host:
         guest = host.add_guest(7)
-        successors = []
-
-        def fault(_, msg):
-            if msg.type != where or successors:
-                return None
-            host.proxy.kill()
-            successors.append(threading.Thread(target=host.start_proxy))
-            successors[0].start()
-            return "cut"
-
-        with Tap(host, fault) as tap:
+        dying = Dying(host, where)
+        with Tap(host, dying) as tap:
             ctl(host, "export", 7, "-o", tmp_path / "stream", status=1, socket_path=tap.path)
-        successors[0].join()
+        dying.successor.join()
         assert os.listdir(tmp_path) == []
         assert ask(host.client(), GET_DOMAIN_STATE, 7) == b"running\0"
         assert guest.read("domid") == b"7"
@@ -228,7 +219,8 @@ def test_signal_at_each_step_of_export(flavour, tmp_path):
         with Tap(host) as tap:
             for step in range(1, steps + 1):
                 sig = SIGNALS[step % len(SIGNALS)]
-                assert signal_at(host, tap, step, sig, "export", 7, "--keep", "-o", tmp_path / "stream") == 1
+                assert signal_at(host, tap, step, sig, "export", 7, "--keep", "-o",
+                                 tmp_path / "stream") == 1
                 assert_runs_on(host, guest)
                 assert os.listdir(tmp_path) == []
 

@@ -10,8 +10,8 @@ import threading
 import pytest
 
 import xensim
-from migration import (FRESH, HOME, Tap, assert_imported, argv, count_requests, ctl, ctl_says, env,
-                       held, node, reset, session, start_ctl, state, stream)
+from migration import (FRESH, HOME, Dying, Tap, assert_imported, argv, count_requests, ctl,
+                       ctl_says, env, held, node, reset, session, start_ctl, state, stream)
 from ours import ADD_DOMAIN_WATCHES, START_DOMAIN_TRANSACTION
 from relay import FLAVOURS
 from xsclient import SET_PERMS, WRITE
@@ -89,20 +89,11 @@ def test_xsproxyd_dies_meanwhile(flavour, what):
     """Its successor is waited for, and all is taken back."""
     with held(flavour) as (host, _):
         before = session(host)
-        successors = []
-
-        def fault(_, msg):
-            if msg.type != what or successors:
-                return None
-            host.proxy.kill()
-            successors.append(threading.Thread(target=host.start_proxy))
-            successors[0].start()
-            return "cut"
-
-        with Tap(host, fault) as tap:
+        dying = Dying(host, what)
+        with Tap(host, dying) as tap:
             message = ctl(host, "import", 7, input=stream(*FRESH), status=1, socket_path=tap.path)
         assert message.count("\n") == 1
-        successors[0].join()
+        dying.successor.join()
         host._dom0 = None
         assert session(host) == before
         assert not journal(host).exists()
@@ -204,8 +195,9 @@ def test_no_room_for_a_journal():
                            "such file or directory\n")
         many = stream(*[node(f"{HOME}/data/n{i}", "x" * 100) for i in range(100)])
         done = subprocess.run(
-            ["unshare", "-m", "sh", "-c", 'mount -t tmpfs -o size=4k none "$0" || exit 99; exec "$@"',
-             host.run_dir, *argv(host, "import", "7")],
+            ["unshare", "-m", "sh", "-c",
+             'mount -t tmpfs -o size=4k none "$0" || exit 99; exec "$@"', host.run_dir,
+             *argv(host, "import", "7")],
             input=many, env=env(host), capture_output=True, check=False, timeout=xensim.TIMEOUT)
         assert done.returncode == 1, done
         assert done.stderr.endswith(b"(--journal): No space left on device\n")

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
-"""Nothing that a guest writes keeps it where it is: odd permissions, watches that become too long or
-too many, transactions that there are no more of. What cannot be said is left out and listed."""
+"""Nothing that a guest writes keeps it where it is: odd permissions, watches that become too long,
+paths that another daemon does not take. What cannot be said is left out and listed."""
 
 import json
 

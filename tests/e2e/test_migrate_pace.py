@@ -13,7 +13,7 @@ from relay import FLAVOURS
 from watching import Watching
 from xsclient import READ, TRANSACTION_START
 
-WINDOW = 8  # IMPORT_WINDOW
+WINDOW = 4  # IMPORT_WINDOW
 NODES = 800
 BIG = stream(*[node(f"{HOME}/data/g{i // 50}", "", [("n", 7)]) for i in range(0, NODES, 50)],
              *[node(f"{HOME}/data/g{i // 50}/n{i}", "some value of a usual length", [("n", 7)])

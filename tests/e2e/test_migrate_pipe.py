@@ -14,7 +14,7 @@ import threading
 import pytest
 
 import xensim
-from migration import (CTL, ROUTES, Tap, argv, assert_runs_on, ctl, ctl_says, env, held, start_ctl,
+from migration import (CTL, ROUTES, Tap, argv, assert_runs_on, ctl, ctl_says, held, start_ctl,
                        state)
 from ours import HOLD, ask, running
 from relay import FLAVOURS, introduce, wait_until

@@ -188,8 +188,9 @@ def test_a_second_instance_is_refused():
 def test_a_run_dir_that_others_may_enter_is_refused():
     with Host("C", start=False) as host:
         host.run_dir.chmod(0o755)
-        done = subprocess.run([XSPROXYD, "--config", host._config()], capture_output=True,
-                              text=True, timeout=xensim.TIMEOUT, check=False)
+        # From the command line: one in the file would give way to the default one.
+        done = subprocess.run([XSPROXYD, "--config", host._config(), "--run-dir", host.run_dir],
+                              capture_output=True, text=True, timeout=xensim.TIMEOUT, check=False)
         assert done.returncode == 2 and "mode 0700" in done.stderr
 
 

@@ -72,7 +72,8 @@ def test_is_left_out_of_a_stream(path, tmp_path):
     """The watch is exported without its depth, unless that is forbidden."""
     done = ctl(path, "export", "-o", tmp_path / "stream", "--report", tmp_path / "list")
     assert done.returncode == 0, done.stderr
-    assert done.stderr == (rb"xsproxyctl export: left out: data: depth of a watch 1\x1b]0;x\x07\xff: "
+    assert done.stderr == (rb"xsproxyctl export: left out: data: depth of a watch "
+                           rb"1\x1b]0;x\x07\xff: "
                            b"a stream cannot express it; the watch is exported without\n")
     assert json.loads((tmp_path / "list").read_text())["left_out"]["detail"] == (
         "1\x1b]0;x\x07\\xff")
