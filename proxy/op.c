@@ -19,7 +19,7 @@
  * How long a guest that is owed nothing has to read the rest of an event. The page is the same for
  * whoever looks at it afterwards, but only at a boundary can it be read without knowing that rest.
  */
-#define MOMENT_MS 100
+#define MOMENT_MS 1000
 
 static void stand_still(struct op *op);
 
