@@ -84,6 +84,25 @@ static int export_open(struct exporter *ex)
 	return ex->options->command ? open_receiver(ex) : open_output(ex);
 }
 
+/*
+ * The stream has no place for the rest of an event, without which the guest could not make sense of
+ * what follows in its ring.
+ */
+static int export_whole(struct exporter *ex)
+{
+	uint16_t domid = ex->options->domid;
+	char why[REMOTE_WHY_MAX];
+	int r = remote_get_why(ex->wire, domid, why);
+
+	if (r == -EINVAL || (!r && !*why))
+		return 0;
+	if (!r)
+		return fail(ex, -EBUSY,
+			    "cannot export domain %u: %s; try again when the guest has read", domid,
+			    why);
+	return fail(ex, r, "cannot see domain %u any more: %s", domid, remote_reason(r));
+}
+
 /* Only a lease: if we are killed before the stream is complete, xsproxyd lets the guest go on. */
 static int export_quiesce(struct exporter *ex)
 {
@@ -306,6 +325,8 @@ static int export_run(struct exporter *ex)
 		r = export_open(ex);
 	if (!r)
 		r = export_quiesce(ex);
+	if (!r)
+		r = export_whole(ex);
 	if (!r)
 		r = export_read_session(ex);
 	if (!r)

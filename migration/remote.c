@@ -105,6 +105,25 @@ int remote_get_state(struct wire *wire, uint16_t domid, enum remote_state *state
 	return -EPROTO;
 }
 
+int remote_get_why(struct wire *wire, uint16_t domid, char text[static REMOTE_WHY_MAX])
+{
+	struct number number;
+	struct iovec parts[] = { number_part(&number, domid), wire_string("why") };
+	struct wire_reply reply;
+	int r = wire_call(wire, WIRE_GET_DOMAIN_STATE, 0, parts, 2, &reply);
+	const char *why;
+
+	if (r)
+		return r;
+	if (!reply.len || !is_strings(&reply))
+		return -EPROTO;
+	why = reply.data + strlen(reply.data) + 1;
+	if (why >= reply.data + reply.len)
+		return -EPROTO;
+	snprintf(text, REMOTE_WHY_MAX, "%s", why);
+	return 0;
+}
+
 int remote_quiesce(struct wire *wire, uint16_t domid)
 {
 	return call_domid(wire, WIRE_QUIESCE, domid, NULL);
@@ -327,18 +346,7 @@ const char *remote_reason(int err)
 const char *remote_quiesce_reason(struct wire *wire, uint16_t domid, int err,
 				  char text[static REMOTE_WHY_MAX])
 {
-	struct number number;
-	struct iovec parts[] = { number_part(&number, domid), wire_string("why") };
-	struct wire_reply reply;
-	const char *why;
-
-	/* An xsproxyd that cannot tell does not know the word. */
-	if (err != -EBUSY || wire_call(wire, WIRE_GET_DOMAIN_STATE, 0, parts, 2, &reply) ||
-	    !reply.len || !is_strings(&reply))
+	if (err != -EBUSY || remote_get_why(wire, domid, text) || !*text)
 		return remote_reason(err);
-	why = reply.data + strlen(reply.data) + 1;
-	if (why >= reply.data + reply.len || !*why)
-		return remote_reason(err);
-	snprintf(text, REMOTE_WHY_MAX, "%s", why);
 	return text;
 }

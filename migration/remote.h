@@ -61,6 +61,12 @@ int remote_reconnect(struct wire **wire, const char *path, int timeout_ms);
 int remote_get_state(struct wire *wire, uint16_t domid, enum remote_state *state);
 
 /*
+ * What GET_DOMAIN_STATE says after "why": what a QUIESCE waits for, or what of a domain that stands
+ * still cannot be taken elsewhere. "" if nothing; also -EINVAL from an xsproxyd that cannot tell.
+ */
+int remote_get_why(struct wire *wire, uint16_t domid, char text[static REMOTE_WHY_MAX]);
+
+/*
  * QUIESCE: stop the domain at a clean boundary; 0 also if it stands there already. -EBUSY if the
  * guest did not come to rest in xsproxyd's time.
  */

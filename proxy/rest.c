@@ -73,6 +73,12 @@ void rest_text(const struct session *s, char *text)
 	case LEDGER_RUN:
 		running_text(s, text);
 		break;
+	case LEDGER_QUIET:
+		if (word_get(&s->ledger->fifo_left))
+			snprintf(text, REST_TEXT_MAX,
+				 "its ring holds a part of an event, octets that are to follow: %u",
+				 word_get(&s->ledger->fifo_left));
+		break;
 	default:
 		break;
 	}

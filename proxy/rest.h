@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * rest - what keeps a session from coming to rest, in words: what a QUIESCE of it waits for, or why
- * there is no point in waiting.
+ * there is no point in waiting; and of one that is at rest, what of its ring would not be whole
+ * elsewhere.
  *
  * Used by control_show.c, control_ask.c and toolstack_list.c, for people only: whether a session is
  * at rest is decided by session_drained() alone. Looks at the session, never changes it.

@@ -7,8 +7,9 @@ import signal
 import pytest
 
 from control import Control
-from ours import (QUIESCE, START_DOMAIN_TRANSACTION, ask, error_of, quiesce, running, settle,
-                  unquiesce)
+from migration import ctl
+from ours import (GET_DOMAIN_STATE, QUIESCE, START_DOMAIN_TRANSACTION, ask, error_of, quiesce,
+                  running, settle, unquiesce)
 from relay import FLAVOURS, RING, introduce, wait_until
 from xsclient import READ, WATCH_EVENT
 
@@ -36,9 +37,9 @@ def full(guest):
     return guest.rsp_prod - guest.rsp_cons == RING
 
 
-def reads(guest, count):
+def reads(guest, count, first=0):
     """It gets them all, each once, in order."""
-    for number in range(count):
+    for number in range(first, first + count):
         event = guest.recv_message()
         assert (event.type, event.payload) == (
             WATCH_EVENT, f"data/{number:03}\0token\0".encode())
@@ -103,6 +104,24 @@ def test_a_guest_that_reads(flavour):
         events += [guest.recv_message() for _ in range(EVENTS - len(events))]
         assert [event.payload[:8] for event in events] == (
             [f"data/{number:03}".encode() for number in range(EVENTS)])
+
+
+def test_export(flavour, tmp_path):
+    """The rest of an event has no place in a stream; without one it can be exported."""
+    with running(flavour) as host:
+        guest = watching(host)
+        change(host, 0, EVENTS)
+        wait_until(lambda: full(guest))
+        message = ctl(host, "export", 7, "-o", tmp_path / "stream", status=1)
+        assert "its ring holds a part of an event, octets that are to follow: " in message
+        assert ask(host.dom0, GET_DOMAIN_STATE, 7) == b"running\0"
+        reads(guest, EVENTS)
+        # None of those that wait is in the ring in part.
+        quiesce(host.dom0, 7)
+        change(host, EVENTS, EVENTS)
+        ctl(host, "export", 7, "-o", tmp_path / "stream")
+        unquiesce(host.dom0, 7)
+        reads(guest, EVENTS, EVENTS)
 
 
 @pytest.mark.parametrize("where", ["behind events", "in part"])

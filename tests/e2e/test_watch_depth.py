@@ -41,6 +41,8 @@ def serve(accept):
             messages, asked = split(asked + data)
             for msg in messages:
                 reply = ANSWERS.get(msg.type, b"OK\0")
+                if msg.payload.endswith(b"\0why\0"):
+                    reply += b"\0"
                 if msg.type == GET_DOMAIN_WATCHES:
                     reply = join(GENERATION)
                     if msg.payload.split(b"\0")[1] == b"0":
