@@ -261,6 +261,9 @@ int watch_intend_removal(struct watches *set, struct commit *commit, const uint8
 	if (!keep)
 		return -EINVAL;
 	watch = entry_find(set, (const char *)payload);
+	/* Longer than any that there can be. */
+	if (!watch && len > MESSAGE_WATCH_MAX)
+		return -ENOENT;
 	/* xsproxy 0.1 may come back, and would drop a record that it finds referred to. */
 	if (watch && set->log.ledger->version == LEDGER_VERSION_OLD && keep <= MESSAGE_WATCH_MAX)
 		*pos = watchlog_append(&set->log, commit, payload, keep, depth, 0);

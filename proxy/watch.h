@@ -85,8 +85,8 @@ int watch_intend(struct watches *set, struct commit *commit, const uint8_t *payl
  * that it is about, or 0 when there is none: upstream will say so. In an old arena it is one of
  * its own, if there is room.
  *
- * Return: 0; -EINVAL for a payload that is not in the form that form.h describes. What gets an
- * error must not be forwarded.
+ * Return: 0; -EINVAL for a payload that is not in the form that form.h describes; -ENOENT for one
+ * that no watch can have. What gets an error must not be forwarded.
  */
 int watch_intend_removal(struct watches *set, struct commit *commit, const uint8_t *payload,
 			 uint32_t len, uint32_t *pos);

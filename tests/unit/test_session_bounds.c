@@ -319,34 +319,6 @@ static void unwatch_of_nothing(void **state)
 	assert_null(rig->s->watches.table);
 }
 
-/* However long it is: the C daemon looks at the first two strings only. */
-static void unwatch_with_a_tail(void **state)
-{
-	struct rig *rig = *state;
-	uint8_t octets[sizeof(struct message)];
-	struct message msg, got;
-
-	for (uint32_t len = 20; len <= XENSTORE_PAYLOAD_MAX; len += 1359) {
-		uint32_t n;
-
-		assert_true(asks(rig, XS_WATCH, 3, 12));
-		msg = make_message(XS_UNWATCH, 5, 0, NULL, 0);
-		memset(msg.payload, 'j', len);
-		make((char *)msg.payload, 3, 12);
-		msg.hdr.len = len;
-		for (n = 0; n < message_size(&msg.hdr); rig_run(rig))
-			n += queue_put(&rig->guest_out, (uint8_t *)&msg + n,
-				       message_size(&msg.hdr) - n);
-		drain(rig, &rig->stored_in, octets, message_size(&msg.hdr), 1024);
-		memcpy(&got.hdr, octets, sizeof(got.hdr));
-		assert_int_equal(rig->s->watches.count, 1);
-		STORED_SENDS(rig, XS_UNWATCH, got.hdr.req_id, 0, "OK");
-		rig_run(rig);
-		GUEST_GETS(rig, XS_UNWATCH, 5, 0, "OK");
-		assert_int_equal(rig->s->watches.count, 0);
-	}
-}
-
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, rig_setup, rig_teardown)
@@ -359,7 +331,6 @@ int main(void)
 		cmocka_unit_test(death_at_each_store_of_tidying),
 		TEST(unwatch_again_and_again),
 		TEST(unwatch_of_nothing),
-		TEST(unwatch_with_a_tail),
 	};
 
 	return cmocka_run_group_tests_name("session, bounds", tests, NULL, NULL);
