@@ -156,7 +156,7 @@ def test_export_and_import(flavour, tmp_path):
         for _ in range(3):
             guest.start()
         lines = Lines(host)
-        ctl(host, "export", 7, "-o", tmp_path / "stream")
+        ctl(host, "export", 7, "--keep", "-o", tmp_path / "stream")
         said = lines.new()
         assert [line.split(" (pid ")[0] for line in said] == (
             2 * ["d7: QUIESCE by xsproxyctl export"])
