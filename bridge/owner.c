@@ -55,12 +55,12 @@ static void owner_give_up(struct bridge *b, const char *reason)
 /* What an owner may say at any time. Return: whether it was that. */
 static bool owner_keeps(struct bridge *b, const struct link_msg *msg, int fds[LINK_FDS_MAX])
 {
-	struct link_msg kept = { .type = LINK_KEPT };
+	const struct link_msg answer = { .type = LINK_KEPT };
 
 	switch (msg->type) {
 	case LINK_FETCH:
 		/* Who does not read that will not answer either. */
-		link_send(b->owner, &kept, &b->kept, b->kept >= 0);
+		link_send(b->owner, &answer, &b->kept, b->kept >= 0);
 		return true;
 	case LINK_KEEP:
 		if (b->kept >= 0)

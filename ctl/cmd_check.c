@@ -48,6 +48,12 @@ static void add(struct check *check, const char *what, int64_t domid, const char
 
 /* --- what can be wrong */
 
+static void check_config(struct check *check, const json_t *status)
+{
+	if (json_is_string(json_object_get(status, "config_error")))
+		add(check, "configuration", -1, "%s", print_text(status, "config_error"));
+}
+
 static void check_xenstored(struct check *check, const json_t *status)
 {
 	const char *state = print_text(status, "state");
@@ -127,6 +133,7 @@ static int check_all(struct check *check, const struct options *options, json_t 
 	if (!r)
 		r = control_run(control, "status", json_object(), status, report);
 	if (!r) {
+		check_config(check, *status);
 		check_xenstored(check, *status);
 		check_unknown(check, *status);
 		check_clients(check, *status);

@@ -326,14 +326,14 @@ static void settle(struct upstream *up, int err)
 /* Takes over the descriptors. */
 static void on_hello(struct upstream *up, const struct link_msg *msg, int fds[LINK_FDS_MAX])
 {
-	bool old = msg->value == LINK_VERSION_OLD, known = old || msg->value == LINK_VERSION;
+	bool is_old = msg->value == LINK_VERSION_OLD;
 	int err;
 
 	if (up->ready || up->fetching || *up->foreign) {
 		refuse_bridge(up, "it said HELLO out of turn");
 		return;
 	}
-	if (!known) {
+	if (!is_old && msg->value != LINK_VERSION) {
 		evtimer_del(up->timer);
 		foreign_bridge(up, "its messages");
 		return;
@@ -341,7 +341,7 @@ static void on_hello(struct upstream *up, const struct link_msg *msg, int fds[LI
 	up->to_proxy = fds[1];
 	up->to_stored = fds[2];
 	fds[1] = fds[2] = -1;
-	err = old ? hello_old(up, fds[0]) : hello(up, fds[0]);
+	err = is_old ? hello_old(up, fds[0]) : hello(up, fds[0]);
 	if (up->memory.rings.arena.base || *up->foreign)
 		fds[0] = -1;
 	if (!up->fetching)

@@ -268,3 +268,10 @@ def test_the_alerts_ask_for_what_there_is(at):
     assert len(names) == 4 and names <= set(families)
     for wanted in re.findall('state=~"([^"]*)"', asked):
         assert set(wanted.split("|")) <= set(STATES)
+
+
+@pytest.mark.parametrize("flavour", FLAVOURS)
+def test_a_wrong_configuration(flavour):
+    with running(flavour, config="[log]\nlevel = loud\n") as host:
+        line, = problems(host)
+        assert line.startswith("configuration: ") and "level" in line

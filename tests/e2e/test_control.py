@@ -19,12 +19,12 @@ from ours import TX_LIMIT, TX_QUOTA, WATCH_LIMIT, WATCH_QUOTA
 
 FLAVOURS = ("C", "O")
 
-STATUS_KEYS = {"version", "pid", "uptime", "state", "reason", "bridge_lacks", "xenstored", "domains",
-               "states", "unknown_domains", "clients", "clients_waiting", "clients_waited",
-               "hold_new", "log_level", "config_error"}
-DOMAIN_KEYS = {"domid", "state", "reason", "introduced", "stopped", "session", "watches", "transactions",
-               "requests", "queued", "memory", "events", "replies", "unfinished", "refusals",
-               "last_error"}
+STATUS_KEYS = {"version", "pid", "uptime", "state", "reason", "bridge_lacks", "xenstored",
+               "domains", "states", "unknown_domains", "clients", "clients_waiting",
+               "clients_waited", "hold_new", "log_level", "config_error"}
+DOMAIN_KEYS = {"domid", "state", "reason", "introduced", "stopped", "session", "watches",
+               "transactions", "requests", "queued", "memory", "events", "replies", "unfinished",
+               "refusals", "last_error"}
 
 
 @pytest.fixture

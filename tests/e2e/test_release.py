@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
 """From the last release to this one under load, and back. The running xenstored keeps its bridge;
-whichever xsproxyd comes serves it, takes over what the other one left, and stands by for nothing."""
+whichever xsproxyd comes serves it, takes over what the other left, and stands by for nothing."""
 
 import json
 import signal
