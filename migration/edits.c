@@ -10,27 +10,30 @@
 
 _Static_assert(EDITS_PAYLOAD_MAX == XENSTORE_PAYLOAD_MAX, "they are the same");
 
-/* --- replies; the tag is the node */
+/* --- replies */
 
-static int on_reply(struct edits *edits, uint64_t tag, enum edit edit, int err)
+static int on_reply(struct plan_node *node, enum edit edit, int err)
 {
-	return err ? edits->refused(edits->arg, (struct plan_node *)(uintptr_t)tag, edit, err) : 0;
+	return err ? node->edits->refused(node->edits->arg, node, edit, err) : 0;
 }
 
 static int on_write(void *arg, uint64_t tag, const struct wire_reply *reply)
 {
-	return on_reply(arg, tag, EDIT_VALUE, reply->err);
+	(void)tag;
+	return on_reply(arg, EDIT_VALUE, reply->err);
 }
 
 static int on_set_perms(void *arg, uint64_t tag, const struct wire_reply *reply)
 {
-	return on_reply(arg, tag, EDIT_PERMS, reply->err);
+	(void)tag;
+	return on_reply(arg, EDIT_PERMS, reply->err);
 }
 
 static int on_remove(void *arg, uint64_t tag, const struct wire_reply *reply)
 {
+	(void)tag;
 	/* It may have gone with its parent. */
-	return on_reply(arg, tag, EDIT_REMOVE, reply->err == -ENOENT ? 0 : reply->err);
+	return on_reply(arg, EDIT_REMOVE, reply->err == -ENOENT ? 0 : reply->err);
 }
 
 /* --- requests */
@@ -43,9 +46,8 @@ static int send_edit(struct edits *edits, struct plan_node *node, uint32_t type,
 
 	while (!r && !wire_room(edits->wire))
 		r = wire_wait(edits->wire);
-	return r ? r
-		 : wire_send(edits->wire, type, 0, parts, rest.iov_len ? 3 : 2, fn, edits,
-			     (uintptr_t)node);
+	node->edits = edits;
+	return r ? r : wire_send(edits->wire, type, 0, parts, rest.iov_len ? 3 : 2, fn, node, 0);
 }
 
 int edits_format_perms(const struct record_node *node, char out[EDITS_PAYLOAD_MAX], size_t *len)

@@ -37,6 +37,8 @@
 
 #include <uthash.h>
 
+struct edits;
+
 /* A node at one time. */
 struct plan_state {
 	bool exists;
@@ -55,10 +57,11 @@ enum plan_action {
 struct plan_node {
 	UT_hash_handle hh;
 	enum plan_action action;
-	int err;      /* why the daemon does not take its path */
-	bool free;    /* whatever is below may be made */
-	bool refused; /* in part, by the daemon */
-	bool ours;    /* for migration/graft */
+	int err;	     /* why the daemon does not take its path */
+	bool free;	     /* whatever is below may be made */
+	bool refused;	     /* in part, by the daemon */
+	bool ours;	     /* for migration/graft */
+	struct edits *edits; /* that a request of this node is under way for */
 	struct plan_state want;
 	struct plan_state had; /* before the import */
 	enum omission_kind why_not;

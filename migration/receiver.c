@@ -21,8 +21,6 @@ struct receiver {
 	int pidfd;
 };
 
-extern char **environ;
-
 /* Nothing of how we treat signals is for the command. */
 static int set_signals(posix_spawnattr_t *attr)
 {
