@@ -221,7 +221,7 @@ steady: deps
 UNITDIR ?= $(PREFIX)/lib/systemd/system
 MANDIR := $(PREFIX)/share/man
 EXAMPLES := $(PREFIX)/share/doc/xsproxy/examples
-VERSION := $(shell sed -n 's/.*XSPROXY_VERSION "\(.*\)".*/\1/p' config/config.h)
+VERSION := $(shell sed -n 's/.*XSPROXY_VERSION[[:space:]]*"\(.*\)".*/\1/p' config/config.h)
 
 # Paths in scripts, units and manuals are those of PREFIX=/usr
 AT_PREFIX := sed -E 's,/usr/(sbin/xsproxy|lib/xsproxy|libexec/xsproxy|share/(doc/)?xsproxy),$(PREFIX)/\1,g'

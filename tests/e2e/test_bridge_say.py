@@ -118,7 +118,7 @@ def test_nobody_reads(flavour, deaf):
         datagrams, lines = deaf.drain()
         assert len(lines) == len(datagrams) == 1
         said = (rf"xsproxy-bridge: \(3 lost before this one\) {host.run_dir}/bridge: "
-                "xsproxyd has gone; domains stay attached until xsproxyd is back")
+                "xsproxyd has gone; domains stay attached until it is back")
         assert re.fullmatch(said, lines[0])
         assert re.fullmatch(r"<29>[A-Z][a-z]{2} [ 1-3]\d \d\d:\d\d:\d\d o?xenstored\[\d+\]: "
                             + said, datagrams[0])

@@ -19,8 +19,8 @@ BIND = 'import socket; socket.socket(socket.AF_UNIX).bind("/run/xsproxy/bridge")
 @pytest.fixture
 def host(altered):
     altered.stub("/usr/libexec/xsproxy/select-xenstored")
-    for name in "deb-systemd-invoke", "systemctl":
-        altered.stub(f"/usr/bin/{name}")
+    for name in "bin/deb-systemd-invoke", "bin/systemctl", "sbin/xsproxyd":
+        altered.stub(f"/usr/{name}")
     altered.write("/run/systemd/system/there", "")
     altered.write("/run/xsproxy/there", "")
     altered.remove("/run/xsproxy/bridge")

@@ -125,7 +125,7 @@ def test_a_full_disk_is_reported(fake):
     with open("/dev/full", "w", encoding="utf-8") as full:
         done = subprocess.run([CTL, "stats", "--control", fake.path], stdout=full, check=False,
                               stderr=subprocess.PIPE, text=True, timeout=xensim.TIMEOUT)
-    assert done.returncode == 1 and "is full" in done.stderr
+    assert done.returncode == 1 and "No space left" in done.stderr
 
 
 # --- on real daemons

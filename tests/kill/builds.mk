@@ -10,7 +10,7 @@ OTHER_CC := $(if $(findstring clang,$(CC)),gcc,clang)
 
 $(OTHER)/include/config/config.h: config/config.h tests/kill/builds.mk
 	@mkdir -p $(@D)
-	@sed 's/\(XSPROXY_VERSION ".*\)"/\1-other"/' $< >$@
+	@sed 's/\(XSPROXY_VERSION[[:space:]]*".*\)"/\1-other"/' $< >$@
 
 .PHONY: other-build
 other-build: $(OTHER)/include/config/config.h
