@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """Run pytest over what was built, and count: for tests/check and tests/steady."""
 
+import concurrent.futures
 import os
 import pathlib
 import signal
@@ -21,14 +22,15 @@ def end(process):
         process.kill()
 
 
-def run(build_dir, args, limit, out=None, **env):
+def run(build_dir, args, limit, out=None, part="", **env):
     """How many tests passed, and the names of those that did not.
 
     @args: paths, and options of pytest
     @limit: s
     @out: a file for what it prints, instead of standard output
+    @part: names one of several that run at the same time
     """
-    report = build_dir / "pytest.xml"
+    report = build_dir / f"pytest{part}.xml"
     report.unlink(missing_ok=True)
     with subprocess.Popen([*PYTEST, f"--junitxml={report}", *args], cwd=ROOT, stdout=out,
                           stderr=out and subprocess.STDOUT,
@@ -40,11 +42,31 @@ def run(build_dir, args, limit, out=None, **env):
         finally:
             end(process)
     if not report.exists():
-        return 0, [f"pytest {' '.join(map(str, args))}"]
+        return 0, [f"pytest{part} {args[0]}"]
     good, bad = 0, []
     for case in ET.parse(report).getroot().iter("testcase"):
         if case.find("failure") is not None or case.find("error") is not None:
             bad.append(f"{case.get('classname')}.{case.get('name')}")
         elif case.find("skipped") is None:
             good += 1
+    return good, bad
+
+
+def run_all(build_dir, folders, limit, **env):
+    """Like run(), with the files of @folders dealt out to as many pytests as there are processors:
+    each test has a host of its own, and mostly waits."""
+    files = sorted(str(path.relative_to(ROOT)) for folder in folders
+                   for path in (ROOT / folder).glob("test_*.py"))
+    parts = os.cpu_count() or 1
+    good, bad = 0, []
+
+    def one(part):
+        with open(build_dir / f"pytest-{part}.log", "w", encoding="utf-8") as out:
+            return run(build_dir, files[part::parts], limit, out, f"-{part}", **env)
+
+    with concurrent.futures.ThreadPoolExecutor(parts) as pool:
+        for part, (passed, failed) in enumerate(pool.map(one, range(parts))):
+            print((build_dir / f"pytest-{part}.log").read_text(errors="replace"), flush=True)
+            good += passed
+            bad += failed
     return good, bad
