@@ -20,7 +20,7 @@ _Static_assert(offsetof(struct old_header, held) == 12608 &&
 		       sizeof(struct old_header) == 20864,
 	       "as xsproxy 0.1 has them");
 _Static_assert(sizeof(struct old_header) <= OLD_BLAME_OFF - RINGS_HEADER_OFF &&
-		       sizeof(struct ledgers_blame) <= 8 * ARENA_PAGE,
+		       sizeof(struct ledgers_blame) <= 8ULL * ARENA_PAGE,
 	       "blame goes where 0.1 has nothing");
 
 int memory_open_old(struct memory *memory, int fd)
