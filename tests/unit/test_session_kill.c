@@ -314,8 +314,8 @@ static bool introduction(long at)
 		pages[i] = pool_alloc(rig.pool);
 	memset(text, 't', sizeof(text));
 	text[1] = text[sizeof(text) - 1] = 0;
-	for (char name = 'c'; name < 'z'; name++) {
-		text[0] = name;
+	for (int name = 'c'; name < 'z'; name++) {
+		text[0] = (char)name;
 		rig_exchange(&rig, XS_WATCH, 0, text, sizeof(text), XS_WATCH, "OK");
 	}
 	warm_up(&rig, pages);
