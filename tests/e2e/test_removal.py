@@ -19,8 +19,9 @@ BIND = 'import socket; socket.socket(socket.AF_UNIX).bind("/run/xsproxy/bridge")
 @pytest.fixture
 def host(altered):
     altered.stub("/usr/libexec/xsproxy/select-xenstored")
-    for name in "bin/deb-systemd-invoke", "bin/systemctl", "sbin/xsproxyd":
-        altered.stub(f"/usr/{name}")
+    for name in "deb-systemd-invoke", "systemctl":
+        altered.stub(f"/usr/bin/{name}")
+    altered.stub("/usr/sbin/xsproxyd", ":")
     altered.write("/run/systemd/system/there", "")
     altered.write("/run/xsproxy/there", "")
     altered.remove("/run/xsproxy/bridge")
@@ -51,9 +52,16 @@ def test_it_is_stopped_where_nobody_needs_it(host):
 def test_an_upgrade_restarts_as_the_new_unit_says(host):
     called, said = script(host, "postinst", "configure", "0.1")
     assert said == ""
-    assert called[0] == "select-xenstored on"
-    assert called[-2:] == ["systemctl --system daemon-reload",
-                           "deb-systemd-invoke try-restart xsproxy.service"]
+    assert called == ["select-xenstored on", "systemctl --system daemon-reload",
+                      "deb-systemd-invoke try-restart xsproxy.service"]
+
+
+def test_a_later_restart_is_as_the_new_unit_says_too(host):
+    """Ours was left out, for the configuration is wrong."""
+    host.stub("/usr/sbin/xsproxyd", "echo wrong >&2; exit 2")
+    called, said = script(host, "postinst", "configure", "0.1")
+    assert called == ["select-xenstored on", "systemctl --system daemon-reload"]
+    assert "was not restarted" in said
 
 
 def test_an_installation_starts_nothing(host):
