@@ -26,8 +26,6 @@ METRICS = "127.0.0.1:9777"
 CONFIG = f"""[xsproxy]
 [quiesce]
 timeout = 30s
-[log]
-level = debug
 [metrics]
 listen = {METRICS}
 """
