@@ -187,7 +187,7 @@ exec chroot "$top/root" sh -c '
     echo "again: $(grep -c XENSTORED=/usr/libexec /etc/default/xen)"
     mkdir -p /run/systemd/system
     printf "#!/bin/sh\\necho \\"\\$@\\"\\n" | tee /usr/bin/systemctl >/usr/bin/deb-systemd-invoke
-    echo "level = loud" >>/etc/xsproxy/xsproxy.conf
+    printf "[metrics]\\nlevel = loud\\n" >/etc/xsproxy/xsproxy.conf
     dpkg -i /tmp/xsproxy.deb 2>&1 >/tmp/said | sed "s/conf:[0-9]*:/conf:N:/"
     echo "wrong: $(grep -c try-restart /tmp/said)"
     echo >/etc/xsproxy/xsproxy.conf
