@@ -214,6 +214,6 @@ def test_it_installs_enables_and_removes_cleanly(deb, tmp_path):
     assert done.stdout.splitlines() == [
         "installed: /usr/libexec/xsproxy/xenstored, 2 links", "again: 1",
         "xsproxy: xsproxyd was not restarted, the old one runs on; mend the configuration, then "
-        "'systemctl restart xsproxy': xsproxyd: /etc/xsproxy/xsproxy.conf:N: [guard] level = "
+        "'systemctl restart xsproxy': xsproxyd: /etc/xsproxy/xsproxy.conf:N: [metrics] level = "
         "loud: there is no such option", "wrong: 0", "try-restart xsproxy.service",
         "removed: as before", "purged: nothing left"]

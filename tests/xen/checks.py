@@ -333,14 +333,15 @@ def upgrade(dom0):
     expect(dom0.state(0) == "failed" and "/proc/xen/xsd_kva" not in dom0.mounted(),
            f"{RELEASE} has served domain 0, so this proves nothing")
     guest = dom0.shared()
-    work = Load(guest)
-    dom0.run(f"dpkg -i {UPGRADE}", "store up")
-    expect(dom0.unit("MainPID") not in ("0", old), "xsproxyd was not restarted")
+    dom0.run(f"dpkg --unpack {UPGRADE}", "store up")
+    work = Load(guest)  # not before: it takes most of the emulated processor
+    dom0.run("dpkg --force-confold --configure xsproxy", "store up")
     work.wait_progress()
-    dom0.wait("xsproxyctl domain 0 --json | grep running", "store up", "domain 0 to run")
-    expect_dom0_served(dom0)
     printed = work.stop()
     expect(printed["hold"] == ["open"] + Load.HELD * ["OK"], f"transactions: {printed['hold']}")
+    expect(dom0.unit("MainPID") not in ("0", old), "xsproxyd was not restarted")
+    dom0.wait("xsproxyctl domain 0 --json | grep running", "store up", "domain 0 to run")
+    expect_dom0_served(dom0)
     connect_network(guest)
 
 
