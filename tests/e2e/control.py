@@ -3,6 +3,7 @@
 
 import json
 import socket
+import struct
 import time
 
 import xsclient
@@ -22,8 +23,11 @@ class Control(xsclient.Closing):
 
     def __init__(self, host):
         self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        self.sock.settimeout(xensim.TIMEOUT)
+        # With a timeout of Python's a full backlog would be an error instead of a wait.
+        self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO,
+                             struct.pack("ll", int(xensim.TIMEOUT), 0))
         self.sock.connect(str(host.run_dir / "control"))
+        self.sock.settimeout(xensim.TIMEOUT)
         self._buf = b""
         self._id = 0
 
