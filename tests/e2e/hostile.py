@@ -12,7 +12,7 @@ import xensim
 import xsclient
 from control import Control
 from harness import BUILD, Host
-from relay import RING, split, wait_until
+from relay import RING, descriptors, split, wait_until
 from xsclient import WATCH_EVENT
 
 OFFENDER, BYSTANDER = 7, 200
@@ -198,9 +198,9 @@ def refused(host, request, error, domid=OFFENDER):
 
 def arena(host):
     """Octets of memory behind rings and ledgers, which xenstored keeps for the next xsproxyd."""
-    directory = pathlib.Path(f"/proc/{host.daemon.pid}/fd")
-    found = {os.readlink(entry): os.stat(entry).st_blocks * 512 for entry in directory.iterdir()
-             if os.readlink(entry).startswith("/memfd:xsproxy-")}
+    found = {name: os.stat(entry).st_blocks * 512
+             for entry, name in descriptors(host.daemon).items()
+             if name.startswith("/memfd:xsproxy-")}
     assert len(found) == 2, found
     return sum(found.values())
 

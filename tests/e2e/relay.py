@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """What the test_relay_*.py files share: transcripts, and one scenario played direct and proxied."""
 
+import contextlib
 import itertools
 import os
 import pathlib
@@ -194,15 +195,18 @@ def children(host, path, total):
         host.dom0.write(f"{path}/{i:063}", "")
 
 
+def descriptors(process):
+    """What each descriptor of a process is open on; one that closes meanwhile is left out."""
+    found = {}
+    for entry in pathlib.Path(f"/proc/{process.pid}/fd").iterdir():
+        with contextlib.suppress(FileNotFoundError):
+            found[entry] = os.readlink(entry)
+    return found
+
+
 def open_files(process):
     """The sockets and the like that a process has open; the simulator's own are files."""
-    files = []
-    for entry in pathlib.Path(f"/proc/{process.pid}/fd").iterdir():
-        try:
-            files.append(os.readlink(entry))
-        except FileNotFoundError:
-            pass
-    return sorted(name for name in files if not name.startswith("/"))
+    return sorted(name for name in descriptors(process).values() if not name.startswith("/"))
 
 
 def wait_closed(process, before):

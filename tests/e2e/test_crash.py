@@ -4,7 +4,6 @@ the domain is put aside, with a reason, and the others are served."""
 
 import contextlib
 import os
-import pathlib
 import signal
 import struct
 
@@ -15,7 +14,7 @@ import xsclient
 from control import Control, ControlError
 from harness import Host
 from ours import running
-from relay import FLAVOURS, wait_until
+from relay import FLAVOURS, descriptors, wait_until
 
 DOMID = 66  # the one that tests/kill/crash.c crashes for
 PAGE = 4096
@@ -82,8 +81,8 @@ WORDS = {
 
 def ledgers_of(host):
     """xenstored keeps them for whichever xsproxyd comes."""
-    for entry in pathlib.Path(f"/proc/{host.daemon.pid}/fd").iterdir():
-        if "xsproxy-ledgers" in os.readlink(entry):
+    for entry, name in descriptors(host.daemon).items():
+        if "xsproxy-ledgers" in name:
             return entry
     raise AssertionError("xenstored keeps no ledgers")
 

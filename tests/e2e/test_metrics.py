@@ -4,7 +4,6 @@ that a scraper does holds anybody up."""
 
 import contextlib
 import http.client
-import os
 import random
 import select
 import signal
@@ -352,8 +351,7 @@ def listening(process):
     for name in ("tcp", "tcp6", "udp", "udp6"):
         with open(f"/proc/{process.pid}/net/{name}", encoding="ascii") as table:
             inodes |= {line.split()[9] for line in list(table)[1:]}
-    fds = f"/proc/{process.pid}/fd"
-    links = {os.readlink(f"{fds}/{fd}") for fd in os.listdir(fds)}
+    links = open_files(process)
     return {inode for inode in inodes if f"socket:[{inode}]" in links}
 
 
