@@ -96,6 +96,23 @@ def units(dom0):
     expect_metrics(guest)
 
 
+@check("reload", "systemctl reload takes a right file over, and fails for a wrong one, that changes"
+       " nothing")
+def reload(dom0):
+    path, pid = "/etc/xsproxy/xsproxy.conf", dom0.unit("MainPID")
+    dom0.run(f"cp {path} /tmp/before && printf '[log]\\nlevel = notice\\n' >>{path}")
+    dom0.run("systemctl reload xsproxy.service", "store up")
+    expect(dom0.run("xsproxyctl log-level").strip() == "notice", "the right file was not read")
+    dom0.run(f"sed -i 's/notice/loud/' {path}")
+    said, status = dom0.run("systemctl reload xsproxy.service", "store up", check=False)
+    expect(status == 1, f"reload of a wrong file ended with {status}: {said}")
+    expect("loud" in dom0.unit("StatusText"), f"its status: {dom0.unit('StatusText')!r}")
+    expect(dom0.run("xsproxyctl log-level").strip() == "notice", "a wrong file was taken over")
+    dom0.run(f"mv /tmp/before {path} && systemctl reload xsproxy.service", "store up")
+    expect("loud" not in dom0.unit("StatusText"), f"its status: {dom0.unit('StatusText')!r}")
+    expect(dom0.unit("MainPID") == pid, "xsproxyd was restarted")
+
+
 @check("create", "a PV guest's kernel comes up, xl lists it")
 def create(dom0):
     guest = dom0.shared()
