@@ -35,9 +35,10 @@ Q := $(if $(V),,@)
 say = $(if $(V),,@printf '  %-5s %s\n' $(1) $(2))
 
 # --- what is built from what
-BRIDGE_SRC := $(wildcard bridge/*.c)
-LINK_SRC := bridge/arena.c bridge/bells.c bridge/rings.c bridge/link.c
-DAEMON_SRC := $(wildcard proxy/*.c ring/*.c config/*.c) $(LINK_SRC)
+PROTOCOL_SRC := $(wildcard protocol/*.c)
+LINK_SRC := $(wildcard link/*.c)
+BRIDGE_SRC := $(wildcard bridge/*.c) $(LINK_SRC)
+DAEMON_SRC := $(wildcard proxy/*.c proxy/*/*.c ring/*.c config/*.c) $(PROTOCOL_SRC) $(LINK_SRC)
 MIGRATION_SRC := $(wildcard migration/*.c)
 TRACE_SRC := $(wildcard trace/*.c)
 CTL_SRC := $(wildcard ctl/*.c)
@@ -101,7 +102,7 @@ $(BUILD)/xenstored-wrapper: systemd/xenstored-wrapper
 	@mkdir -p $(@D)
 	@install -m 0755 $< $@
 
-$(BUILD)/xsproxyctl: $(call objs,$(CTL_SRC) $(MIGRATION_SRC) $(TRACE_SRC) proxy/message.c)
+$(BUILD)/xsproxyctl: $(call objs,$(CTL_SRC) $(MIGRATION_SRC) $(TRACE_SRC) $(PROTOCOL_SRC))
 	$(call say,LD,$@)
 	$(Q)$(CC) $(SAN_LINK) -o $@ $^ $(call pkg_libs,$(PKGS_CTL)) $(LDFLAGS)
 
@@ -187,7 +188,7 @@ $(BUILD)/xsproxyd-norecord: $(call objs,$(DAEMON_SRC) tests/bench/no_record.c)
 	$(Q)$(CC) $(SAN_LINK) -Wl,--wrap=commit_end -o $@ $^ $(call pkg_libs,$(PKGS_DAEMON)) -linih $(LDFLAGS)
 
 # Likewise: what it costs that the traffic can be seen
-$(BUILD)/xsproxyd-notap: $(call objs,$(filter-out proxy/tap.c,$(DAEMON_SRC)) tests/bench/no_tap.c)
+$(BUILD)/xsproxyd-notap: $(call objs,$(filter-out proxy/observe/tap.c,$(DAEMON_SRC)) tests/bench/no_tap.c)
 	$(call say,LD,$@)
 	$(Q)$(CC) $(SAN_LINK) -o $@ $^ $(call pkg_libs,$(PKGS_DAEMON)) -linih $(LDFLAGS)
 

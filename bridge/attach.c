@@ -14,8 +14,8 @@
 
 #include "bridge/bridge.h"
 #include "bridge/doorbell.h"
-#include "bridge/link.h"
 #include "bridge/owner.h"
+#include "link/link.h"
 
 _Static_assert(sizeof(struct xenstore_domain_interface) <= ARENA_PAGE, "a ring is a page");
 

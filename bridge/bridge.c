@@ -20,9 +20,9 @@
 #include <unistd.h>
 
 #include "bridge/doorbell.h"
-#include "bridge/link.h"
 #include "bridge/real.h"
 #include "bridge/redirect.h"
+#include "link/link.h"
 
 /*
  * One for the process: the functions that we stand in for have no argument to hang a context on

@@ -28,8 +28,8 @@
 #include <sys/un.h>
 #include <xenevtchn.h>
 
-#include "bridge/rings.h"
 #include "bridge/say.h"
+#include "link/rings.h"
 
 enum bridge_state {
 	BRIDGE_NEW,    /* the environment has not been read yet */

@@ -3,7 +3,8 @@
  * fence - see that an xsproxyd which the bridge gave up writes to no ring any more.
  *
  * It has them mapped, and whether it stands still for good nobody knows. Its successor finds all it
- * needs (proxy/ledger.h), so it is killed, and systemd starts another one. Called by owner.c.
+ * needs (proxy/session/ledger.h), so it is killed, and systemd starts another one. Called by
+ * owner.c.
  */
 #ifndef XSPROXY_BRIDGE_FENCE_H
 #define XSPROXY_BRIDGE_FENCE_H

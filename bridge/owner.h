@@ -7,7 +7,7 @@
 
 #include <stdint.h>
 
-#include "bridge/link.h"
+#include "link/link.h"
 
 struct bridge;
 

@@ -16,8 +16,8 @@
 #include <unistd.h>
 
 #include "bridge/bridge.h"
-#include "bridge/link.h"
 #include "bridge/real.h"
+#include "link/link.h"
 
 /* The public name that @path is, or NULL. */
 static const char *redirect_public(const struct bridge *b, const char *path)

@@ -8,7 +8,7 @@
 #include "config/config.h"
 #include "ctl/command.h"
 #include "ctl/tracing.h"
-#include "proxy/clock.h"
+#include "protocol/clock.h"
 #include "trace/flow.h"
 #include "trace/pcapng.h"
 

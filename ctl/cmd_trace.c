@@ -5,7 +5,7 @@
  */
 #include "ctl/command.h"
 #include "ctl/tracing.h"
-#include "proxy/clock.h"
+#include "protocol/clock.h"
 #include "trace/json.h"
 #include "trace/text.h"
 

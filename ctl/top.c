@@ -10,7 +10,7 @@
 #include "ctl/control.h"
 #include "ctl/statistics.h"
 #include "migration/interrupt.h"
-#include "proxy/clock.h"
+#include "protocol/clock.h"
 
 #include <errno.h>
 #include <poll.h>

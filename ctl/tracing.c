@@ -5,7 +5,7 @@
 #include "ctl/tracing.h"
 
 #include "ctl/domain_list.h"
-#include "proxy/message.h"
+#include "protocol/message.h"
 
 #include <errno.h>
 #include <stdlib.h>

@@ -5,7 +5,7 @@
 #include "migration/remote.h"
 
 #include "migration/report.h"
-#include "proxy/clock.h"
+#include "protocol/clock.h"
 
 #include <errno.h>
 #include <inttypes.h>

@@ -11,10 +11,10 @@
 #include <stdint.h>
 #include <sys/queue.h>
 
-#include "bridge/arena.h"
 #include "config/config.h"
+#include "link/arena.h"
 #include "proxy/notify.h"
-#include "proxy/stats.h"
+#include "proxy/observe/stats.h"
 #include "ring/xen.h"
 
 struct clients;

@@ -11,7 +11,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-#include "proxy/clock.h"
+#include "protocol/clock.h"
 
 #define LIMIT_BURST	5
 #define LINE_MAX_OCTETS 1024

@@ -5,12 +5,12 @@
 #include <event2/event.h>
 #include <stdlib.h>
 
-#include "proxy/blame.h"
-#include "proxy/client.h"
 #include "proxy/daemon.h"
-#include "proxy/session.h"
-#include "proxy/tap.h"
-#include "proxy/upstream.h"
+#include "proxy/host/client.h"
+#include "proxy/host/upstream.h"
+#include "proxy/observe/tap.h"
+#include "proxy/session/blame.h"
+#include "proxy/session/session.h"
 #include "proxy/util.h"
 
 #define RETRY_MS 50

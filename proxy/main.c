@@ -15,20 +15,20 @@
 #include <systemd/sd-daemon.h>
 #include <unistd.h>
 
-#include "proxy/client.h"
-#include "proxy/clock.h"
-#include "proxy/control.h"
+#include "protocol/clock.h"
+#include "proxy/control/control.h"
 #include "proxy/daemon.h"
-#include "proxy/domain.h"
-#include "proxy/holds.h"
+#include "proxy/host/client.h"
+#include "proxy/host/domain.h"
+#include "proxy/host/holds.h"
+#include "proxy/host/upstream.h"
 #include "proxy/log.h"
 #include "proxy/loop.h"
-#include "proxy/metrics.h"
+#include "proxy/metrics/metrics.h"
+#include "proxy/observe/tap.h"
+#include "proxy/observe/trace.h"
 #include "proxy/settings.h"
 #include "proxy/stop.h"
-#include "proxy/tap.h"
-#include "proxy/trace.h"
-#include "proxy/upstream.h"
 
 #define EXIT_USAGE 2
 #define NR_EVENTS  4 /* of listen_to_system() */

@@ -8,7 +8,7 @@
 #include <systemd/sd-daemon.h>
 #include <unistd.h>
 
-#include "proxy/clock.h"
+#include "protocol/clock.h"
 #include "proxy/daemon.h"
 #include "proxy/log.h"
 

@@ -6,9 +6,9 @@
 #include <stdbool.h>
 #include <stdlib.h>
 
-#include "proxy/client.h"
 #include "proxy/daemon.h"
-#include "proxy/domain.h"
+#include "proxy/host/client.h"
+#include "proxy/host/domain.h"
 #include "proxy/log.h"
 #include "proxy/loop.h"
 #include "proxy/util.h"

@@ -9,7 +9,7 @@
  * view. Octets are copied once, then checked.
  *
  * Called by proxy/; never touches an index by itself, since index changes belong to a commit
- * (proxy/ledger.h).
+ * (proxy/session/ledger.h).
  */
 #ifndef XSPROXY_RING_RING_H
 #define XSPROXY_RING_RING_H

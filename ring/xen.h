@@ -2,8 +2,8 @@
 /*
  * xen - the real pages and event channels of guests, by libxengnttab and libxenevtchn.
  *
- * Called by proxy/domain.c and the loop only. Opened at the first attach, since the service is up
- * before /dev/xen is. Never keeps a page or a port that it was not asked for: a mapping that
+ * Called by proxy/host/domain.c and the loop only. Opened at the first attach, since the service is
+ * up before /dev/xen is. Never keeps a page or a port that it was not asked for: a mapping that
  * outlives its domain leaves a "(null)" zombie in `xl list`.
  */
 #ifndef XSPROXY_RING_XEN_H

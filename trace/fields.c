@@ -5,7 +5,7 @@
 #include <string.h>
 #include <strings.h>
 
-#include "proxy/message.h"
+#include "protocol/message.h"
 
 /*
  * A payload's shape: a letter for each string. p path, t token, m permission, n child's name,

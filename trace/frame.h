@@ -3,7 +3,8 @@
  * frame - one message that passed a session, as the control socket's `trace` streams it, `flight`
  * returns it and a capture file keeps it (docs/protocol.md, "Frames").
  *
- * Written by proxy/tap.c, read by xsproxyctl. Header only; host byte order, as xs_wire.h has it.
+ * Written by proxy/observe/tap.c, read by xsproxyctl. Header only; host byte order, as xs_wire.h
+ * has it.
  */
 #ifndef XSPROXY_TRACE_FRAME_H
 #define XSPROXY_TRACE_FRAME_H

@@ -19,7 +19,7 @@
 #include <unistd.h>
 #include <xen/io/xs_wire.h>
 
-#include "proxy/clock.h"
+#include "protocol/clock.h"
 #include "tests/bench/times.h"
 #include "tests/sim/guest.h"
 

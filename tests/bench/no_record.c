@@ -3,7 +3,7 @@
  * no_record - commit_end() without the ledger's record, for `make bench` only: linked in its place
  * (-Wl,--wrap), it gives the xsproxyd that could not be killed, to compare with.
  */
-#include "proxy/ledger.h"
+#include "proxy/session/ledger.h"
 
 void __wrap_commit_end(struct commit *commit);
 

@@ -3,7 +3,7 @@
  * no_tap - tap.c that sees nothing, for `make bench` only: linked in its place it gives the
  * xsproxyd whose traffic cannot be seen, to compare with.
  */
-#include "proxy/tap.h"
+#include "proxy/observe/tap.h"
 
 int taps_new(struct taps **out)
 {

@@ -3,8 +3,9 @@
  * The control socket: any octets, in pieces, then the end. Each line gets one reply, each reply is
  * a line with a JSON object, and guests notice nothing but what was asked for.
  *
- * proxy/control.c is compiled in here, so that a connection needs no listener and, since system
- * calls cost most of the time, no socket: its client is the other end of a pair of libevent's.
+ * proxy/control/control.c is compiled in here, so that a connection needs no listener and, since
+ * system calls cost most of the time, no socket: its client is the other end of a pair of
+ * libevent's.
  */
 #include <event2/bufferevent.h>
 #include <jansson.h>
@@ -25,10 +26,10 @@ static struct bufferevent *pair_new(struct event_base *base, evutil_socket_t fd,
 }
 
 #define bufferevent_socket_new pair_new
-#include "proxy/control.c"
+#include "proxy/control/control.c"
 #undef bufferevent_socket_new
 
-#include "proxy/client.h"
+#include "proxy/host/client.h"
 #include "proxy/settings.h"
 
 #define LINES_MAX  12

@@ -5,7 +5,7 @@
  */
 #include <ctype.h>
 
-#include "proxy/control_text.h"
+#include "protocol/control_text.h"
 #include "tests/fuzz/fuzz.h"
 
 static void request(const struct message *msg)

@@ -20,7 +20,7 @@ $(FUZZ): $(BUILD)/fuzz-%: $(BUILD)/obj/tests/fuzz/%.o $(BUILD)/libunit.a
 
 # Session code compares lengths and numbers that a guess finds as well; noting each comparison halves
 # the speed.
-$(BUILD)/obj/proxy/%.o $(BUILD)/obj/ring/%.o $(BUILD)/obj/tests/fuzz/%.o: STD += $(FUZZ_COVERAGE)
+$(BUILD)/obj/protocol/%.o $(BUILD)/obj/proxy/%.o $(BUILD)/obj/ring/%.o $(BUILD)/obj/tests/fuzz/%.o: STD += $(FUZZ_COVERAGE)
 
 .PHONY: fuzz-programs fuzz-corpus
 fuzz-programs:

@@ -7,7 +7,8 @@
  * unbinds and unmaps domains as it is told (Xen is a page and a counter of ports); or the bridge,
  * which asks and must go on whatever it is answered. No descriptor is ever lost.
  *
- * bridge/owner.c and proxy/upstream.c are compiled in here, so that a connection needs no listener.
+ * bridge/owner.c and proxy/host/upstream.c are compiled in here, so that a connection needs no
+ * listener.
  */
 #include <fcntl.h>
 #include <sys/mman.h>
@@ -15,7 +16,7 @@
 
 #include "bridge/owner.c"
 
-#include "proxy/upstream.c"
+#include "proxy/host/upstream.c"
 
 #include "proxy/loop.h"
 #include "ring/xen.h"

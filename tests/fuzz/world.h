@@ -5,10 +5,11 @@
  *
  * The real sessions, loop, pool, ledgers and toolstack requests over real memory. Every side has
  * the shared memory mapped at an address of its own; a killed xsproxyd's successor has it
- * elsewhere. proxy/ledger.c and ring/ring.c are compiled in here, so that somebody may act before
- * each of their stores, and before and after each of their reads of shared memory, and so that the
- * process may be killed before a store. proxy/pool.c is, so that lost extents can be counted, and
- * proxy/trace.c, so that what a trace of it all says can be looked at when an input ends.
+ * elsewhere. proxy/session/ledger.c and ring/ring.c are compiled in here, so that somebody may act
+ * before each of their stores, and before and after each of their reads of shared memory, and so
+ * that the process may be killed before a store. proxy/session/pool.c is, so that lost extents can
+ * be counted, and proxy/observe/trace.c, so that what a trace of it all says can be looked at when
+ * an input ends.
  */
 #ifndef XSPROXY_TESTS_FUZZ_WORLD_H
 #define XSPROXY_TESTS_FUZZ_WORLD_H
@@ -18,18 +19,18 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-#include "bridge/rings.h"
-#include "proxy/afresh.h"
+#include "link/rings.h"
 #include "proxy/daemon.h"
-#include "proxy/domain.h"
+#include "proxy/host/domain.h"
+#include "proxy/host/memory.h"
+#include "proxy/host/upstream.h"
 #include "proxy/loop.h"
-#include "proxy/memory.h"
-#include "proxy/op.h"
-#include "proxy/pending.h"
-#include "proxy/session.h"
-#include "proxy/tap.h"
-#include "proxy/toolstack.h"
-#include "proxy/upstream.h"
+#include "proxy/observe/tap.h"
+#include "proxy/session/afresh.h"
+#include "proxy/session/pending.h"
+#include "proxy/session/session.h"
+#include "proxy/toolstack/op.h"
+#include "proxy/toolstack/toolstack.h"
 #include "ring/ring.h"
 #include "tests/fuzz/fuzz.h"
 
@@ -63,23 +64,23 @@ static void extent_discard(const struct arena *arena, uint64_t off)
 	memset(arena->base + off, 0, ARENA_PAGE);
 }
 
-#include "proxy/pool.h"
+#include "proxy/session/pool.h"
 #pragma push_macro("POOL_SHARED")
 #undef POOL_SHARED
 #define POOL_SHARED   POOL_EXTENTS
 #define arena_reserve extent_reserve
 #define arena_discard extent_discard
 #pragma clang attribute push(__attribute__((no_sanitize("coverage"))), apply_to = function)
-#include "proxy/pool.c"
+#include "proxy/session/pool.c"
 #pragma clang attribute pop
 #undef arena_discard
 #undef arena_reserve
 #pragma pop_macro("POOL_SHARED")
 
-/* proxy/control.c, which is compiled in together with it, has a put() of its own. */
+/* proxy/control/control.c, which is compiled in together with it, has a put() of its own. */
 #define put   trace_put
 #define flush trace_flush
-#include "proxy/trace.c"
+#include "proxy/observe/trace.c"
 #undef flush
 #undef put
 

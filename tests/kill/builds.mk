@@ -38,10 +38,10 @@ $(BUILD)/foreign/$(1)/xsproxyd: $(patsubst %.c,$(BUILD)/foreign/$(1)/%.o,$(4)) \
 	$$(Q)$$(CC) $$(SAN_LINK) -o $$@ $$^ $$(call pkg_libs,$$(PKGS_DAEMON)) -linih $$(LDFLAGS)
 endef
 
-$(eval $(call foreign,ledger,proxy/ledger.h,LEDGER_VERSION,proxy/ledger.c proxy/ledgers.c))
-$(eval $(call foreign,ledgers,proxy/ledgers.h,LEDGERS_VERSION,proxy/ledgers.c proxy/upstream.c))
-$(eval $(call foreign,rings,bridge/rings.h,RINGS_VERSION,bridge/rings.c))
-$(eval $(call foreign,link,bridge/link.h,LINK_VERSION,proxy/upstream.c))
+$(eval $(call foreign,ledger,proxy/session/ledger.h,LEDGER_VERSION,proxy/session/ledger.c proxy/session/ledgers.c))
+$(eval $(call foreign,ledgers,proxy/session/ledgers.h,LEDGERS_VERSION,proxy/session/ledgers.c proxy/host/upstream.c))
+$(eval $(call foreign,rings,link/rings.h,RINGS_VERSION,link/rings.c))
+$(eval $(call foreign,link,link/link.h,LINK_VERSION,proxy/host/upstream.c))
 
 -include $(shell find $(BUILD)/foreign -name '*.d' -type f 2>/dev/null)
 

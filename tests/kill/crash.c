@@ -3,7 +3,7 @@
  * crash - an xsproxyd that crashes whenever domain CRASH_DOMID has a turn in which its front may be
  * asked, in place of a bug that one guest knows of.
  */
-#include "proxy/session.h"
+#include "proxy/session/session.h"
 
 #define CRASH_DOMID 66
 

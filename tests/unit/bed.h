@@ -16,8 +16,8 @@
 
 #include <cmocka.h>
 
-#include "proxy/account.h"
-#include "proxy/ledger.h"
+#include "proxy/session/account.h"
+#include "proxy/session/ledger.h"
 
 #define BED_DOMID	  7
 #define BED_PRIVATE_PAGES 1100

@@ -5,7 +5,7 @@
 
 #include "tests/unit/bed.h"
 
-#include "proxy/fifo.h"
+#include "proxy/session/fifo.h"
 
 static inline void fifo_at(struct bed *bed, struct fifo *fifo, uint32_t pos)
 {

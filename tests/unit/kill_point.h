@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * kill_point - the real proxy/ledger.c, compiled into the test so that it can be stopped before
- *each of its stores, as a SIGKILL would, or that others act between two of them. Include this after
- *everything else. The linker takes these functions instead of libunit.a's.
+ * kill_point - the real proxy/session/ledger.c, compiled into the test so that it can be stopped
+ *before each of its stores, as a SIGKILL would, or that others act between two of them. Include
+ *this after everything else. The linker takes these functions instead of libunit.a's.
  */
 #ifndef XSPROXY_TESTS_UNIT_KILL_POINT_H
 #define XSPROXY_TESTS_UNIT_KILL_POINT_H
@@ -10,7 +10,7 @@
 #include <setjmp.h>
 #include <stdatomic.h>
 
-#include "proxy/ledger.h"
+#include "proxy/session/ledger.h"
 
 static jmp_buf kill_jump;
 static long kill_at = -1;
@@ -29,7 +29,7 @@ static void kill_point_store(_Atomic uint32_t *word, uint32_t value)
 #pragma push_macro("atomic_store_explicit")
 #undef atomic_store_explicit
 #define atomic_store_explicit(word, value, order) kill_point_store(word, value)
-#include "proxy/ledger.c"
+#include "proxy/session/ledger.c"
 #pragma pop_macro("atomic_store_explicit")
 
 /* Run @fn, but no further than to its store number @at, counted from 0. Return: whether it died. */

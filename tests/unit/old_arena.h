@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * old_arena - the one memfd that the bridge of xsproxy 0.1 made, as proxy/memory.h takes it over.
+ * old_arena - the one memfd that the bridge of xsproxy 0.1 made, as proxy/host/memory.h takes it
+ * over.
  */
 #ifndef XSPROXY_TESTS_UNIT_OLD_ARENA_H
 #define XSPROXY_TESTS_UNIT_OLD_ARENA_H
 
 #include <unistd.h>
 
-#include "proxy/memory.h"
+#include "proxy/host/memory.h"
 
 /* As arena_create() of 0.1 did. Return: whether it could be made. */
 static inline bool old_arena_create(struct arena *arena, enum rings_flavour flavour)

@@ -23,13 +23,13 @@
 #include <cmocka.h>
 
 #include "proxy/daemon.h"
-#include "proxy/domain.h"
+#include "proxy/host/domain.h"
+#include "proxy/host/memory.h"
+#include "proxy/host/upstream.h"
 #include "proxy/loop.h"
-#include "proxy/memory.h"
-#include "proxy/pending.h"
-#include "proxy/session.h"
-#include "proxy/toolstack.h"
-#include "proxy/upstream.h"
+#include "proxy/session/pending.h"
+#include "proxy/session/session.h"
+#include "proxy/toolstack/toolstack.h"
 
 typedef struct xenstore_domain_interface xs_page;
 

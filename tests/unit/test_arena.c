@@ -14,7 +14,7 @@
 
 #include <cmocka.h>
 
-#include "bridge/rings.h"
+#include "link/rings.h"
 
 static int setup(void **state)
 {

@@ -7,7 +7,7 @@
  * Every word of the ledger and of the extents that it uses is tried with values that a bug or a
  * stray store could leave. Under ASan and UBSan this sees each step too far.
  */
-#include "proxy/afresh.h"
+#include "proxy/session/afresh.h"
 #include "tests/unit/session_rig.h"
 
 #define EXTENTS 12u /* more are not in use */

@@ -19,7 +19,7 @@
 
 #include <cmocka.h>
 
-#include "bridge/bells.h"
+#include "link/bells.h"
 
 /* What two processes share in a test, besides the bells. */
 struct shared {

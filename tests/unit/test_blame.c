@@ -14,8 +14,8 @@
 
 #include <cmocka.h>
 
-#include "proxy/blame.h"
-#include "proxy/ledgers.h"
+#include "proxy/session/blame.h"
+#include "proxy/session/ledgers.h"
 
 #define NOBODY UINT32_MAX
 

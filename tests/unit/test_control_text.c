@@ -12,7 +12,7 @@
 
 #include <cmocka.h>
 
-#include "proxy/control_text.h"
+#include "protocol/control_text.h"
 
 #define CONTROL(msg, text) set(msg, XS_CONTROL, text, sizeof(text))
 

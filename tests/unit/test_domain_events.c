@@ -17,11 +17,11 @@
 #include <cmocka.h>
 
 #include "proxy/daemon.h"
-#include "proxy/domain.h"
+#include "proxy/host/domain.h"
 #include "proxy/log.h"
 
 /* Compiled into the test, so that it can pretend that the bridge is there. */
-#include "proxy/upstream.c"
+#include "proxy/host/upstream.c"
 
 #define DOMID	     7
 #define AT_ONCE	     32	 /* events that one wake-up takes at most */

@@ -12,7 +12,7 @@
 
 #include <cmocka.h>
 
-#include "proxy/endpoint.h"
+#include "proxy/session/endpoint.h"
 
 #define SIZE 64u
 

@@ -12,7 +12,7 @@
 
 #include <cmocka.h>
 
-#include "proxy/flight.h"
+#include "proxy/observe/flight.h"
 
 #define MANY 3000
 

@@ -16,7 +16,7 @@
 
 #include <cmocka.h>
 
-#include "proxy/form.h"
+#include "protocol/form.h"
 
 static struct message make(uint32_t type, const void *payload, uint32_t len)
 {

@@ -7,7 +7,7 @@
 
 #include "tests/unit/session_rig.h"
 
-#include "proxy/guard.h"
+#include "proxy/session/guard.h"
 
 #define S(text) text, sizeof(text) - 1
 

@@ -16,7 +16,7 @@
 
 #include <cmocka.h>
 
-#include "bridge/link.h"
+#include "link/link.h"
 
 static int setup(void **state)
 {

@@ -8,7 +8,7 @@
 
 #include <cmocka.h>
 
-#include "proxy/message.h"
+#include "protocol/message.h"
 
 static void sizes(void **state)
 {

@@ -5,7 +5,7 @@
  */
 #include "tests/unit/test_migrate_server.h"
 
-#include "proxy/message.h"
+#include "protocol/message.h"
 
 /* Both sides of the same protocol.md */
 _Static_assert((int)WIRE_QUIESCE == (int)MESSAGE_QUIESCE, "");

@@ -11,7 +11,7 @@
 
 #include <cmocka.h>
 
-#include "proxy/pending.h"
+#include "proxy/session/pending.h"
 
 struct bed {
 	struct ledger ledger;

@@ -14,7 +14,7 @@
 
 #include <cmocka.h>
 
-#include "proxy/account.h"
+#include "proxy/session/account.h"
 
 #define MAX  40u
 #define MANY 300u /* more than are kept warm */

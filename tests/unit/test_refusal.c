@@ -12,8 +12,8 @@
 #include "tests/unit/logged.h"
 
 #include "proxy/daemon.h"
-#include "proxy/refusal.h"
-#include "proxy/session.h"
+#include "proxy/session/refusal.h"
+#include "proxy/session/session.h"
 
 static struct daemon daemon_;
 static struct session *s;

@@ -5,7 +5,7 @@
  */
 #include "tests/unit/session_rig.h"
 
-#include "proxy/afresh.h"
+#include "proxy/session/afresh.h"
 
 #define DOMID 7
 #define LARGE 2000 /* octets of payload: more than a ring */

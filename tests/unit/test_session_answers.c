@@ -6,10 +6,10 @@
  */
 #include "tests/unit/session_rig.h"
 
-#include "proxy/op.h"
+#include "proxy/toolstack/op.h"
 
 /* Compiled into the test, so that it can pretend that the bridge is there. */
-#include "proxy/upstream.c"
+#include "proxy/host/upstream.c"
 
 static int setup_guest(void **state)
 {

@@ -7,7 +7,7 @@
 #include "tests/unit/kill_point.h"
 #include "tests/unit/session_rig.h"
 
-#include "proxy/op.h"
+#include "proxy/toolstack/op.h"
 
 #define OWN "own\0t"
 static const char added[] = "a\0t\0b\0t\0c\0t";

@@ -5,7 +5,7 @@
  */
 #include "tests/unit/session_holding.h"
 
-#include "proxy/op.h"
+#include "proxy/toolstack/op.h"
 
 static void assert_ended(struct rig *rig, uint32_t error)
 {

@@ -5,7 +5,7 @@
  */
 #include "tests/unit/session_rig.h"
 
-#include "proxy/sock.h"
+#include "proxy/host/sock.h"
 
 #define PAGES 100
 

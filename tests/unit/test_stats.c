@@ -11,7 +11,7 @@
 
 #include <cmocka.h>
 
-#include "proxy/stats.h"
+#include "proxy/observe/stats.h"
 
 static void every_operation_and_error_has_a_place_of_its_own(void **state)
 {

@@ -7,8 +7,8 @@
 
 #include "tests/unit/bed.h"
 
-#include "proxy/pending.h"
-#include "proxy/transaction.h"
+#include "proxy/session/pending.h"
+#include "proxy/session/transaction.h"
 
 static void open_at(struct bed *bed, struct transactions *set, int slot, uint32_t guest,
 		    uint32_t upstream, uint32_t flags)

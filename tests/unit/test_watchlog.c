@@ -8,7 +8,7 @@
 
 #include "tests/unit/watchlog_bed.h"
 
-#include "proxy/message.h"
+#include "protocol/message.h"
 
 static uint32_t append_text(struct bed *bed, struct watchlog *log, const char *text)
 {

@@ -5,7 +5,7 @@
  */
 #include "tests/unit/watchlog_bed.h"
 
-#include "proxy/message.h"
+#include "protocol/message.h"
 
 struct model {
 	uint32_t n;

@@ -10,7 +10,7 @@
 #include "tests/unit/kill_point.h"
 #include "tests/unit/watchlog_bed.h"
 
-#include "proxy/pending.h"
+#include "proxy/session/pending.h"
 
 #define RECORDS 3000u
 #define LEN	84u /* of a record's text; 40 a page */

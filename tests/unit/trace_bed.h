@@ -15,7 +15,7 @@
 
 #include <cmocka.h> /* needs the above */
 
-#include "proxy/message.h"
+#include "protocol/message.h"
 #include "trace/flow.h"
 #include "trace/outbuf.h"
 #include "trace/view.h"

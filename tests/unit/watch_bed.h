@@ -7,9 +7,9 @@
 
 #include "tests/unit/bed.h"
 
-#include "proxy/message.h"
-#include "proxy/pending.h"
-#include "proxy/watch.h"
+#include "protocol/message.h"
+#include "proxy/session/pending.h"
+#include "proxy/session/watch.h"
 
 static inline int intend(struct watches *set, struct commit *commit, uint32_t type,
 			 const void *payload, uint32_t len, uint32_t *pos)

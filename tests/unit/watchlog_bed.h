@@ -7,7 +7,7 @@
 
 #include "tests/unit/bed.h"
 
-#include "proxy/watchlog.h"
+#include "proxy/session/watchlog.h"
 
 static inline uint32_t append(struct bed *bed, struct watchlog *log, const void *text, uint32_t len)
 {

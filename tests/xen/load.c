@@ -20,7 +20,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "proxy/clock.h"
+#include "protocol/clock.h"
 #include "tests/bench/times.h"
 #include "tests/xen/wire.h"
 

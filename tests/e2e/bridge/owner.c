@@ -2,9 +2,9 @@
 /*
  * owner - What needs atomic instructions or the layout of rings.h, for ctypes.
  */
-#include "bridge/arena.c"
-#include "bridge/bells.c"
-#include "bridge/rings.c"
+#include "link/arena.c"
+#include "link/bells.c"
+#include "link/rings.c"
 #include <stdlib.h>
 #include <sys/eventfd.h>
 #include <time.h>

@@ -1,0 +1,83 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * link - the messages between the bridge (in xenstored) and xsproxyd.
+ *
+ * A SOCK_SEQPACKET unix socket; the bridge listens, xsproxyd connects, one owner at a time. One
+ * struct link_msg a packet. The bridge opens with LINK_HELLO, which carries three descriptors: the
+ * rings' memfd (rings.h), the eventfd that wakes xsproxyd and the one that wakes xenstored. Then
+ * the bridge tells what xenstored does to its mappings and ports, after it has written it to the
+ * domain's struct rings_attach, and waits (LINK_TIMEOUT_MS at most) for a LINK_ACK with the same
+ * `seq`: an error in the answer to LINK_MAP and LINK_BIND becomes xenstored's.
+ *
+ * The bridge also keeps one descriptor for whichever xsproxyd comes next: LINK_KEEP gives it one,
+ * LINK_FETCH asks for it, at any time. It holds it and looks at nothing behind it.
+ *
+ * Version 1 (xsproxy 0.1) had neither; its HELLO carries the one memfd of that time
+ * (proxy/host/memory.h).
+ *
+ * Used by both ends; must never block: the waiting is the bridge's.
+ */
+#ifndef XSPROXY_LINK_LINK_H
+#define XSPROXY_LINK_LINK_H
+
+#include <stdint.h>
+
+#define LINK_VERSION	 2
+#define LINK_VERSION_OLD 1
+#define LINK_HELLO_FDS	 3
+#define LINK_FDS_MAX	 LINK_HELLO_FDS
+#define LINK_TIMEOUT_MS	 3000
+
+/* Names of the sockets below the run directory (XSPROXY_DIR, /run/xsproxy) */
+#define LINK_RUN_DIR  "/run/xsproxy"
+#define LINK_SOCKET   "bridge"	 /* the bridge listens here */
+#define LINK_UPSTREAM "upstream" /* xenstored's own socket, moved here */
+
+enum link_type {
+	LINK_HELLO = 1, /* value: LINK_VERSION */
+	LINK_BUSY,	/* there is an owner already; the bridge closes */
+	LINK_MAP,	/* xenstored maps the domain's page */
+	LINK_BIND,	/* it binds `value`, the domain's port */
+	LINK_UNBIND,
+	LINK_UNMAP,
+	LINK_ACK,   /* value: 0 or a negative errno */
+	LINK_FETCH, /* xsproxyd asks for what is kept */
+	LINK_KEPT,  /* the answer; with the descriptor, if there is one */
+	LINK_KEEP,  /* xsproxyd gives one to keep, in place of the one before */
+};
+
+struct link_msg {
+	uint32_t type; /* enum link_type */
+	uint32_t seq;
+	uint32_t domid;
+	int32_t value;
+};
+
+/**
+ * link_send() - send one message.
+ * @sock: the connection
+ * @fds: descriptors that go with it (they stay the caller's), @count of them
+ *
+ * Return: 0, or a negative errno of sendmsg (-EAGAIN when the peer does not read).
+ */
+int link_send(int sock, const struct link_msg *msg, const int *fds, int count);
+
+/**
+ * link_recv() - receive one message without waiting.
+ * @fds: set to -1 where none came; what came is the caller's
+ *
+ * Return: 0; -EAGAIN when there is none; -ECONNRESET at the end of the connection; -EPROTO for a
+ * packet of the wrong size or with descriptors that do not belong there; or another errno.
+ */
+int link_recv(int sock, struct link_msg *msg, int fds[LINK_FDS_MAX]);
+
+/** link_close_fds() - close what a message brought that nobody wants. */
+void link_close_fds(int fds[LINK_FDS_MAX]);
+
+/** link_listen() - listen below @dir. Return: a non-blocking descriptor, or a negative errno. */
+int link_listen(const char *dir);
+
+/** link_connect() - connect below @dir. Return: a non-blocking descriptor, or a negative errno. */
+int link_connect(const char *dir);
+
+#endif

@@ -1,0 +1,36 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * clock - what time it is, in nanoseconds. Neither call enters the kernel where its clock can be
+ * read from user space.
+ */
+#ifndef XSPROXY_PROTOCOL_CLOCK_H
+#define XSPROXY_PROTOCOL_CLOCK_H
+
+#include <stdint.h>
+#include <time.h>
+
+static inline uint64_t clock_ns(clockid_t id)
+{
+	struct timespec ts;
+
+	clock_gettime(id, &ts);
+	return (uint64_t)ts.tv_sec * 1000000000u + (uint64_t)ts.tv_nsec;
+}
+
+static inline uint64_t clock_monotonic(void)
+{
+	return clock_ns(CLOCK_MONOTONIC);
+}
+
+static inline uint64_t clock_seconds(void)
+{
+	return clock_monotonic() / 1000000000u;
+}
+
+/* What CLOCK_REALTIME is ahead of CLOCK_MONOTONIC. */
+static inline uint64_t clock_realtime_offset(void)
+{
+	return clock_ns(CLOCK_REALTIME) - clock_monotonic();
+}
+
+#endif

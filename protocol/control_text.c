@@ -1,0 +1,153 @@
+// SPDX-License-Identifier: MIT
+#include "protocol/control_text.h"
+
+#include <stdio.h>
+#include <string.h>
+
+static const struct {
+	const char *name;
+	uint32_t type;
+	const char *arguments;
+} commands[] = {
+	{ "quiesce", MESSAGE_QUIESCE, "<domid>" },
+	{ "unquiesce", MESSAGE_UNQUIESCE, "<domid>" },
+	{ "hold", MESSAGE_HOLD, "<domid>" },
+	{ "get-domain-watches", MESSAGE_GET_DOMAIN_WATCHES, "<domid> [<index>]" },
+	{ "add-domain-watches", MESSAGE_ADD_DOMAIN_WATCHES, "<domid> <path> <token> ..." },
+	{ "start-domain-transaction", MESSAGE_START_DOMAIN_TRANSACTION, "<domid> <transid>" },
+	{ "get-domain-transactions", MESSAGE_GET_DOMAIN_TRANSACTIONS, "<domid>" },
+	{ "get-domain-state", MESSAGE_GET_DOMAIN_STATE, "<domid> [why]" },
+	{ "reset-domain", MESSAGE_RESET_DOMAIN, "<domid>" },
+	/* It would exec and reorder replies; xsproxy does not carry that yet. */
+	{ "live-update", MESSAGE_REFUSED, NULL },
+};
+
+#define NR_COMMANDS (sizeof(commands) / sizeof(commands[0]))
+
+/* The first string of a CONTROL payload, and where the arguments start; NULL if unterminated. */
+static const char *command(const struct message *msg, uint32_t *rest)
+{
+	const char *nul = memchr(msg->payload, 0, msg->hdr.len);
+
+	if (!nul)
+		return NULL;
+	*rest = (uint32_t)(nul - (const char *)msg->payload) + 1;
+	return (const char *)msg->payload;
+}
+
+uint32_t control_text_type(const struct message *msg)
+{
+	const char *name;
+	uint32_t rest;
+
+	if (msg->hdr.type != XS_CONTROL)
+		return 0;
+	name = command(msg, &rest);
+	for (size_t i = 0; name && i < NR_COMMANDS; i++)
+		if (!strcmp(name, commands[i].name))
+			return commands[i].type;
+	return 0;
+}
+
+void control_text_request(const struct message *msg, struct message *out)
+{
+	uint32_t rest = 0, len;
+
+	command(msg, &rest);
+	len = msg->hdr.len - rest;
+	out->hdr = msg->hdr;
+	out->hdr.type = control_text_type(msg);
+	message_set_text(out, msg->payload + rest, len);
+	/* The index may be left out on a command line. */
+	if (out->hdr.type == MESSAGE_GET_DOMAIN_WATCHES && len && len < sizeof(out->payload) - 2 &&
+	    memchr(out->payload, 0, len) == out->payload + len - 1) {
+		memcpy(out->payload + len, "0", 2);
+		out->hdr.len = len + 2;
+	}
+}
+
+/* Append a string as printable text; a blank separates, so one inside is escaped like the rest. */
+static uint32_t escape(char *to, const char *text)
+{
+	uint32_t n = 0;
+
+	for (; *text; text++) {
+		unsigned char c = (unsigned char)*text;
+
+		if (c > ' ' && c < 0x7f && c != '\\')
+			to[n++] = (char)c;
+		else
+			n += (uint32_t)sprintf(to + n, "\\x%02x", c);
+	}
+	return n;
+}
+
+int control_text_reply(uint32_t type, struct message *msg)
+{
+	/* A watch is a line of path and token; everything else is a line a string. */
+	bool pairs = type == MESSAGE_GET_DOMAIN_WATCHES;
+	char out[XENSTORE_PAYLOAD_MAX], line[4 * XENSTORE_PAYLOAD_MAX + 8];
+	const char *text = (const char *)msg->payload, *end = text + msg->hdr.len;
+	uint32_t n = 0, strings = 0;
+
+	while (text < end) {
+		uint32_t len = escape(line, text);
+
+		text += strlen(text) + 1;
+		if (pairs && strings && text < end) {
+			line[len++] = ' ';
+			len += escape(line + len, text);
+			text += strlen(text) + 1;
+		}
+		strings++;
+		line[len++] = '\n';
+		if (n + len >= sizeof(out)) {
+			if (pairs && strings == 2)
+				return -E2BIG;
+			break;
+		}
+		memcpy(out + n, line, len);
+		n += len;
+	}
+	if (n)
+		n--; /* the tool ends the last line */
+	out[n++] = '\0';
+	message_set_text(msg, out, n);
+	return 0;
+}
+
+bool control_text_is_help(const struct message *msg)
+{
+	uint32_t rest;
+	const char *name = command(msg, &rest);
+
+	/* With arguments it is somebody else's idea of help. */
+	return name && rest == msg->hdr.len && !strcmp(name, "help");
+}
+
+void control_text_help(struct message *msg)
+{
+	uint32_t n = msg->hdr.len, limit;
+
+	while (n && !msg->payload[n - 1])
+		n--;
+	if (n == sizeof(msg->payload))
+		return;
+	limit = n + CONTROL_TEXT_HELP_MAX;
+	if (limit > sizeof(msg->payload))
+		limit = sizeof(msg->payload);
+	for (size_t i = 0; i < NR_COMMANDS; i++) {
+		int len;
+
+		if (!commands[i].arguments)
+			continue;
+		len = snprintf((char *)msg->payload + n, limit - n, "%s%s %s",
+			       n && msg->payload[n - 1] != '\n' ? "\n" : "", commands[i].name,
+			       commands[i].arguments);
+		if (n + (uint32_t)len >= limit)
+			break;
+		n += (uint32_t)len;
+	}
+	msg->payload[n++] = '\0';
+	msg->hdr.len = n;
+}

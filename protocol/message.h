@@ -1,0 +1,96 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * message - the Xenstore wire format: the header, our own request types, names and errors.
+ *
+ * Used by all of proxy/. Knows no session and keeps no state.
+ */
+#ifndef XSPROXY_PROTOCOL_MESSAGE_H
+#define XSPROXY_PROTOCOL_MESSAGE_H
+
+/* xs_wire.h declares its table of errors only where errno is known. */
+#include <errno.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <xen/io/xs_wire.h>
+
+/* Largest message that a ring may carry */
+#define MESSAGE_HEADER ((uint32_t)sizeof(struct xsd_sockmsg))
+#define MESSAGE_MAX    (MESSAGE_HEADER + XENSTORE_PAYLOAD_MAX)
+
+/* A GET_DOMAIN_WATCHES reply must hold each watch beside its gencnt (protocol.md, "Requests"). */
+#define MESSAGE_WATCH_MAX 4064
+
+/* Upstream never hands out this transaction id (both daemons count from 1; OCaml below 2^30). */
+#define MESSAGE_TX_UNKNOWN 0xfffffffeu
+
+/* Our requests (protocol.md, "Requests") */
+enum message_type {
+	MESSAGE_QUIESCE = 0x100,
+	MESSAGE_ADD_DOMAIN_WATCHES,
+	MESSAGE_GET_DOMAIN_WATCHES,
+	MESSAGE_START_DOMAIN_TRANSACTION,
+	MESSAGE_UNQUIESCE,
+	MESSAGE_HOLD,
+	MESSAGE_GET_DOMAIN_TRANSACTIONS,
+	MESSAGE_GET_DOMAIN_STATE, /* docs/protocol.md, like the next */
+	MESSAGE_RESET_DOMAIN,
+	MESSAGE_OURS_END,
+	MESSAGE_REFUSED = MESSAGE_OURS_END, /* on no wire: a CONTROL command that nobody may use */
+};
+
+/* A message in private memory, where nobody else can change it any more. */
+struct message {
+	struct xsd_sockmsg hdr;
+	uint8_t payload[XENSTORE_PAYLOAD_MAX];
+};
+
+_Static_assert(sizeof(struct message) == MESSAGE_MAX, "header and payload must be adjacent");
+
+static inline uint32_t message_size(const struct xsd_sockmsg *hdr)
+{
+	return MESSAGE_HEADER + hdr->len;
+}
+
+/** message_is_ours() - whether a request type is one of ours. */
+static inline bool message_is_ours(uint32_t type)
+{
+	return type >= MESSAGE_QUIESCE && type < MESSAGE_OURS_END;
+}
+
+/** message_name() - a type's name, "UNKNOWN" for one that nobody knows. */
+const char *message_name(uint32_t type);
+
+/** message_error_name() - the protocol's name of an errno; EINVAL's for one it does not name. */
+const char *message_error_name(int err);
+
+/** message_error_at() - the names of all errors, from 0 on; NULL behind the last one. */
+const char *message_error_at(uint32_t index);
+
+/** message_error_index() - where message_error_at() has an errno; UINT32_MAX for others. */
+uint32_t message_error_index(int err);
+
+/** message_error_parse() - the errno that an XS_ERROR's payload names; EIO when unknown. */
+int message_error_parse(const uint8_t *payload, uint32_t len);
+
+/**
+ * message_set_error() - turn @msg into the XS_ERROR for @err, keeping req_id and tx_id.
+ * @err: a positive errno
+ */
+void message_set_error(struct message *msg, int err);
+
+/** message_set_text() - replace the payload by @len octets of @text, keeping type and ids. */
+void message_set_text(struct message *msg, const void *text, uint32_t len);
+
+/**
+ * message_strings() - split a payload into NUL-terminated strings.
+ * @payload: @len octets
+ * @vec: where each string starts
+ * @max: room in @vec
+ *
+ * Return: the number of strings, @max + 1 when there are more, or -EINVAL when the last one is not
+ * terminated.
+ */
+int message_strings(const uint8_t *payload, uint32_t len, const char **vec, int max);
+
+#endif

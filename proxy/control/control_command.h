@@ -1,0 +1,60 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * control_command - the commands of the control socket: their names, their arguments, who answers.
+ *
+ * control_command.c checks a line against the table, so that the functions below see good arguments
+ * only. Each answers by control_return() or control_error(), now or later.
+ */
+#ifndef XSPROXY_PROXY_CONTROL_CONTROL_COMMAND_H
+#define XSPROXY_PROXY_CONTROL_CONTROL_COMMAND_H
+
+#include <jansson.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+/* Domains that one reply lists, so that what a connection holds is bounded. */
+#define CONTROL_PAGE_DOMAINS 128
+
+struct control;
+
+/*
+ * Arguments that were not given are 0, false, NULL. They stay until the command is answered, but
+ * for strings and lists, which end with the function that is called.
+ */
+struct control_args {
+	uint32_t domid;
+	bool has_domid;
+	uint32_t index;
+	bool lease;
+	bool has_new;
+	bool new;
+	const char *level;
+	json_t *domids; /* numbers */
+	json_t *ops;	/* strings */
+	const char *path;
+	bool events;
+	bool has_snap;
+	uint32_t snap;
+};
+
+/* control_show.c */
+void control_status(struct control *control, const struct control_args *args);
+void control_domains(struct control *control, const struct control_args *args);
+void control_domain(struct control *control, const struct control_args *args);
+void control_log_level(struct control *control, const struct control_args *args);
+void control_reload(struct control *control, const struct control_args *args);
+
+/* control_tap.c */
+void control_stats(struct control *control, const struct control_args *args);
+void control_load(struct control *control, const struct control_args *args);
+void control_flight(struct control *control, const struct control_args *args);
+void control_trace(struct control *control, const struct control_args *args);
+
+/* control_ask.c: the toolstack requests */
+void control_watches(struct control *control, const struct control_args *args);
+void control_transactions(struct control *control, const struct control_args *args);
+void control_quiesce(struct control *control, const struct control_args *args);
+void control_unquiesce(struct control *control, const struct control_args *args);
+void control_hold(struct control *control, const struct control_args *args);
+
+#endif

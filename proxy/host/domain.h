@@ -1,0 +1,86 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * domain - the domains that xenstored knows: their pages, event channels and sessions.
+ *
+ * A domain appears when xenstored maps its page and ends when xenstored unmaps it (design.md, rule
+ * 4); what is on the wire plays no part. Called by upstream.c with the bridge's news, and by the
+ * event channel device. Once a domain is gone its page is unmapped before anybody is answered.
+ */
+#ifndef XSPROXY_PROXY_HOST_DOMAIN_H
+#define XSPROXY_PROXY_HOST_DOMAIN_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "link/link.h"
+
+struct daemon;
+struct domains;
+struct missing;
+struct session;
+
+/** domains_new() - Return: 0 or -ENOMEM. */
+int domains_new(struct domains **out, struct daemon *daemon);
+
+/** domains_free() - detaches all, keeping their ledgers. NULL is fine; returns NULL. */
+struct domains *domains_free(struct domains *domains);
+
+/**
+ * domains_change() - carry out what xenstored did to a domain.
+ *
+ * Return: 0, or a negative errno for xenstored (LINK_MAP and LINK_BIND only).
+ */
+int domains_change(struct domains *domains, const struct link_msg *msg);
+
+/**
+ * domains_attach_all() - take up every domain that the bridge says is mapped.
+ *
+ * One that cannot be is left out, and logged. Return: 0, or -ENOMEM: then none may go on before all
+ * are taken up, for nobody knows which extents belong to those that are not. Detach and try again.
+ */
+int domains_attach_all(struct domains *domains);
+
+/**
+ * domains_detach_all() - unmap and unbind everything; pages and ledgers stay as they are.
+ */
+void domains_detach_all(struct domains *domains);
+
+/** domains_missing() - those that this xenstored does not know, and the one before did. */
+const struct missing *domains_missing(const struct domains *domains);
+
+/**
+ * domains_failed() - why a domain that xenstored has is not served, or NULL.
+ *
+ * It may have a session all the same, if only its event channel could not be bound.
+ */
+const char *domains_failed(const struct domains *domains, uint32_t domid);
+
+/** domains_bell() - xenstored rang for a domain. */
+void domains_bell(struct domains *domains, uint32_t domid);
+
+/** domains_ready_all() - run every session once, and wake every guest. */
+void domains_ready_all(struct domains *domains);
+
+/** domains_drain() - take no further request from any guest. */
+void domains_drain(struct domains *domains);
+
+/** domains_busy() - how many guests are owed an answer, or are in the middle of a request. */
+uint32_t domains_busy(struct domains *domains);
+
+/**
+ * domains_next_session() - the session of the attached domain with the lowest id from @domid on, or
+ * NULL.
+ */
+struct session *domains_next_session(struct domains *domains, uint32_t domid);
+
+/**
+ * domains_in_xen() - whether Xen has a domain, introduced or not.
+ *
+ * Return: 1, 0, or -ENODEV: Xen cannot be asked before the first domain is attached, which is dom0.
+ */
+int domains_in_xen(struct domains *domains, uint32_t domid);
+
+/** domains_session() - the session of an attached domain, or NULL. */
+struct session *domains_session(struct domains *domains, uint32_t domid);
+
+#endif

@@ -1,0 +1,242 @@
+// SPDX-License-Identifier: MIT
+#include "proxy/metrics/metrics_text.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "protocol/clock.h"
+#include "proxy/daemon.h"
+#include "proxy/host/client.h"
+#include "proxy/host/domain.h"
+#include "proxy/host/domain_state.h"
+#include "proxy/host/missing.h"
+#include "proxy/host/upstream.h"
+#include "proxy/observe/tap.h"
+
+#define NS_OF_A_SECOND 1000000000u
+
+/* Of the buckets, every second one from 4 us to 8.6 s: each twice the one before. */
+#define FIRST_BUCKET 4
+#define LAST_BUCKET  46
+
+enum unit {
+	UNIT_ONE,
+	UNIT_SECONDS, /* counted in ns */
+};
+
+static void put_value(FILE *out, uint64_t value, enum unit unit)
+{
+	if (unit == UNIT_SECONDS)
+		fprintf(out, "%" PRIu64 ".%09" PRIu64 "\n", value / NS_OF_A_SECOND,
+			value % NS_OF_A_SECOND);
+	else
+		fprintf(out, "%" PRIu64 "\n", value);
+}
+
+static void put_head(FILE *out, const char *name, const char *type, const char *help)
+{
+	fprintf(out, "# HELP %s %s\n# TYPE %s %s\n", name, help, name, type);
+}
+
+static void put_single(FILE *out, const char *name, const char *type, const char *help,
+		       uint64_t value, enum unit unit)
+{
+	put_head(out, name, type, help);
+	fprintf(out, "%s ", name);
+	put_value(out, value, unit);
+}
+
+/* --- all sessions together */
+
+static void put_counts(FILE *out, const char *name, const char *label, const char *help,
+		       const uint64_t *counts, uint32_t nr, const char *(*name_of)(uint32_t))
+{
+	put_head(out, name, "counter", help);
+	for (uint32_t i = 0; i < nr; i++)
+		if (name_of(i))
+			fprintf(out, "%s{%s=\"%s\"} %" PRIu64 "\n", name, label, name_of(i),
+				counts[i]);
+}
+
+static void put_histogram(FILE *out, const char *name, const char *help,
+			  const struct stats_times *times)
+{
+	uint64_t sum = 0;
+
+	put_head(out, name, "histogram", help);
+	for (uint32_t i = 0; i <= LAST_BUCKET; i++) {
+		sum += times->bucket[i];
+		if (i >= FIRST_BUCKET && i % 2 == 0)
+			fprintf(out, "%s_bucket{le=\"%.10g\"} %" PRIu64 "\n", name,
+				(double)stats_bound(i) / NS_OF_A_SECOND, sum);
+	}
+	fprintf(out, "%s_bucket{le=\"+Inf\"} %" PRIu64 "\n%s_sum ", name, times->count, name);
+	put_value(out, times->sum, UNIT_SECONDS);
+	fprintf(out, "%s_count %" PRIu64 "\n", name, times->count);
+}
+
+/* With no xenstored all are 0. */
+static void put_states(FILE *out, const struct daemon *daemon)
+{
+	uint32_t count[DOMAIN_STATES];
+
+	domain_states_count(daemon, upstream_memory(daemon->upstream), count);
+	put_head(out, "xsproxy_domains", "gauge", "Domains that are introduced or held.");
+	for (int i = 0; i < DOMAIN_STATES; i++)
+		fprintf(out, "xsproxy_domains{state=\"%s\"} %" PRIu32 "\n", domain_state_name(i),
+			count[i]);
+	put_single(out, "xsproxy_unknown_domains", "gauge",
+		   "Domains that an earlier xenstored knew and this one does not.",
+		   missing_count(domains_missing(daemon->domains)), UNIT_ONE);
+}
+
+static void put_daemon(FILE *out, const struct daemon *daemon)
+{
+	uint64_t uptime = clock_monotonic() / NS_OF_A_SECOND - daemon->started;
+
+	put_head(out, "xsproxy_build_info", "gauge", "Always 1.");
+	fprintf(out, "xsproxy_build_info{version=\"" XSPROXY_VERSION "\"} 1\n");
+	put_single(out, "xsproxy_uptime_seconds", "gauge", "Since xsproxyd was started.", uptime,
+		   UNIT_ONE);
+	put_single(out, "xsproxy_xenstored_connected", "gauge",
+		   "Whether there is a xenstored with the bridge.",
+		   upstream_memory(daemon->upstream) != NULL, UNIT_ONE);
+	put_states(out, daemon);
+	put_single(out, "xsproxy_toolstack_clients", "gauge",
+		   "Connections to the toolstack socket.", clients_count(daemon->clients),
+		   UNIT_ONE);
+	put_single(out, "xsproxy_toolstack_clients_waiting", "gauge",
+		   "Those of them that xenstored has not accepted yet.",
+		   clients_waiting(daemon->clients), UNIT_ONE);
+}
+
+static void put_total(FILE *out, const struct stats *total, const uint64_t malformed[STATS_OPS])
+{
+	put_single(out, "xsproxy_sessions_total", "counter",
+		   "Connections of domains and toolstack clients so far.", total->sessions,
+		   UNIT_ONE);
+	put_counts(out, "xsproxy_requests_total", "operation", "Requests taken.", total->requests,
+		   STATS_OPS, stats_op_name);
+	put_counts(out, "xsproxy_errors_total", "error", "Requests answered with an error.",
+		   total->errors, STATS_ERRORS, stats_error_name);
+	put_counts(out, "xsproxy_malformed_total", "operation",
+		   "Requests that xsproxy refused for their form.", malformed, STATS_OPS,
+		   stats_op_name);
+	put_single(out, "xsproxy_events_total", "counter", "Watch events delivered.", total->events,
+		   UNIT_ONE);
+	put_single(out, "xsproxy_received_bytes_total", "counter", "Requests in bytes.",
+		   total->octets_in, UNIT_ONE);
+	put_single(out, "xsproxy_sent_bytes_total", "counter", "Replies and events in bytes.",
+		   total->octets_out, UNIT_ONE);
+	put_single(out, "xsproxy_ring_full_seconds_total", "counter",
+		   "Time in which rings had no room for what waited.", total->full, UNIT_SECONDS);
+	put_single(out, "xsproxy_unread_seconds_total", "counter",
+		   "Time in which requests were there and not read.", total->unread, UNIT_SECONDS);
+	put_histogram(out, "xsproxy_request_seconds", "From a request to its reply.",
+		      &total->total);
+	put_histogram(out, "xsproxy_request_proxy_seconds", "The part of it spent in xsproxyd.",
+		      &total->in_proxy);
+	put_histogram(out, "xsproxy_request_upstream_seconds", "The part of it spent in xenstored.",
+		      &total->upstream);
+}
+
+/* --- each domain */
+
+static const struct family {
+	const char *name;
+	const char *type;
+	const char *help;
+	enum metrics_field field;
+	enum unit unit;
+} families[] = {
+	{ "requests_total", "counter", "Requests taken.", METRICS_REQUESTS, UNIT_ONE },
+	{ "errors_total", "counter", "Requests answered with an error.", METRICS_ERRORS, UNIT_ONE },
+	{ "events_total", "counter", "Watch events delivered.", METRICS_EVENTS, UNIT_ONE },
+	{ "received_bytes_total", "counter", "Requests in bytes.", METRICS_IN, UNIT_ONE },
+	{ "sent_bytes_total", "counter", "Replies and events in bytes.", METRICS_OUT, UNIT_ONE },
+	{ "ring_full_seconds_total", "counter",
+	  "Time in which the ring had no room for what waited.", METRICS_FULL, UNIT_SECONDS },
+	{ "unread_seconds_total", "counter", "Time in which requests were there and not read.",
+	  METRICS_UNREAD, UNIT_SECONDS },
+	{ "answered_total", "counter", "Requests answered.", METRICS_ANSWERED, UNIT_ONE },
+	{ "answered_seconds_total", "counter", "How long they took together.", METRICS_TIME,
+	  UNIT_SECONDS },
+	{ "requests_under_way", "gauge", "Requests that wait for their reply.", METRICS_UNDER_WAY,
+	  UNIT_ONE },
+	{ "watches", "gauge", "Watches registered.", METRICS_WATCHES, UNIT_ONE },
+	{ "transactions", "gauge", "Transactions open.", METRICS_TRANSACTIONS, UNIT_ONE },
+};
+
+static void put_of(FILE *out, const struct family *family, const char *domid,
+		   const uint64_t value[METRICS_FIELDS])
+{
+	fprintf(out, "xsproxy_domain_%s{domid=\"%s\"} ", family->name, domid);
+	put_value(out, value[family->field], family->unit);
+}
+
+/* @clients: the toolstack's sockets, of which there are only counters */
+static void put_family(FILE *out, const struct family *family,
+		       const struct metrics_domains *domains,
+		       const uint64_t clients[METRICS_FIELDS])
+{
+	char name[64], domid[16];
+
+	snprintf(name, sizeof(name), "xsproxy_domain_%s", family->name);
+	put_head(out, name, family->type, family->help);
+	for (size_t i = 0; i < domains->nr; i++) {
+		if (!domains->rows[i].named)
+			continue;
+		snprintf(domid, sizeof(domid), "%" PRIu32, domains->rows[i].domid);
+		put_of(out, family, domid, domains->rows[i].value);
+	}
+	put_of(out, family, "other", domains->other);
+	if (family->field < METRICS_COUNTERS)
+		put_of(out, family, "toolstack", clients);
+}
+
+/* --- the whole */
+
+static void put_all(FILE *out, const struct metrics_domains *domains, const struct daemon *daemon)
+{
+	uint64_t clients[METRICS_FIELDS];
+	struct stats stats;
+
+	put_daemon(out, daemon);
+	taps_total(daemon->taps, &stats);
+	put_total(out, &stats, daemon->malformed);
+	taps_clients(daemon->taps, &stats);
+	metrics_count(clients, &stats);
+	for (size_t i = 0; i < sizeof(families) / sizeof(families[0]); i++)
+		put_family(out, &families[i], domains, clients);
+}
+
+int metrics_text_write(struct metrics_text *text, const struct daemon *daemon)
+{
+	char *octets = NULL;
+	size_t len;
+	FILE *out;
+
+	if (metrics_domains_take(&text->domains, daemon))
+		return -ENOMEM;
+	out = open_memstream(&octets, &len);
+	if (!out)
+		return -ENOMEM;
+	put_all(out, &text->domains, daemon);
+	if (fclose(out)) {
+		free(octets);
+		return -ENOMEM;
+	}
+	free(text->text);
+	text->text = octets;
+	text->len = len;
+	return 0;
+}
+
+void metrics_text_fini(struct metrics_text *text)
+{
+	metrics_domains_fini(&text->domains);
+	free(text->text);
+	*text = (struct metrics_text){ 0 };
+}

@@ -1,0 +1,383 @@
+// SPDX-License-Identifier: MIT
+#include "proxy/observe/tap.h"
+
+#include <ctype.h>
+#include <errno.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/queue.h>
+
+#include "protocol/clock.h"
+#include "proxy/daemon.h"
+#include "proxy/observe/trace.h"
+#include "proxy/session/session.h"
+#include "proxy/util.h"
+
+#define DONE_MAX  32 /* replies of one turn, and more */
+#define ASKED_FEW 4  /* requests under way of a guest that does not pipeline */
+
+/* A request under way, by its slot in the ledger. */
+struct asked {
+	uint64_t begin; /* when it was whole; 0: before this xsproxyd */
+	uint64_t sent;	/* when it was on its way to upstream; 0: not yet, or it is ours */
+	uint32_t number;
+	uint16_t traces; /* those that saw it */
+	bool ours;
+};
+
+struct tap {
+	LIST_ENTRY(tap) list;
+	struct session *session;
+	struct stats stats;
+	struct flight flight;
+	uint32_t numbers;	       /* of requests */
+	uint32_t traces_epoch, traces; /* see traces_of() */
+
+	uint32_t fresh; /* slots that were taken in this turn */
+
+	uint64_t full_since, unread_since; /* 0: it is not */
+	struct asked at_once;		   /* the request of TAP_NO_SLOT */
+	struct asked few[ASKED_FEW];
+	struct asked *more; /* of the other slots, once there was one */
+};
+
+/* A request that was answered, and when it was whole. */
+struct done {
+	struct tap *tap;
+	uint64_t begin;
+	uint64_t upstream;
+};
+
+struct taps {
+	uint64_t round;		    /* when what this round finds was there; 0: not needed so far */
+	struct done done[DONE_MAX]; /* since the last turn that moved something */
+	uint32_t nr_done;
+	struct tap_list {
+		LIST_HEAD(, tap) list;
+		struct stats gone; /* what those did that are gone */
+	} rings, clients;
+};
+
+int taps_new(struct taps **out)
+{
+	*out = calloc(1, sizeof(**out));
+	return *out ? 0 : -ENOMEM;
+}
+
+struct taps *taps_free(struct taps *taps)
+{
+	free(taps);
+	return NULL;
+}
+
+void taps_round_over(struct taps *taps)
+{
+	if (taps)
+		taps->round = 0;
+}
+
+static void sum(const struct tap_list *taps, struct stats *total)
+{
+	const struct tap *tap;
+	struct stats stats;
+
+	stats_merge(total, &taps->gone);
+	LIST_FOREACH(tap, &taps->list, list) {
+		tap_stats(tap, &stats);
+		stats_merge(total, &stats);
+	}
+}
+
+void taps_total(const struct taps *taps, struct stats *total)
+{
+	taps_clients(taps, total);
+	sum(&taps->rings, total);
+}
+
+void taps_clients(const struct taps *taps, struct stats *total)
+{
+	*total = (struct stats){ 0 };
+	sum(&taps->clients, total);
+}
+
+static struct tap_list *list_of(const struct session *s)
+{
+	return s->socket ? &s->daemon->taps->clients : &s->daemon->taps->rings;
+}
+
+struct tap *tap_new(struct session *s)
+{
+	struct taps *taps = s->daemon->taps;
+	struct tap *tap = taps ? calloc(1, sizeof(*tap)) : NULL;
+
+	if (!tap)
+		return NULL;
+	tap->session = s;
+	tap->stats.sessions = 1;
+	LIST_INSERT_HEAD(&list_of(s)->list, tap, list);
+	return tap;
+}
+
+static uint64_t round_time(const struct tap *tap)
+{
+	struct taps *taps = tap->session->daemon->taps;
+
+	if (!taps->round)
+		taps->round = clock_monotonic();
+	return taps->round;
+}
+
+/* What was answered had been delivered at @end. */
+static void settle_done(struct taps *taps, uint64_t end)
+{
+	for (uint32_t i = 0; i < taps->nr_done; i++) {
+		const struct done *done = &taps->done[i];
+
+		stats_took(&done->tap->stats, end - done->begin, done->upstream);
+	}
+	taps->nr_done = 0;
+}
+
+struct tap *tap_free(struct tap *tap)
+{
+	struct stats last;
+
+	if (!tap)
+		return NULL;
+	settle_done(tap->session->daemon->taps, round_time(tap));
+	tap_stats(tap, &last);
+	stats_merge(&list_of(tap->session)->gone, &last);
+	LIST_REMOVE(tap, list);
+	flight_fini(&tap->flight);
+	free(tap->more);
+	free(tap);
+	return NULL;
+}
+
+void tap_stats(const struct tap *tap, struct stats *stats)
+{
+	uint64_t now;
+
+	if (!tap) {
+		*stats = (struct stats){ 0 };
+		return;
+	}
+	*stats = tap->stats;
+	/* Not later than what the round will count by, or they would step back. */
+	now = round_time(tap);
+	if (tap->full_since)
+		stats->full += now - tap->full_since;
+	if (tap->unread_since)
+		stats->unread += now - tap->unread_since;
+}
+
+const struct flight *tap_flight(const struct tap *tap)
+{
+	return tap ? &tap->flight : NULL;
+}
+
+/* Without memory for it, it is @none's. */
+static struct asked *asked_at(struct tap *tap, int slot, struct asked *none)
+{
+	if (slot == TAP_NO_SLOT)
+		return &tap->at_once;
+	if (slot < ASKED_FEW)
+		return &tap->few[slot];
+	if (!tap->more)
+		tap->more = calloc(LEDGER_PENDING - ASKED_FEW, sizeof(*tap->more));
+	return tap->more ? &tap->more[slot - ASKED_FEW] : none;
+}
+
+/* What was taken in this turn was on its way to upstream at @end. */
+static void settle_sent(struct tap *tap, uint64_t end)
+{
+	for (; tap->fresh; tap->fresh &= tap->fresh - 1) {
+		struct asked none = { .begin = 0 };
+		struct asked *asked = asked_at(tap, __builtin_ctz(tap->fresh), &none);
+
+		if (!asked->ours)
+			asked->sent = end;
+	}
+}
+
+/* Count the time in which something @is so. */
+static void stopwatch(struct tap *tap, bool is, uint64_t *since, uint64_t *counter)
+{
+	if (is == (*since != 0))
+		return;
+	if (is) {
+		*since = round_time(tap);
+		return;
+	}
+	*counter += round_time(tap) - *since;
+	*since = 0;
+}
+
+void tap_turn_moved(struct tap *tap)
+{
+	const struct session *s;
+	struct taps *taps;
+	uint64_t now;
+
+	if (!tap)
+		return;
+	s = tap->session;
+	taps = s->daemon->taps;
+	if (tap->fresh || taps->nr_done) {
+		now = clock_monotonic();
+		settle_sent(tap, now);
+		settle_done(taps, now);
+	}
+	stopwatch(tap, s->front_open && fifo_used(&s->fifo), &tap->full_since, &tap->stats.full);
+	stopwatch(tap,
+		  session_state(s) == LEDGER_QUIET ||
+			  (s->front_open && ring_used(&s->front.in_view)),
+		  &tap->unread_since, &tap->stats.unread);
+}
+
+/* --- messages */
+
+static void show(struct tap *tap, struct frame *frame, struct asked *asked,
+		 const struct xsd_sockmsg *hdr, const void *payload, uint32_t len)
+{
+	struct session *s = tap->session;
+	struct traces *traces = s->daemon->traces;
+	uint32_t mask;
+
+	frame->domid = s->domid;
+	frame->session = s->id;
+	frame->time = round_time(tap);
+	if (s->socket)
+		frame->flags |= FRAME_CLIENT;
+	flight_add(&tap->flight, frame, hdr, payload, len, s->daemon->config.flight_messages);
+	if (!traces)
+		return;
+	if (tap->traces_epoch != traces_epoch(traces)) {
+		tap->traces_epoch = traces_epoch(traces);
+		tap->traces = traces_of(traces, s->domid, s->id);
+	}
+	if (!tap->traces)
+		return;
+	mask = tap->traces;
+	if (frame->kind == FRAME_REPLY && asked->number)
+		mask &= asked->traces;
+	mask = traces_message(traces, mask, frame, hdr, payload, len);
+	if (frame->kind == FRAME_REQUEST)
+		asked->traces = (uint16_t)mask;
+}
+
+void tap_request(struct tap *tap, int slot, bool ours, const struct message *msg)
+{
+	struct frame frame = { .kind = FRAME_REQUEST, .flags = ours ? FRAME_OURS : 0 };
+	struct asked none, *asked;
+
+	if (!tap)
+		return;
+	asked = asked_at(tap, slot, &none);
+	tap->numbers += 1 + (tap->numbers == UINT32_MAX);
+	*asked = (struct asked){ .begin = round_time(tap), .number = tap->numbers, .ours = ours };
+	frame.number = asked->number;
+	if (slot != TAP_NO_SLOT)
+		tap->fresh |= 1u << slot;
+	stats_request(&tap->stats, msg->hdr.type, message_size(&msg->hdr));
+	show(tap, &frame, asked, &msg->hdr, msg->payload, msg->hdr.len);
+}
+
+/* How long it took is known when it has been delivered. */
+static void answered(struct tap *tap, uint64_t begin, uint64_t upstream)
+{
+	struct taps *taps = tap->session->daemon->taps;
+
+	if (taps->nr_done == DONE_MAX)
+		settle_done(taps, taps->round);
+	taps->done[taps->nr_done++] =
+		(struct done){ .tap = tap, .begin = begin, .upstream = upstream };
+}
+
+void tap_reply(struct tap *tap, int slot, const struct xsd_sockmsg *hdr, const void *payload,
+	       uint32_t len)
+{
+	struct frame frame = { .kind = FRAME_REPLY };
+	struct asked none = { .begin = 0 }, *asked;
+	int err = 0;
+
+	if (!tap)
+		return;
+	asked = asked_at(tap, slot, &none);
+	if (asked->begin) {
+		frame.took = round_time(tap) - asked->begin;
+		frame.upstream = asked->sent ? round_time(tap) - asked->sent : 0;
+		answered(tap, asked->begin, frame.upstream);
+	}
+	if (asked->ours)
+		frame.flags |= FRAME_OURS;
+	frame.number = asked->number;
+	if (hdr->type == XS_ERROR)
+		err = message_error_parse(payload, len);
+	stats_reply(&tap->stats, err, message_size(hdr));
+	show(tap, &frame, asked, hdr, payload, len);
+	*asked = (struct asked){ .begin = 0 };
+	if (slot != TAP_NO_SLOT)
+		tap->fresh &= ~(1u << slot);
+}
+
+void tap_event(struct tap *tap, const struct message *msg)
+{
+	struct frame frame = { .kind = FRAME_EVENT };
+
+	if (!tap)
+		return;
+	tap->stats.events++;
+	tap->stats.octets_out += message_size(&msg->hdr);
+	show(tap, &frame, NULL, &msg->hdr, msg->payload, msg->hdr.len);
+}
+
+/* --- the log */
+
+#define TEXT_MAX (4 * FLIGHT_PAYLOAD + 1)
+
+/* What a guest wrote, for a log that terminals show. */
+static void escape(char *text, const uint8_t *octets, uint32_t len)
+{
+	for (uint32_t i = 0; i < len; i++) {
+		if (isgraph(octets[i]) && octets[i] != '\\')
+			*text++ = (char)octets[i];
+		else
+			text += sprintf(text, octets[i] ? "\\x%02x" : "\\0", octets[i]);
+	}
+	*text = 0;
+}
+
+struct dump {
+	const struct session *session;
+	uint64_t now;
+};
+
+static void dump_frame(void *arg, const struct flight_frame *shown)
+{
+	static const char *const kinds[] = {
+		[FRAME_REQUEST] = "request", [FRAME_REPLY] = "reply", [FRAME_EVENT] = "event"
+	};
+	uint32_t kept = shown->frame.size - (uint32_t)offsetof(struct flight_frame, payload);
+	const struct xsd_sockmsg *hdr = &shown->hdr;
+	const struct dump *dump = arg;
+	char text[TEXT_MAX];
+
+	escape(text, shown->payload, kept);
+	log_request(&dump->session->source, LOG_NOTICE, message_name(hdr->type),
+		    "%.3f s before: %s %s id %u tx %u: %s%s",
+		    (double)(dump->now - shown->frame.time) / 1e9, kinds[shown->frame.kind],
+		    message_name(hdr->type), hdr->req_id, hdr->tx_id, text,
+		    kept < hdr->len ? "..." : "");
+}
+
+void tap_dump(const struct tap *tap)
+{
+	struct dump dump = { .now = clock_monotonic() };
+
+	if (!tap)
+		return;
+	dump.session = tap->session;
+	flight_each(&tap->flight, dump.session->domid, dump.session->id, dump_frame, &dump);
+}

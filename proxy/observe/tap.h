@@ -1,0 +1,83 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * tap - where the traffic of a session is seen: counted (stats.h), kept for a while (flight.h), and
+ * shown to who asks (trace.h).
+ *
+ * Called by session.c, up.c and down.c wherever a whole message passes. Changes nothing of what
+ * passes, never waits and never fails: without memory it sees less. Its numbers begin and end with
+ * xsproxyd.
+ */
+#ifndef XSPROXY_PROXY_OBSERVE_TAP_H
+#define XSPROXY_PROXY_OBSERVE_TAP_H
+
+#include <stdint.h>
+
+#include "protocol/message.h"
+#include "proxy/observe/flight.h"
+#include "proxy/observe/stats.h"
+
+#define TAP_NO_SLOT (-1)
+
+struct daemon;
+struct session;
+struct tap;
+struct taps;
+
+/** taps_new() - of the daemon: what gone sessions did. Return: 0 or -ENOMEM. */
+int taps_new(struct taps **out);
+
+/** taps_free() - every session's must have gone. NULL is fine; returns NULL. */
+struct taps *taps_free(struct taps *taps);
+
+/** taps_total() - the sum of all sessions since the start. */
+void taps_total(const struct taps *taps, struct stats *total);
+
+/** taps_clients() - the sum of all toolstack sockets since the start. */
+void taps_clients(const struct taps *taps, struct stats *total);
+
+/**
+ * taps_round_over() - the loop's round is over. One reading of the clock is good for all that a
+ * round finds in the rings: it was there when the round began, and the next one takes another.
+ */
+void taps_round_over(struct taps *taps);
+
+/** tap_new() - for a new session. Return: NULL without memory, which is no error. */
+struct tap *tap_new(struct session *s);
+
+/** tap_free() - the session ends. NULL is fine; returns NULL. */
+struct tap *tap_free(struct tap *tap);
+
+/** tap_stats() - the numbers of a session as of now; zeroes without a tap. */
+void tap_stats(const struct tap *tap, struct stats *stats);
+
+/** tap_flight() - the last messages, or NULL. Their times are CLOCK_MONOTONIC's. */
+const struct flight *tap_flight(const struct tap *tap);
+
+/** tap_dump() - write the last messages to the log: the session has ended in an error. */
+void tap_dump(const struct tap *tap);
+
+/**
+ * tap_turn_moved() - a turn of the session has moved what it will, and is about to wake the others:
+ * what it answered is delivered, and upstream's time begins for what it forwarded.
+ */
+void tap_turn_moved(struct tap *tap);
+
+/**
+ * tap_request() - a whole request was taken, as the guest sent it.
+ * @slot: where its answer will be found; TAP_NO_SLOT: it follows at once
+ * @ours: upstream never sees it
+ */
+void tap_request(struct tap *tap, int slot, bool ours, const struct message *msg);
+
+/**
+ * tap_reply() - the reply to a request was delivered.
+ * @slot: the request's, as for tap_request()
+ * @len: octets of its payload that @payload has; 0 if it only passes in pieces
+ */
+void tap_reply(struct tap *tap, int slot, const struct xsd_sockmsg *hdr, const void *payload,
+	       uint32_t len);
+
+/** tap_event() - a watch event was delivered. */
+void tap_event(struct tap *tap, const struct message *msg);
+
+#endif

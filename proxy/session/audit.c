@@ -1,0 +1,106 @@
+// SPDX-License-Identifier: MIT
+#include "proxy/session/audit.h"
+
+#include <errno.h>
+
+#include "proxy/session/fifo.h"
+#include "proxy/session/pending.h"
+#include "proxy/session/transaction.h"
+#include "proxy/session/watchlog.h"
+
+static bool fits(const struct xsd_sockmsg *hdr)
+{
+	return hdr->len <= XENSTORE_PAYLOAD_MAX;
+}
+
+/* The request under way from the front. */
+static bool up_is_sane(const struct ledger *ledger)
+{
+	uint32_t fill = word_get(&ledger->up_fill), sent = word_get(&ledger->up_sent);
+	uint32_t slot = word_get(&ledger->up_slot);
+
+	if (fill >= MESSAGE_HEADER &&
+	    (!fits(&ledger->up_hdr) || fill > message_size(&ledger->up_hdr)))
+		return false;
+	if (!sent)
+		return true;
+	return fill >= MESSAGE_HEADER && fill == message_size(&ledger->up_hdr) && sent < fill &&
+	       slot < LEDGER_PENDING && (word_get(&ledger->pending_mask) >> slot & 1);
+}
+
+/* The message under way from upstream, whose header comes first and at once. */
+static bool down_is_sane(const struct ledger *ledger)
+{
+	uint32_t fill = word_get(&ledger->fifo_fill);
+	uint32_t used = word_get(&ledger->fifo_tail) - word_get(&ledger->fifo_head);
+
+	if (used > FIFO_SIZE || word_get(&ledger->fifo_left) > used)
+		return false;
+	return !fill || (fill >= MESSAGE_HEADER && fits(&ledger->fifo_hdr) &&
+			 fill < message_size(&ledger->fifo_hdr));
+}
+
+static bool pending_is_sane(const struct ledger *ledger)
+{
+	PENDING_EACH(ledger, slot)
+	{
+		const struct ledger_pending *pending = &ledger->pending[slot];
+
+		if (pending->kind < PENDING_FORWARD || pending->kind > PENDING_DISCARD ||
+		    pending->id % LEDGER_PENDING != slot)
+			return false;
+	}
+	return true;
+}
+
+int audit_words(const struct ledger *ledger)
+{
+	if (word_get(&ledger->state) > LEDGER_ENDED || !word_get(&ledger->epoch))
+		return -EINVAL;
+	return up_is_sane(ledger) && down_is_sane(ledger) && pending_is_sane(ledger) ? 0 : -EINVAL;
+}
+
+/* Linear in the log, for each of a few dozen requests at most. */
+static bool is_record(const struct watchlog *log, uint32_t wanted)
+{
+	for (uint32_t pos = watchlog_next(log, 0); pos; pos = watchlog_next(log, pos))
+		if (pos == wanted)
+			return true;
+	return false;
+}
+
+static bool is_slot(const struct transactions *transactions, uint32_t slot)
+{
+	return slot < TRANSACTION_MAX && transaction_at(transactions, (int)slot);
+}
+
+static bool ref_is_sane(const struct ledger_pending *pending, const struct watchlog *log,
+			const struct transactions *transactions)
+{
+	/* Nobody follows it. */
+	if (pending->kind == PENDING_ANSWER || pending->kind == PENDING_DISCARD)
+		return true;
+	switch (pending->type) {
+	case XS_WATCH:
+	case XS_UNWATCH:
+		return !pending->ref || is_record(log, pending->ref);
+	case XS_TRANSACTION_START:
+		return is_slot(transactions, pending->ref);
+	case XS_TRANSACTION_END:
+		return pending->ref == PENDING_NO_TRANSACTION ||
+		       is_slot(transactions, pending->ref);
+	default:
+		return true;
+	}
+}
+
+int audit_refs(const struct ledger *ledger, const struct watchlog *log,
+	       const struct transactions *transactions)
+{
+	PENDING_EACH(ledger, slot)
+	{
+		if (!ref_is_sane(&ledger->pending[slot], log, transactions))
+			return -EINVAL;
+	}
+	return 0;
+}

@@ -1,0 +1,481 @@
+// SPDX-License-Identifier: MIT
+/*
+ * down - from upstream to the front: replies find their request and get its ids back, events pass.
+ *
+ * Upstream is always drained, into the fifo when the front has no room: an undrained back stalls
+ * other domains (semantics.md, section 7). A reply that changes what is known of the connection
+ * (WATCH, UNWATCH, TRANSACTION_*, RESET_WATCHES) does so in the commit that passes it on.
+ */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "protocol/control_text.h"
+#include "proxy/daemon.h"
+#include "proxy/loop.h"
+#include "proxy/observe/tap.h"
+#include "proxy/session/pending.h"
+#include "proxy/session/session.h"
+#include "proxy/toolstack/toolstack.h"
+#include "proxy/util.h"
+
+/* A reply may be replaced by a short one of ours; room for that is always reserved. */
+#define SHORT_MAX 64u
+
+/* Whether messages may go straight into the front's queue. */
+static bool front_takes(const struct session *s)
+{
+	return s->front_open && session_state(s) == LEDGER_RUN && !word_get(&s->ledger->batch);
+}
+
+static bool fits_front(const struct session *s, uint32_t size)
+{
+	return front_takes(s) && !fifo_used(&s->fifo) && !word_get(&s->ledger->fifo_fill) &&
+	       !word_get(&s->ledger->fifo_left) &&
+	       ring_room(&s->front.out, &s->front.out_view) >= size;
+}
+
+/*
+ * Make room beyond the fifo's tail. Without memory the session runs again a little later. A guest
+ * that merely does not read gets less: beyond that, what is for it waits in xenstored, as natively.
+ */
+static bool fifo_can_take(struct session *s, uint32_t size)
+{
+	bool stands = session_state(s) == LEDGER_QUIET || word_get(&s->ledger->batch);
+	int err;
+
+	if (!stands && fifo_used(&s->fifo) + size > FIFO_RUNNING)
+		return false;
+	err = fifo_reserve(&s->fifo, 0, size);
+	if (err == -ENOMEM)
+		loop_retry(s->daemon->loop, s);
+	return !err;
+}
+
+bool down_reserve(struct session *s, uint32_t size)
+{
+	/* Not into the middle of a message; this session runs again with the rest of it. */
+	if (word_get(&s->ledger->fifo_fill) || s->giant_left)
+		return false;
+	size = max_u32(size, SHORT_MAX);
+	return fits_front(s, size) || fifo_can_take(s, size);
+}
+
+void down_deliver(struct session *s, struct commit *commit, const struct message *msg)
+{
+	uint32_t size = message_size(&msg->hdr);
+
+	if (!fits_front(s, max_u32(size, SHORT_MAX))) {
+		fifo_append(&s->fifo, commit, msg);
+		return;
+	}
+	ring_write(&s->front.out, s->front.out_view.prod, msg, size);
+	endpoint_produce(&s->front, commit, size);
+}
+
+void down_answer(struct session *s, int slot, struct message *msg)
+{
+	const struct ledger_pending *pending = &s->ledger->pending[slot];
+	struct commit commit;
+
+	msg->hdr.req_id = pending->req_id;
+	msg->hdr.tx_id = pending->tx_id;
+	commit_begin(&commit, &s->place);
+	down_deliver(s, &commit, msg);
+	pending_drop(s->ledger, &commit, slot);
+	commit_end(&commit);
+	tap_reply(s->tap, slot, &msg->hdr, msg->payload, msg->hdr.len);
+}
+
+/* It is about to be quiesced, and could be now: no further event begins, or it would be in part. */
+static bool stays_here(const struct session *s)
+{
+	return s->drain.quiesce && !word_get(&s->ledger->fifo_left) && session_drained(s);
+}
+
+/*
+ * Move what waits into the front's queue, as far as there is room: a guest tells us that it has
+ * read only if it found the queue full, so it must be filled to the brim.
+ */
+static bool flush(struct session *s)
+{
+	struct ledger *ledger = s->ledger;
+	uint8_t octets[XENSTORE_RING_SIZE];
+	bool moved = false;
+
+	if (!front_takes(s))
+		return false;
+	while (fifo_used(&s->fifo)) {
+		uint32_t head = word_get(&ledger->fifo_head), n;
+		struct commit commit;
+
+		if (stays_here(s))
+			break;
+		n = min_u32(fifo_next(&s->fifo), ring_room(&s->front.out, &s->front.out_view));
+		n = min_u32(min_u32(n, sizeof(octets)), fifo_used(&s->fifo));
+		if (!n) {
+			s->front.starved = true;
+			break;
+		}
+		fifo_read(&s->fifo, 0, octets, n);
+		ring_write(&s->front.out, s->front.out_view.prod, octets, n);
+		commit_begin(&commit, &s->place);
+		endpoint_produce(&s->front, &commit, n);
+		fifo_take(&s->fifo, &commit, n);
+		commit_end(&commit);
+		if (!fifo_used(&s->fifo) || head / POOL_PAGE != (head + n) / POOL_PAGE)
+			fifo_trim(&s->fifo);
+		moved = true;
+	}
+	return moved;
+}
+
+/* --- what replies change */
+
+static void track_watch(struct session *s, struct commit *commit,
+			const struct ledger_pending *pending, bool ok)
+{
+	if (!pending_is_intent(pending))
+		return;
+	if (!ok)
+		watch_refused(&s->watches, commit, pending->ref);
+	else if (pending->type == XS_WATCH)
+		watch_added(&s->watches, commit, pending->ref);
+	else
+		watch_removed(&s->watches, commit, pending->ref);
+}
+
+/* The guest gets upstream's id, unless it uses that one already. */
+static void track_start(struct session *s, struct commit *commit,
+			const struct ledger_pending *pending, struct message *msg)
+{
+	uint32_t upstream = 0, guest, flags = 0;
+	char text[16];
+
+	if (msg->hdr.type == XS_ERROR)
+		return;
+	for (uint32_t i = 0; i < msg->hdr.len && msg->payload[i]; i++)
+		upstream = upstream * 10 + (uint32_t)(msg->payload[i] - '0');
+	if (pending->kind == PENDING_SWALLOW) {
+		guest = pending->req_id;
+		flags = TRANSACTION_CONFLICT;
+	} else {
+		guest = transaction_guest_id(&s->transactions, upstream);
+	}
+	transaction_open(&s->transactions, commit, (int)pending->ref, guest, upstream, flags);
+	if (guest != upstream) {
+		int n = snprintf(text, sizeof(text), "%u", guest);
+
+		message_set_text(msg, text, (uint32_t)n + 1);
+	}
+}
+
+/* Every answer but EINVAL and EQUOTA has ended the transaction (semantics.md, section 2). */
+static void track_end(struct session *s, struct commit *commit,
+		      const struct ledger_pending *pending, struct message *msg)
+{
+	if (msg->hdr.type == XS_ERROR) {
+		int err = message_error_parse(msg->payload, msg->hdr.len);
+
+		if (err == EINVAL || err == EDQUOT)
+			return;
+	}
+	if (pending->ref != PENDING_NO_TRANSACTION &&
+	    transaction_live(&s->transactions, (int)pending->ref))
+		transaction_end(&s->transactions, commit, (int)pending->ref);
+	if (msg->hdr.type != XS_ERROR && (pending->flags & PENDING_CONFLICT))
+		message_set_error(msg, EAGAIN);
+}
+
+/* Watches and transactions are gone at once: one word, the epoch, does it. */
+static void track_reset(struct session *s, struct commit *commit, bool ok)
+{
+	struct ledger *ledger = s->ledger;
+
+	if (!ok)
+		return;
+	commit_set(commit, &ledger->epoch, ledger_next_epoch(ledger));
+	commit_set(commit, &ledger->watch_gen, word_get(&ledger->watch_gen) + 1);
+	watches_forget(&s->watches);
+}
+
+static void track_reply(struct session *s, struct commit *commit,
+			const struct ledger_pending *pending, struct message *msg)
+{
+	bool ok = msg->hdr.type != XS_ERROR;
+
+	/* A RESET_WATCHES follows it upstream (afresh.c). */
+	if (pending->kind == PENDING_DISCARD)
+		return;
+	switch (pending->type) {
+	case XS_WATCH:
+	case XS_UNWATCH:
+		track_watch(s, commit, pending, ok);
+		break;
+	case XS_TRANSACTION_START:
+		track_start(s, commit, pending, msg);
+		break;
+	case XS_TRANSACTION_END:
+		track_end(s, commit, pending, msg);
+		break;
+	case XS_RESET_WATCHES:
+		track_reset(s, commit, ok);
+		break;
+	case XS_CONTROL:
+		if (ok && (pending->flags & PENDING_HELP))
+			control_text_help(msg);
+		break;
+	}
+}
+
+/* --- the guest's reconnection */
+
+/* Upstream has forgotten the old connection: give the guest's ring back empty. */
+static void reconnect_end(struct session *s, struct commit *commit)
+{
+	struct xenstore_domain_interface *page = s->place.front_page;
+
+	commit_set(commit, page_word(&page->req_cons), 0);
+	commit_set(commit, page_word(&page->req_prod), 0);
+	commit_set(commit, page_word(&page->rsp_cons), 0);
+	commit_set(commit, page_word(&page->rsp_prod), 0);
+	commit_set(commit, &s->ledger->state, LEDGER_GREET);
+	s->reset_sent = false;
+}
+
+/* --- one message from upstream */
+
+static void event(struct session *s, struct commit *commit, const struct message *msg)
+{
+	enum ledger_state state = session_state(s);
+
+	if (state == LEDGER_RESET || state == LEDGER_ENDED)
+		return;
+	if (state == LEDGER_QUIET && fifo_has_event(&s->fifo, msg))
+		return;
+	down_deliver(s, commit, msg);
+	tap_event(s->tap, msg);
+}
+
+/* The reply to the request in @slot; frees the slot. */
+static void reply(struct session *s, struct commit *commit, int slot, struct message *msg)
+{
+	struct ledger_pending pending = s->ledger->pending[slot];
+	enum ledger_state state = session_state(s);
+	struct op *op = s->ops[slot];
+
+	msg->hdr.req_id = pending.req_id;
+	msg->hdr.tx_id = pending.tx_id;
+	track_reply(s, commit, &pending, msg);
+	pending_drop(s->ledger, commit, slot);
+	s->ops[slot] = NULL;
+
+	if (pending.kind == PENDING_FORWARD && msg->hdr.type == XS_ERROR && !s->socket)
+		refusal_note(s, pending.type, message_error_parse(msg->payload, msg->hdr.len));
+	if (pending.kind == PENDING_FORWARD && state != LEDGER_RESET && state != LEDGER_ENDED) {
+		down_deliver(s, commit, msg);
+		tap_reply(s->tap, slot, &msg->hdr, msg->payload, msg->hdr.len);
+	}
+	if (pending.kind == PENDING_SWALLOW && pending.type == XS_RESET_WATCHES &&
+	    state == LEDGER_RESET)
+		reconnect_end(s, commit);
+	commit_end(commit);
+
+	if (session_state(s) == LEDGER_GREET)
+		session_greet(s);
+	if (op)
+		toolstack_reply(s, op, &pending, msg);
+}
+
+/* @msg is whole; @commit already takes its last octets from the back. */
+static void message(struct session *s, struct commit *commit, struct message *msg)
+{
+	int slot;
+
+	if (msg->hdr.type == XS_WATCH_EVENT) {
+		event(s, commit, msg);
+		commit_end(commit);
+		return;
+	}
+	slot = pending_find(s->ledger, msg->hdr.req_id);
+	if (slot >= 0) {
+		reply(s, commit, slot, msg);
+		return;
+	}
+	commit_end(commit);
+	/* oxenstored says so of an event that it cannot send (semantics.md, section 3). */
+	if (!msg->hdr.req_id && msg->hdr.type == XS_ERROR)
+		log_limited(&s->source, LOG_WARNING, "xenstored lost an event for it");
+	else
+		log_limited(&s->source, LOG_ERR, "dropped a %s nobody asked for",
+			    message_name(msg->hdr.type));
+}
+
+/* Octets that we may add to a reply. */
+static uint32_t growth(const struct session *s, const struct xsd_sockmsg *hdr)
+{
+	int slot = hdr->type == XS_CONTROL ? pending_find(s->ledger, hdr->req_id) : -1;
+
+	return slot >= 0 && (s->ledger->pending[slot].flags & PENDING_HELP) ? CONTROL_TEXT_HELP_MAX
+									    : 0;
+}
+
+/*
+ * While ADD_DOMAIN_WATCHES runs nothing goes to the front, and upstream's answers to it come behind
+ * the events: when the fifo is full of these (but for a reply), the batch cannot end unless the
+ * next ones are dropped. It fails then, and takes its watches back.
+ */
+static bool batch_overflows(struct session *s, const struct xsd_sockmsg *hdr)
+{
+	return hdr->type == XS_WATCH_EVENT && word_get(&s->ledger->batch) &&
+	       fifo_reserve(&s->fifo, 0, message_size(hdr) + SHORT_MAX) == -ENOBUFS;
+}
+
+static bool drop_whole(struct session *s, uint32_t size)
+{
+	struct commit commit;
+
+	commit_begin(&commit, &s->place);
+	endpoint_consume(&s->back, &commit, size);
+	commit_end(&commit);
+	toolstack_overflow(s);
+	return true;
+}
+
+static bool whole_message(struct session *s, struct message *msg, uint32_t size)
+{
+	struct commit commit;
+
+	if (batch_overflows(s, &msg->hdr))
+		return drop_whole(s, size);
+	if (!down_reserve(s, size + growth(s, &msg->hdr)))
+		return false;
+	ring_read(&s->back.in, s->back.in_view.cons + MESSAGE_HEADER, msg->payload, msg->hdr.len);
+	commit_begin(&commit, &s->place);
+	endpoint_consume(&s->back, &commit, size);
+	message(s, &commit, msg);
+	return true;
+}
+
+/* The next piece of a message that is larger than the queue it comes through. */
+static bool take_piece(struct session *s, struct message *msg)
+{
+	struct ledger *ledger = s->ledger;
+	uint32_t fill = word_get(&ledger->fifo_fill), size = message_size(&msg->hdr);
+	uint32_t n = min_u32(ring_used(&s->back.in_view), size - fill);
+	uint8_t octets[XENSTORE_RING_SIZE];
+	struct commit commit;
+
+	n = min_u32(n, sizeof(octets));
+	if (!n)
+		return false;
+	if (!fill && batch_overflows(s, &msg->hdr)) {
+		/* What is left of it is counted, but nowhere kept. */
+		msg->hdr.type = XS_INVALID;
+		toolstack_overflow(s);
+	}
+	if (msg->hdr.type != XS_INVALID) {
+		if (!fifo_can_take(s, size + growth(s, &msg->hdr)))
+			return false;
+		ring_read(&s->back.in, s->back.in_view.cons, octets, n);
+		fifo_write(&s->fifo, fill, octets, n);
+	}
+	if (!fill)
+		ledger->fifo_hdr = msg->hdr;
+	commit_begin(&commit, &s->place);
+	endpoint_consume(&s->back, &commit, n);
+	if (fill + n < size) {
+		commit_set(&commit, &ledger->fifo_fill, fill + n);
+		commit_end(&commit);
+		return true;
+	}
+
+	if (msg->hdr.type == XS_INVALID) {
+		commit_set(&commit, &ledger->fifo_fill, 0);
+		commit_end(&commit);
+		return true;
+	}
+
+	/* It is whole now, right behind the tail, where delivering it will write it once more. */
+	fifo_read(&s->fifo, fifo_used(&s->fifo) + MESSAGE_HEADER, msg->payload, msg->hdr.len);
+	commit_set(&commit, &ledger->fifo_fill, 0);
+	message(s, &commit, msg);
+	fifo_trim(&s->fifo);
+	return true;
+}
+
+/*
+ * A socket's reply beyond the protocol's limit (oxenstored sends such): passed on as it comes.
+ * Only sockets, whose ledger nobody recovers, so what is left of it need not be in the ledger.
+ */
+static bool giant_piece(struct session *s, struct message *msg)
+{
+	uint32_t n = min_u32(ring_used(&s->back.in_view), s->giant_left);
+	uint8_t octets[XENSTORE_RING_SIZE];
+	struct commit commit;
+	int slot;
+
+	commit_begin(&commit, &s->place);
+	if (msg) {
+		slot = pending_find(s->ledger, msg->hdr.req_id);
+		n = MESSAGE_HEADER;
+		if (!fifo_can_take(s, n))
+			return false;
+		s->giant_left = msg->hdr.len;
+		fifo_count(&s->fifo, &msg->hdr);
+		if (slot >= 0) {
+			msg->hdr.req_id = s->ledger->pending[slot].req_id;
+			msg->hdr.tx_id = s->ledger->pending[slot].tx_id;
+			pending_drop(s->ledger, &commit, slot);
+			tap_reply(s->tap, slot, &msg->hdr, "", 0);
+		}
+		memcpy(octets, &msg->hdr, n);
+	} else {
+		n = min_u32(n, sizeof(octets));
+		if (!n || !fifo_can_take(s, n))
+			return false;
+		ring_read(&s->back.in, s->back.in_view.cons, octets, n);
+		s->giant_left -= n;
+	}
+	fifo_write(&s->fifo, 0, octets, n);
+	endpoint_consume(&s->back, &commit, n);
+	commit_set(&commit, &s->ledger->fifo_tail, word_get(&s->ledger->fifo_tail) + n);
+	commit_end(&commit);
+	return true;
+}
+
+static bool take(struct session *s)
+{
+	uint32_t used = ring_used(&s->back.in_view), size;
+	struct message msg;
+
+	if (s->giant_left)
+		return giant_piece(s, NULL);
+	if (word_get(&s->ledger->fifo_fill)) {
+		msg.hdr = s->ledger->fifo_hdr;
+		return take_piece(s, &msg);
+	}
+	if (used < MESSAGE_HEADER)
+		return false;
+	ring_read(&s->back.in, s->back.in_view.cons, &msg.hdr, MESSAGE_HEADER);
+	if (msg.hdr.len > XENSTORE_PAYLOAD_MAX) {
+		if (s->socket)
+			return giant_piece(s, &msg);
+		session_fail(s, XENSTORE_ERROR_COMM, "xenstored sent a message beyond 4096 octets");
+		return false;
+	}
+	size = message_size(&msg.hdr);
+	if (size > s->back.in.size)
+		return take_piece(s, &msg);
+	if (used < size)
+		return false;
+	return whole_message(s, &msg, size);
+}
+
+bool down_step(struct session *s)
+{
+	bool moved = flush(s);
+
+	return take(s) || moved;
+}

@@ -1,0 +1,87 @@
+// SPDX-License-Identifier: MIT
+#include "proxy/session/guard.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include "protocol/form.h"
+#include "proxy/daemon.h"
+#include "proxy/host/upstream.h"
+#include "proxy/session/session.h"
+
+/*
+ * The C daemon of 4.17 answers these from errno when the payload is not one terminated string, and
+ * aborts when that is 0. What is no such string no daemon takes.
+ */
+static bool wants_string(uint32_t type)
+{
+	switch (type) {
+	case XS_READ:
+	case XS_DIRECTORY:
+	case XS_GET_PERMS:
+	case XS_MKDIR:
+	case XS_RM:
+	case XS_GET_DOMAIN_PATH:
+		return true;
+	default:
+		return false;
+	}
+}
+
+static bool begins_with_path(uint32_t type)
+{
+	switch (type) {
+	case XS_WATCH:
+	case XS_UNWATCH:
+	case XS_WRITE:
+	case XS_SET_PERMS:
+	case XS_DIRECTORY_PART:
+		return true;
+	default:
+		return wants_string(type);
+	}
+}
+
+/* XSA-481: the C daemons of 4.18 to 4.21 abort on this path, which is none for any daemon. */
+static bool has_fatal_path(const struct message *msg)
+{
+	static const char path[] = "/local/domain/";
+
+	return msg->hdr.len >= sizeof(path) && !memcmp(msg->payload, path, sizeof(path));
+}
+
+static bool is_harmful(const struct session *s, const struct message *msg)
+{
+	if (s->privileged || s->daemon->config.guard_malformed == CONFIG_PASS)
+		return false;
+	if (wants_string(msg->hdr.type) && !form_is_string(msg))
+		return true;
+	return begins_with_path(msg->hdr.type) && has_fatal_path(msg);
+}
+
+/* Whether upstream refuses the request without a look at its payload. */
+static bool is_unread(struct session *s, const struct xsd_sockmsg *hdr)
+{
+	if (!s->privileged && (hdr->type == XS_INTRODUCE || hdr->type == XS_RELEASE))
+		return true;
+	return hdr->tx_id && hdr->type != XS_WATCH && hdr->type != XS_UNWATCH &&
+	       transaction_find(&s->transactions, hdr->tx_id) < 0;
+}
+
+int guard_form(struct session *s, const struct message *msg, struct message *unified)
+{
+	bool ocaml = upstream_flavour(s->daemon->upstream) == RINGS_FLAVOUR_OCAML;
+
+	if (is_unread(s, &msg->hdr))
+		return 0;
+	return is_harmful(s, msg) ? -EBADMSG : form_unify(msg, ocaml, unified);
+}
+
+void guard_note(struct session *s, uint32_t type, int why)
+{
+	s->daemon->malformed[stats_op(type)]++;
+	if (why == -EBADMSG)
+		log_limited(&s->source, LOG_WARNING,
+			    "refused a malformed %s that can end xenstored; see [guard] malformed",
+			    message_name(type));
+}

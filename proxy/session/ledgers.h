@@ -1,0 +1,125 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * ledgers - the memory in which xsproxyd keeps what sessions need to go on.
+ *
+ * An arena that xsproxyd makes and whose descriptor somebody keeps for its successor (today the
+ * bridge, link.h). xenstored never has it mapped: one that crashes because it wrote where it should
+ * not have cannot reach what outlives it. Offsets depend on nothing but domid and numbers:
+ *
+ * - from 0: struct ledgers_header;
+ * - from LEDGERS_RING_OFF, a page a domain: its struct ledger (ledger.h), given back when
+ *   xenstored unmaps the domain;
+ * - from LEDGERS_SOCKET_OFF, as many pages again: room for the ledgers of toolstack sockets;
+ * - from LEDGERS_EXTENT_OFF: pages that ledgers refer to by number (pool.h); number 0 is nobody's.
+ *
+ * In front of a bridge of xsproxy 0.1 the same things lie in its arena (memory.h), so offsets are
+ * members. Written by xsproxyd only. Used by memory.c, ledger.c, pool.c, domain.c, hold.c, blame.c.
+ */
+#ifndef XSPROXY_PROXY_SESSION_LEDGERS_H
+#define XSPROXY_PROXY_SESSION_LEDGERS_H
+
+#include <stdatomic.h>
+#include <stdint.h>
+
+#include "link/arena.h"
+
+struct ledger;
+
+/* Whoever changes the layout raises the version, and lets memory.c take over the one before. */
+#define LEDGERS_MAGIC	    0x7372656764656c78ULL /* "xledgers" */
+#define LEDGERS_VERSION	    1
+
+#define LEDGERS_HEADER_SIZE (16ULL * ARENA_PAGE)
+#define LEDGERS_RING_OFF    LEDGERS_HEADER_SIZE
+#define LEDGERS_SOCKETS	    0x8000u
+#define LEDGERS_SOCKET_OFF  (LEDGERS_RING_OFF + (uint64_t)ARENA_DOMIDS * ARENA_PAGE)
+#define LEDGERS_EXTENT_OFF  (LEDGERS_SOCKET_OFF + (uint64_t)LEDGERS_SOCKETS * ARENA_PAGE)
+#define LEDGERS_EXTENTS	    0x40000u /* 1 GiB; memory is behind those that are in use */
+#define LEDGERS_SIZE	    (LEDGERS_EXTENT_OFF + (uint64_t)LEDGERS_EXTENTS * ARENA_PAGE)
+
+/* Which domain made xsproxyd end, and how often in a row (blame.h). */
+struct ledgers_blame {
+	_Atomic uint32_t suspect; /* domid + 1; 0: nobody */
+	_Atomic uint32_t times;
+	_Atomic uint64_t aside[ARENA_DOMIDS / 64]; /* domids that are put aside */
+};
+
+struct ledgers_header {
+	uint64_t magic;
+	uint32_t version;
+	uint32_t reserved;
+	uint64_t rings; /* struct rings_header.id of the rings that the ledgers go with */
+
+	/* domids that are held, and whether new ones are to be (hold.h) */
+	_Alignas(64) _Atomic uint64_t held[ARENA_DOMIDS / 64];
+	_Atomic uint32_t hold_new;
+	/* domids whose hold has begun: they were introduced since it was set */
+	_Alignas(64) _Atomic uint64_t hold_begun[ARENA_DOMIDS / 64];
+
+	_Alignas(64) struct ledgers_blame blame;
+};
+
+_Static_assert(sizeof(struct ledgers_header) <= LEDGERS_HEADER_SIZE, "header outgrows its pages");
+
+struct ledgers {
+	struct arena arena;
+	uint32_t version; /* struct ledger.version of each of them */
+	uint64_t ring_off, extent_off;
+	uint32_t extents;
+	_Atomic uint64_t *held, *hold_begun;
+	_Atomic uint32_t *hold_new;
+	struct ledgers_blame *blame;
+};
+
+#define LEDGERS_NULL                 \
+	{                            \
+		.arena = ARENA_NULL, \
+	}
+
+/**
+ * ledgers_create() - make them, all empty.
+ * @ledgers: filled in; the caller calls ledgers_close()
+ * @rings: id of the rings that they go with
+ *
+ * Return: 0, or a negative errno of arena_create() or arena_reserve().
+ */
+int ledgers_create(struct ledgers *ledgers, uint64_t rings);
+
+/**
+ * ledgers_open() - map those that an xsproxyd before made.
+ * @ledgers: filled in; takes over @fd on success only
+ *
+ * Return: 0; -EPROTO when they are none; -EPROTONOSUPPORT when their version is another one; or a
+ * negative errno of mmap.
+ */
+int ledgers_open(struct ledgers *ledgers, int fd);
+
+/** ledgers_version() - the version of the layout behind @fd; 0 when it cannot be told. */
+uint32_t ledgers_version(int fd);
+
+/** ledgers_close() - unmap and close; LEDGERS_NULL is fine. */
+void ledgers_close(struct ledgers *ledgers);
+
+/** ledgers_rings() - id of the rings that they go with. Not those of an old arena. */
+static inline uint64_t ledgers_rings(const struct ledgers *ledgers)
+{
+	return ((const struct ledgers_header *)ledgers->arena.base)->rings;
+}
+
+static inline uint64_t ledgers_ledger_off(const struct ledgers *ledgers, uint32_t domid)
+{
+	return ledgers->ring_off + (uint64_t)domid * ARENA_PAGE;
+}
+
+/** ledgers_ledger() - a domain's ledger; its page may not exist. */
+static inline struct ledger *ledgers_ledger(const struct ledgers *ledgers, uint32_t domid)
+{
+	return (struct ledger *)(ledgers->arena.base + ledgers_ledger_off(ledgers, domid));
+}
+
+static inline uint64_t ledgers_extent_off(const struct ledgers *ledgers, uint32_t extent)
+{
+	return ledgers->extent_off + (uint64_t)extent * ARENA_PAGE;
+}
+
+#endif

@@ -1,0 +1,173 @@
+// SPDX-License-Identifier: MIT
+#include "proxy/session/refusal.h"
+
+#include <errno.h>
+#include <event2/event.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "proxy/daemon.h"
+#include "proxy/log.h"
+#include "proxy/session/session.h"
+
+#define LOG_EVERY_S 60
+
+static bool is_refusal(int err)
+{
+	switch (err) {
+	case EACCES:
+	case EPERM:
+	case E2BIG:
+	case ENOSPC:
+	case ENOMEM:
+	case EDQUOT:
+		return true;
+	default:
+		return false;
+	}
+}
+
+const char *refusal_error(int err)
+{
+	/* Not in the protocol's list; oxenstored's name for it. */
+	return err == EDQUOT ? "EQUOTA" : message_error_name(err);
+}
+
+static struct refusal *kind_of(struct refusals *refusals, uint32_t type, int err)
+{
+	struct refusal *kind;
+
+	for (uint32_t i = 0; i < refusals->kinds; i++) {
+		kind = &refusals->kind[i];
+		if (kind->type == type && kind->err == err)
+			return kind;
+	}
+	if (!refusals->kind)
+		refusals->kind = calloc(REFUSAL_KINDS, sizeof(*refusals->kind));
+	if (!refusals->kind || refusals->kinds == REFUSAL_KINDS)
+		return NULL;
+	kind = &refusals->kind[refusals->kinds++];
+	*kind = (struct refusal){ .type = type, .err = err };
+	return kind;
+}
+
+/* What the administrator can do about it. */
+static void log_first(struct session *s, const struct refusal *kind)
+{
+	const char *request = message_name(kind->type), *error = refusal_error(kind->err);
+
+	if (kind->err == EACCES || kind->err == EPERM)
+		log_request(&s->source, LOG_NOTICE, request,
+			    "%s was refused with %s; it has no permission", request, error);
+	else if (kind->type == XS_WATCH)
+		log_request(&s->source, LOG_WARNING, request,
+			    "%s was refused with %s; see xsproxyctl watches %u", request, error,
+			    s->domid);
+	else if (kind->type == XS_TRANSACTION_START)
+		log_request(&s->source, LOG_WARNING, request,
+			    "%s was refused with %s; see xsproxyctl transactions %u", request,
+			    error, s->domid);
+	else
+		log_request(&s->source, LOG_WARNING, request,
+			    "%s was refused with %s; if it needs more, raise xenstored's quota",
+			    request, error);
+}
+
+/* A minute is over: one line with what it brought. Without news the next refusal is logged at once.
+ */
+static void minute_cb(evutil_socket_t fd, short what, void *arg)
+{
+	static const struct timeval minute = { .tv_sec = LOG_EVERY_S };
+	struct session *s = arg;
+	struct refusals *refusals = &s->refusals;
+	char text[512];
+	size_t n = 0;
+
+	(void)fd;
+	(void)what;
+	for (uint32_t i = 0; i < refusals->kinds; i++) {
+		struct refusal *kind = &refusals->kind[i];
+
+		if (!kind->fresh || n + 64 > sizeof(text))
+			continue;
+		n += (size_t)snprintf(text + n, sizeof(text) - n, "%s%s %s %u times (%u in all)",
+				      n ? ", " : "", message_name(kind->type),
+				      refusal_error(kind->err), kind->fresh, kind->count);
+		kind->fresh = 0;
+	}
+	if (!n)
+		return;
+	log_limited(&s->source, LOG_WARNING, "refused in the last minute: %s", text);
+	evtimer_add(refusals->timer, &minute);
+}
+
+void refusal_note(struct session *s, uint32_t type, int err)
+{
+	static const struct timeval minute = { .tv_sec = LOG_EVERY_S };
+	struct refusals *refusals = &s->refusals;
+	struct refusal *kind;
+
+	if (!is_refusal(err))
+		return;
+	kind = kind_of(refusals, type, err);
+	if (!kind) {
+		refusals->others++;
+		return;
+	}
+	kind->count++;
+	refusals->last = (uint32_t)(kind - refusals->kind);
+	if (!refusals->timer)
+		refusals->timer = evtimer_new(s->daemon->base, minute_cb, s);
+	/* Without memory for a timer there are no totals, but still the first line. */
+	if (kind->count > 1 && refusals->timer && evtimer_pending(refusals->timer, NULL)) {
+		kind->fresh++;
+		return;
+	}
+	if (kind->count == 1 || refusals->timer)
+		log_first(s, kind);
+	if (refusals->timer && !evtimer_pending(refusals->timer, NULL))
+		evtimer_add(refusals->timer, &minute);
+}
+
+int refusal_bound(struct session *s, uint32_t type, int err)
+{
+	const char *request = message_name(type);
+
+	switch (err) {
+	case EDQUOT:
+		log_limited(&s->source, LOG_WARNING,
+			    "%s was refused with ENOMEM: it has %u watches; raise [limits] watches "
+			    "in xsproxy.conf if it may have more",
+			    request, s->watches.count);
+		return ENOMEM;
+	case ENOBUFS:
+		log_limited(&s->source, LOG_WARNING,
+			    "%s was refused with ENOMEM: its watches take all they may; raise "
+			    "[limits] %s in xsproxy.conf if they may take more",
+			    request, s->privileged ? "client-memory" : "watch-memory");
+		return ENOMEM;
+	case ENOMEM:
+		log_limited(&s->source, LOG_WARNING,
+			    s->socket
+				    ? "%s was refused with ENOMEM: what it does not read, and its "
+				      "watches, take all they may; raise [limits] client-memory "
+				      "in xsproxy.conf, or free memory in dom0"
+				    : "%s was refused with ENOMEM: the memory that all domains "
+				      "share is used up, or dom0's own; see \"memory\" in "
+				      "xsproxyctl domains --json",
+			    request);
+		return ENOMEM;
+	default:
+		return err;
+	}
+}
+
+void refusals_fini(struct refusals *refusals)
+{
+	if (refusals->timer)
+		event_free(refusals->timer);
+	refusals->timer = NULL;
+	free(refusals->kind);
+	refusals->kind = NULL;
+	refusals->kinds = 0;
+}

@@ -1,0 +1,451 @@
+// SPDX-License-Identifier: MIT
+#include "proxy/session/session.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "protocol/clock.h"
+#include "proxy/daemon.h"
+#include "proxy/loop.h"
+#include "proxy/observe/tap.h"
+#include "proxy/session/audit.h"
+#include "proxy/session/pending.h"
+#include "proxy/toolstack/toolstack.h"
+#include "proxy/util.h"
+
+/* Messages that one turn may move in each direction before the next session has its turn. */
+#define TURN_BUDGET 16
+
+/* Our own offer, whatever upstream's is (protocol.md); depth only if upstream knows it. */
+#define FEATURES_OURS (XENSTORE_SERVER_FEATURE_RECONNECTION | XENSTORE_SERVER_FEATURE_ERROR)
+#define FEATURE_DEPTH 4u
+
+/* See session_greet(). */
+static void recover_greet(struct session *s)
+{
+	struct ledger *ledger = s->ledger;
+
+	if (word_get(&ledger->state) != LEDGER_GREET)
+		return;
+	atomic_store(&ledger->state, atomic_load(page_word(&s->place.front_page->connection))
+					     ? LEDGER_RESET
+					     : LEDGER_RUN);
+}
+
+/* The caches of a recovered ledger. */
+static int recover(struct session *s)
+{
+	struct ledger *ledger = s->ledger;
+	int err;
+
+	err = audit_words(ledger);
+	if (!err)
+		err = transactions_recover(&s->transactions);
+	if (!err)
+		err = watchlog_recover(&s->watches.log);
+	if (!err)
+		err = audit_refs(ledger, &s->watches.log, &s->transactions);
+	if (!err)
+		err = watches_recover(&s->watches);
+	if (!err)
+		err = fifo_recover(&s->fifo);
+	if (err)
+		return err;
+
+	recover_greet(s);
+	s->seq = pending_seq_recover(ledger);
+	s->up_since = clock_seconds();
+	if (word_get(&ledger->up_fill) <= MESSAGE_HEADER && !word_get(&ledger->up_sent))
+		atomic_store(&ledger->up_page, 0);
+	else
+		err = account_claim(&s->account, word_get(&ledger->up_page));
+	PENDING_EACH(ledger, slot)
+	{
+		const struct ledger_pending *pending = &ledger->pending[slot];
+
+		/* In any other state it is a RESET_DOMAIN's. */
+		if (pending->type == XS_RESET_WATCHES && pending->kind == PENDING_SWALLOW &&
+		    (word_get(&ledger->state) == LEDGER_RESET ||
+		     word_get(&ledger->state) == LEDGER_ENDED))
+			s->reset_sent = true;
+		if (pending->kind == PENDING_ANSWER)
+			s->orphans |= 1u << slot;
+	}
+	return err;
+}
+
+int session_new(struct session **out, const struct session_params *params, bool recovered)
+{
+	struct session *s = calloc(1, sizeof(*s));
+	int err = 0;
+
+	if (!s)
+		return -ENOMEM;
+	s->daemon = params->daemon;
+	s->domid = params->domid;
+	s->id = params->daemon->next_session++;
+	s->source = (struct log_source){ .domid = s->domid, .session = s->id };
+	s->socket = params->socket;
+	s->privileged = params->domid == 0;
+	s->front = params->front;
+	s->back = params->back;
+	s->place = params->place;
+	s->ledger = params->place.ledger;
+	s->attach = params->attach;
+	/* A socket has a pool to itself. */
+	account_init(&s->account, params->pool, s->privileged && !s->socket);
+	/* One of a recovered ledger is claimed later, one that is there else is afresh.c's. */
+	s->account.used = !recovered && word_get(&s->ledger->up_page);
+	s->on_turn = params->on_turn;
+	s->owner = params->owner;
+	s->who = WHO_KERNEL;
+	s->seq = 1;
+	TAILQ_INIT(&s->asked);
+	TAILQ_INIT(&s->targeted);
+
+	/* First of all: what the caches look at must be of one step. */
+	if (recovered)
+		err = ledger_recover(&s->place);
+	transactions_init(&s->transactions, s->ledger, &s->account);
+	watches_init(&s->watches, s->ledger, &s->account, s->domid);
+	fifo_init(&s->fifo, s->ledger, &s->account);
+	if (recovered && !err)
+		err = recover(s);
+	if (err) {
+		/* Extents that were claimed stay so: whose they are is not certain any more. */
+		watches_drop(&s->watches);
+		free(s);
+		return err;
+	}
+	s->tap = tap_new(s);
+	*out = s;
+	return 0;
+}
+
+void session_free(struct session *s, bool forget)
+{
+	if (!s)
+		return;
+	loop_forget(s->daemon->loop, s);
+	refusals_fini(&s->refusals);
+	s->tap = tap_free(s->tap);
+	if (forget) {
+		account_release(&s->account, word_get(&s->ledger->up_page));
+		atomic_store(&s->ledger->up_page, 0);
+		transactions_fini(&s->transactions);
+		fifo_fini(&s->fifo);
+		watches_fini(&s->watches);
+	}
+	fifo_forget_events(&s->fifo);
+	watches_drop(&s->watches);
+	free(s);
+}
+
+void session_ready(struct session *s)
+{
+	loop_ready(s->daemon->loop, s);
+}
+
+/* The C daemon zeroes the back ring after it was bound, then says so in `connection` (rule 5). */
+static bool back_awake(struct session *s)
+{
+	if (s->await_back)
+		s->await_back = atomic_load_explicit(page_word(&s->place.back_page->connection),
+						     memory_order_acquire) != XENSTORE_CONNECTED;
+	return !s->await_back;
+}
+
+static void greet(struct session *s)
+{
+	uint32_t features = FEATURES_OURS;
+
+	if (s->greeted)
+		return;
+	s->greeted = true;
+	features |= s->place.back_page->server_features & FEATURE_DEPTH;
+	s->place.front_page->server_features = features;
+}
+
+/* Nobody is there any more who asked for what we were to answer. */
+static void drop_answers(struct session *s)
+{
+	struct commit commit;
+
+	toolstack_asker_gone(s);
+	toolstack_request_dropped(s);
+	s->orphans = 0;
+	commit_begin(&commit, &s->place);
+	PENDING_EACH(s->ledger, slot)
+	if (s->ledger->pending[slot].kind == PENDING_ANSWER)
+		pending_drop(s->ledger, &commit, (int)slot);
+	commit_end(&commit);
+}
+
+/* The guest wants its ring reset: what it was owed is void, what upstream holds for it must go. */
+static void reconnect_begin(struct session *s)
+{
+	struct commit commit;
+
+	commit_begin(&commit, &s->place);
+	commit_set(&commit, &s->ledger->state, LEDGER_RESET);
+	fifo_clear(&s->fifo, &commit);
+	if (!word_get(&s->ledger->up_sent))
+		commit_set(&commit, &s->ledger->up_fill, 0);
+	commit_end(&commit);
+	fifo_trim(&s->fifo);
+	s->reset_sent = false;
+	drop_answers(s);
+	toolstack_watches_lost(s);
+	log_limited(&s->source, LOG_INFO, "the guest reconnects its ring");
+}
+
+/* Whether this turn may use the front; loads its indexes. */
+static bool front_begin(struct session *s)
+{
+	enum ledger_state state = session_state(s);
+
+	if (state != LEDGER_RUN)
+		return false;
+	if (!s->socket) {
+		greet(s);
+		if (atomic_load_explicit(page_word(&s->place.front_page->connection),
+					 memory_order_acquire) != XENSTORE_CONNECTED) {
+			reconnect_begin(s);
+			return false;
+		}
+	}
+	if (endpoint_begin(&s->front)) {
+		session_fail(s, XENSTORE_ERROR_RINGIDX, "its ring indexes are broken");
+		return false;
+	}
+	return true;
+}
+
+static bool back_begin(struct session *s)
+{
+	uint32_t error = s->place.back_page ? s->place.back_page->error : 0;
+
+	if (endpoint_begin(&s->back)) {
+		log_limited(&s->source, LOG_ERR, "xenstored broke the back ring's indexes");
+		return false;
+	}
+	if (error && session_state(s) == LEDGER_RUN)
+		session_fail(s, error, "xenstored ended its connection");
+	return true;
+}
+
+/*
+ * Linux stores its index and then looks at ours, with no full barrier in between: its store may
+ * still be on its way when we look, and it may have seen our old index and sent no event. One more
+ * turn, a round and a system call later, finds it; that turn moves nothing, so it is the last.
+ * Where upstream owes a reply, the turn that this causes is late enough, too.
+ */
+static bool look_once_more(const struct session *s)
+{
+	if (s->socket)
+		return false;
+	return (endpoint_consumed(&s->front) && !pending_upstream(s->ledger)) ||
+	       (s->front.starved && s->front.produced);
+}
+
+/* What the bridge need not tell us; a full barrier must follow before the ring is read again. */
+static void set_quiet(struct session *s, bool quiet)
+{
+	if (s->socket || s->quiet == quiet)
+		return;
+	s->quiet = quiet;
+	atomic_store_explicit(&s->attach->quiet, quiet, memory_order_relaxed);
+}
+
+void session_bound(struct session *s, bool reset)
+{
+	s->await_back = reset;
+	s->unbound = false;
+	/* Whoever was here before may have left it. */
+	s->quiet = true;
+	set_quiet(s, false);
+	session_ready(s);
+}
+
+void session_run(struct session *s)
+{
+	bool again = false;
+	int budget;
+
+	if (s->dead || s->unbound || !back_awake(s) || !back_begin(s))
+		return;
+	s->front_open = front_begin(s);
+
+	for (budget = TURN_BUDGET; budget; budget--) {
+		bool moved = down_step(s);
+
+		if (!(up_step(s) || moved))
+			break;
+	}
+
+	/*
+	 * oxenstored decides how much of a message fits, and does not look again before an event
+	 * comes: one of which we have only a part may be waiting for the room that we made since.
+	 */
+	if (ring_used(&s->back.in_view) || word_get(&s->ledger->fifo_fill))
+		s->back.nudge = true;
+
+	tap_turn_moved(s->tap);
+	set_quiet(s, !s->back.starved && !s->drain.settle);
+	/* Our indexes must be visible before theirs are read again, or both sides might sleep. */
+	atomic_thread_fence(memory_order_seq_cst);
+	if (s->front_open)
+		endpoint_kick(&s->front);
+	endpoint_kick(&s->back);
+	if (s->front_open)
+		again = endpoint_again(&s->front) || look_once_more(s);
+	s->front_open = false;
+	if (watches_tidy(&s->watches, &s->place) || again || endpoint_again(&s->back) || !budget)
+		session_ready(s);
+	if (s->on_turn)
+		s->on_turn(s);
+}
+
+bool session_drained(const struct session *s)
+{
+	const struct ledger *ledger = s->ledger;
+
+	/* What upstream has sent of a message only in part (fifo_fill) is of an event then. */
+	return !word_get(&ledger->pending_mask) && !word_get(&ledger->up_fill) &&
+	       !s->fifo.waiting.replies && session_state(s) != LEDGER_RESET;
+}
+
+bool session_settled(const struct session *s)
+{
+	struct ring_view in, out;
+
+	if (pending_upstream(s->ledger) || word_get(&s->ledger->up_sent))
+		return false;
+	if (ring_load(&s->back.in, &in) || ring_load(&s->back.out, &out))
+		return true; /* nothing will come of a broken ring */
+	return !ring_used(&in) && !ring_used(&out);
+}
+
+static void set_state(struct session *s, enum ledger_state state)
+{
+	struct commit commit;
+
+	commit_begin(&commit, &s->place);
+	commit_set(&commit, &s->ledger->state, state);
+	commit_end(&commit);
+}
+
+void session_quiet(struct session *s)
+{
+	s->stand = (struct stand){ 0 };
+	set_state(s, LEDGER_QUIET);
+}
+
+void session_set_stand(struct session *s, const struct stand *stand)
+{
+	s->stand = *stand;
+}
+
+const struct stand *session_stand(const struct session *s)
+{
+	return session_state(s) == LEDGER_QUIET && s->stand.since ? &s->stand : NULL;
+}
+
+void session_resume(struct session *s)
+{
+	if (session_state(s) != LEDGER_QUIET)
+		return;
+	set_state(s, LEDGER_RUN);
+	fifo_forget_events(&s->fifo);
+	session_ready(s);
+}
+
+/*
+ * The guest may write to its ring, or reconnect again, as soon as it sees 0, so this store is in no
+ * commit. Who finds LEDGER_GREET after a restart looks at `connection`: 0 means that it was stored;
+ * 1 that it was not, or that the guest asks anew: then all is done once more (recover_greet()).
+ */
+void session_greet(struct session *s)
+{
+	atomic_store_explicit(page_word(&s->place.front_page->connection), XENSTORE_CONNECTED,
+			      memory_order_release);
+	set_state(s, LEDGER_RUN);
+	s->front.kick(s->front.owner);
+	session_ready(s);
+}
+
+void session_fail(struct session *s, uint32_t error, const char *why)
+{
+	struct commit commit;
+
+	if (session_state(s) == LEDGER_ENDED)
+		return;
+	log_limited(&s->source, LOG_WARNING, "%s; its Xenstore connection %s", why,
+		    s->socket ? "is closed" : "is ignored until the domain is released");
+	ledger_blame(s->ledger, why);
+	tap_dump(s->tap);
+	commit_begin(&commit, &s->place);
+	commit_set(&commit, &s->ledger->state, LEDGER_ENDED);
+	if (s->place.front_page)
+		commit_set(&commit, page_word(&s->place.front_page->error), error);
+	fifo_clear(&s->fifo, &commit);
+	commit_set(&commit, &s->ledger->fifo_left, 0);
+	if (!word_get(&s->ledger->up_sent))
+		commit_set(&commit, &s->ledger->up_fill, 0);
+	commit_end(&commit);
+	fifo_trim(&s->fifo);
+	drop_answers(s);
+	s->reset_sent = false;
+	s->front_open = false;
+	if (s->place.front_page)
+		s->front.kick(s->front.owner);
+	session_ready(s);
+}
+
+/* Upstream will never answer these. */
+static void answer_orphans(struct session *s)
+{
+	enum ledger_state state = session_state(s);
+	bool deliver = state == LEDGER_RUN || state == LEDGER_QUIET;
+
+	PENDING_EACH(s->ledger, slot)
+	{
+		const struct ledger_pending *pending = &s->ledger->pending[slot];
+		struct message msg = { .hdr.req_id = pending->req_id, .hdr.tx_id = pending->tx_id };
+		struct commit commit;
+
+		if (pending->kind == PENDING_ANSWER)
+			continue;
+		message_set_error(&msg, EIO);
+		commit_begin(&commit, &s->place);
+		if (deliver && pending->kind == PENDING_FORWARD &&
+		    !fifo_reserve(&s->fifo, 0, message_size(&msg.hdr))) {
+			fifo_append(&s->fifo, &commit, &msg);
+			tap_reply(s->tap, (int)slot, &msg.hdr, msg.payload, msg.hdr.len);
+		}
+		pending_drop(s->ledger, &commit, (int)slot);
+		commit_end(&commit);
+		if (s->ops[slot])
+			toolstack_lost(s, (int)slot);
+	}
+}
+
+void session_upstream_reset(struct session *s)
+{
+	struct commit commit;
+
+	commit_begin(&commit, &s->place);
+	commit_set(&commit, &s->ledger->fifo_fill, 0);
+	if (word_get(&s->ledger->up_sent)) {
+		commit_set(&commit, &s->ledger->up_sent, 0);
+		commit_set(&commit, &s->ledger->up_fill, 0);
+	}
+	commit_end(&commit);
+	answer_orphans(s);
+	toolstack_watches_lost(s);
+
+	watches_end(&s->watches, &s->place);
+	s->reset_sent = false;
+	s->await_back = true;
+}

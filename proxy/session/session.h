@@ -1,0 +1,207 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * session - one connection: a front, a back, and what is known of the requests, watches and
+ * transactions between them. Guests, dom0's kernel and toolstack sockets are all sessions.
+ *
+ * session_run() is one turn: first what upstream says (down.c), then what the front asks (up.c), a
+ * bounded number of messages, then the bells. Only a session sees both of its sides, and no session
+ * touches another one. Everything that must outlive the process is in the ledger.
+ *
+ * The rules that all steps obey: a message is copied to private memory once, then checked, then
+ * used; a step writes where nobody looks and ends in one commit; a guest's fault ends its own
+ * session at most.
+ */
+#ifndef XSPROXY_PROXY_SESSION_SESSION_H
+#define XSPROXY_PROXY_SESSION_SESSION_H
+
+#include <sys/queue.h>
+
+#include "link/rings.h"
+#include "protocol/message.h"
+#include "proxy/log.h"
+#include "proxy/session/endpoint.h"
+#include "proxy/session/fifo.h"
+#include "proxy/session/ledger.h"
+#include "proxy/session/refusal.h"
+#include "proxy/session/transaction.h"
+#include "proxy/session/watch.h"
+#include "proxy/session/who.h"
+
+struct daemon;
+struct op;
+struct tap;
+
+/* Why a session's front is read no further; several reasons may hold at once. */
+struct session_drain {
+	uint32_t quiesce; /* QUIESCE requests that wait */
+	uint32_t settle;  /* INTRODUCE or RELEASE of this domain, held back or under way */
+	bool closing;	  /* the client has gone */
+};
+
+struct session {
+	struct daemon *daemon;
+	uint32_t domid;	 /* 0 for toolstack sockets too */
+	uint32_t id;	 /* for the log */
+	bool socket;	 /* a toolstack client's; else a ring */
+	bool privileged; /* may use the toolstack requests: dom0's ring and sockets */
+	bool await_back; /* the C daemon has not reset the back ring yet */
+	bool unbound;	 /* rings: between xenstored's unbind and bind */
+	bool greeted;	 /* server_features are in the guest's page */
+	bool queued;	 /* in the loop's ready list */
+	bool dead;	 /* in the loop's graveyard */
+	bool front_open; /* this turn may touch the front */
+	bool quiet;	 /* what xenstored's bridge knows: we wait for octets only */
+	bool reset_sent; /* our RESET_WATCHES is under way, or answered in LEDGER_ENDED */
+	struct session_drain drain;
+
+	struct endpoint front;
+	struct endpoint back;
+	struct ledger_place place;
+	struct ledger *ledger;	     /* place.ledger */
+	struct rings_attach *attach; /* rings only */
+
+	struct account account;
+	struct transactions transactions;
+	struct watches watches;
+	struct fifo fifo;
+	uint32_t seq;	  /* of request ids; pending.h */
+	uint32_t orphans; /* PENDING_ANSWER slots of a killed xsproxyd: they get EAGAIN */
+
+	struct op *ops[LEDGER_PENDING]; /* who waits for the reply to a request; mostly nobody */
+	TAILQ_HEAD(session_asked, op) asked;	   /* ops that this session waits for */
+	TAILQ_HEAD(session_targeted, op) targeted; /* ops that wait for something of this session */
+	struct op *settle;   /* what this session's INTRODUCE or RELEASE waits for */
+	uint64_t up_since;   /* s; when the front began, or we took up, what up_fill counts */
+	uint32_t giant_left; /* sockets: octets left of a reply beyond MESSAGE_MAX */
+	uint32_t injectors;  /* ops that want to send requests on its behalf */
+
+	uint32_t gave;	    /* the domain that its asker gave watches or transactions, or 0 */
+	struct who who;	    /* of a privileged one: who asks */
+	struct stand stand; /* session_set_stand() */
+	struct log_source source;
+	struct refusals refusals;
+	struct tap *tap; /* NULL: nobody sees what passes */
+	TAILQ_ENTRY(session) ready;
+
+	/* The owner (domain.c or client.c) is told about the end, and when a turn is over. */
+	void (*on_turn)(struct session *s);
+	void *owner;
+};
+
+struct session_params {
+	struct daemon *daemon;
+	uint32_t domid;
+	bool socket;
+	struct endpoint front; /* in, out, kick and owner are taken over */
+	struct endpoint back;
+	struct ledger_place place;
+	struct rings_attach *attach;
+	struct pool *pool;
+	void (*on_turn)(struct session *s);
+	void *owner;
+};
+
+/**
+ * session_new() - a session over a fresh (formatted) or a recovered ledger.
+ * @recovered: rebuild the caches from the ledger
+ *
+ * Return: 0, or a negative errno: -ENOMEM, or what ledger_recover() and the caches say.
+ */
+int session_new(struct session **out, const struct session_params *params, bool recovered);
+
+/**
+ * session_free() - free the caches; frees extents too when the ledger's content is of no more use.
+ * @forget: whether to; false when xsproxyd ends and another one will go on
+ */
+void session_free(struct session *s, bool forget);
+
+/** session_run() - one turn. Called by the loop only. */
+void session_run(struct session *s);
+
+/** session_ready() - have the loop run the session once more. */
+void session_ready(struct session *s);
+
+/** session_state() - its ledger's state. */
+static inline enum ledger_state session_state(const struct session *s)
+{
+	return (enum ledger_state)word_get(&s->ledger->state);
+}
+
+/** session_fault() - what the front did that ended the connection (LEDGER_ENDED). */
+static inline const char *session_fault(const struct session *s)
+{
+	const char *fault = ledger_fault(s->ledger);
+
+	return *fault ? fault : "it broke the protocol, as an xsproxyd before this one has logged";
+}
+
+/**
+ * session_drained() - whether nothing is owed to the front, and nothing is taken from it in part:
+ * each request has its reply in the front's queue. Events may wait; the front may have got a part
+ * of one (fifo_left), when it does not read.
+ */
+bool session_drained(const struct session *s);
+
+/** session_settled() - whether the back is empty and answered (design.md, rule 5). */
+bool session_settled(const struct session *s);
+
+/** session_quiet() - stop touching the front for good; only when drained, or before the first turn.
+ */
+void session_quiet(struct session *s);
+
+/** session_set_stand() - after session_quiet(): since when, and for whom. */
+void session_set_stand(struct session *s, const struct stand *stand);
+
+/** session_stand() - what that said, or NULL: it runs, or nothing is known. */
+const struct stand *session_stand(const struct session *s);
+
+/** session_resume() - the reverse. */
+void session_resume(struct session *s);
+
+/** session_bound() - xenstored has bound the event channel anew. @reset: and will reset the ring */
+void session_bound(struct session *s, bool reset);
+
+/** session_greet() - end a reconnection: tell the guest that its ring is connected. */
+void session_greet(struct session *s);
+
+/**
+ * session_fail() - the guest broke the protocol: say so in its page, end its upstream watches and
+ * transactions, and ignore it from now on, as xenstored would.
+ * @error: XENSTORE_ERROR_*
+ * @why: what it did, for the log
+ */
+void session_fail(struct session *s, uint32_t error, const char *why);
+
+/**
+ * session_upstream_reset() - the C daemon re-introduces the domain: its watches, transactions and
+ * back ring are gone; requests that it never answered get EIO.
+ */
+void session_upstream_reset(struct session *s);
+
+/* --- between session.c, up.c and down.c */
+
+/** up_step() - take one step with what the front asks. Return: whether something moved. */
+bool up_step(struct session *s);
+
+/** up_inject() - send a request of our own. Return: 0, -EAGAIN without room or slot, -ENOMEM. */
+int up_inject(struct session *s, const struct message *msg, struct op *op, uint32_t batch,
+	      uint32_t guest_tx);
+
+/** down_step() - take one step with what upstream says. Return: whether something moved. */
+bool down_step(struct session *s);
+
+/**
+ * down_reserve() - make sure that a message of @size octets (or a short error in its place) can be
+ * delivered.
+ *
+ * Return: whether it can; if not, the session runs again once it might.
+ */
+bool down_reserve(struct session *s, uint32_t size);
+
+/** down_deliver() - have @commit pass a message to the front, after down_reserve(). */
+void down_deliver(struct session *s, struct commit *commit, const struct message *msg);
+
+/** down_answer() - deliver a reply to a PENDING_ANSWER request and free its slot. */
+void down_answer(struct session *s, int slot, struct message *msg);
+
+#endif

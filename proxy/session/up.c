@@ -1,0 +1,495 @@
+// SPDX-License-Identifier: MIT
+/*
+ * up - from the front to upstream: one request at a time, whole.
+ *
+ * A request that lies in the front's queue whole, and for which the back has room, goes over in one
+ * step. Else its octets are taken as they come into the ledger (header) and an extent (payload),
+ * for Linux notifies us only if we have consumed all that it wrote before; when it is whole it goes
+ * upstream, in pieces if it is larger than the back ring.
+ */
+#include <errno.h>
+#include <string.h>
+
+#include "protocol/clock.h"
+#include "protocol/control_text.h"
+#include "proxy/daemon.h"
+#include "proxy/loop.h"
+#include "proxy/observe/tap.h"
+#include "proxy/session/guard.h"
+#include "proxy/session/pending.h"
+#include "proxy/session/session.h"
+#include "proxy/toolstack/toolstack.h"
+#include "proxy/util.h"
+
+/* Put back what taking the request in pieces has cost. */
+static void release_page(struct session *s)
+{
+	account_release(&s->account, word_get(&s->ledger->up_page));
+	atomic_store_explicit(&s->ledger->up_page, 0, memory_order_relaxed);
+}
+
+/* Have @commit take the rest of the request, @consume octets of which are still in the queue. */
+static void take_request(struct session *s, struct commit *commit, uint32_t consume)
+{
+	if (consume)
+		endpoint_consume(&s->front, commit, consume);
+	if (word_get(&s->ledger->up_fill))
+		commit_set(commit, &s->ledger->up_fill, 0);
+}
+
+/*
+ * Refuse a request ourselves, once all earlier ones are answered: guests may rely on the order.
+ * Return: whether it was done.
+ */
+static bool refuse(struct session *s, struct message *msg, uint32_t consume, int err)
+{
+	struct commit commit;
+
+	if (word_get(&s->ledger->pending_mask) || !down_reserve(s, 0))
+		return false;
+	err = refusal_bound(s, msg->hdr.type, err);
+	if (!s->socket)
+		refusal_note(s, msg->hdr.type, err);
+	tap_request(s->tap, TAP_NO_SLOT, true, msg);
+	message_set_error(msg, err);
+	commit_begin(&commit, &s->place);
+	take_request(s, &commit, consume);
+	down_deliver(s, &commit, msg);
+	commit_end(&commit);
+	tap_reply(s->tap, TAP_NO_SLOT, &msg->hdr, msg->payload, msg->hdr.len);
+	release_page(s);
+	return true;
+}
+
+/* END T of a transaction that must not succeed goes upstream as F (down.c makes EAGAIN of it). */
+static void track_end(struct session *s, struct message *msg, struct ledger_pending *pending)
+{
+	int slot = transaction_find(&s->transactions, msg->hdr.tx_id);
+
+	pending->ref = PENDING_NO_TRANSACTION;
+	if (slot < 0)
+		return;
+	pending->ref = (uint32_t)slot;
+	if (!(transaction_at(&s->transactions, slot)->flags & TRANSACTION_CONFLICT))
+		return;
+	if (msg->hdr.len && msg->payload[0] == 'T') {
+		msg->payload[0] = 'F';
+		pending->flags |= PENDING_CONFLICT;
+	}
+}
+
+/* How many watches it may have and what they may take, as configured now. */
+static void bound_watches(struct session *s)
+{
+	const struct config *config = &s->daemon->config;
+	uint32_t mib = s->privileged ? config->client_memory : config->watch_memory;
+
+	s->watches.most = s->privileged ? UINT32_MAX : config->watches;
+	s->watches.log.most = mib * POOL_MIB;
+}
+
+/*
+ * Note what the reply will need. The commit cannot be abandoned after success.
+ * Return: 0, or the positive errno to answer.
+ */
+static int track(struct session *s, struct commit *commit, struct message *msg,
+		 struct ledger_pending *pending, uint32_t batch)
+{
+	int ret = 0;
+
+	switch (msg->hdr.type) {
+	case XS_WATCH:
+		bound_watches(s);
+		return -watch_intend(&s->watches, commit, msg->payload, msg->hdr.len, batch,
+				     &pending->ref);
+	case XS_UNWATCH:
+		return -watch_intend_removal(&s->watches, commit, msg->payload, msg->hdr.len,
+					     &pending->ref);
+	case XS_TRANSACTION_START:
+		ret = transaction_reserve(&s->transactions);
+		if (ret < 0)
+			return -ret;
+		pending->ref = (uint32_t)ret;
+		return 0;
+	case XS_TRANSACTION_END:
+		track_end(s, msg, pending);
+		return 0;
+	case XS_INTRODUCE:
+	case XS_RELEASE:
+		toolstack_gate_pass(s, (int)(pending - s->ledger->pending));
+		return 0;
+	case XS_CONTROL:
+		if (s->privileged && control_text_is_help(msg))
+			pending->flags |= PENDING_HELP;
+		return 0;
+	default:
+		return 0;
+	}
+}
+
+/*
+ * The transaction id under which upstream knows the guest's; one it never gave stays unknown there.
+ * A RESET_WATCHES ends its own transaction too: C daemons without XSA-484 abort if it is inside.
+ */
+static uint32_t upstream_tx(struct session *s, const struct xsd_sockmsg *hdr)
+{
+	int slot;
+
+	if (!hdr->tx_id)
+		return 0;
+	slot = transaction_find(&s->transactions, hdr->tx_id);
+	if (slot < 0)
+		return MESSAGE_TX_UNKNOWN;
+	return hdr->type == XS_RESET_WATCHES ? 0 : transaction_at(&s->transactions, slot)->upstream;
+}
+
+/* Write what upstream sees of [off, off + len) of the request of @pending. */
+static void write_piece(struct session *s, const struct ledger_pending *pending, uint32_t body,
+			const uint8_t *payload, uint32_t off, uint32_t len)
+{
+	struct xsd_sockmsg hdr = {
+		.type = pending->type,
+		.req_id = pending->id,
+		.tx_id = pending->up_tx,
+		.len = body,
+	};
+	uint32_t pos = s->back.out_view.prod, n = 0;
+
+	if (off < MESSAGE_HEADER) {
+		n = min_u32(len, MESSAGE_HEADER - off);
+		ring_write(&s->back.out, pos, (uint8_t *)&hdr + off, n);
+	}
+	if (n < len)
+		ring_write(&s->back.out, pos + n, payload + (off + n - MESSAGE_HEADER), len - n);
+}
+
+/*
+ * The first piece of a request larger than the back ring; the ledger holds all of it. It may be
+ * shorter than what the front has sent (form.h).
+ */
+static void send_first(struct session *s, struct commit *commit, int slot, struct message *msg)
+{
+	uint32_t size = message_size(&msg->hdr);
+	uint32_t n = min_u32(ring_room(&s->back.out, &s->back.out_view), size);
+	uint32_t *len = &s->ledger->up_hdr.len;
+
+	if (*len != msg->hdr.len)
+		commit_set(commit, page_word(len), msg->hdr.len);
+	write_piece(s, &s->ledger->pending[slot], msg->hdr.len, msg->payload, 0, n);
+	endpoint_produce(&s->back, commit, n);
+	commit_set(commit, &s->ledger->up_slot, (uint32_t)slot);
+	commit_set(commit, &s->ledger->up_fill, size);
+	commit_set(commit, &s->ledger->up_sent, n);
+}
+
+/* Whether the back can take a request of @size octets, or at least begin with a larger one. */
+static bool back_has_room(struct session *s, uint32_t size)
+{
+	uint32_t room = ring_room(&s->back.out, &s->back.out_view);
+
+	if (room >= size || (room && size > s->back.out.size))
+		return true;
+	s->back.starved = true;
+	return false;
+}
+
+/*
+ * Forward a whole request; @consume octets of it are still in the front's queue.
+ * @said: what the front sent, in whatever form
+ */
+static bool forward(struct session *s, struct message *msg, struct message *said, uint32_t consume)
+{
+	uint32_t size = message_size(&msg->hdr);
+	int slot = pending_slot(s->ledger), err;
+	struct ledger_pending *pending;
+	struct commit commit;
+
+	if (slot < 0 || !back_has_room(s, size) || !toolstack_gate(s, msg))
+		return false;
+	if (msg->hdr.type == XS_WATCH && watches_clogged(&s->watches))
+		return false;
+
+	pending = pending_fill(s->ledger, slot, &s->seq, &msg->hdr, PENDING_FORWARD);
+	pending->up_tx = upstream_tx(s, &msg->hdr);
+	commit_begin(&commit, &s->place);
+	err = track(s, &commit, msg, pending, 0);
+	if (err)
+		return refuse(s, said, consume, err);
+
+	pending_take(s->ledger, &commit, slot);
+	if (size > s->back.out.size) {
+		/* What track() changed must be in every piece. */
+		memcpy(account_page(&s->account, word_get(&s->ledger->up_page)), msg->payload,
+		       msg->hdr.len);
+		send_first(s, &commit, slot, msg);
+		commit_end(&commit);
+	} else {
+		write_piece(s, pending, msg->hdr.len, msg->payload, 0, size);
+		endpoint_produce(&s->back, &commit, size);
+		take_request(s, &commit, consume);
+		commit_end(&commit);
+		release_page(s);
+	}
+	if (pending->flags & PENDING_CONFLICT)
+		msg->payload[0] = 'T'; /* as the guest said */
+	tap_request(s->tap, slot, false, said);
+	return true;
+}
+
+/* A request that we answer ourselves, now or later: it only moves into a pending slot. */
+static bool take_ours(struct session *s, struct message *msg, uint32_t consume)
+{
+	int slot = pending_slot(s->ledger);
+	struct commit commit;
+
+	/* Most are answered at once, so there must be room for any answer. */
+	if (slot < 0 || !down_reserve(s, MESSAGE_MAX))
+		return false;
+	pending_fill(s->ledger, slot, &s->seq, &msg->hdr, PENDING_ANSWER);
+	commit_begin(&commit, &s->place);
+	pending_take(s->ledger, &commit, slot);
+	take_request(s, &commit, consume);
+	commit_end(&commit);
+	release_page(s);
+	tap_request(s->tap, slot, true, msg);
+	toolstack_take(s, slot, msg);
+	return true;
+}
+
+/* The next piece of a request larger than the back ring. */
+static bool send_more(struct session *s)
+{
+	struct ledger *ledger = s->ledger;
+	uint32_t sent = word_get(&ledger->up_sent), size = message_size(&ledger->up_hdr);
+	uint32_t n = min_u32(ring_room(&s->back.out, &s->back.out_view), size - sent);
+	struct commit commit;
+
+	if (!n) {
+		s->back.starved = true;
+		return false;
+	}
+	write_piece(s, &ledger->pending[word_get(&ledger->up_slot)], ledger->up_hdr.len,
+		    account_page(&s->account, word_get(&ledger->up_page)), sent, n);
+	commit_begin(&commit, &s->place);
+	endpoint_produce(&s->back, &commit, n);
+	if (sent + n < size) {
+		commit_set(&commit, &ledger->up_sent, sent + n);
+		commit_end(&commit);
+		return true;
+	}
+	commit_set(&commit, &ledger->up_sent, 0);
+	commit_set(&commit, &ledger->up_fill, 0);
+	commit_end(&commit);
+	release_page(s);
+	return true;
+}
+
+/* Take octets of a request that is not whole yet, or larger than a ring; @want in all. */
+static bool take_piece(struct session *s, uint32_t want)
+{
+	struct ledger *ledger = s->ledger;
+	uint32_t fill = word_get(&ledger->up_fill);
+	uint32_t n = min_u32(ring_used(&s->front.in_view), want - fill);
+	uint8_t *to = (uint8_t *)&ledger->up_hdr + fill;
+	struct commit commit;
+
+	if (!n)
+		return false;
+	if (fill >= MESSAGE_HEADER) {
+		if (!word_get(&ledger->up_page)) {
+			uint32_t page = account_alloc_vital(&s->account);
+
+			if (!page) {
+				loop_retry(s->daemon->loop, s);
+				return false;
+			}
+			atomic_store_explicit(&ledger->up_page, page, memory_order_release);
+		}
+		to = (uint8_t *)account_page(&s->account, word_get(&ledger->up_page)) + fill -
+		     MESSAGE_HEADER;
+	}
+	if (!fill)
+		s->up_since = clock_seconds();
+	ring_read(&s->front.in, s->front.in_view.cons, to, n);
+	commit_begin(&commit, &s->place);
+	endpoint_consume(&s->front, &commit, n);
+	commit_set(&commit, &ledger->up_fill, fill + n);
+	commit_end(&commit);
+	return true;
+}
+
+/* A request that is upstream's to answer, if it is in a form that both of us read alike. */
+static bool pass(struct session *s, struct message *msg, uint32_t consume)
+{
+	struct message unified, *up = msg;
+	int ret = guard_form(s, msg, &unified);
+	uint32_t type = msg->hdr.type;
+
+	if (ret < 0) {
+		if (!refuse(s, msg, consume, EINVAL))
+			return false;
+		guard_note(s, type, ret);
+		return true;
+	}
+	if (ret)
+		up = &unified;
+	if (s->privileged && toolstack_forbids(up))
+		return refuse(s, msg, consume, EINVAL);
+	return forward(s, up, msg, consume);
+}
+
+/* A whole request is in @msg. */
+static bool request(struct session *s, struct message *msg, uint32_t consume)
+{
+	if (!s->privileged && message_is_ours(msg->hdr.type))
+		return refuse(s, msg, consume, EACCES);
+	if (s->privileged && toolstack_wants(msg))
+		return take_ours(s, msg, consume);
+	/* An oxenstored with allow-debug would let a guest have it restarted. */
+	if (control_text_type(msg) == MESSAGE_REFUSED)
+		return refuse(s, msg, consume, EACCES);
+	return pass(s, msg, consume);
+}
+
+/*
+ * Our own RESET_WATCHES: what upstream holds for a guest that reconnects or broke the protocol.
+ * One octet of payload, for oxenstored hangs on none over a socket (semantics.md, trap 8).
+ */
+static bool reset_upstream(struct session *s)
+{
+	static const struct message msg = { .hdr = { .type = XS_RESET_WATCHES, .len = 1 } };
+
+	int err = up_inject(s, &msg, NULL, 0, 0);
+
+	if (err == -ENOMEM)
+		loop_retry(s->daemon->loop, s);
+	if (err)
+		return false;
+	s->reset_sent = true;
+	return true;
+}
+
+static bool must_reset(const struct session *s)
+{
+	enum ledger_state state = session_state(s);
+
+	return (state == LEDGER_RESET || state == LEDGER_ENDED) && !s->reset_sent && !s->socket;
+}
+
+/*
+ * Octets that may wait for a front that does not read before no further request is taken. Not 0: a
+ * simple guest may read nothing while it writes a long request, and natively it may.
+ */
+#define UNREAD_MAX 16384u
+
+/* Whether the front may be asked for more; @started: its request is half taken. */
+static bool may_take(const struct session *s, bool started)
+{
+	if (!s->front_open || word_get(&s->ledger->batch) || s->drain.settle)
+		return false;
+	if (started)
+		return true;
+	return !s->drain.quiesce && !s->injectors && fifo_used(&s->fifo) < UNREAD_MAX;
+}
+
+bool up_step(struct session *s)
+{
+	struct ledger *ledger = s->ledger;
+	uint32_t fill = word_get(&ledger->up_fill), used, size, in_hdr;
+	struct message msg;
+
+	if (word_get(&ledger->up_sent))
+		return send_more(s);
+	if (must_reset(s))
+		return reset_upstream(s);
+	/* Nothing behind that reset; nor while an INTRODUCE may reset the back ring at any time. */
+	if (s->injectors && !s->drain.settle && session_state(s) != LEDGER_ENDED &&
+	    toolstack_inject(s))
+		return true;
+	if (!may_take(s, fill != 0))
+		return false;
+
+	used = ring_used(&s->front.in_view);
+	if (fill + used < MESSAGE_HEADER)
+		return take_piece(s, MESSAGE_HEADER);
+
+	/* The header is read here, once; from now on only the copy counts. */
+	in_hdr = min_u32(fill, MESSAGE_HEADER);
+	memcpy(&msg.hdr, &ledger->up_hdr, in_hdr);
+	ring_read(&s->front.in, s->front.in_view.cons, (uint8_t *)&msg.hdr + in_hdr,
+		  MESSAGE_HEADER - in_hdr);
+	if (msg.hdr.len > XENSTORE_PAYLOAD_MAX) {
+		session_fail(s, XENSTORE_ERROR_PROTO, "a request is longer than 4096 octets");
+		return false;
+	}
+
+	size = message_size(&msg.hdr);
+	if (fill == size) {
+		if (msg.hdr.len)
+			memcpy(msg.payload, account_page(&s->account, word_get(&ledger->up_page)),
+			       msg.hdr.len);
+		return request(s, &msg, 0);
+	}
+	if (fill <= MESSAGE_HEADER && fill + used >= size && size <= s->back.out.size) {
+		ring_read(&s->front.in, s->front.in_view.cons + MESSAGE_HEADER - in_hdr,
+			  msg.payload, msg.hdr.len);
+		return request(s, &msg, size - fill);
+	}
+	return take_piece(s, fill < MESSAGE_HEADER ? MESSAGE_HEADER : size);
+}
+
+/* Our own large request uses the place of the front's, which must stand at a boundary. */
+static int borrow_page(struct session *s, const struct message *msg)
+{
+	uint32_t page;
+
+	if (word_get(&s->ledger->up_fill))
+		return -EAGAIN;
+	release_page(s);
+	page = account_alloc_vital(&s->account);
+	if (!page)
+		return -ENOMEM;
+	atomic_store_explicit(&s->ledger->up_page, page, memory_order_release);
+	memcpy(account_page(&s->account, page), msg->payload, msg->hdr.len);
+	s->ledger->up_hdr = msg->hdr;
+	return 0;
+}
+
+int up_inject(struct session *s, const struct message *msg, struct op *op, uint32_t batch,
+	      uint32_t guest_tx)
+{
+	uint32_t size = message_size(&msg->hdr);
+	int slot = pending_slot(s->ledger), err;
+	struct ledger_pending *pending;
+	struct message copy = *msg;
+	struct commit commit;
+
+	/* Never between the pieces of the guest's own request. */
+	if (slot < 0 || word_get(&s->ledger->up_sent) || !back_has_room(s, size))
+		return -EAGAIN;
+	if (size > s->back.out.size) {
+		err = borrow_page(s, msg);
+		if (err)
+			return err;
+	}
+	pending = pending_fill(s->ledger, slot, &s->seq, &msg->hdr, PENDING_SWALLOW);
+	pending->up_tx = msg->hdr.tx_id;
+	commit_begin(&commit, &s->place);
+	err = track(s, &commit, &copy, pending, batch);
+	if (err && size > s->back.out.size)
+		release_page(s);
+	if (err)
+		return -refusal_bound(s, msg->hdr.type, err);
+	if (guest_tx)
+		pending->req_id = guest_tx;
+	pending_take(s->ledger, &commit, slot);
+	if (size > s->back.out.size) {
+		send_first(s, &commit, slot, &copy);
+	} else {
+		write_piece(s, pending, copy.hdr.len, copy.payload, 0, size);
+		endpoint_produce(&s->back, &commit, size);
+	}
+	commit_end(&commit);
+	s->ops[slot] = op;
+	return 0;
+}

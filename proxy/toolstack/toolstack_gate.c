@@ -1,0 +1,70 @@
+// SPDX-License-Identifier: MIT
+/*
+ * toolstack_gate - holds back INTRODUCE and RELEASE until the domain's back ring is empty and
+ * answered (design.md, rule 5). Called by up.c for each request of a privileged session.
+ */
+#include <event2/event.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "proxy/daemon.h"
+#include "proxy/host/domain.h"
+#include "proxy/session/session.h"
+#include "proxy/toolstack/op.h"
+#include "proxy/toolstack/toolstack.h"
+
+/* The domid of a payload in the form that form.h gives it. */
+static uint32_t domid_of(const struct message *msg)
+{
+	return (uint32_t)strtoul((const char *)msg->payload, NULL, 10);
+}
+
+/* oxenstored would forget dom0, and answer ENOENT (semantics.md, section 5). */
+bool toolstack_forbids(const struct message *msg)
+{
+	return msg->hdr.type == XS_RELEASE && memchr(msg->payload, 0, msg->hdr.len) &&
+	       !domid_of(msg);
+}
+
+bool toolstack_gate(struct session *s, const struct message *msg)
+{
+	struct asker asker = ASKER_NOBODY;
+	struct session *target;
+	struct op *op;
+
+	if (!s->privileged || (msg->hdr.type != XS_INTRODUCE && msg->hdr.type != XS_RELEASE) ||
+	    !memchr(msg->payload, 0, msg->hdr.len))
+		return true;
+	if (s->settle)
+		return s->settle->passed;
+
+	target = domains_session(s->daemon->domains, domid_of(msg));
+	if (!target || target == s)
+		return true;
+	/* Without memory the request goes on unprotected, as it would have without us. */
+	asker.session = s;
+	if (op_new(&op, s->daemon, OP_SETTLE, &asker, target, true))
+		return true;
+	s->settle = op;
+	op->passed = session_settled(target);
+	return op->passed;
+}
+
+void toolstack_gate_pass(struct session *s, int slot)
+{
+	struct op *op = s->settle;
+
+	if (!op)
+		return;
+	op->under_way = true;
+	s->settle = NULL;
+	s->ops[slot] = op;
+	if (op->timer)
+		evtimer_del(op->timer);
+}
+
+void toolstack_request_dropped(struct session *s)
+{
+	if (s->settle)
+		op_free(s->settle);
+}
