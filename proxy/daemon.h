@@ -12,9 +12,8 @@
 #include <sys/queue.h>
 
 #include "config/config.h"
-#include "link/arena.h"
+#include "link/rings.h"
 #include "proxy/notify.h"
-#include "proxy/observe/stats.h"
 #include "ring/xen.h"
 
 struct clients;
@@ -26,6 +25,7 @@ struct lease;
 struct loop;
 struct metrics;
 struct op;
+struct session_hooks;
 struct settings;
 struct stop;
 struct taps;
@@ -39,8 +39,10 @@ struct daemon {
 	uint64_t started;		 /* seconds of CLOCK_MONOTONIC */
 	struct event_base *base;
 	struct loop *loop;
-	struct xen *xen;	   /* NULL until the first attach */
-	struct upstream *upstream; /* the bridge, or the wait for it */
+	struct xen *xen;		   /* NULL until the first attach */
+	struct upstream *upstream;	   /* the bridge, or the wait for it */
+	enum rings_flavour flavour;	   /* which xenstored it is in; 0: there is none */
+	const struct session_hooks *hooks; /* what sessions ask of the toolstack's requests */
 	struct domains *domains;
 	struct holds *holds;
 	struct clients *clients;
@@ -51,7 +53,6 @@ struct daemon {
 	struct traces *traces;		     /* those who asked to see it */
 	TAILQ_HEAD(op_list, op) ops;	     /* toolstack requests that wait for something (op.h) */
 	LIST_HEAD(lease_list, lease) leases; /* lease.h */
-	uint64_t malformed[STATS_OPS];	     /* requests refused for their form (guard.h) */
 	uint32_t next_session;
 };
 

@@ -5,48 +5,48 @@
 #include <event2/event.h>
 #include <stdlib.h>
 
-#include "proxy/daemon.h"
-#include "proxy/host/client.h"
-#include "proxy/host/upstream.h"
-#include "proxy/observe/tap.h"
-#include "proxy/session/blame.h"
-#include "proxy/session/session.h"
 #include "proxy/util.h"
 
 #define RETRY_MS 50
 
-TAILQ_HEAD(session_list, session);
+TAILQ_HEAD(task_list, loop_task);
 
 struct loop {
-	struct daemon *daemon;
-	struct session_list ready;
+	struct event_base *base;
+	struct loop_hooks hooks;
+	struct task_list ready;
+	struct task_list delayed;
 	STAILQ_HEAD(, deferred) deferred;
 	struct event *retry;
-	bool retry_all;
 	bool stop;
 };
 
 static void retry_cb(evutil_socket_t fd, short what, void *arg)
 {
 	struct loop *loop = arg;
+	struct loop_task *task;
 
 	(void)fd;
 	(void)what;
-	loop->retry_all = false;
-	upstream_ready_all(loop->daemon->upstream);
-	clients_ready_all(loop->daemon->clients);
+	while ((task = TAILQ_FIRST(&loop->delayed))) {
+		TAILQ_REMOVE(&loop->delayed, task, retry);
+		task->delayed = false;
+		loop_ready(loop, task);
+	}
 }
 
-int loop_new(struct loop **out, struct daemon *daemon)
+int loop_new(struct loop **out, struct event_base *base, const struct loop_hooks *hooks)
 {
 	struct loop *loop = calloc(1, sizeof(*loop));
 
 	if (!loop)
 		return -ENOMEM;
-	loop->daemon = daemon;
+	loop->base = base;
+	loop->hooks = *hooks;
 	TAILQ_INIT(&loop->ready);
+	TAILQ_INIT(&loop->delayed);
 	STAILQ_INIT(&loop->deferred);
-	loop->retry = evtimer_new(daemon->base, retry_cb, loop);
+	loop->retry = evtimer_new(base, retry_cb, loop);
 	if (!loop->retry) {
 		free(loop);
 		return -ENOMEM;
@@ -91,64 +91,70 @@ void loop_timer(struct event *timer, uint32_t ms)
 		event_active(timer, EV_TIMEOUT, 0);
 }
 
-void loop_ready(struct loop *loop, struct session *s)
+void loop_ready(struct loop *loop, struct loop_task *task)
 {
-	if (s->queued || s->dead)
+	if (task->queued)
 		return;
-	s->queued = true;
-	TAILQ_INSERT_TAIL(&loop->ready, s, ready);
+	task->queued = true;
+	TAILQ_INSERT_TAIL(&loop->ready, task, ready);
 }
 
-void loop_retry(struct loop *loop, struct session *s)
+void loop_retry(struct loop *loop, struct loop_task *task)
 {
-	(void)s;
-	/* Which sessions are short of memory is not worth a list: all of them run once. */
-	if (!loop->retry_all)
+	if (task->delayed)
+		return;
+	if (TAILQ_EMPTY(&loop->delayed))
 		loop_timer(loop->retry, RETRY_MS);
-	loop->retry_all = true;
+	task->delayed = true;
+	TAILQ_INSERT_TAIL(&loop->delayed, task, retry);
 }
 
-void loop_forget(struct loop *loop, struct session *s)
+static void unqueue(struct loop *loop, struct loop_task *task)
 {
-	if (s->queued)
-		TAILQ_REMOVE(&loop->ready, s, ready);
-	s->queued = false;
+	if (task->queued)
+		TAILQ_REMOVE(&loop->ready, task, ready);
+	task->queued = false;
+}
+
+void loop_forget(struct loop *loop, struct loop_task *task)
+{
+	unqueue(loop, task);
+	if (task->delayed)
+		TAILQ_REMOVE(&loop->delayed, task, retry);
+	task->delayed = false;
 }
 
 static void run_round(struct loop *loop)
 {
-	struct session *last = TAILQ_LAST(&loop->ready, session_list), *s;
+	struct loop_task *last = TAILQ_LAST(&loop->ready, task_list), *task;
 
-	while (last && (s = TAILQ_FIRST(&loop->ready))) {
-		bool end = s == last;
+	while (last && (task = TAILQ_FIRST(&loop->ready))) {
+		bool end = task == last;
 
-		loop_forget(loop, s);
-		if (!s->socket)
-			blame_turn(s->domid);
-		session_run(s);
-		blame_rest();
+		unqueue(loop, task);
+		task->run(task);
 		if (end)
 			break;
 	}
-	taps_round_over(loop->daemon->taps);
+	loop->hooks.round_end(loop->hooks.arg);
 	run_deferred(loop);
 }
 
 void loop_run(struct loop *loop)
 {
-	struct upstream *upstream = loop->daemon->upstream;
+	const struct loop_hooks *hooks = &loop->hooks;
 
 	while (!loop->stop) {
 		int flags = EVLOOP_ONCE;
 
-		upstream_take_bells(upstream);
+		hooks->round_begin(hooks->arg);
 		run_round(loop);
 		/* Asleep only if nobody rang while this round ran. */
-		if (!TAILQ_EMPTY(&loop->ready) || !upstream_sleep(upstream))
+		if (!TAILQ_EMPTY(&loop->ready) || !hooks->sleep(hooks->arg))
 			flags |= EVLOOP_NONBLOCK;
-		if (loop->stop || event_base_loop(loop->daemon->base, flags) < 0)
+		if (loop->stop || event_base_loop(loop->base, flags) < 0)
 			break;
-		upstream_wake(upstream);
+		hooks->wake(hooks->arg);
 	}
 	run_deferred(loop);
 }
@@ -156,5 +162,5 @@ void loop_run(struct loop *loop)
 void loop_stop(struct loop *loop)
 {
 	loop->stop = true;
-	event_base_loopbreak(loop->daemon->base);
+	event_base_loopbreak(loop->base);
 }

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * loop - runs ready sessions, each once a round, and sleeps when there are none.
+ * loop - runs what is ready, each once a round, and sleeps when there is nothing.
  *
- * libevent's callbacks and the doorbells only mark sessions ready; a round takes the list as it
- * stands, so a session that marks itself again waits for the others. What must not be freed under a
- * caller's feet is deferred to the end of the round.
+ * libevent's callbacks and the doorbells only mark tasks ready; a round takes the list as it
+ * stands, so a task that marks itself again waits for the others. What must not be freed under a
+ * caller's feet is deferred to the end of the round. Tasks are sessions, but the loop does not know
+ * it.
  */
 #ifndef XSPROXY_PROXY_LOOP_H
 #define XSPROXY_PROXY_LOOP_H
@@ -13,10 +14,26 @@
 #include <stdint.h>
 #include <sys/queue.h>
 
-struct daemon;
 struct event;
+struct event_base;
 struct loop;
-struct session;
+
+/* What can be run; a part of the object that runs. */
+struct loop_task {
+	TAILQ_ENTRY(loop_task) ready, retry;
+	void (*run)(struct loop_task *task);
+	bool queued;  /* in the ready list */
+	bool delayed; /* in the list of those that run again a little later */
+};
+
+/* What main.c has done around a round and around the wait, each with @arg. */
+struct loop_hooks {
+	void (*round_begin)(void *arg);
+	void (*round_end)(void *arg);
+	bool (*sleep)(void *arg); /* false: there is something to do after all */
+	void (*wake)(void *arg);
+	void *arg;
+};
 
 /* What happens at the end of a round; a part of the object that it happens to. */
 struct deferred {
@@ -25,8 +42,8 @@ struct deferred {
 	void *arg;
 };
 
-/** loop_new() - Return: 0 or -ENOMEM. */
-int loop_new(struct loop **out, struct daemon *daemon);
+/** loop_new() - @hooks: copied. Return: 0 or -ENOMEM. */
+int loop_new(struct loop **out, struct event_base *base, const struct loop_hooks *hooks);
 
 /** loop_free() - NULL is fine; returns NULL. */
 struct loop *loop_free(struct loop *loop);
@@ -37,14 +54,14 @@ void loop_run(struct loop *loop);
 /** loop_stop() - end after this round. */
 void loop_stop(struct loop *loop);
 
-/** loop_ready() - run @s in the next round. */
-void loop_ready(struct loop *loop, struct session *s);
+/** loop_ready() - run @task in the next round. */
+void loop_ready(struct loop *loop, struct loop_task *task);
 
-/** loop_retry() - run @s again a little later: memory was short. */
-void loop_retry(struct loop *loop, struct session *s);
+/** loop_retry() - run @task again a little later: memory was short. */
+void loop_retry(struct loop *loop, struct loop_task *task);
 
-/** loop_forget() - @s is about to be freed. */
-void loop_forget(struct loop *loop, struct session *s);
+/** loop_forget() - @task is about to be freed. */
+void loop_forget(struct loop *loop, struct loop_task *task);
 
 /**
  * loop_defer() - call @fn at the end of the round, when no session is running; it may free

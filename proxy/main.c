@@ -29,6 +29,7 @@
 #include "proxy/observe/trace.h"
 #include "proxy/settings.h"
 #include "proxy/stop.h"
+#include "proxy/toolstack/toolstack.h"
 
 #define EXIT_USAGE 2
 #define NR_EVENTS  4 /* of listen_to_system() */
@@ -154,6 +155,36 @@ static void hup_cb(evutil_socket_t sig, short what, void *arg)
 	settings_reload(arg, why); /* has logged what is wrong */
 }
 
+/* --- what the loop has done around a round and around the wait */
+
+static void round_begin(void *arg)
+{
+	struct daemon *daemon = arg;
+
+	upstream_take_bells(daemon->upstream);
+}
+
+static void round_end(void *arg)
+{
+	struct daemon *daemon = arg;
+
+	taps_round_over(daemon->taps);
+}
+
+static bool before_sleep(void *arg)
+{
+	struct daemon *daemon = arg;
+
+	return upstream_sleep(daemon->upstream);
+}
+
+static void after_sleep(void *arg)
+{
+	struct daemon *daemon = arg;
+
+	upstream_wake(daemon->upstream);
+}
+
 static void watchdog_cb(evutil_socket_t fd, short what, void *arg)
 {
 	(void)fd;
@@ -185,19 +216,21 @@ static int listen_to_system(struct daemon *daemon, struct event *events[NR_EVENT
 
 static int run(struct daemon *daemon)
 {
+	const struct loop_hooks hooks = { round_begin, round_end, before_sleep, after_sleep,
+					  daemon };
 	struct event *events[NR_EVENTS] = { NULL };
 	int err;
 
 	daemon->base = event_base_new();
 	if (!daemon->base)
 		return -ENOMEM;
-	err = loop_new(&daemon->loop, daemon);
+	err = loop_new(&daemon->loop, daemon->base, &hooks);
 	if (!err)
 		err = stop_new(&daemon->stop, daemon);
 	if (!err)
-		err = taps_new(&daemon->taps);
-	if (!err)
 		err = traces_new(&daemon->traces, daemon->base);
+	if (!err)
+		err = taps_new(&daemon->taps, daemon->traces, &daemon->config);
 	if (!err)
 		err = domains_new(&daemon->domains, daemon);
 	if (!err)
@@ -236,8 +269,8 @@ static void take_down(struct daemon *daemon)
 	daemon->holds = holds_free(daemon->holds);
 	daemon->upstream = upstream_free(daemon->upstream);
 	daemon->stop = stop_free(daemon->stop);
-	daemon->traces = traces_free(daemon->traces);
 	daemon->taps = taps_free(daemon->taps);
+	daemon->traces = traces_free(daemon->traces);
 	daemon->loop = loop_free(daemon->loop);
 	daemon->xen = xen_free(daemon->xen);
 	if (daemon->base)
@@ -276,7 +309,7 @@ int main(int argc, char **argv)
 {
 	struct arguments args = { .check = false };
 	char why[SETTINGS_WHY_MAX];
-	struct daemon daemon = { .settings = &args.settings };
+	struct daemon daemon = { .settings = &args.settings, .hooks = &toolstack_hooks };
 	int lock, err;
 
 	parse_arguments(&args, argc, argv);

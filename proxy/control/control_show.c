@@ -39,7 +39,7 @@ static uint32_t count_introduced(const struct memory *memory)
 
 static json_t *xenstored(const struct daemon *daemon, const struct memory *memory)
 {
-	bool c_daemon = upstream_flavour(daemon->upstream) == RINGS_FLAVOUR_C;
+	bool c_daemon = daemon->flavour == RINGS_FLAVOUR_C;
 
 	if (!memory)
 		return json_null();

@@ -18,9 +18,9 @@
 #include "proxy/host/upstream.h"
 #include "proxy/local.h"
 #include "proxy/loop.h"
+#include "proxy/session/hooks.h"
 #include "proxy/session/pending.h"
 #include "proxy/session/session.h"
-#include "proxy/toolstack/toolstack.h"
 
 /* Clients are many and short-lived; xenstored accepts them one by one, with a backlog of 1. */
 #define LISTEN_BACKLOG	  128
@@ -66,7 +66,6 @@ static void client_free(struct client *client)
 	if (client->hangup)
 		event_free(client->hangup);
 	if (client->session) {
-		toolstack_session_gone(client->session);
 		session_free(client->session, true);
 		TAILQ_REMOVE(&clients->up, client, list);
 	} else {
@@ -118,8 +117,7 @@ static void on_turn(struct session *s)
 {
 	struct client *client = s->owner;
 
-	toolstack_turn(s);
-	if (s->queued || client->ending)
+	if (s->task.queued || client->ending)
 		return;
 	if (session_state(s) == LEDGER_ENDED ||
 	    (client->back.eof && (client->front.eof || delivered(client)))) {
@@ -139,7 +137,7 @@ static void on_moved(void *owner)
 	/* A client that has gone waits for nothing (QUIESCE, protocol.md). */
 	if (client->front.eof && !client->clients->draining && !client->session->drain.closing) {
 		client->session->drain.closing = true;
-		toolstack_asker_gone(client->session);
+		client->session->hooks->asker_gone(client->session);
 	}
 	session_ready(client->session);
 }
@@ -176,6 +174,7 @@ static int client_start(struct client *client, int upstream_fd)
 	struct daemon *daemon = client->clients->daemon;
 	struct session_params params = {
 		.daemon = daemon,
+		.hooks = daemon->hooks,
 		.socket = true,
 		.front = sock_endpoint(&client->front),
 		.back = sock_endpoint(&client->back),
@@ -278,14 +277,6 @@ static void retry_cb(evutil_socket_t fd, short what, void *arg)
 void clients_upstream_up(struct clients *clients)
 {
 	connect_waiting(clients);
-}
-
-void clients_ready_all(struct clients *clients)
-{
-	struct client *client;
-
-	TAILQ_FOREACH(client, &clients->up, list)
-		session_ready(client->session);
 }
 
 static uint32_t count(const struct client_list *list)

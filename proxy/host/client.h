@@ -48,7 +48,4 @@ uint32_t clients_waiting(const struct clients *clients);
 /** clients_waited() - how long the first of those has waited, in seconds; 0 if there is none. */
 uint64_t clients_waited(const struct clients *clients);
 
-/** clients_ready_all() - run every client's session once. */
-void clients_ready_all(struct clients *clients);
-
 #endif

@@ -21,8 +21,8 @@
 #include "proxy/loop.h"
 #include "proxy/session/afresh.h"
 #include "proxy/session/blame.h"
+#include "proxy/session/hooks.h"
 #include "proxy/session/session.h"
-#include "proxy/toolstack/toolstack.h"
 #include "proxy/util.h"
 
 #define EVENTS_AT_ONCE 32
@@ -216,6 +216,7 @@ static int session_attach(struct domain *domain)
 	int recovered = ledger_find(memory, domain), err;
 	struct session_params params = {
 		.daemon = daemon,
+		.hooks = daemon->hooks,
 		.domid = domain->domid,
 		.front = endpoint_served(domain->page, kick_front, domain),
 		.back = endpoint_serving(back, kick_back, domain),
@@ -226,7 +227,6 @@ static int session_attach(struct domain *domain)
 			   .back_page = back },
 		.attach = rings_attach(&memory->rings, domain->domid),
 		.pool = upstream_pool(daemon->upstream),
-		.on_turn = toolstack_turn,
 		.owner = domain,
 	};
 
@@ -262,10 +262,9 @@ static void session_detach(struct domain *domain, bool forget)
 {
 	if (!domain->session)
 		return;
-	toolstack_session_gone(domain->session);
+	session_free(domain->session, forget);
 	if (forget)
 		lease_drop(domain->domains->daemon, domain->domid);
-	session_free(domain->session, forget);
 	domain->session = NULL;
 	if (forget)
 		ledger_give_back(domain);
@@ -352,7 +351,7 @@ static int map(struct domains *domains, uint32_t domid, uint32_t map_gen)
 static int bind_port(struct domain *domain, uint32_t remote_port, uint32_t bind_gen)
 {
 	struct domains *domains = domain->domains;
-	bool c_daemon = upstream_flavour(domains->daemon->upstream) == RINGS_FLAVOUR_C;
+	bool c_daemon = domains->daemon->flavour == RINGS_FLAVOUR_C;
 	const struct memory *memory = upstream_memory(domains->daemon->upstream);
 	struct ledger *ledger = domain->session->ledger;
 	int port;
@@ -434,7 +433,7 @@ static int bind_one(struct domain *domain, const struct rings *rings)
 {
 	struct rings_attach *attach = rings_attach(rings, domain->domid);
 	uint32_t bind_gen = atomic_load(&attach->bind_gen);
-	int err = toolstack_recover(domain->session);
+	int err = domain->session->hooks->recover(domain->session);
 
 	if (err || !(bind_gen & 1))
 		return err;

@@ -55,11 +55,6 @@ struct pool *upstream_pool(const struct upstream *up)
 	return up->pool;
 }
 
-enum rings_flavour upstream_flavour(const struct upstream *up)
-{
-	return up->ready ? (enum rings_flavour)header(up)->flavour : 0;
-}
-
 const char *upstream_lacks(const struct upstream *up)
 {
 	if (!up->ready || !up->memory.old)
@@ -115,10 +110,9 @@ void upstream_wake(struct upstream *up)
 		atomic_store(&header(up)->proxy_asleep, 0);
 }
 
-void upstream_ready_all(struct upstream *up)
+/* Run every ring session once, and ring every bell. */
+static void ready_all(struct upstream *up)
 {
-	if (!up->ready)
-		return;
 	domains_ready_all(up->daemon->domains);
 	atomic_store(&header(up)->stored_woken, 1);
 	wake_stored(up);
@@ -148,6 +142,7 @@ static void forget_memory(struct upstream *up)
 	up->pool = pool_free(up->pool);
 	memory_close(&up->memory);
 	up->ready = up->fetching = false;
+	up->daemon->flavour = 0;
 	up->asked.type = 0;
 }
 
@@ -269,17 +264,18 @@ static int take_up(struct upstream *up)
 		return -ENOMEM;
 	up->fetching = false;
 	up->ready = true;
+	up->daemon->flavour = (enum rings_flavour)header(up)->flavour;
 	judge(up);
 	err = domains_attach_all(up->daemon->domains);
 	if (err)
 		return err;
 	log_line(LOG_NOTICE, "connected to the bridge in %s (pid %d)",
-		 upstream_flavour(up) == RINGS_FLAVOUR_C ? "xenstored" : "oxenstored",
+		 up->daemon->flavour == RINGS_FLAVOUR_C ? "xenstored" : "oxenstored",
 		 header(up)->pid);
 	if (upstream_lacks(up))
 		log_line(LOG_NOTICE, "%s", upstream_lacks(up));
 	notify_doing(&up->daemon->notify, "Relaying for xenstored, pid %d", header(up)->pid);
-	upstream_ready_all(up);
+	ready_all(up);
 	clients_upstream_up(up->daemon->clients);
 	return 0;
 }

@@ -39,17 +39,11 @@ const char *upstream_lacks(const struct upstream *up);
 /** upstream_pool() - its extents; NULL while there is no bridge. */
 struct pool *upstream_pool(const struct upstream *up);
 
-/** upstream_flavour() - which daemon; 0 while there is no bridge. */
-enum rings_flavour upstream_flavour(const struct upstream *up);
-
 /** upstream_ring() - ring the bell of a domain's back ring. */
 void upstream_ring(struct upstream *up, uint32_t domid);
 
 /** upstream_take_bells() - mark the sessions ready that xenstored rang for. */
 void upstream_take_bells(struct upstream *up);
-
-/** upstream_ready_all() - run every ring session once, and ring every bell. */
-void upstream_ready_all(struct upstream *up);
 
 /**
  * upstream_sleep() - announce that the loop is about to wait.

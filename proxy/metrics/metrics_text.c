@@ -205,7 +205,7 @@ static void put_all(FILE *out, const struct metrics_domains *domains, const stru
 
 	put_daemon(out, daemon);
 	taps_total(daemon->taps, &stats);
-	put_total(out, &stats, daemon->malformed);
+	put_total(out, &stats, taps_malformed(daemon->taps));
 	taps_clients(daemon->taps, &stats);
 	metrics_count(clients, &stats);
 	for (size_t i = 0; i < sizeof(families) / sizeof(families[0]); i++)

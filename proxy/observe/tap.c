@@ -8,10 +8,9 @@
 #include <stdlib.h>
 #include <sys/queue.h>
 
+#include "config/config.h"
 #include "protocol/clock.h"
-#include "proxy/daemon.h"
 #include "proxy/observe/trace.h"
-#include "proxy/session/session.h"
 #include "proxy/util.h"
 
 #define DONE_MAX  32 /* replies of one turn, and more */
@@ -28,7 +27,9 @@ struct asked {
 
 struct tap {
 	LIST_ENTRY(tap) list;
-	struct session *session;
+	struct taps *taps;
+	struct log_source source;
+	bool socket;
 	struct stats stats;
 	struct flight flight;
 	uint32_t numbers;	       /* of requests */
@@ -50,6 +51,9 @@ struct done {
 };
 
 struct taps {
+	struct traces *traces; /* those who asked to see it */
+	const struct config *config;
+	uint64_t malformed[STATS_OPS];
 	uint64_t round;		    /* when what this round finds was there; 0: not needed so far */
 	struct done done[DONE_MAX]; /* since the last turn that moved something */
 	uint32_t nr_done;
@@ -59,10 +63,16 @@ struct taps {
 	} rings, clients;
 };
 
-int taps_new(struct taps **out)
+int taps_new(struct taps **out, struct traces *traces, const struct config *config)
 {
-	*out = calloc(1, sizeof(**out));
-	return *out ? 0 : -ENOMEM;
+	struct taps *taps = calloc(1, sizeof(*taps));
+
+	if (!taps)
+		return -ENOMEM;
+	taps->traces = traces;
+	taps->config = config;
+	*out = taps;
+	return 0;
 }
 
 struct taps *taps_free(struct taps *taps)
@@ -101,27 +111,33 @@ void taps_clients(const struct taps *taps, struct stats *total)
 	sum(&taps->clients, total);
 }
 
-static struct tap_list *list_of(const struct session *s)
+const uint64_t *taps_malformed(const struct taps *taps)
 {
-	return s->socket ? &s->daemon->taps->clients : &s->daemon->taps->rings;
+	return taps->malformed;
 }
 
-struct tap *tap_new(struct session *s)
+static struct tap_list *list_of(const struct tap *tap)
 {
-	struct taps *taps = s->daemon->taps;
+	return tap->socket ? &tap->taps->clients : &tap->taps->rings;
+}
+
+struct tap *tap_new(struct taps *taps, const struct log_source *source, bool socket)
+{
 	struct tap *tap = taps ? calloc(1, sizeof(*tap)) : NULL;
 
 	if (!tap)
 		return NULL;
-	tap->session = s;
+	tap->taps = taps;
+	tap->source = *source;
+	tap->socket = socket;
 	tap->stats.sessions = 1;
-	LIST_INSERT_HEAD(&list_of(s)->list, tap, list);
+	LIST_INSERT_HEAD(&list_of(tap)->list, tap, list);
 	return tap;
 }
 
 static uint64_t round_time(const struct tap *tap)
 {
-	struct taps *taps = tap->session->daemon->taps;
+	struct taps *taps = tap->taps;
 
 	if (!taps->round)
 		taps->round = clock_monotonic();
@@ -145,9 +161,9 @@ struct tap *tap_free(struct tap *tap)
 
 	if (!tap)
 		return NULL;
-	settle_done(tap->session->daemon->taps, round_time(tap));
+	settle_done(tap->taps, round_time(tap));
 	tap_stats(tap, &last);
-	stats_merge(&list_of(tap->session)->gone, &last);
+	stats_merge(&list_of(tap)->gone, &last);
 	LIST_REMOVE(tap, list);
 	flight_fini(&tap->flight);
 	free(tap->more);
@@ -185,7 +201,7 @@ static struct asked *asked_at(struct tap *tap, int slot, struct asked *none)
 	if (slot < ASKED_FEW)
 		return &tap->few[slot];
 	if (!tap->more)
-		tap->more = calloc(LEDGER_PENDING - ASKED_FEW, sizeof(*tap->more));
+		tap->more = calloc(TAP_SLOTS - ASKED_FEW, sizeof(*tap->more));
 	return tap->more ? &tap->more[slot - ASKED_FEW] : none;
 }
 
@@ -214,26 +230,21 @@ static void stopwatch(struct tap *tap, bool is, uint64_t *since, uint64_t *count
 	*since = 0;
 }
 
-void tap_turn_moved(struct tap *tap)
+void tap_turn_moved(struct tap *tap, bool full, bool unread)
 {
-	const struct session *s;
 	struct taps *taps;
 	uint64_t now;
 
 	if (!tap)
 		return;
-	s = tap->session;
-	taps = s->daemon->taps;
+	taps = tap->taps;
 	if (tap->fresh || taps->nr_done) {
 		now = clock_monotonic();
 		settle_sent(tap, now);
 		settle_done(taps, now);
 	}
-	stopwatch(tap, s->front_open && fifo_used(&s->fifo), &tap->full_since, &tap->stats.full);
-	stopwatch(tap,
-		  session_state(s) == LEDGER_QUIET ||
-			  (s->front_open && ring_used(&s->front.in_view)),
-		  &tap->unread_since, &tap->stats.unread);
+	stopwatch(tap, full, &tap->full_since, &tap->stats.full);
+	stopwatch(tap, unread, &tap->unread_since, &tap->stats.unread);
 }
 
 /* --- messages */
@@ -241,21 +252,20 @@ void tap_turn_moved(struct tap *tap)
 static void show(struct tap *tap, struct frame *frame, struct asked *asked,
 		 const struct xsd_sockmsg *hdr, const void *payload, uint32_t len)
 {
-	struct session *s = tap->session;
-	struct traces *traces = s->daemon->traces;
+	struct traces *traces = tap->taps->traces;
 	uint32_t mask;
 
-	frame->domid = s->domid;
-	frame->session = s->id;
+	frame->domid = tap->source.domid;
+	frame->session = tap->source.session;
 	frame->time = round_time(tap);
-	if (s->socket)
+	if (tap->socket)
 		frame->flags |= FRAME_CLIENT;
-	flight_add(&tap->flight, frame, hdr, payload, len, s->daemon->config.flight_messages);
+	flight_add(&tap->flight, frame, hdr, payload, len, tap->taps->config->flight_messages);
 	if (!traces)
 		return;
 	if (tap->traces_epoch != traces_epoch(traces)) {
 		tap->traces_epoch = traces_epoch(traces);
-		tap->traces = traces_of(traces, s->domid, s->id);
+		tap->traces = traces_of(traces, frame->domid, frame->session);
 	}
 	if (!tap->traces)
 		return;
@@ -287,7 +297,7 @@ void tap_request(struct tap *tap, int slot, bool ours, const struct message *msg
 /* How long it took is known when it has been delivered. */
 static void answered(struct tap *tap, uint64_t begin, uint64_t upstream)
 {
-	struct taps *taps = tap->session->daemon->taps;
+	struct taps *taps = tap->taps;
 
 	if (taps->nr_done == DONE_MAX)
 		settle_done(taps, taps->round);
@@ -333,6 +343,12 @@ void tap_event(struct tap *tap, const struct message *msg)
 	show(tap, &frame, NULL, &msg->hdr, msg->payload, msg->hdr.len);
 }
 
+void tap_malformed(struct tap *tap, uint32_t type)
+{
+	if (tap)
+		tap->taps->malformed[stats_op(type)]++;
+}
+
 /* --- the log */
 
 #define TEXT_MAX (4 * FLIGHT_PAYLOAD + 1)
@@ -350,7 +366,7 @@ static void escape(char *text, const uint8_t *octets, uint32_t len)
 }
 
 struct dump {
-	const struct session *session;
+	const struct log_source *source;
 	uint64_t now;
 };
 
@@ -365,7 +381,7 @@ static void dump_frame(void *arg, const struct flight_frame *shown)
 	char text[TEXT_MAX];
 
 	escape(text, shown->payload, kept);
-	log_request(&dump->session->source, LOG_NOTICE, message_name(hdr->type),
+	log_request(dump->source, LOG_NOTICE, message_name(hdr->type),
 		    "%.3f s before: %s %s id %u tx %u: %s%s",
 		    (double)(dump->now - shown->frame.time) / 1e9, kinds[shown->frame.kind],
 		    message_name(hdr->type), hdr->req_id, hdr->tx_id, text,
@@ -378,6 +394,6 @@ void tap_dump(const struct tap *tap)
 
 	if (!tap)
 		return;
-	dump.session = tap->session;
-	flight_each(&tap->flight, dump.session->domid, dump.session->id, dump_frame, &dump);
+	dump.source = &tap->source;
+	flight_each(&tap->flight, tap->source.domid, tap->source.session, dump_frame, &dump);
 }

@@ -13,18 +13,26 @@
 #include <stdint.h>
 
 #include "protocol/message.h"
+#include "proxy/log.h"
 #include "proxy/observe/flight.h"
 #include "proxy/observe/stats.h"
 
+#define TAP_SLOTS   32u /* where requests that are under way have their places */
 #define TAP_NO_SLOT (-1)
 
-struct daemon;
-struct session;
+struct config;
 struct tap;
 struct taps;
+struct traces;
 
-/** taps_new() - of the daemon: what gone sessions did. Return: 0 or -ENOMEM. */
-int taps_new(struct taps **out);
+/**
+ * taps_new() - of the daemon: what gone sessions did.
+ * @traces: who looks on; NULL: nobody
+ * @config: kept, and read at each message
+ *
+ * Return: 0 or -ENOMEM.
+ */
+int taps_new(struct taps **out, struct traces *traces, const struct config *config);
 
 /** taps_free() - every session's must have gone. NULL is fine; returns NULL. */
 struct taps *taps_free(struct taps *taps);
@@ -41,8 +49,18 @@ void taps_clients(const struct taps *taps, struct stats *total);
  */
 void taps_round_over(struct taps *taps);
 
-/** tap_new() - for a new session. Return: NULL without memory, which is no error. */
-struct tap *tap_new(struct session *s);
+/** taps_malformed() - requests refused for their form, by operation (stats_op()). */
+const uint64_t *taps_malformed(const struct taps *taps);
+
+/**
+ * tap_new() - for a new session.
+ * @taps: NULL: nobody looks at the traffic
+ * @source: whose traffic it is
+ * @socket: whether it is a toolstack client's
+ *
+ * Return: NULL without memory, which is no error.
+ */
+struct tap *tap_new(struct taps *taps, const struct log_source *source, bool socket);
 
 /** tap_free() - the session ends. NULL is fine; returns NULL. */
 struct tap *tap_free(struct tap *tap);
@@ -59,8 +77,10 @@ void tap_dump(const struct tap *tap);
 /**
  * tap_turn_moved() - a turn of the session has moved what it will, and is about to wake the others:
  * what it answered is delivered, and upstream's time begins for what it forwarded.
+ * @full: its front has no room for what is to be delivered
+ * @unread: it has sent what is not taken
  */
-void tap_turn_moved(struct tap *tap);
+void tap_turn_moved(struct tap *tap, bool full, bool unread);
 
 /**
  * tap_request() - a whole request was taken, as the guest sent it.
@@ -76,6 +96,9 @@ void tap_request(struct tap *tap, int slot, bool ours, const struct message *msg
  */
 void tap_reply(struct tap *tap, int slot, const struct xsd_sockmsg *hdr, const void *payload,
 	       uint32_t len);
+
+/** tap_malformed() - a request of @type was refused for its form. */
+void tap_malformed(struct tap *tap, uint32_t type);
 
 /** tap_event() - a watch event was delivered. */
 void tap_event(struct tap *tap, const struct message *msg);

@@ -12,12 +12,10 @@
 #include <string.h>
 
 #include "protocol/control_text.h"
-#include "proxy/daemon.h"
-#include "proxy/loop.h"
 #include "proxy/observe/tap.h"
+#include "proxy/session/hooks.h"
 #include "proxy/session/pending.h"
 #include "proxy/session/session.h"
-#include "proxy/toolstack/toolstack.h"
 #include "proxy/util.h"
 
 /* A reply may be replaced by a short one of ours; room for that is always reserved. */
@@ -49,7 +47,7 @@ static bool fifo_can_take(struct session *s, uint32_t size)
 		return false;
 	err = fifo_reserve(&s->fifo, 0, size);
 	if (err == -ENOMEM)
-		loop_retry(s->daemon->loop, s);
+		session_retry(s);
 	return !err;
 }
 
@@ -285,7 +283,7 @@ static void reply(struct session *s, struct commit *commit, int slot, struct mes
 	if (session_state(s) == LEDGER_GREET)
 		session_greet(s);
 	if (op)
-		toolstack_reply(s, op, &pending, msg);
+		s->hooks->reply(s, op, &pending, msg);
 }
 
 /* @msg is whole; @commit already takes its last octets from the back. */
@@ -339,7 +337,7 @@ static bool drop_whole(struct session *s, uint32_t size)
 	commit_begin(&commit, &s->place);
 	endpoint_consume(&s->back, &commit, size);
 	commit_end(&commit);
-	toolstack_overflow(s);
+	s->hooks->overflow(s);
 	return true;
 }
 
@@ -373,7 +371,7 @@ static bool take_piece(struct session *s, struct message *msg)
 	if (!fill && batch_overflows(s, &msg->hdr)) {
 		/* What is left of it is counted, but nowhere kept. */
 		msg->hdr.type = XS_INVALID;
-		toolstack_overflow(s);
+		s->hooks->overflow(s);
 	}
 	if (msg->hdr.type != XS_INVALID) {
 		if (!fifo_can_take(s, size + growth(s, &msg->hdr)))

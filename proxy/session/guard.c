@@ -6,7 +6,7 @@
 
 #include "protocol/form.h"
 #include "proxy/daemon.h"
-#include "proxy/host/upstream.h"
+#include "proxy/observe/tap.h"
 #include "proxy/session/session.h"
 
 /*
@@ -70,7 +70,7 @@ static bool is_unread(struct session *s, const struct xsd_sockmsg *hdr)
 
 int guard_form(struct session *s, const struct message *msg, struct message *unified)
 {
-	bool ocaml = upstream_flavour(s->daemon->upstream) == RINGS_FLAVOUR_OCAML;
+	bool ocaml = s->daemon->flavour == RINGS_FLAVOUR_OCAML;
 
 	if (is_unread(s, &msg->hdr))
 		return 0;
@@ -79,7 +79,7 @@ int guard_form(struct session *s, const struct message *msg, struct message *uni
 
 void guard_note(struct session *s, uint32_t type, int why)
 {
-	s->daemon->malformed[stats_op(type)]++;
+	tap_malformed(s->tap, type);
 	if (why == -EBADMSG)
 		log_limited(&s->source, LOG_WARNING,
 			    "refused a malformed %s that can end xenstored; see [guard] malformed",

@@ -2,20 +2,23 @@
 #include "proxy/session/session.h"
 
 #include <errno.h>
+#include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "protocol/clock.h"
 #include "proxy/daemon.h"
-#include "proxy/loop.h"
 #include "proxy/observe/tap.h"
 #include "proxy/session/audit.h"
+#include "proxy/session/blame.h"
+#include "proxy/session/hooks.h"
 #include "proxy/session/pending.h"
-#include "proxy/toolstack/toolstack.h"
 #include "proxy/util.h"
 
 /* Messages that one turn may move in each direction before the next session has its turn. */
 #define TURN_BUDGET 16
+
+_Static_assert(LEDGER_PENDING <= TAP_SLOTS, "the tap has a place for each request");
 
 /* Our own offer, whatever upstream's is (protocol.md); depth only if upstream knows it. */
 #define FEATURES_OURS (XENSTORE_SERVER_FEATURE_RECONNECTION | XENSTORE_SERVER_FEATURE_ERROR)
@@ -75,6 +78,16 @@ static int recover(struct session *s)
 	return err;
 }
 
+static void run_task(struct loop_task *task)
+{
+	struct session *s = (struct session *)((char *)task - offsetof(struct session, task));
+
+	if (!s->socket)
+		blame_turn(s->domid);
+	session_run(s);
+	blame_rest();
+}
+
 int session_new(struct session **out, const struct session_params *params, bool recovered)
 {
 	struct session *s = calloc(1, sizeof(*s));
@@ -83,6 +96,8 @@ int session_new(struct session **out, const struct session_params *params, bool 
 	if (!s)
 		return -ENOMEM;
 	s->daemon = params->daemon;
+	s->hooks = params->hooks;
+	s->task.run = run_task;
 	s->domid = params->domid;
 	s->id = params->daemon->next_session++;
 	s->source = (struct log_source){ .domid = s->domid, .session = s->id };
@@ -118,7 +133,7 @@ int session_new(struct session **out, const struct session_params *params, bool 
 		free(s);
 		return err;
 	}
-	s->tap = tap_new(s);
+	s->tap = tap_new(s->daemon->taps, &s->source, s->socket);
 	*out = s;
 	return 0;
 }
@@ -127,7 +142,8 @@ void session_free(struct session *s, bool forget)
 {
 	if (!s)
 		return;
-	loop_forget(s->daemon->loop, s);
+	s->hooks->gone(s);
+	loop_forget(s->daemon->loop, &s->task);
 	refusals_fini(&s->refusals);
 	s->tap = tap_free(s->tap);
 	if (forget) {
@@ -144,7 +160,13 @@ void session_free(struct session *s, bool forget)
 
 void session_ready(struct session *s)
 {
-	loop_ready(s->daemon->loop, s);
+	if (!s->dead)
+		loop_ready(s->daemon->loop, &s->task);
+}
+
+void session_retry(struct session *s)
+{
+	loop_retry(s->daemon->loop, &s->task);
 }
 
 /* The C daemon zeroes the back ring after it was bound, then says so in `connection` (rule 5). */
@@ -172,8 +194,8 @@ static void drop_answers(struct session *s)
 {
 	struct commit commit;
 
-	toolstack_asker_gone(s);
-	toolstack_request_dropped(s);
+	s->hooks->asker_gone(s);
+	s->hooks->dropped(s);
 	s->orphans = 0;
 	commit_begin(&commit, &s->place);
 	PENDING_EACH(s->ledger, slot)
@@ -196,7 +218,7 @@ static void reconnect_begin(struct session *s)
 	fifo_trim(&s->fifo);
 	s->reset_sent = false;
 	drop_answers(s);
-	toolstack_watches_lost(s);
+	s->hooks->watches_lost(s);
 	log_limited(&s->source, LOG_INFO, "the guest reconnects its ring");
 }
 
@@ -268,6 +290,12 @@ void session_bound(struct session *s, bool reset)
 	session_ready(s);
 }
 
+/* Whether it has sent what nobody takes: it stands still, or is served slower than it asks. */
+static bool is_unread(const struct session *s)
+{
+	return session_state(s) == LEDGER_QUIET || (s->front_open && ring_used(&s->front.in_view));
+}
+
 void session_run(struct session *s)
 {
 	bool again = false;
@@ -291,7 +319,7 @@ void session_run(struct session *s)
 	if (ring_used(&s->back.in_view) || word_get(&s->ledger->fifo_fill))
 		s->back.nudge = true;
 
-	tap_turn_moved(s->tap);
+	tap_turn_moved(s->tap, s->front_open && fifo_used(&s->fifo), is_unread(s));
 	set_quiet(s, !s->back.starved && !s->drain.settle);
 	/* Our indexes must be visible before theirs are read again, or both sides might sleep. */
 	atomic_thread_fence(memory_order_seq_cst);
@@ -303,6 +331,7 @@ void session_run(struct session *s)
 	s->front_open = false;
 	if (watches_tidy(&s->watches, &s->place) || again || endpoint_again(&s->back) || !budget)
 		session_ready(s);
+	s->hooks->turn(s);
 	if (s->on_turn)
 		s->on_turn(s);
 }
@@ -427,7 +456,7 @@ static void answer_orphans(struct session *s)
 		pending_drop(s->ledger, &commit, (int)slot);
 		commit_end(&commit);
 		if (s->ops[slot])
-			toolstack_lost(s, (int)slot);
+			s->hooks->lost(s, (int)slot);
 	}
 }
 
@@ -443,7 +472,7 @@ void session_upstream_reset(struct session *s)
 	}
 	commit_end(&commit);
 	answer_orphans(s);
-	toolstack_watches_lost(s);
+	s->hooks->watches_lost(s);
 
 	watches_end(&s->watches, &s->place);
 	s->reset_sent = false;

@@ -19,6 +19,7 @@
 #include "link/rings.h"
 #include "protocol/message.h"
 #include "proxy/log.h"
+#include "proxy/loop.h"
 #include "proxy/session/endpoint.h"
 #include "proxy/session/fifo.h"
 #include "proxy/session/ledger.h"
@@ -29,6 +30,7 @@
 
 struct daemon;
 struct op;
+struct session_hooks;
 struct tap;
 
 /* Why a session's front is read no further; several reasons may hold at once. */
@@ -40,6 +42,8 @@ struct session_drain {
 
 struct session {
 	struct daemon *daemon;
+	const struct session_hooks *hooks;
+	struct loop_task task;
 	uint32_t domid;	 /* 0 for toolstack sockets too */
 	uint32_t id;	 /* for the log */
 	bool socket;	 /* a toolstack client's; else a ring */
@@ -47,8 +51,7 @@ struct session {
 	bool await_back; /* the C daemon has not reset the back ring yet */
 	bool unbound;	 /* rings: between xenstored's unbind and bind */
 	bool greeted;	 /* server_features are in the guest's page */
-	bool queued;	 /* in the loop's ready list */
-	bool dead;	 /* in the loop's graveyard */
+	bool dead;	 /* to be freed at the end of the round */
 	bool front_open; /* this turn may touch the front */
 	bool quiet;	 /* what xenstored's bridge knows: we wait for octets only */
 	bool reset_sent; /* our RESET_WATCHES is under way, or answered in LEDGER_ENDED */
@@ -81,15 +84,15 @@ struct session {
 	struct log_source source;
 	struct refusals refusals;
 	struct tap *tap; /* NULL: nobody sees what passes */
-	TAILQ_ENTRY(session) ready;
 
-	/* The owner (domain.c or client.c) is told about the end, and when a turn is over. */
+	/* The owner (domain.c or client.c) is told when a turn is over; may be NULL. */
 	void (*on_turn)(struct session *s);
 	void *owner;
 };
 
 struct session_params {
 	struct daemon *daemon;
+	const struct session_hooks *hooks;
 	uint32_t domid;
 	bool socket;
 	struct endpoint front; /* in, out, kick and owner are taken over */
@@ -120,6 +123,9 @@ void session_run(struct session *s);
 
 /** session_ready() - have the loop run the session once more. */
 void session_ready(struct session *s);
+
+/** session_retry() - the same a little later: memory was short. */
+void session_retry(struct session *s);
 
 /** session_state() - its ledger's state. */
 static inline enum ledger_state session_state(const struct session *s)

@@ -13,12 +13,11 @@
 #include "protocol/clock.h"
 #include "protocol/control_text.h"
 #include "proxy/daemon.h"
-#include "proxy/loop.h"
 #include "proxy/observe/tap.h"
 #include "proxy/session/guard.h"
+#include "proxy/session/hooks.h"
 #include "proxy/session/pending.h"
 #include "proxy/session/session.h"
-#include "proxy/toolstack/toolstack.h"
 #include "proxy/util.h"
 
 /* Put back what taking the request in pieces has cost. */
@@ -116,7 +115,7 @@ static int track(struct session *s, struct commit *commit, struct message *msg,
 		return 0;
 	case XS_INTRODUCE:
 	case XS_RELEASE:
-		toolstack_gate_pass(s, (int)(pending - s->ledger->pending));
+		s->hooks->gate_pass(s, (int)(pending - s->ledger->pending));
 		return 0;
 	case XS_CONTROL:
 		if (s->privileged && control_text_is_help(msg))
@@ -204,7 +203,7 @@ static bool forward(struct session *s, struct message *msg, struct message *said
 	struct ledger_pending *pending;
 	struct commit commit;
 
-	if (slot < 0 || !back_has_room(s, size) || !toolstack_gate(s, msg))
+	if (slot < 0 || !back_has_room(s, size) || !s->hooks->gate(s, msg))
 		return false;
 	if (msg->hdr.type == XS_WATCH && watches_clogged(&s->watches))
 		return false;
@@ -252,7 +251,7 @@ static bool take_ours(struct session *s, struct message *msg, uint32_t consume)
 	commit_end(&commit);
 	release_page(s);
 	tap_request(s->tap, slot, true, msg);
-	toolstack_take(s, slot, msg);
+	s->hooks->take(s, slot, msg);
 	return true;
 }
 
@@ -300,7 +299,7 @@ static bool take_piece(struct session *s, uint32_t want)
 			uint32_t page = account_alloc_vital(&s->account);
 
 			if (!page) {
-				loop_retry(s->daemon->loop, s);
+				session_retry(s);
 				return false;
 			}
 			atomic_store_explicit(&ledger->up_page, page, memory_order_release);
@@ -333,7 +332,7 @@ static bool pass(struct session *s, struct message *msg, uint32_t consume)
 	}
 	if (ret)
 		up = &unified;
-	if (s->privileged && toolstack_forbids(up))
+	if (s->privileged && s->hooks->forbids(up))
 		return refuse(s, msg, consume, EINVAL);
 	return forward(s, up, msg, consume);
 }
@@ -343,7 +342,7 @@ static bool request(struct session *s, struct message *msg, uint32_t consume)
 {
 	if (!s->privileged && message_is_ours(msg->hdr.type))
 		return refuse(s, msg, consume, EACCES);
-	if (s->privileged && toolstack_wants(msg))
+	if (s->privileged && s->hooks->wants(msg))
 		return take_ours(s, msg, consume);
 	/* An oxenstored with allow-debug would let a guest have it restarted. */
 	if (control_text_type(msg) == MESSAGE_REFUSED)
@@ -362,7 +361,7 @@ static bool reset_upstream(struct session *s)
 	int err = up_inject(s, &msg, NULL, 0, 0);
 
 	if (err == -ENOMEM)
-		loop_retry(s->daemon->loop, s);
+		session_retry(s);
 	if (err)
 		return false;
 	s->reset_sent = true;
@@ -404,7 +403,7 @@ bool up_step(struct session *s)
 		return reset_upstream(s);
 	/* Nothing behind that reset; nor while an INTRODUCE may reset the back ring at any time. */
 	if (s->injectors && !s->drain.settle && session_state(s) != LEDGER_ENDED &&
-	    toolstack_inject(s))
+	    s->hooks->inject(s))
 		return true;
 	if (!may_take(s, fill != 0))
 		return false;

@@ -13,7 +13,6 @@
 
 #include "proxy/daemon.h"
 #include "proxy/log.h"
-#include "proxy/loop.h"
 #include "proxy/session/pending.h"
 #include "proxy/session/session.h"
 #include "proxy/toolstack/op.h"
@@ -246,7 +245,7 @@ static bool inject_unwatch(struct op *op)
 	message_set_text(&msg, text, len);
 	err = up_inject(op->target, &msg, op, 0, 0);
 	if (err == -ENOMEM)
-		loop_retry(op->daemon->loop, op->target);
+		session_retry(op->target);
 	if (err)
 		return false;
 	op->batch->outstanding++;

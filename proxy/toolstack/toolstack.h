@@ -4,8 +4,8 @@
  * and the gate that holds back INTRODUCE and RELEASE until the domain's back ring is empty.
  *
  * On privileged sessions only. A request of ours takes a PENDING_ANSWER slot of its asker; what
- * must wait becomes a struct op (op.h). Requests that we inject on a domain's behalf come back
- * through toolstack_reply().
+ * must wait becomes a struct op (op.h). Sessions call us by toolstack_hooks; the functions below
+ * say what hooks.h leaves to us.
  */
 #ifndef XSPROXY_PROXY_TOOLSTACK_TOOLSTACK_H
 #define XSPROXY_PROXY_TOOLSTACK_TOOLSTACK_H
@@ -19,6 +19,10 @@ struct ledger_pending;
 struct message;
 struct op;
 struct session;
+struct session_hooks;
+
+/** toolstack_hooks - what each session is made with. */
+extern const struct session_hooks toolstack_hooks;
 
 /** toolstack_wants() - whether a privileged session's request is one that we answer. */
 bool toolstack_wants(const struct message *msg);

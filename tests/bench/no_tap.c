@@ -5,8 +5,10 @@
  */
 #include "proxy/observe/tap.h"
 
-int taps_new(struct taps **out)
+int taps_new(struct taps **out, struct traces *traces, const struct config *config)
 {
+	(void)traces;
+	(void)config;
 	*out = NULL;
 	return 0;
 }
@@ -27,14 +29,24 @@ void taps_clients(const struct taps *taps, struct stats *total)
 	taps_total(taps, total);
 }
 
+const uint64_t *taps_malformed(const struct taps *taps)
+{
+	static const uint64_t none[STATS_OPS];
+
+	(void)taps;
+	return none;
+}
+
 void taps_round_over(struct taps *taps)
 {
 	(void)taps;
 }
 
-struct tap *tap_new(struct session *s)
+struct tap *tap_new(struct taps *taps, const struct log_source *source, bool socket)
 {
-	(void)s;
+	(void)taps;
+	(void)source;
+	(void)socket;
 	return NULL;
 }
 
@@ -60,9 +72,11 @@ void tap_dump(const struct tap *tap)
 	(void)tap;
 }
 
-void tap_turn_moved(struct tap *tap)
+void tap_turn_moved(struct tap *tap, bool full, bool unread)
 {
 	(void)tap;
+	(void)full;
+	(void)unread;
 }
 
 void tap_request(struct tap *tap, int slot, bool ours, const struct message *msg)
@@ -81,6 +95,12 @@ void tap_reply(struct tap *tap, int slot, const struct xsd_sockmsg *hdr, const v
 	(void)hdr;
 	(void)payload;
 	(void)len;
+}
+
+void tap_malformed(struct tap *tap, uint32_t type)
+{
+	(void)tap;
+	(void)type;
 }
 
 void tap_event(struct tap *tap, const struct message *msg)

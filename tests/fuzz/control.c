@@ -123,7 +123,7 @@ static uint32_t judge_replies(void)
 static bool is_busy(void)
 {
 	return event_base_get_num_events(world.daemon.base, EVENT_BASE_COUNT_ACTIVE) ||
-	       world.hostile.s->queued || world.innocent.s->queued;
+	       world.hostile.s->task.queued || world.innocent.s->task.queued;
 }
 
 static void run(void)
@@ -132,9 +132,9 @@ static void run(void)
 		CHECK(i < ROUNDS_MAX);
 		event_base_loop(world.daemon.base, EVLOOP_NONBLOCK);
 		note_stream();
-		if (world.hostile.s->queued)
+		if (world.hostile.s->task.queued)
 			party_turn(&world.hostile);
-		if (world.innocent.s->queued)
+		if (world.innocent.s->task.queued)
 			party_turn(&world.innocent);
 	}
 	if (streamed && session_state(world.innocent.s) == LEDGER_RUN)

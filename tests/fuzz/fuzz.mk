@@ -6,7 +6,7 @@ fuzz_wrap = $(patsubst %,-Wl$(,)--wrap=%,$(1))
 , := ,
 
 # The functions that a fuzzer puts its own in the place of (tests/fuzz/world.h and the .c say why).
-FUZZ_WORLD := $(call fuzz_wrap,domains_session upstream_memory upstream_flavour upstream_foreign upstream_lacks)
+FUZZ_WORLD := $(call fuzz_wrap,domains_session upstream_memory upstream_foreign upstream_lacks)
 $(BUILD)/fuzz-session $(BUILD)/fuzz-upstream: LDFLAGS += $(FUZZ_WORLD)
 $(BUILD)/fuzz-control: LDFLAGS += $(FUZZ_WORLD) $(call fuzz_wrap,clients_count clients_waiting clients_waited)
 $(BUILD)/fuzz-config: LDFLAGS += $(call fuzz_wrap,fopen)

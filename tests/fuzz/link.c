@@ -326,7 +326,7 @@ static void begin(void)
 	/* There is no bridge to connect to, should the time come. */
 	strcpy(the_daemon.config.run_dir, "/dev/null");
 	the_daemon.base = event_base_new();
-	CHECK(!loop_new(&the_daemon.loop, &the_daemon));
+	CHECK(!loop_new(&the_daemon.loop, the_daemon.base, &(struct loop_hooks){ 0 }));
 	CHECK(!rings_create(&new_rings, RINGS_FLAVOUR_C));
 	CHECK(!ledgers_create(&kept, rings_header(&new_rings)->id));
 	CHECK(old_arena_create(&arena, RINGS_FLAVOUR_C));

@@ -377,7 +377,7 @@ static void settle(void)
 		party_turn(&world.hostile);
 		moved = model_serves(&model);
 		moved |= guest_reads(MESSAGE_MAX);
-		moved |= s->queued || state != session_state(s) ||
+		moved |= s->task.queued || state != session_state(s) ||
 			 (kicks != world.hostile.front_kicks && turns < TURNS_MAX / 2);
 	} while (moved);
 }

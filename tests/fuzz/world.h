@@ -179,7 +179,6 @@ static inline uint32_t ring_get(const struct ring *ring, void *octets, uint32_t 
 
 struct session *__wrap_domains_session(struct domains *domains, uint32_t domid);
 const struct memory *__wrap_upstream_memory(const struct upstream *up);
-enum rings_flavour __wrap_upstream_flavour(const struct upstream *up);
 const char *__wrap_upstream_foreign(const struct upstream *up);
 const char *__wrap_upstream_lacks(const struct upstream *up);
 
@@ -196,12 +195,6 @@ const struct memory *__wrap_upstream_memory(const struct upstream *up)
 {
 	(void)up;
 	return &world.proxy[world.life];
-}
-
-enum rings_flavour __wrap_upstream_flavour(const struct upstream *up)
-{
-	(void)up;
-	return RINGS_FLAVOUR_C;
 }
 
 const char *__wrap_upstream_foreign(const struct upstream *up)
@@ -252,7 +245,7 @@ static struct session_params party_params(struct party *party)
 			   .back_page = back },
 		.attach = rings_attach(&memory->rings, party->domid),
 		.pool = world.pool,
-		.on_turn = toolstack_turn,
+		.hooks = &toolstack_hooks,
 		.owner = party,
 	};
 }
@@ -287,14 +280,13 @@ static void party_detach(struct party *party, bool forget)
 {
 	if (!party->s)
 		return;
-	toolstack_session_gone(party->s);
 	session_free(party->s, forget);
 	party->s = NULL;
 }
 
 static void party_turn(struct party *party)
 {
-	loop_forget(world.daemon.loop, party->s);
+	loop_forget(world.daemon.loop, &party->s->task);
 	session_run(party->s);
 	taps_round_over(world.daemon.taps);
 }
@@ -391,8 +383,8 @@ static void watch_begin(void)
 {
 	struct trace_filter all = { .ops = ~0ULL, .events = true, .snap = XENSTORE_PAYLOAD_MAX };
 
-	CHECK(!taps_new(&world.daemon.taps));
 	CHECK(!traces_new(&world.daemon.traces, world.daemon.base));
+	CHECK(!taps_new(&world.daemon.taps, world.daemon.traces, &world.daemon.config));
 	CHECK(!trace_begin(&world.trace, world.daemon.traces, &all, watch_frames, NULL));
 }
 
@@ -443,9 +435,10 @@ static void world_init(void)
 	TAILQ_INIT(&world.daemon.ops);
 	config_defaults(&world.daemon.config);
 	world.daemon.base = event_base_new();
-	CHECK(!loop_new(&world.daemon.loop, &world.daemon));
+	CHECK(!loop_new(&world.daemon.loop, world.daemon.base, &(struct loop_hooks){ 0 }));
 	CHECK(!domains_new(&world.daemon.domains, &world.daemon));
 	CHECK(!upstream_new(&world.daemon.upstream, &world.daemon));
+	world.daemon.flavour = RINGS_FLAVOUR_C;
 	watch_begin();
 	CHECK(!rings_create(&world.stored, RINGS_FLAVOUR_C));
 	for (int i = 0; i < LIVES; i++)

@@ -171,7 +171,7 @@ static inline struct session_params rig_params(struct rig *rig)
 			   .back_page = back },
 		.attach = rings_attach(&rig->proxy.rings, rig->domid),
 		.pool = rig->pool,
-		.on_turn = toolstack_turn,
+		.hooks = &toolstack_hooks,
 		.owner = rig,
 	};
 }
@@ -197,7 +197,8 @@ static inline void rig_open(struct rig *rig, uint32_t domid, uint32_t start)
 	TAILQ_INIT(&rig->daemon.ops);
 	config_defaults(&rig->daemon.config);
 	rig->daemon.base = event_base_new();
-	assert_int_equal(loop_new(&rig->daemon.loop, &rig->daemon), 0);
+	assert_int_equal(loop_new(&rig->daemon.loop, rig->daemon.base, &(struct loop_hooks){ 0 }),
+			 0);
 	assert_int_equal(domains_new(&rig->daemon.domains, &rig->daemon), 0);
 	assert_int_equal(upstream_new(&rig->daemon.upstream, &rig->daemon), 0);
 
@@ -236,7 +237,6 @@ static inline uint32_t rig_pages(struct rig *rig)
 static inline void rig_close(struct rig *rig)
 {
 	if (rig->s) {
-		toolstack_session_gone(rig->s);
 		session_free(rig->s, true);
 		assert_int_equal(rig_pages(rig), 0);
 	}
@@ -272,7 +272,6 @@ static inline int rig_teardown(void **state)
 /* The process is gone with all it had in memory. What it has begun is as it is. */
 static inline void rig_die(struct rig *rig)
 {
-	toolstack_session_gone(rig->s);
 	session_free(rig->s, false);
 	rig->s = NULL;
 	rig->pool = pool_free(rig->pool);
@@ -305,7 +304,7 @@ static inline void rig_restart(struct rig *rig)
 
 static inline void rig_turn(struct rig *rig)
 {
-	loop_forget(rig->daemon.loop, rig->s);
+	loop_forget(rig->daemon.loop, &rig->s->task);
 	session_run(rig->s);
 }
 
@@ -318,7 +317,7 @@ static inline void rig_run(struct rig *rig)
 		rig_turn(rig);
 		if (++n > 1000)
 			fail_msg("the session never comes to rest");
-	} while (rig->s->queued);
+	} while (rig->s->task.queued);
 }
 
 /* --- the guest and xenstored, message by message */

@@ -415,7 +415,7 @@ static inline void world_notices(struct world *w)
 	w->guest_awake |= w->rig.front_kicks > 0;
 	w->stored_awake |= w->rig.back_kicks > 0;
 	w->rig.front_kicks = w->rig.back_kicks = 0;
-	w->proxy_awake |= w->rig.s && w->rig.s->queued;
+	w->proxy_awake |= w->rig.s && w->rig.s->task.queued;
 }
 
 /* Both sides, as they are while nobody serves them as well. */

@@ -105,7 +105,6 @@ static void take_over(struct rig *rig)
 	for (uint32_t i = 0; i < TURNS; i++)
 		rig_turn(rig);
 	assert_false(is_written_by_bridge_or_guest(rig));
-	toolstack_session_gone(rig->s);
 	session_free(rig->s, false);
 	rig->s = NULL;
 }

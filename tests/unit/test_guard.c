@@ -7,6 +7,7 @@
 
 #include "tests/unit/session_rig.h"
 
+#include "proxy/observe/tap.h"
 #include "proxy/session/guard.h"
 
 #define S(text) text, sizeof(text) - 1
@@ -93,8 +94,11 @@ static void what_is_left_to_xenstored(void **state)
 static void refused_in_order_and_counted(void **state)
 {
 	struct rig *rig = *state;
+	struct taps *taps;
 	uint32_t id;
 
+	assert_int_equal(taps_new(&taps, NULL, &rig->daemon.config), 0);
+	rig->s->tap = tap_new(taps, &rig->s->source, false);
 	GUEST_SENDS(rig, XS_READ, 1, 0, "a");
 	guest_sends(rig, XS_READ, 2, 0, "a", 1);
 	guest_sends(rig, XS_UNWATCH, 3, 0, "a", 1);
@@ -102,15 +106,17 @@ static void refused_in_order_and_counted(void **state)
 	id = STORED_GETS(rig, XS_READ, 0, "a");
 	assert_stored_idle(rig);
 	assert_guest_idle(rig);
-	assert_int_equal(rig->daemon.malformed[XS_READ], 0);
+	assert_int_equal(taps_malformed(taps)[XS_READ], 0);
 	STORED_SENDS(rig, XS_READ, id, 0, "b");
 	rig_run(rig);
 	GUEST_GETS(rig, XS_READ, 1, 0, "b");
 	GUEST_GETS(rig, XS_ERROR, 2, 0, "EINVAL");
 	GUEST_GETS(rig, XS_ERROR, 3, 0, "EINVAL");
 	assert_stored_idle(rig);
-	assert_int_equal(rig->daemon.malformed[XS_READ], 1);
-	assert_int_equal(rig->daemon.malformed[XS_UNWATCH], 1);
+	assert_int_equal(taps_malformed(taps)[XS_READ], 1);
+	assert_int_equal(taps_malformed(taps)[XS_UNWATCH], 1);
+	rig->s->tap = tap_free(rig->s->tap);
+	taps_free(taps);
 }
 
 int main(void)

@@ -72,7 +72,6 @@ static void start_afresh(struct rig *rig)
 /* Whose an extent is that nobody gave back is not known after this, so they are not counted. */
 static void close_rig(struct rig *rig)
 {
-	toolstack_session_gone(rig->s);
 	session_free(rig->s, true);
 	rig->s = NULL;
 	rig_close(rig);

@@ -35,7 +35,7 @@ static void a_turn_is_bounded(void **state)
 	rig_turn(rig);
 	n = queue_used(&rig->stored_in) / (MESSAGE_HEADER + 2);
 	assert_in_range(n, 1, 23);
-	assert_true(rig->s->queued);
+	assert_true(rig->s->task.queued);
 	rig_run(rig);
 	assert_int_equal(queue_used(&rig->stored_in), 24 * (MESSAGE_HEADER + 2));
 
@@ -44,7 +44,7 @@ static void a_turn_is_bounded(void **state)
 		STORED_SENDS(rig, XS_WATCH_EVENT, 0, 0, "a\0b");
 	rig_turn(rig);
 	assert_true(queue_used(&rig->guest_in) < 24 * (MESSAGE_HEADER + 4));
-	assert_true(rig->s->queued);
+	assert_true(rig->s->task.queued);
 	rig_run(rig);
 	assert_int_equal(queue_used(&rig->guest_in), 24 * (MESSAGE_HEADER + 4));
 }

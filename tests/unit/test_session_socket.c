@@ -49,7 +49,8 @@ static int setup(void **state)
 	TAILQ_INIT(&bed->daemon.ops);
 	config_defaults(&bed->daemon.config);
 	bed->daemon.base = event_base_new();
-	assert_int_equal(loop_new(&bed->daemon.loop, &bed->daemon), 0);
+	assert_int_equal(loop_new(&bed->daemon.loop, bed->daemon.base, &(struct loop_hooks){ 0 }),
+			 0);
 	assert_int_equal(domains_new(&bed->daemon.domains, &bed->daemon), 0);
 	assert_int_equal(upstream_new(&bed->daemon.upstream, &bed->daemon), 0);
 	assert_int_equal(pool_new_private(&bed->pool, PAGES), 0);
@@ -58,7 +59,7 @@ static int setup(void **state)
 	params.back = side_init(&bed->back);
 	params.place.ledger = &bed->ledger;
 	params.pool = bed->pool;
-	params.on_turn = toolstack_turn;
+	params.hooks = &toolstack_hooks;
 	assert_int_equal(session_new(&bed->s, &params, false), 0);
 	*state = bed;
 	return 0;
@@ -69,7 +70,6 @@ static int teardown(void **state)
 	struct bed *bed = *state;
 	uint32_t n = 0;
 
-	toolstack_session_gone(bed->s);
 	session_free(bed->s, true);
 	while (pool_alloc(bed->pool))
 		n++;
@@ -86,9 +86,9 @@ static int teardown(void **state)
 static void run(struct bed *bed)
 {
 	do {
-		loop_forget(bed->daemon.loop, bed->s);
+		loop_forget(bed->daemon.loop, &bed->s->task);
 		session_run(bed->s);
-	} while (bed->s->queued);
+	} while (bed->s->task.queued);
 }
 
 static void client_sends(struct bed *bed, uint32_t type, uint32_t req_id, const void *payload,

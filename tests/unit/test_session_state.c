@@ -148,7 +148,7 @@ static void a_quiet_page_is_not_touched(void **state)
 
 	/* What came in the meantime, once each; then its requests. */
 	session_resume(rig->s);
-	assert_true(rig->s->queued);
+	assert_true(rig->s->task.queued);
 	rig_run(rig);
 	GUEST_GETS(rig, XS_WATCH_EVENT, 0, 0, "a/1\0t");
 	GUEST_GETS(rig, XS_WATCH_EVENT, 0, 0, "a/2\0t");
