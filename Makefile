@@ -36,6 +36,7 @@ say = $(if $(V),,@printf '  %-5s %s\n' $(1) $(2))
 
 # --- what is built from what
 PROTOCOL_SRC := $(wildcard protocol/*.c)
+TEXT_SRC := $(wildcard text/*.c)
 LINK_SRC := $(wildcard link/*.c)
 BRIDGE_SRC := $(wildcard bridge/*.c) $(LINK_SRC)
 DAEMON_SRC := $(wildcard proxy/*.c proxy/*/*.c ring/*.c config/*.c) $(PROTOCOL_SRC) $(LINK_SRC)
@@ -102,7 +103,7 @@ $(BUILD)/xenstored-wrapper: systemd/xenstored-wrapper
 	@mkdir -p $(@D)
 	@install -m 0755 $< $@
 
-$(BUILD)/xsproxyctl: $(call objs,$(CTL_SRC) $(MIGRATION_SRC) $(TRACE_SRC) $(PROTOCOL_SRC))
+$(BUILD)/xsproxyctl: $(call objs,$(CTL_SRC) $(MIGRATION_SRC) $(TRACE_SRC) $(TEXT_SRC) $(PROTOCOL_SRC))
 	$(call say,LD,$@)
 	$(Q)$(CC) $(SAN_LINK) -o $@ $^ $(call pkg_libs,$(PKGS_CTL)) $(LDFLAGS)
 
@@ -135,7 +136,7 @@ $(BUILD)/xsguest: $(call objs,tests/sim/xsguest.c tests/sim/guest.c $(SIM_COMMON
 	$(Q)$(CC) $(SAN_LINK) -o $@ $^ $(LDFLAGS)
 
 # --- unit tests: one program a file, linked with everything but main
-UNIT_LIB := $(call objs,$(filter-out proxy/main.c,$(DAEMON_SRC)) bridge/say.c $(MIGRATION_SRC) $(TRACE_SRC))
+UNIT_LIB := $(call objs,$(filter-out proxy/main.c,$(DAEMON_SRC)) bridge/say.c $(MIGRATION_SRC) $(TRACE_SRC) $(TEXT_SRC))
 
 $(BUILD)/libunit.a: $(UNIT_LIB)
 	@rm -f $@

@@ -4,10 +4,10 @@
  */
 #include "ctl/command.h"
 #include "ctl/print.h"
-#include "migration/buffer.h"
-#include "migration/escape.h"
 #include "migration/remote.h"
 #include "migration/wire.h"
+#include "text/buffer.h"
+#include "text/escape.h"
 
 #include <errno.h>
 #include <inttypes.h>

@@ -4,7 +4,7 @@
  */
 #include "migration/confine.h"
 
-#include "migration/buffer.h"
+#include "text/buffer.h"
 
 #include <errno.h>
 #include <stdbool.h>

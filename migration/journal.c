@@ -5,7 +5,7 @@
  */
 #include "migration/journal.h"
 
-#include "migration/buffer.h"
+#include "text/buffer.h"
 
 #include <errno.h>
 #include <fcntl.h>

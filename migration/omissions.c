@@ -4,8 +4,8 @@
  */
 #include "migration/omissions.h"
 
-#include "migration/buffer.h"
-#include "migration/escape.h"
+#include "text/buffer.h"
+#include "text/escape.h"
 
 #include <errno.h>
 #include <fcntl.h>

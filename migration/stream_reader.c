@@ -5,10 +5,10 @@
  */
 #include "migration/stream.h"
 
-#include "migration/buffer.h"
 #include "migration/seen.h"
 #include "migration/spool.h"
 #include "migration/stream_format.h"
+#include "text/buffer.h"
 
 #include <endian.h>
 #include <errno.h>

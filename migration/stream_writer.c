@@ -4,8 +4,8 @@
  */
 #include "migration/stream.h"
 
-#include "migration/buffer.h"
 #include "migration/stream_format.h"
+#include "text/buffer.h"
 
 #include <endian.h>
 #include <errno.h>

@@ -3,7 +3,7 @@
 
 #include <string.h>
 
-#include "migration/escape.h"
+#include "text/escape.h"
 #include "trace/fields.h"
 
 /* An object in the making: what fails is remembered until it is printed. */

@@ -2,14 +2,14 @@
 /*
  * json - an exchange (flow.h) as one line with a JSON object; docs/man/xsproxyctl.8 has its keys.
  *
- * Strings are as `xsproxyctl show --json` has them (migration/escape.h).
+ * Strings are as `xsproxyctl show --json` has them (text/escape.h).
  *
  * Called by ctl/.
  */
 #ifndef XSPROXY_TRACE_JSON_H
 #define XSPROXY_TRACE_JSON_H
 
-#include "migration/buffer.h"
+#include "text/buffer.h"
 #include "trace/flow.h"
 #include "trace/outbuf.h"
 

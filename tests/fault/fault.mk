@@ -5,7 +5,7 @@ FAIL_WRAPPED := malloc calloc realloc reallocarray strdup asprintf fopen fdopen 
 FAILING := $(BUILD)/xsproxyd-failing $(BUILD)/xsproxyctl-failing
 
 $(BUILD)/xsproxyd-failing: $(call objs,$(DAEMON_SRC) tests/fault/fail.c)
-$(BUILD)/xsproxyctl-failing: $(call objs,$(CTL_SRC) $(MIGRATION_SRC) $(TRACE_SRC) $(PROTOCOL_SRC) \
+$(BUILD)/xsproxyctl-failing: $(call objs,$(CTL_SRC) $(MIGRATION_SRC) $(TRACE_SRC) $(TEXT_SRC) $(PROTOCOL_SRC) \
 	tests/fault/fail.c)
 
 $(FAILING):

@@ -2,7 +2,7 @@
 /*
  * escape - see escape.h.
  */
-#include "migration/escape.h"
+#include "text/escape.h"
 
 #include <stdint.h>
 #include <string.h>

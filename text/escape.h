@@ -5,14 +5,14 @@
  * Called by migration/show and ctl/. Must never let an octet through that a terminal or a JSON
  * parser could take for more than itself.
  */
-#ifndef XSPROXY_MIGRATION_ESCAPE_H
-#define XSPROXY_MIGRATION_ESCAPE_H
+#ifndef XSPROXY_TEXT_ESCAPE_H
+#define XSPROXY_TEXT_ESCAPE_H
 
 #include <jansson.h>
 #include <stddef.h>
 #include <stdio.h>
 
-#include "migration/buffer.h"
+#include "text/buffer.h"
 
 /*
  * Print octets, with \xHH for those outside printable ASCII and for those in @also.

@@ -5,8 +5,8 @@
  * What a stream's reader and writer, and the import policy, keep between two records. Called by
  * migration/ only. Must never shrink or promise to keep its content.
  */
-#ifndef XSPROXY_MIGRATION_BUFFER_H
-#define XSPROXY_MIGRATION_BUFFER_H
+#ifndef XSPROXY_TEXT_BUFFER_H
+#define XSPROXY_TEXT_BUFFER_H
 
 #include <stddef.h>
 

@@ -2,7 +2,7 @@
 /*
  * buffer - see buffer.h.
  */
-#include "migration/buffer.h"
+#include "text/buffer.h"
 
 #include <errno.h>
 #include <stdlib.h>
