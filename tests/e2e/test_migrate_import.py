@@ -92,10 +92,12 @@ def test_hostile_streams(flavour):
                                 status=1)
                 assert reason in message, message
                 assert message.count("\n") == 1
-        many = array.array("I", [7, 8, 3, 0]) * 10_000_000  # different transactions
-        many[3::4] = array.array("I", range(1, 10_000_001))
-        assert "longer than 67108864 octets" in ctl(host, "import", 7, input=stream(many.tobytes()),
-                                                    status=1)
+        many = array.array("I", [7, 8, 3, 0]) * 300_000  # different transactions
+        many[3::4] = array.array("I", range(1, 300_001))
+        assert "longer than 4194304 octets" in ctl(
+            host, "import", 7, "--max-stream", "4M", input=stream(many.tobytes()), status=1)
+        large = stream(*FRESH, *[node(HOME + f"/data/{n}", bytes(2048)) for n in range(33_000)])
+        assert "longer than 67108864 octets" in ctl(host, "import", 7, input=large, status=1)
         assert session(host) == before
 
 
