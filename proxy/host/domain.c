@@ -2,13 +2,8 @@
 #include "proxy/host/domain.h"
 
 #include <errno.h>
-#include <event2/event.h>
 #include <stdlib.h>
 #include <string.h>
-
-/* A full table must be an error of one INTRODUCE, not the end of the daemon. */
-#define HASH_NONFATAL_OOM 1
-#include <uthash.h>
 
 #include "proxy/daemon.h"
 #include "proxy/host/failed.h"
@@ -17,6 +12,7 @@
 #include "proxy/host/lease.h"
 #include "proxy/host/memory.h"
 #include "proxy/host/missing.h"
+#include "proxy/host/ports.h"
 #include "proxy/host/upstream.h"
 #include "proxy/loop.h"
 #include "proxy/session/afresh.h"
@@ -25,14 +21,10 @@
 #include "proxy/session/session.h"
 #include "proxy/util.h"
 
-#define EVENTS_AT_ONCE 32
-#define LOOK_AGAIN     8
-
 struct domain {
-	UT_hash_handle hh;	/* by domid */
-	UT_hash_handle hh_port; /* by local port; only while bound */
+	UT_hash_handle hh; /* by domid */
 	uint32_t domid;
-	int port; /* local, -1 while unbound */
+	struct port port;
 	struct xenstore_domain_interface *page;
 	uint32_t map_gen;
 	uint32_t bind_gen;
@@ -43,10 +35,7 @@ struct domain {
 struct domains {
 	struct daemon *daemon;
 	struct domain *by_domid;
-	struct domain *by_port;
-	struct event *event; /* of the event channel device */
-	bool busy;	     /* there were several events at once */
-	uint32_t alone;	     /* single ones, counted */
+	struct ports ports;
 	struct missing missing;
 	struct failed *failed;
 };
@@ -58,6 +47,7 @@ int domains_new(struct domains **out, struct daemon *daemon)
 	if (!domains)
 		return -ENOMEM;
 	domains->daemon = daemon;
+	domains->ports.daemon = daemon;
 	*out = domains;
 	return 0;
 }
@@ -67,8 +57,7 @@ struct domains *domains_free(struct domains *domains)
 	if (!domains)
 		return NULL;
 	domains_detach_all(domains);
-	if (domains->event)
-		event_free(domains->event);
+	ports_fini(&domains->ports);
 	free(domains);
 	return NULL;
 }
@@ -103,66 +92,14 @@ struct session *domains_next_session(struct domains *domains, uint32_t domid)
 
 /* --- real Xen */
 
-/* Take one event. Return: whether there was one. */
-static bool take_event(struct domains *domains)
-{
-	struct domain *domain;
-	int port = xen_pending(domains->daemon->xen);
-
-	if (port < 0) {
-		if (port != -EAGAIN)
-			log_line(LOG_ERR, "cannot read an event from the event channel device: %s",
-				 strerror(-port));
-		return false;
-	}
-	HASH_FIND(hh_port, domains->by_port, &port, sizeof(port), domain);
-	if (domain && domain->session)
-		session_ready(domain->session);
-	return true;
-}
-
-/*
- * Several guests' events make one round, and one bell to xenstored. Looking for a second event
- * costs a system call, so when there was none last time it is done only now and then.
- */
-static void xen_cb(evutil_socket_t fd, short what, void *arg)
-{
-	struct domains *domains = arg;
-	uint32_t n = 0;
-
-	(void)fd;
-	(void)what;
-	while (n < EVENTS_AT_ONCE && take_event(domains)) {
-		n++;
-		if (n == 1 && !domains->busy && ++domains->alone % LOOK_AGAIN)
-			return;
-	}
-	domains->busy = n > 1;
-}
-
-/* /dev/xen appears after us at boot, so it is opened when it is needed first. */
 static int xen_ready(struct domains *domains, uint32_t domid)
 {
-	struct daemon *daemon = domains->daemon;
-	int err;
+	int err = ports_open(&domains->ports);
 
-	if (daemon->xen)
-		return 0;
-	err = xen_open(&daemon->xen);
-	if (err) {
+	if (err)
 		failed_note(&domains->failed, LOG_ERR, domid,
 			    "cannot open /dev/xen/gntdev and /dev/xen/evtchn: %s", strerror(-err));
-		return err;
-	}
-	domains->event =
-		event_new(daemon->base, xen_fd(daemon->xen), EV_READ | EV_PERSIST, xen_cb, domains);
-	if (domains->event && !event_add(domains->event, NULL))
-		return 0;
-	if (domains->event)
-		event_free(domains->event);
-	domains->event = NULL;
-	daemon->xen = xen_free(daemon->xen);
-	return -ENOMEM;
+	return err;
 }
 
 int domains_in_xen(struct domains *domains, uint32_t domid)
@@ -176,8 +113,7 @@ static void kick_front(void *owner)
 {
 	struct domain *domain = owner;
 
-	if (domain->port >= 0)
-		xen_notify(domain->domains->daemon->xen, (uint32_t)domain->port);
+	port_notify(&domain->domains->ports, &domain->port);
 }
 
 static void kick_back(void *owner)
@@ -274,12 +210,7 @@ static void session_detach(struct domain *domain, bool forget)
 
 static void unbind(struct domain *domain)
 {
-	if (domain->port < 0)
-		return;
-	HASH_DELETE(hh_port, domain->domains->by_port, domain);
-	xen_unbind(domain->domains->daemon->xen, (uint32_t)domain->port);
-	domain->port = -1;
-	if (domain->session)
+	if (port_unbind(&domain->domains->ports, &domain->port) && domain->session)
 		domain->session->unbound = true;
 }
 
@@ -330,7 +261,7 @@ static int map(struct domains *domains, uint32_t domid, uint32_t map_gen)
 	if (!domain)
 		return -ENOMEM;
 	domain->domid = domid;
-	domain->port = -1;
+	domain->port.local = PORT_NONE;
 	domain->map_gen = map_gen;
 	domain->domains = domains;
 	err = xen_map(domains->daemon->xen, domid, &domain->page);
@@ -354,23 +285,17 @@ static int bind_port(struct domain *domain, uint32_t remote_port, uint32_t bind_
 	bool c_daemon = domains->daemon->flavour == RINGS_FLAVOUR_C;
 	const struct memory *memory = upstream_memory(domains->daemon->upstream);
 	struct ledger *ledger = domain->session->ledger;
-	int port;
+	int err;
 
-	if (domain->port >= 0 && domain->bind_gen == bind_gen)
+	if (domain->port.local >= 0 && domain->bind_gen == bind_gen)
 		return 0;
 	unbind(domain);
-	port = xen_bind(domains->daemon->xen, domain->domid, remote_port);
-	if (port < 0) {
+	err = port_bind(&domains->ports, &domain->port, domain->domid, remote_port,
+			domain->session);
+	if (err) {
 		failed_note(&domains->failed, LOG_WARNING, domain->domid,
-			    "cannot bind its event channel %u: %s", remote_port, strerror(-port));
-		return port;
-	}
-	domain->port = port;
-	HASH_ADD(hh_port, domains->by_port, port, sizeof(domain->port), domain);
-	if (!domain->hh_port.tbl) {
-		domain->port = -1;
-		xen_unbind(domains->daemon->xen, (uint32_t)port);
-		return -ENOMEM;
+			    "cannot bind its event channel %u: %s", remote_port, strerror(-err));
+		return err;
 	}
 	domain->bind_gen = bind_gen;
 	failed_forget(&domains->failed, domain->domid);

@@ -239,18 +239,6 @@ static void foreign_ledgers(struct upstream *up, const char *what, uint32_t thei
 		what, theirs, ours);
 }
 
-static void judge(struct upstream *up)
-{
-	int aside = blame_begin(up->memory.ledgers.blame);
-
-	if (aside >= 0)
-		log_domain(
-			LOG_ERR, (uint32_t)aside,
-			"xsproxyd crashed twice while it served this domain, so it is put aside: "
-			"its Xenstore connection stands still until it is introduced anew; please "
-			"report the log's lines before this one");
-}
-
 /* The memory is there: take up every domain that the bridge knows. */
 static int take_up(struct upstream *up)
 {
@@ -265,7 +253,7 @@ static int take_up(struct upstream *up)
 	up->fetching = false;
 	up->ready = true;
 	up->daemon->flavour = (enum rings_flavour)header(up)->flavour;
-	judge(up);
+	blame_begin(up->memory.ledgers.blame);
 	err = domains_attach_all(up->daemon->domains);
 	if (err)
 		return err;

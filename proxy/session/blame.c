@@ -5,6 +5,7 @@
 #include <stddef.h>
 
 #include "protocol/clock.h"
+#include "proxy/log.h"
 #include "proxy/session/ledgers.h"
 
 #define TIMES_MAX 2
@@ -68,6 +69,12 @@ int blame_begin(struct ledgers_blame *blame)
 			sigaction(signals[i], &action, &here.before[i]);
 	here.blame = blame;
 	here.since = clock_seconds();
+	if (aside >= 0)
+		log_domain(
+			LOG_ERR, (uint32_t)aside,
+			"xsproxyd crashed twice while it served this domain, so it is put aside: "
+			"its Xenstore connection stands still until it is introduced anew; please "
+			"report the log's lines before this one");
 	return aside;
 }
 

@@ -16,7 +16,8 @@
 struct ledgers_blame;
 
 /**
- * blame_begin() - from now on crashes are noted in @blame; before that, judge those that are.
+ * blame_begin() - from now on crashes are noted in @blame; before that, judge those that are, and
+ * log whom that puts aside.
  *
  * Return: the domain that has been put aside just now, or -1.
  */
