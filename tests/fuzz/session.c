@@ -283,12 +283,12 @@ static void rebind(void)
 
 /* --- the script */
 
-static void step(struct tape *tape)
+/* What the guest does, and the others in between. */
+static void step_guest(struct tape *tape, uint32_t what)
 {
-	uint8_t what = tape_u8(tape);
 	struct trick trick;
 
-	switch (what % 20) {
+	switch (what) {
 	case 0:
 		guest_asks(tape, false);
 		break;
@@ -315,6 +315,12 @@ static void step(struct tape *tape)
 	case 7:
 		turn(-1);
 		break;
+	}
+}
+
+static void step_xenstored(struct tape *tape, uint32_t what)
+{
+	switch (what) {
 	case 8:
 		model_reads(&model, tape_u16(tape));
 		break;
@@ -330,6 +336,14 @@ static void step(struct tape *tape)
 	case 12:
 		model.reply_len = tape_u16(tape) % (XENSTORE_PAYLOAD_MAX + 1);
 		break;
+	}
+}
+
+static void step(struct tape *tape)
+{
+	uint8_t what = tape_u8(tape);
+
+	switch (what % 20) {
 	case 13:
 		restart(tape, -1);
 		break;
@@ -356,6 +370,10 @@ static void step(struct tape *tape)
 		model_serves(&model);
 		turn(-1);
 		guest_reads(MESSAGE_MAX);
+		break;
+	default:
+		step_guest(tape, what % 20);
+		step_xenstored(tape, what % 20);
 		break;
 	}
 }

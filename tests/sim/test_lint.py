@@ -1,0 +1,77 @@
+# SPDX-License-Identifier: MIT
+"""Lint's own checks say nothing of this tree, and find what is wrong in one like it."""
+
+import pathlib
+import shutil
+import subprocess
+
+import pytest
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+LINT = ROOT / "tests/lint"
+
+
+def says(*argv):
+    done = subprocess.run(argv, capture_output=True, text=True, check=False)
+    assert done.returncode == bool(done.stdout) and not done.stderr, done
+    return done.stdout
+
+
+@pytest.fixture(name="tree")
+def a_tree(tmp_path):
+    """The sources alone, as git would take them."""
+    for path in ROOT.glob("*/**/*.[ch]"):
+        if not path.relative_to(ROOT).parts[0] in ("build", "tests"):
+            to = tmp_path / path.relative_to(ROOT)
+            to.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(path, to)
+    (tmp_path / "docs").mkdir()
+    for name in "rooms.txt", "architecture.md":
+        shutil.copy(ROOT / "docs" / name, tmp_path / "docs")
+    subprocess.run(["git", "init", "-q", tmp_path], check=True)
+    return tmp_path
+
+
+def add(path, text):
+    path.write_text(path.read_text() + text)
+
+
+def rooms(tree):
+    return says(LINT / "rooms", tree).splitlines()
+
+
+def test_rooms_of_this_tree(tree):
+    assert rooms(tree) == []
+
+
+def test_a_wrong_direction(tree):
+    add(tree / "proxy/session/up.c", '#include "proxy/host/domain.h"\n')
+    assert ("proxy/session/up.c: proxy/session may not include proxy/host/domain.h "
+            "(docs/rooms.txt)") in rooms(tree)
+
+
+def test_a_new_circle(tree):
+    add(tree / "proxy/session/pool.h", '#include "proxy/session/watch.h"\n')
+    assert any(line.startswith("in a circle, which docs/rooms.txt does not name: ") and
+               "proxy/session/pool" in line for line in rooms(tree))
+
+
+def test_a_room_without_rules(tree):
+    (tree / "attic").mkdir()
+    (tree / "attic/old.c").write_text("")
+    assert rooms(tree) == ["docs/rooms.txt: says nothing of attic"]
+
+
+def test_rules_that_are_not_shown(tree):
+    add(tree / "docs/rooms.txt", "attic:\n")
+    assert rooms(tree) == ["docs/architecture.md: does not show docs/rooms.txt as it is"]
+
+
+def test_sizes(tmp_path):
+    path = tmp_path / "file.c"
+    path.write_text("int f(void)\n{\n" + 60 * "\t;\n" + "}\n")
+    assert says(LINT / "sizes", path) == ""
+    path.write_text("int f(void)\n{\n" + 61 * "\t;\n" + "}\n")
+    assert says(LINT / "sizes", path) == f"{path}:1: a function of 61 lines, more than 60\n"
+    path.write_text(501 * "\n")
+    assert says(LINT / "sizes", path) == f"{path}: has 501 lines, more than 500\n"
