@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * confine - what an import may write (protocol.md, end of "Migration stream").
+ * confine - what an import may write (docs/protocol.md, "Migration stream").
  *
  * Import writes with dom0's rights, so it trusts no stream. A node may lie only in the home of the
  * domain that is imported, /local/domain/<domid>, or in a root from the command line: no guest has

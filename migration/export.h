@@ -46,7 +46,7 @@ struct export_options {
 };
 
 /*
- * Export a domain (protocol.md, "Migration stream"). Signals are caught as interrupt.h says.
+ * Export a domain (docs/protocol.md, "Migration stream"). Signals are caught as interrupt.h says.
  *
  * @report: told about failures, a line each, and about nodes that kept changing
  *

@@ -49,8 +49,8 @@ struct import_options {
 };
 
 /*
- * Import a domain (protocol.md, "Migration stream"). Once the stream has been read, signals are
- * caught as interrupt.h says.
+ * Import a domain (docs/protocol.md, "Migration stream"). Once the stream has been read, signals
+ * are caught as interrupt.h says.
  *
  * @report: told about failures, a line each, and about what is left out
  *

@@ -16,7 +16,7 @@
 #include <unistd.h>
 #include <xen/io/xs_wire.h>
 
-#define WATCH_MAX 4064 /* octets of a watch that xsproxyd can list (protocol.md) */
+#define WATCH_MAX 4064 /* octets; docs/protocol.md, "GET_DOMAIN_WATCHES" */
 
 struct intake {
 	const char *name; /* of the stream */

@@ -3,10 +3,10 @@
  * record - the bodies of DOMAIN_XENSTORE_DATA records (libxl record type 7).
  *
  * One body holds one node, one watch or one open transaction of a domain. The layout is the
- * proposal's "New Save Record" as protocol.md, "Migration stream", fixes it: a u32 sub-type, then
- * the fields, little-endian, each padded to 4 octets. One table in record.c describes the fields;
- * encoder, decoder and size all read that table, so they cannot drift apart, and both directions
- * apply the same rules: what can be written can be read.
+ * proposal's "New Save Record" as docs/protocol.md, "Migration stream", fixes it: a u32 sub-type,
+ * then the fields, little-endian, each padded to 4 octets. One table in record.c describes the
+ * fields; encoder, decoder and size all read that table, so they cannot drift apart, and both
+ * directions apply the same rules: what can be written can be read.
  *
  * Called by migration/stream (framing), and by export and import, which fill and read struct
  * record. Must never allocate, do I/O, or keep anything between two calls.
@@ -17,7 +17,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define RECORD_PATH_MAX	  3072 /* octets; docs/misc/xenstore.txt forbids longer paths */
+#define RECORD_PATH_MAX	  3072 /* octets; Xen's docs/misc/xenstore.txt forbids longer paths */
 #define RECORD_REASON_MAX 192
 
 /* The values are the sub-types of the proposal. */
@@ -118,7 +118,7 @@ int record_check(const struct record *rec, struct record_fault *fault);
 int record_encode(const struct record *rec, void *buf, size_t size, struct record_fault *fault);
 
 /*
- * Decode and check the body @buf of @size octets (proposal, "New Save Record"; protocol.md).
+ * Decode and check the body @buf of @size octets (docs/protocol.md, "Migration stream").
  *
  * @rec: gets pointers into @buf, so it is valid for as long as that memory
  * @fault: may be NULL; gets the offset in the body and the reason of a refusal

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * remote - the toolstack requests of protocol.md as functions: what xsproxyd does to a domain's
- * session, and what it tells about it.
+ * remote - the toolstack requests of docs/protocol.md as functions: what xsproxyd does to a
+ * domain's session, and what it tells about it.
  *
  * Each function is one request and its reply (lists: as many as they take). Unless it says
  * otherwise it returns 0; what xsproxyd answered: -ENOENT, the domain is not introduced, -EINVAL,

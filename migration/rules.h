@@ -2,10 +2,10 @@
 /*
  * rules - what the values in a migration record have to look like.
  *
- * protocol.md, "Migration stream", lists what a reader refuses; xenstore.txt says which paths are
- * valid. Each rule stands alone, over plain memory, so the encoder, the decoder and the import
- * policy share it. Called by migration/record and migration/confine. Must never allocate, or read
- * beyond the length given: values are not NUL-terminated.
+ * docs/protocol.md, "Migration stream", lists what a reader refuses; Xen's xenstore.txt says which
+ * paths are valid. Each rule stands alone, over plain memory, so the encoder, the decoder and the
+ * import policy share it. Called by migration/record and migration/confine. Must never allocate, or
+ * read beyond the length given: values are not NUL-terminated.
  */
 #ifndef XSPROXY_MIGRATION_RULES_H
 #define XSPROXY_MIGRATION_RULES_H

@@ -7,11 +7,11 @@
  *	...
  *	END      type 0, length 0; nothing follows
  *
- * (libxl-migration-stream.pandoc; protocol.md, "Migration stream".) A writer appends records one by
- * one. A reader takes its input from anything that can be read, also a pipe: it spools it to an
- * unnamed file, checks all of it, and only then lets the caller have records, as often as it likes.
- * So whoever applies a stream knows before the first record that the last one is good. At most one
- * record is in memory at a time, besides migration/seen.
+ * (Xen's libxl-migration-stream.pandoc; docs/protocol.md, "Migration stream".) A writer appends
+ * records one by one. A reader takes its input from anything that can be read, also a pipe: it
+ * spools it to an unnamed file, checks all of it, and only then lets the caller have records, as
+ * often as it likes. So whoever applies a stream knows before the first record that the last one is
+ * good. At most one record is in memory at a time, besides migration/seen.
  *
  * Called by export (writer), import and show (reader). Must never touch a store, and never change
  * or guess at what it reads.
@@ -24,7 +24,7 @@
 
 #include "migration/record.h"
 
-#define STREAM_MAX_DEFAULT ((uint64_t)64 << 20) /* octets; "max-stream" in protocol.md */
+#define STREAM_MAX_DEFAULT ((uint64_t)64 << 20) /* octets; of --max-stream */
 
 struct stream_writer;
 struct stream_reader;
@@ -62,7 +62,8 @@ int stream_writer_finish(struct stream_writer *writer);
 void stream_writer_free(struct stream_writer *writer);
 
 /*
- * Read @fd up to its end and check the whole stream (protocol.md lists what is refused).
+ * Read @fd up to its end and check the whole stream (docs/protocol.md, "Migration stream", lists
+ * what is refused).
  *
  * @out: gets the reader, before the first record; stream_reader_free() it
  * @fd: anything readable and blocking; stays the caller's and is not needed afterwards

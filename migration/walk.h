@@ -3,10 +3,10 @@
  * walk - the nodes at and below some roots, as they are at one time, as far as that is possible.
  *
  * A transaction would give one consistent view, but the C daemon copies every node that one reads,
- * and slows down everybody's writes while one is open (semantics.md, trap 23). So the roots are
- * watched, read without a transaction, and what changed meanwhile is read again, at most
- * WALK_ROUNDS times. What changes even then (a backend that writes statistics, say) is warned
- * about.
+ * and slows down everybody's writes while one is open (docs/daemons.md, "What an open transaction
+ * costs others"). So the roots are watched, read without a transaction, and what changed meanwhile
+ * is read again, at most WALK_ROUNDS times. What changes even then (a backend that writes
+ * statistics, say) is warned about.
  *
  * The nodes are kept in memory: they are no more than a part of what xenstored has in its own.
  *

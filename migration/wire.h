@@ -2,7 +2,7 @@
 /*
  * wire - a client of the Xenstore wire protocol over xsproxyd's public socket.
  *
- * libxenstore offers neither our request types (protocol.md, "Requests") nor more than one request
+ * libxenstore offers neither our request types (docs/protocol.md) nor more than one request
  * under way; this does both, and nothing else. Requests go out with a function to be called with
  * the reply; up to WIRE_WINDOW of them, or fewer, are under way, and nothing is sent or received
  * but inside wire_wait(), wire_drain() and wire_call(). So it blocks only there. Functions that are
@@ -25,7 +25,7 @@
 #define WIRE_PATH_MAX  108	  /* of a socket, NUL included */
 #define WIRE_SLOW_MS   6000	  /* longer than a QUIESCE takes by default */
 
-/* Our requests, protocol.md; the other types are in xen/io/xs_wire.h. */
+/* Our requests, docs/protocol.md; the other types are in xen/io/xs_wire.h. */
 enum wire_type {
 	WIRE_QUIESCE = 0x100,
 	WIRE_ADD_DOMAIN_WATCHES,

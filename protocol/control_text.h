@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * control_text - our requests as `xenstore-control` sends and prints them (protocol.md).
+ * control_text - our requests as `xenstore-control` sends and prints them (docs/protocol.md,
+ * "By CONTROL").
  *
  * Translates CONTROL's strings into the payload of the wire request, and the wire reply's payload
  * into lines of printable text. Knows nothing of sessions.

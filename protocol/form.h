@@ -5,7 +5,8 @@
  * WATCH, UNWATCH, TRANSACTION_END, INTRODUCE and RELEASE are read twice: by xenstored, which does
  * what they say, and by us, who must know what it did. The daemons differ in what they make of a
  * missing NUL, of octets and strings behind the last one they need, and of a number that is not
- * plain decimal (semantics.md, sections 1, 2 and 5). So what goes upstream is (| is a NUL octet)
+ * plain decimal (docs/daemons.md, "What a WATCH says", "What ends a transaction" and "Numbers").
+ * So what goes upstream is (| is a NUL octet)
  *
  *	WATCH            path|token|  or  path|token|depth|
  *	UNWATCH          path|token|

@@ -18,13 +18,13 @@
 #define MESSAGE_HEADER ((uint32_t)sizeof(struct xsd_sockmsg))
 #define MESSAGE_MAX    (MESSAGE_HEADER + XENSTORE_PAYLOAD_MAX)
 
-/* A GET_DOMAIN_WATCHES reply must hold each watch beside its gencnt (protocol.md, "Requests"). */
+/* A GET_DOMAIN_WATCHES reply must hold each watch beside its gencnt (docs/protocol.md). */
 #define MESSAGE_WATCH_MAX 4064
 
 /* Upstream never hands out this transaction id (both daemons count from 1; OCaml below 2^30). */
 #define MESSAGE_TX_UNKNOWN 0xfffffffeu
 
-/* Our requests (protocol.md, "Requests") */
+/* Our requests (docs/protocol.md) */
 enum message_type {
 	MESSAGE_QUIESCE = 0x100,
 	MESSAGE_ADD_DOMAIN_WATCHES,

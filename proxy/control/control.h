@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * control - the control socket, <run-dir>/control: one JSON object a line both ways (protocol.md,
- * "Control socket").
+ * control - the control socket, <run-dir>/control: one JSON object a line both ways
+ * (docs/protocol.md, "Control socket").
  *
  * control.c accepts, cuts lines and sends; control_command.c parses a line and finds the command;
  * control_show.c and control_ask.c answer. A connection carries out one command at a time and reads

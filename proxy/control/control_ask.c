@@ -147,7 +147,8 @@ void control_hold(struct control *control, const struct control_args *args)
 
 /*
  * {"generation":N,"watches":[{"path":..,"token":..}...],"next":INDEX or null}. A pair with an empty
- * path, which no watch has, is the depth of the watch that follows (docs/protocol.md).
+ * path, which no watch has, is the depth of the watch that follows (docs/protocol.md,
+ * "GET_DOMAIN_WATCHES").
  */
 static void watches(void *arg, const struct message *msg)
 {

@@ -134,7 +134,7 @@ static void on_moved(void *owner)
 {
 	struct client *client = owner;
 
-	/* A client that has gone waits for nothing (QUIESCE, protocol.md). */
+	/* A client that has gone waits for nothing (docs/protocol.md, "QUIESCE"). */
 	if (client->front.eof && !client->clients->draining && !client->session->drain.closing) {
 		client->session->drain.closing = true;
 		client->session->hooks->asker_gone(client->session);

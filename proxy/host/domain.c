@@ -300,7 +300,7 @@ static int bind_port(struct domain *domain, uint32_t remote_port, uint32_t bind_
 	domain->bind_gen = bind_gen;
 	failed_forget(&domains->failed, domain->domid);
 
-	/* The C daemon resets the connection at every bind but the first (rule 5). */
+	/* The C daemon resets it at every bind but the first (docs/daemons.md, "INTRODUCE"). */
 	if (c_daemon && ledger->bind_gen && ledger->bind_gen != bind_gen)
 		session_upstream_reset(domain->session);
 	/* A bind that fails introduces nobody, so a hold begins (and ends) only after this one. */

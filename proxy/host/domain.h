@@ -2,9 +2,10 @@
 /*
  * domain - the domains that xenstored knows: their pages, event channels and sessions.
  *
- * A domain appears when xenstored maps its page and ends when xenstored unmaps it (design.md, rule
- * 4); what is on the wire plays no part. Called by upstream.c with the bridge's news, and by the
- * event channel device. Once a domain is gone its page is unmapped before anybody is answered.
+ * A domain appears when xenstored maps its page and ends when xenstored unmaps it
+ * (docs/architecture.md, "Xenstored owns a domain's life"); what is on the wire plays no part.
+ * Called by upstream.c with the bridge's news, and by the event channel device. Once a domain is
+ * gone its page is unmapped before anybody is answered.
  */
 #ifndef XSPROXY_PROXY_HOST_DOMAIN_H
 #define XSPROXY_PROXY_HOST_DOMAIN_H

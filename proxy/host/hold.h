@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * hold - which domains are held: quiesced from their INTRODUCE on until somebody says otherwise
- * (protocol.md, HOLD).
+ * (docs/protocol.md, "HOLD").
  *
  * One bit a domain in the ledgers' header, for a hold is made before there is a ledger, and must
  * outlive xsproxyd; and one that says whether the domain has been introduced since, for then the

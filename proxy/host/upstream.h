@@ -2,7 +2,7 @@
 /*
  * upstream - xsproxyd's end of the bridge: the connection, the memory, the doorbells.
  *
- * Connects to the bridge in xenstored, and again when it has gone. Tells domains.c what xenstored
+ * Connects to the bridge in xenstored, and again when it has gone. Tells domain.c what xenstored
  * maps and binds, and answers. Never waits for the bridge: the waiting is the bridge's.
  */
 #ifndef XSPROXY_PROXY_HOST_UPSTREAM_H

@@ -3,8 +3,9 @@
  * down - from upstream to the front: replies find their request and get its ids back, events pass.
  *
  * Upstream is always drained, into the fifo when the front has no room: an undrained back stalls
- * other domains (semantics.md, section 7). A reply that changes what is known of the connection
- * (WATCH, UNWATCH, TRANSACTION_*, RESET_WATCHES) does so in the commit that passes it on.
+ * other domains (docs/daemons.md, "Who does not read stalls others"). A reply that changes what is
+ * known of the connection (WATCH, UNWATCH, TRANSACTION_*, RESET_WATCHES) does so in the commit that
+ * passes it on.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -169,7 +170,7 @@ static void track_start(struct session *s, struct commit *commit,
 	}
 }
 
-/* Every answer but EINVAL and EQUOTA has ended the transaction (semantics.md, section 2). */
+/* What ends a transaction, and what does not: docs/daemons.md, "What ends a transaction". */
 static void track_end(struct session *s, struct commit *commit,
 		      const struct ledger_pending *pending, struct message *msg)
 {
@@ -302,7 +303,7 @@ static void message(struct session *s, struct commit *commit, struct message *ms
 		return;
 	}
 	commit_end(commit);
-	/* oxenstored says so of an event that it cannot send (semantics.md, section 3). */
+	/* From oxenstored: docs/daemons.md, "Events that are too long". */
 	if (!msg->hdr.req_id && msg->hdr.type == XS_ERROR)
 		log_limited(&s->source, LOG_WARNING, "xenstored lost an event for it");
 	else

@@ -20,7 +20,10 @@
 
 _Static_assert(LEDGER_PENDING <= TAP_SLOTS, "the tap has a place for each request");
 
-/* Our own offer, whatever upstream's is (protocol.md); depth only if upstream knows it. */
+/*
+ * Our own offer, whatever upstream's is (docs/protocol.md, "What a guest sees"); depth only if
+ * upstream knows it.
+ */
 #define FEATURES_OURS (XENSTORE_SERVER_FEATURE_RECONNECTION | XENSTORE_SERVER_FEATURE_ERROR)
 #define FEATURE_DEPTH 4u
 
@@ -169,7 +172,10 @@ void session_retry(struct session *s)
 	loop_retry(s->daemon->loop, &s->task);
 }
 
-/* The C daemon zeroes the back ring after it was bound, then says so in `connection` (rule 5). */
+/*
+ * The C daemon zeroes the back ring after it was bound, then says so in `connection`
+ * (docs/architecture.md, "INTRODUCE, RELEASE and the C daemon's zeroes").
+ */
 static bool back_awake(struct session *s)
 {
 	if (s->await_back)

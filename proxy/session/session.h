@@ -148,7 +148,10 @@ static inline const char *session_fault(const struct session *s)
  */
 bool session_drained(const struct session *s);
 
-/** session_settled() - whether the back is empty and answered (design.md, rule 5). */
+/**
+ * session_settled() - whether the back is empty and answered (docs/architecture.md, "INTRODUCE,
+ * RELEASE and the C daemon's zeroes").
+ */
 bool session_settled(const struct session *s);
 
 /** session_quiet() - stop touching the front for good; only when drained, or before the first turn.

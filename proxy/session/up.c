@@ -352,7 +352,7 @@ static bool request(struct session *s, struct message *msg, uint32_t consume)
 
 /*
  * Our own RESET_WATCHES: what upstream holds for a guest that reconnects or broke the protocol.
- * One octet of payload, for oxenstored hangs on none over a socket (semantics.md, trap 8).
+ * One octet of payload, for oxenstored hangs on none over a socket (docs/daemons.md, "Sockets").
  */
 static bool reset_upstream(struct session *s)
 {

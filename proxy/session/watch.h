@@ -2,12 +2,13 @@
 /*
  * watch - which watches a connection has, as upstream confirmed them.
  *
- * A watch is identified by its canonical path and its token (semantics.md, section 1); what is kept
- * for export is the spelling that the guest used. When a WATCH is forwarded it becomes an "intent":
- * a record in the log and a place in the table, so that nothing can fail once upstream's OK is
- * here. An UNWATCH's intent is the record of the watch that it ends, so it needs no memory; one of
- * a watch that there is not needs none at all, for upstream will say ENOENT. Replies come in the
- * order of requests, so resolving intents as replies arrive gives upstream's own list.
+ * A watch is identified by its canonical path and its token (docs/daemons.md, "When two watches are
+ * the same"); what is kept for export is the spelling that the guest used. When a WATCH is
+ * forwarded it becomes an "intent": a record in the log and a place in the table, so that nothing
+ * can fail once upstream's OK is here. An UNWATCH's intent is the record of the watch that it ends,
+ * so it needs no memory; one of a watch that there is not needs none at all, for upstream will say
+ * ENOENT. Replies come in the order of requests, so resolving intents as replies arrive gives
+ * upstream's own list.
  *
  * Used by up.c, down.c and the toolstack requests. The table is a cache of the log.
  */

@@ -317,7 +317,9 @@ static void target_turn(struct op *op)
 	}
 }
 
-/* Requests on dom0's ring that the xsproxyd before this one was answering (design.md, "The ledger")
+/*
+ * Requests on dom0's ring that the xsproxyd before this one was answering (docs/architecture.md,
+ * "What is not recovered").
  */
 static void answer_orphans(struct session *s)
 {

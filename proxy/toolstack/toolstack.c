@@ -22,7 +22,7 @@ bool toolstack_wants(const struct message *msg)
 	return message_is_ours(msg->hdr.type) || control_text_type(msg);
 }
 
-/* Strictly decimal, as protocol.md wants it. Return: 0 or -EINVAL. */
+/* Strictly decimal, as docs/protocol.md wants it. Return: 0 or -EINVAL. */
 static int parse_number(const char *text, uint32_t max, uint32_t *out)
 {
 	uint64_t n = 0;
@@ -70,7 +70,7 @@ static int parse_domid(struct request *req)
 
 /* --- the answers; each returns 0, a negative errno, or 1 when an op answers later */
 
-/* QUIESCE, protocol.md. EINVAL for domain 0, ENOENT, EBUSY when it does not come to rest. */
+/* docs/protocol.md, "QUIESCE". EINVAL for domain 0, ENOENT, EBUSY when it does not come to rest. */
 static int quiesce(struct request *req)
 {
 	struct op *op;
@@ -83,7 +83,7 @@ static int quiesce(struct request *req)
 	return op_new(&op, req->daemon, OP_QUIESCE, &req->asker, req->target, true) ? -ENOMEM : 1;
 }
 
-/* HOLD, protocol.md. EINVAL for domain 0, EEXIST when it is introduced already. */
+/* docs/protocol.md, "HOLD". EINVAL for domain 0, EEXIST when it is introduced already. */
 static int hold(struct request *req)
 {
 	if (req->rest_len || !req->domid)
@@ -96,7 +96,7 @@ static int hold(struct request *req)
 	return 0;
 }
 
-/* UNQUIESCE, protocol.md: also ends a hold. */
+/* docs/protocol.md, "UNQUIESCE": also ends a hold. */
 static int unquiesce(struct request *req)
 {
 	bool held = hold_is(&req->memory->ledgers, req->domid);
@@ -181,7 +181,7 @@ static int add_watches(struct request *req)
 }
 
 /*
- * RESET_DOMAIN, docs/protocol.md: take back what ADD_DOMAIN_WATCHES and START_DOMAIN_TRANSACTION
+ * docs/protocol.md, "RESET_DOMAIN": take back what ADD_DOMAIN_WATCHES and START_DOMAIN_TRANSACTION
  * gave a domain that stands still. EBUSY if it runs.
  */
 static int reset_domain(struct request *req)

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: MIT
 /*
  * toolstack_gate - holds back INTRODUCE and RELEASE until the domain's back ring is empty and
- * answered (design.md, rule 5). Called by up.c for each request of a privileged session.
+ * answered (docs/architecture.md, "INTRODUCE, RELEASE and the C daemon's zeroes"). Called by up.c
+ * for each request of a privileged session.
  */
 #include <event2/event.h>
 #include <stdlib.h>
@@ -19,7 +20,7 @@ static uint32_t domid_of(const struct message *msg)
 	return (uint32_t)strtoul((const char *)msg->payload, NULL, 10);
 }
 
-/* oxenstored would forget dom0, and answer ENOENT (semantics.md, section 5). */
+/* oxenstored would forget dom0, and answer ENOENT (docs/daemons.md, "RELEASE"). */
 bool toolstack_forbids(const struct message *msg)
 {
 	return msg->hdr.type == XS_RELEASE && memchr(msg->payload, 0, msg->hdr.len) &&

@@ -62,7 +62,7 @@ int request_watches(struct request *req)
 	return answer_payload(req, &reply);
 }
 
-/* GET_DOMAIN_TRANSACTIONS, protocol.md. */
+/* GET_DOMAIN_TRANSACTIONS, docs/protocol.md. */
 int request_transactions(struct request *req)
 {
 	struct message reply;

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Our own toolstack requests (protocol.md), and what their tests share."""
+"""Our own toolstack requests (docs/protocol.md), and what their tests share."""
 
 import contextlib
 

@@ -214,7 +214,8 @@ def test_index_that_wavers(flavour, fields):
 
 def test_whole_page_at_random(flavour):
     """All words of the page at once, indexes too, with seeds that stay the same. Requests that the
-    C daemon itself dies of (semantics.md) are kept out: all types are unknown ones."""
+    C daemon itself dies of (docs/daemons.md, "What ends a daemon") are kept out: all types are
+    unknown ones."""
     with scene(flavour) as host:
         for seed in range(10):
             rand = random.Random(seed)

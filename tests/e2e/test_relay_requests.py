@@ -145,7 +145,7 @@ def test_every_type_works(flavour):
 
 @pytest.mark.parametrize("type_", range(0x100, 0x108))
 def test_our_requests_are_for_dom0(flavour, type_):
-    """A guest gets EACCES; direct, such types do not exist (protocol.md)."""
+    """A guest gets EACCES; direct, such types do not exist (docs/protocol.md)."""
     def scenario(host):
         tape = Tape(host.add_guest(7))
         tape.call(type_, "7")

@@ -129,7 +129,7 @@ def test_release(sim, daemon, dom0):
     dom0.release(7)
     dom = sim.list()[7]
     assert dom["maps"] == 0
-    # oxenstored forgets to unbind (semantics.md, section 5).
+    # oxenstored forgets to unbind (docs/daemons.md, "Mapping and binding").
     assert dom["port"] == ("unbound" if daemon.flavour == "C" else "bound")
     guest.close()
 
@@ -143,7 +143,8 @@ def test_introduce_errors(sim, dom0):
 
 
 def test_request_before_introduce(sim, daemon, dom0):
-    """It waits in the ring; the C daemon clears the ring first (semantics.md, section 1)."""
+    """It waits in the ring; the C daemon clears the ring first (docs/daemons.md,
+    "INTRODUCE")."""
     port, gfn = sim.create(7)
     home(dom0, 7)
     with sim.guest(7) as guest:

@@ -250,7 +250,7 @@ static struct reading keep(int n, const char *a, const char *b, const char *c)
 	return got;
 }
 
-/* As xenstored_watch.c, _transaction.c and _domain.c of 4.17; a third string as those of 4.22. */
+/* As the C daemon of 4.17 (docs/daemons.md, "What a WATCH says"); a third string as 4.22. */
 static struct reading c_reads(const struct message *msg)
 {
 	static const struct reading refused = { 0 };
@@ -313,7 +313,7 @@ static bool o_number(const char *text, long *out)
 	return isxdigit((unsigned char)digits[0]) && end != digits && !*end;
 }
 
-/* As process.ml; a third string as XAPI's. */
+/* As oxenstored; a third string as XAPI's. */
 static struct reading o_reads(const struct message *msg)
 {
 	static const struct reading refused = { 0 };

@@ -19,7 +19,7 @@ static void sizes(void **state)
 	assert_int_equal(message_size(&hdr), 16);
 	hdr.len = XENSTORE_PAYLOAD_MAX;
 	assert_int_equal(message_size(&hdr), MESSAGE_MAX);
-	/* protocol.md: "<gencnt>|" of any 32-bit number and the longest watch fit one reply. */
+	/* "<gencnt>|" of any 32-bit number and the longest watch fit one reply. */
 	assert_true(sizeof("4294967295") + MESSAGE_WATCH_MAX <= XENSTORE_PAYLOAD_MAX);
 }
 

@@ -7,7 +7,7 @@
 
 #include "protocol/message.h"
 
-/* Both sides of the same protocol.md */
+/* Both sides of the same docs/protocol.md */
 _Static_assert((int)WIRE_QUIESCE == (int)MESSAGE_QUIESCE, "");
 _Static_assert((int)WIRE_ADD_DOMAIN_WATCHES == (int)MESSAGE_ADD_DOMAIN_WATCHES, "");
 _Static_assert((int)WIRE_GET_DOMAIN_WATCHES == (int)MESSAGE_GET_DOMAIN_WATCHES, "");

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * test_record - the bodies of DOMAIN_XENSTORE_DATA records against octets written by hand, every
- * rule of protocol.md, and random records and damage.
+ * rule of docs/protocol.md, "Migration stream", and random records and damage.
  */
 #include "tests/unit/golden/records.h"
 #include "tests/unit/golden/streams.h"

@@ -163,7 +163,7 @@ static void a_transaction_of_ours_conflicts(void **state)
 	assert_int_equal(open_count(rig), 0);
 }
 
-/* semantics.md, section 2. */
+/* docs/daemons.md, "What ends a transaction". */
 static void what_ends_a_transaction(void **state)
 {
 	static const struct {

@@ -55,7 +55,7 @@ static void path_and_token_do_not_run_together(void **state)
 	watches_fini(&set);
 }
 
-/* What the daemons make of a payload (semantics.md, section 1). */
+/* What the daemons make of a payload (docs/daemons.md, "What a WATCH says"). */
 static void payloads(void **state)
 {
 	static const struct {

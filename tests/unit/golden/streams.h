@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * streams - migration streams written by hand from the proposal, protocol.md and
- * libxl-migration-stream.pandoc. Nothing here came out of our encoder: the numbers in front of the
- * lines are octet offsets, added up on paper, and the tests rely on them.
+ * streams - migration streams written by hand from docs/protocol.md, "Migration
+ * stream", and Xen's libxl-migration-stream.pandoc. Nothing here came out of our encoder: the
+ * numbers in front of the lines are octet offsets, added up on paper, and the tests rely on them.
  */
 #ifndef XSPROXY_TESTS_GOLDEN_STREAMS_H
 #define XSPROXY_TESTS_GOLDEN_STREAMS_H
