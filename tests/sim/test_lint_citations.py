@@ -9,7 +9,8 @@ import pytest
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 
 RIGHT = {
-    "docs/how.md": "# How it works\n\n## Why it is `right`\n\n1. **One copy.** It is made\n"
+    "docs/how.md": "# How it works\n\n## Why it is `right`\n\n```\n# None\n```\n"
+                   "1. **One copy.** It is made\n"
                    "   once ([what](#why-it-is-right), \"One copy\", above).\n",
     "README.md": "Read [this](docs/how.md#how-it-works), `docs/how.md`, \"One copy\", and\n"
                  "<https://example.org/docs/other.md>. `proxy/up.c` and `up.c` exist.\n",
@@ -43,6 +44,7 @@ def test_nothing_wrong(tmp_path):
     ("a.py", "\n# docs/how.md, \"One copy\" and\n# \"Two copies\".\n",
      "a.py:2: docs/how.md has no heading \"Two copies\""),
     ("b.md", "`docs/how.md`, \"Two\"\n", "b.md:1: docs/how.md has no heading \"Two\""),
+    ("b.md", "`docs/how.md`, \"None\"\n", "b.md:1: docs/how.md has no heading \"None\""),
     ("b.md", "\nas said (\"One copy\", below)\n", "b.md:2: b.md has no heading \"One copy\""),
     ("b.md", "[b](docs/up.txt)\n", "b.md:1: a link to docs/up.txt, which is not there"),
     ("b.md", "[b](docs/how.md#two)\n", "b.md:1: a link to docs/how.md#two, which is no heading"),
