@@ -31,7 +31,7 @@ void taps_clients(const struct taps *taps, struct stats *total)
 
 const uint64_t *taps_malformed(const struct taps *taps)
 {
-	static const uint64_t none[STATS_OPS];
+	static const uint64_t none[STATS_OPS] = { 0 };
 
 	(void)taps;
 	return none;
