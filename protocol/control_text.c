@@ -9,20 +9,22 @@ static const struct {
 	uint32_t type;
 	const char *arguments;
 } commands[] = {
-	{ "quiesce", MESSAGE_QUIESCE, "<domid>" },
-	{ "unquiesce", MESSAGE_UNQUIESCE, "<domid>" },
-	{ "hold", MESSAGE_HOLD, "<domid>" },
-	{ "get-domain-watches", MESSAGE_GET_DOMAIN_WATCHES, "<domid> [<index>]" },
-	{ "add-domain-watches", MESSAGE_ADD_DOMAIN_WATCHES, "<domid> <path> <token> ..." },
-	{ "start-domain-transaction", MESSAGE_START_DOMAIN_TRANSACTION, "<domid> <transid>" },
-	{ "get-domain-transactions", MESSAGE_GET_DOMAIN_TRANSACTIONS, "<domid>" },
-	{ "get-domain-state", MESSAGE_GET_DOMAIN_STATE, "<domid> [why]" },
-	{ "reset-domain", MESSAGE_RESET_DOMAIN, "<domid>" },
+#define OURS(number, name, function, word, arguments, ...) { word, MESSAGE_##name, arguments },
+#include "protocol/requests.def"
 	/* It would exec and reorder replies; xsproxy does not carry that yet. */
 	{ "live-update", MESSAGE_REFUSED, NULL },
 };
 
 #define NR_COMMANDS (sizeof(commands) / sizeof(commands[0]))
+
+/* As large as our part of the help: each command with a blank, and a newline before it. */
+struct help {
+#define OURS(number, name, function, word, arguments, ...) \
+	char function[sizeof(word) + sizeof(arguments)];
+#include "protocol/requests.def"
+};
+
+_Static_assert(sizeof(struct help) < CONTROL_TEXT_HELP_MAX, "our part of the help has room");
 
 /* The first string of a CONTROL payload, and where the arguments start; NULL if unterminated. */
 static const char *command(const struct message *msg, uint32_t *rest)

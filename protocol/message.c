@@ -3,60 +3,53 @@
 
 #include <string.h>
 
-static const char *const wire_names[] = {
-	[XS_CONTROL] = "CONTROL",
-	[XS_DIRECTORY] = "DIRECTORY",
-	[XS_READ] = "READ",
-	[XS_GET_PERMS] = "GET_PERMS",
-	[XS_WATCH] = "WATCH",
-	[XS_UNWATCH] = "UNWATCH",
-	[XS_TRANSACTION_START] = "TRANSACTION_START",
-	[XS_TRANSACTION_END] = "TRANSACTION_END",
-	[XS_INTRODUCE] = "INTRODUCE",
-	[XS_RELEASE] = "RELEASE",
-	[XS_GET_DOMAIN_PATH] = "GET_DOMAIN_PATH",
-	[XS_WRITE] = "WRITE",
-	[XS_MKDIR] = "MKDIR",
-	[XS_RM] = "RM",
-	[XS_SET_PERMS] = "SET_PERMS",
-	[XS_WATCH_EVENT] = "WATCH_EVENT",
-	[XS_ERROR] = "ERROR",
-	[XS_IS_DOMAIN_INTRODUCED] = "IS_DOMAIN_INTRODUCED",
-	[XS_RESUME] = "RESUME",
-	[XS_SET_TARGET] = "SET_TARGET",
-	[XS_RESET_WATCHES] = "RESET_WATCHES",
-	[XS_DIRECTORY_PART] = "DIRECTORY_PART",
+/* So that what xs_wire.h says and what the list says is one. */
+#define XEN(number, name, ...) _Static_assert(XS_##name == (number), #name);
+#include "protocol/requests.def"
+
+static const struct message_info xen[] = {
+#define XEN(number, name, who, request, reply) [number] = { #name, MESSAGE_##who, request, reply },
+#include "protocol/requests.def"
 };
 
-static const char *const our_names[] = {
-	"QUIESCE",
-	"ADD_DOMAIN_WATCHES",
-	"GET_DOMAIN_WATCHES",
-	"START_DOMAIN_TRANSACTION",
-	"UNQUIESCE",
-	"HOLD",
-	"GET_DOMAIN_TRANSACTIONS",
-	"GET_DOMAIN_STATE",
-	"RESET_DOMAIN",
+static const struct message_info ours[] = {
+#define OURS(number, name, function, word, arguments, request, request_text, reply, ...) \
+	[MESSAGE_##name - MESSAGE_QUIESCE] = { #name, MESSAGE_TOOLSTACK, request, reply },
+#include "protocol/requests.def"
 };
 
-_Static_assert(sizeof(our_names) / sizeof(our_names[0]) == MESSAGE_OURS_END - MESSAGE_QUIESCE,
-	       "every request of ours has a name");
+#define NR(table) (sizeof(table) / sizeof((table)[0]))
 
-#define NR_ERRORS (sizeof(xsd_errors) / sizeof(xsd_errors[0]))
+enum {
+#define OURS(number, name, ...) PLACE_##name,
+#include "protocol/requests.def"
+	NR_OURS,
+};
+
+_Static_assert(NR(ours) == NR_OURS && NR_OURS == MESSAGE_OURS_END - MESSAGE_QUIESCE,
+	       "our numbers have no gap, and the last one of the list is the largest");
+
+#define NR_ERRORS NR(xsd_errors)
 
 /* Not in xsd_errors, but oxenstored says it: EDQUOT. */
 static const char equota[] = "EQUOTA";
 
+const struct message_info *message_info(uint32_t type)
+{
+	const struct message_info *info = NULL;
+
+	if (type < NR(xen))
+		info = &xen[type];
+	else if (message_is_ours(type))
+		info = &ours[type - MESSAGE_QUIESCE];
+	return info && info->name ? info : NULL;
+}
+
 const char *message_name(uint32_t type)
 {
-	const char *name = NULL;
+	const struct message_info *info = message_info(type);
 
-	if (type < sizeof(wire_names) / sizeof(wire_names[0]))
-		name = wire_names[type];
-	else if (message_is_ours(type))
-		name = our_names[type - MESSAGE_QUIESCE];
-	return name ? name : "UNKNOWN";
+	return info ? info->name : "UNKNOWN";
 }
 
 const char *message_error_name(int err)

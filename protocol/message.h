@@ -24,17 +24,10 @@
 /* Upstream never hands out this transaction id (both daemons count from 1; OCaml below 2^30). */
 #define MESSAGE_TX_UNKNOWN 0xfffffffeu
 
-/* Our requests (docs/protocol.md) */
+/* Our requests (docs/protocol.md); the last one of the list has the largest number */
 enum message_type {
-	MESSAGE_QUIESCE = 0x100,
-	MESSAGE_ADD_DOMAIN_WATCHES,
-	MESSAGE_GET_DOMAIN_WATCHES,
-	MESSAGE_START_DOMAIN_TRANSACTION,
-	MESSAGE_UNQUIESCE,
-	MESSAGE_HOLD,
-	MESSAGE_GET_DOMAIN_TRANSACTIONS,
-	MESSAGE_GET_DOMAIN_STATE, /* docs/protocol.md, like the next */
-	MESSAGE_RESET_DOMAIN,
+#define OURS(number, name, ...) MESSAGE_##name = (number),
+#include "protocol/requests.def"
 	MESSAGE_OURS_END,
 	MESSAGE_REFUSED = MESSAGE_OURS_END, /* on no wire: a CONTROL command that nobody may use */
 };
@@ -57,6 +50,23 @@ static inline bool message_is_ours(uint32_t type)
 {
 	return type >= MESSAGE_QUIESCE && type < MESSAGE_OURS_END;
 }
+
+/* Who may ask for a type */
+enum message_who {
+	MESSAGE_ANYBODY,
+	MESSAGE_TOOLSTACK, /* privileged connections */
+	MESSAGE_NOBODY,	   /* xenstored says it */
+};
+
+/* What is known of a type, from requests.def, which says what the letters of a payload are. */
+struct message_info {
+	const char *name;
+	enum message_who who;
+	const char *request, *reply;
+};
+
+/** message_info() - what is known of a type, or NULL. */
+const struct message_info *message_info(uint32_t type);
 
 /** message_name() - a type's name, "UNKNOWN" for one that nobody knows. */
 const char *message_name(uint32_t type);

@@ -7,55 +7,23 @@
 
 #include "protocol/message.h"
 
-/*
- * A payload's shape: a letter for each string. p path, t token, m permission, n child's name,
- * w word, v value: all that is left, whatever it holds. A star: the last one again and again.
- */
-static const char *const requests[] = {
-	[XS_CONTROL] = "w*",
-	[XS_DIRECTORY] = "p",
-	[XS_READ] = "p",
-	[XS_GET_PERMS] = "p",
-	[XS_WATCH] = "ptw",
-	[XS_UNWATCH] = "pt",
-	[XS_TRANSACTION_START] = "",
-	[XS_TRANSACTION_END] = "w",
-	[XS_WRITE] = "pv",
-	[XS_MKDIR] = "p",
-	[XS_RM] = "p",
-	[XS_SET_PERMS] = "pm*",
-	[XS_WATCH_EVENT] = "pt",
-	[XS_RESET_WATCHES] = "",
-	[XS_DIRECTORY_PART] = "pw",
-};
+static const char words[] = "w*"; /* of a type that nobody knows */
 
-static const char *const replies[] = {
-	[XS_DIRECTORY] = "n*",	    [XS_READ] = "v",	     [XS_GET_PERMS] = "m*",
-	[XS_GET_DOMAIN_PATH] = "p", [XS_WATCH_EVENT] = "pt", [XS_DIRECTORY_PART] = "wn*",
-};
-
-static const char words[] = "w*"; /* of what is in none of the tables */
-
-#define NR(table) (sizeof(table) / sizeof((table)[0]))
-
-static const char *request_shape(uint32_t type)
+static const char *shape_of(const struct view *view)
 {
-	return type < NR(requests) && requests[type] ? requests[type] : words;
-}
+	const struct message_info *info = message_info(view->msg.type);
 
-static const char *reply_shape(uint32_t type)
-{
-	return type < NR(replies) && replies[type] ? replies[type] : words;
+	if (!info)
+		return words;
+	return view->frame.kind == FRAME_REQUEST ? info->request : info->reply;
 }
 
 void fields_begin(struct fields *fields, const struct view *view)
 {
-	bool request = view->frame.kind == FRAME_REQUEST;
-
 	fields->at = view->payload;
 	fields->end = view->payload + view->len;
 	fields->cut = view_cut(view);
-	fields->shape = request ? request_shape(view->msg.type) : reply_shape(view->msg.type);
+	fields->shape = shape_of(view);
 	/* A request without arguments has an empty string for a payload. */
 	if (!*fields->shape && view->len == 1 && !view->payload[0])
 		fields->at = fields->end;
@@ -99,26 +67,14 @@ bool fields_next(struct fields *fields, struct field *field)
 
 bool fields_is_list(uint32_t type)
 {
-	switch (type) {
-	case XS_DIRECTORY:
-	case XS_GET_PERMS:
-	case XS_DIRECTORY_PART:
-	case MESSAGE_GET_DOMAIN_WATCHES:
-	case MESSAGE_GET_DOMAIN_TRANSACTIONS:
-		return true;
-	default:
-		return false;
-	}
-}
+	const struct message_info *info = message_info(type);
 
-static bool has_name(uint32_t type)
-{
-	return strcmp(message_name(type), "UNKNOWN") != 0;
+	return info && strchr(info->reply, '*');
 }
 
 const char *fields_type_name(uint32_t type, char out[FIELDS_NAME_MAX])
 {
-	if (has_name(type))
+	if (message_info(type))
 		return message_name(type);
 	snprintf(out, FIELDS_NAME_MAX, "TYPE 0x%x", type);
 	return out;
@@ -126,9 +82,11 @@ const char *fields_type_name(uint32_t type, char out[FIELDS_NAME_MAX])
 
 int fields_type_parse(const char *name)
 {
-	for (uint32_t type = 0; type < MESSAGE_OURS_END; type++)
-		if (has_name(type) && type != XS_WATCH_EVENT && type != XS_ERROR &&
-		    !strcasecmp(name, message_name(type)))
+	for (uint32_t type = 0; type < MESSAGE_OURS_END; type++) {
+		const struct message_info *info = message_info(type);
+
+		if (info && info->who != MESSAGE_NOBODY && !strcasecmp(name, info->name))
 			return (int)type;
+	}
 	return -ENOENT;
 }

@@ -29,7 +29,7 @@ struct field {
 /* Goes through the fields of a message. */
 struct fields {
 	const char *at, *end;
-	const char *shape; /* kinds of the fields to come (fields.c) */
+	const char *shape; /* of the fields to come (protocol/requests.def) */
 	bool cut;
 };
 

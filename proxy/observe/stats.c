@@ -1,8 +1,6 @@
 // SPDX-License-Identifier: MIT
 #include "proxy/observe/stats.h"
 
-#include <string.h>
-
 #include "proxy/util.h"
 
 #define FIRST_BIT 10 /* durations below 2^10 ns are in the first bucket */
@@ -18,12 +16,12 @@ uint32_t stats_op(uint32_t type)
 
 const char *stats_op_name(uint32_t op)
 {
-	const char *name;
+	const struct message_info *info;
 
 	if (op == STATS_UNKNOWN)
 		return "UNKNOWN";
-	name = message_name(op < STATS_OURS ? op : op - STATS_OURS + MESSAGE_QUIESCE);
-	return strcmp(name, "UNKNOWN") != 0 ? name : NULL;
+	info = message_info(op < STATS_OURS ? op : op - STATS_OURS + MESSAGE_QUIESCE);
+	return info ? info->name : NULL;
 }
 
 const char *stats_error_name(uint32_t error)

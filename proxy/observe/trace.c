@@ -138,24 +138,13 @@ static void put_frame(struct trace *trace, const struct frame *frame, const stru
 
 /* --- filters */
 
+_Static_assert(STATS_OPS <= 64, "each operation has a bit in a filter");
+
 static bool has_path(uint32_t type)
 {
-	switch (type) {
-	case XS_DIRECTORY:
-	case XS_READ:
-	case XS_GET_PERMS:
-	case XS_WATCH:
-	case XS_UNWATCH:
-	case XS_WRITE:
-	case XS_MKDIR:
-	case XS_RM:
-	case XS_SET_PERMS:
-	case XS_WATCH_EVENT:
-	case XS_DIRECTORY_PART:
-		return true;
-	default:
-		return false;
-	}
+	const struct message_info *info = message_info(type);
+
+	return info && *info->request == 'p';
 }
 
 /* Whether the path that a message begins with, made absolute, is @prefix or below it. */

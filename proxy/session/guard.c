@@ -62,7 +62,9 @@ static bool is_harmful(const struct session *s, const struct message *msg)
 /* Whether upstream refuses the request without a look at its payload. */
 static bool is_unread(struct session *s, const struct xsd_sockmsg *hdr)
 {
-	if (!s->privileged && (hdr->type == XS_INTRODUCE || hdr->type == XS_RELEASE))
+	const struct message_info *info = message_info(hdr->type);
+
+	if (!s->privileged && info && info->who == MESSAGE_TOOLSTACK)
 		return true;
 	return hdr->tx_id && hdr->type != XS_WATCH && hdr->type != XS_UNWATCH &&
 	       transaction_find(&s->transactions, hdr->tx_id) < 0;

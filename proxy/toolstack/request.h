@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * request - a toolstack request of ours while it is being carried out. Between toolstack.c, which
- * reads and dispatches them, and toolstack_list.c.
+ * reads, dispatches and carries them out, and toolstack_list.c.
  */
 #ifndef XSPROXY_PROXY_TOOLSTACK_REQUEST_H
 #define XSPROXY_PROXY_TOOLSTACK_REQUEST_H
@@ -37,10 +37,11 @@ int request_number(const struct request *req, uint32_t *out);
 /** request_word() - whether what follows the domid is this one word. */
 bool request_word(const struct request *req, const char *word);
 
-/* --- each returns a negative errno, or 1 when it has been answered */
-
-int request_watches(struct request *req);
-int request_transactions(struct request *req);
-int request_state(struct request *req);
+/*
+ * One function for each request of ours (requests.def). Each returns 0 for OK; a negative errno; or
+ * 1: it has answered, or an op answers later.
+ */
+#define OURS(number, name, function, ...) int request_##function(struct request *req);
+#include "protocol/requests.def"
 
 #endif

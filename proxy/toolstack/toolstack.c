@@ -68,10 +68,10 @@ static int parse_domid(struct request *req)
 	return 0;
 }
 
-/* --- the answers; each returns 0, a negative errno, or 1 when an op answers later */
+/* --- what changes something (request.h) */
 
 /* docs/protocol.md, "QUIESCE". EINVAL for domain 0, ENOENT, EBUSY when it does not come to rest. */
-static int quiesce(struct request *req)
+int request_quiesce(struct request *req)
 {
 	struct op *op;
 
@@ -84,7 +84,7 @@ static int quiesce(struct request *req)
 }
 
 /* docs/protocol.md, "HOLD". EINVAL for domain 0, EEXIST when it is introduced already. */
-static int hold(struct request *req)
+int request_hold(struct request *req)
 {
 	if (req->rest_len || !req->domid)
 		return -EINVAL;
@@ -97,7 +97,7 @@ static int hold(struct request *req)
 }
 
 /* docs/protocol.md, "UNQUIESCE": also ends a hold. */
-static int unquiesce(struct request *req)
+int request_unquiesce(struct request *req)
 {
 	bool held = hold_is(&req->memory->ledgers, req->domid);
 
@@ -143,7 +143,7 @@ static bool start_under_way(struct request *req, uint32_t id)
 }
 
 /* START_DOMAIN_TRANSACTION, proposal. EEXIST if the id is open, EINVAL for 0. */
-static int start_transaction(struct request *req)
+int request_start_domain_transaction(struct request *req)
 {
 	uint32_t id;
 	struct op *op;
@@ -162,7 +162,7 @@ static int start_transaction(struct request *req)
 }
 
 /* ADD_DOMAIN_WATCHES, proposal. */
-static int add_watches(struct request *req)
+int request_add_domain_watches(struct request *req)
 {
 	uint32_t strings = 0;
 	int err;
@@ -184,7 +184,7 @@ static int add_watches(struct request *req)
  * docs/protocol.md, "RESET_DOMAIN": take back what ADD_DOMAIN_WATCHES and START_DOMAIN_TRANSACTION
  * gave a domain that stands still. EBUSY if it runs.
  */
-static int reset_domain(struct request *req)
+int request_reset_domain(struct request *req)
 {
 	struct op *op;
 
@@ -197,36 +197,20 @@ static int reset_domain(struct request *req)
 	return op_new(&op, req->daemon, OP_RESET, &req->asker, req->target, true) ? -ENOMEM : 1;
 }
 
+static int (*const functions[])(struct request *req) = {
+#define OURS(number, name, function, ...) [MESSAGE_##name - MESSAGE_QUIESCE] = request_##function,
+#include "protocol/requests.def"
+};
+
 static int carry_out(struct request *req)
 {
-	if (req->msg.hdr.type == MESSAGE_REFUSED || parse_domid(req))
+	if (!message_is_ours(req->msg.hdr.type) || parse_domid(req))
 		return -EINVAL;
 	/* Only on the control socket: toolstack clients wait for xenstored. */
 	req->memory = upstream_memory(req->daemon->upstream);
 	if (!req->memory)
 		return -EAGAIN;
-	switch (req->msg.hdr.type) {
-	case MESSAGE_QUIESCE:
-		return quiesce(req);
-	case MESSAGE_ADD_DOMAIN_WATCHES:
-		return add_watches(req);
-	case MESSAGE_GET_DOMAIN_WATCHES:
-		return request_watches(req);
-	case MESSAGE_START_DOMAIN_TRANSACTION:
-		return start_transaction(req);
-	case MESSAGE_UNQUIESCE:
-		return unquiesce(req);
-	case MESSAGE_HOLD:
-		return hold(req);
-	case MESSAGE_GET_DOMAIN_TRANSACTIONS:
-		return request_transactions(req);
-	case MESSAGE_GET_DOMAIN_STATE:
-		return request_state(req);
-	case MESSAGE_RESET_DOMAIN:
-		return reset_domain(req);
-	default:
-		return -EINVAL;
-	}
+	return functions[req->msg.hdr.type - MESSAGE_QUIESCE](req);
 }
 
 /* What is refused at once; the rest says itself what came of it. */

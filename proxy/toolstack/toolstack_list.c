@@ -30,7 +30,7 @@ static int answer_payload(struct request *req, struct message *reply)
 }
 
 /* GET_DOMAIN_WATCHES, proposal: <gencnt>| then as many watches from <index> on as fit. */
-int request_watches(struct request *req)
+int request_get_domain_watches(struct request *req)
 {
 	const struct watch *watch;
 	struct message reply;
@@ -63,7 +63,7 @@ int request_watches(struct request *req)
 }
 
 /* GET_DOMAIN_TRANSACTIONS, docs/protocol.md. */
-int request_transactions(struct request *req)
+int request_get_domain_transactions(struct request *req)
 {
 	struct message reply;
 	uint32_t n = 0;
@@ -89,7 +89,7 @@ int request_transactions(struct request *req)
  * GET_DOMAIN_STATE, docs/protocol.md: "held" (also before it is introduced), "quiesced", "ended" or
  * "running"; if asked for, with what a QUIESCE waits for.
  */
-int request_state(struct request *req)
+int request_get_domain_state(struct request *req)
 {
 	char text[32 + REST_TEXT_MAX] = "";
 	const char *state = "running";

@@ -44,6 +44,8 @@ static void numbers_of_our_types_are_fixed(void **state)
 	assert_int_equal(MESSAGE_UNQUIESCE, 0x104);
 	assert_int_equal(MESSAGE_HOLD, 0x105);
 	assert_int_equal(MESSAGE_GET_DOMAIN_TRANSACTIONS, 0x106);
+	assert_int_equal(MESSAGE_GET_DOMAIN_STATE, 0x107);
+	assert_int_equal(MESSAGE_RESET_DOMAIN, 0x108);
 }
 
 static void names(void **state)
@@ -61,6 +63,34 @@ static void names(void **state)
 	assert_string_equal(message_name(MESSAGE_OURS_END), "UNKNOWN");
 	assert_string_equal(message_name(MESSAGE_QUIESCE - 1), "UNKNOWN");
 	assert_string_equal(message_name(UINT32_MAX), "UNKNOWN");
+}
+
+static void what_is_known_of_a_type(void **state)
+{
+	/* All that xenstored refuses a guest without a look at it */
+	static const uint32_t privileged[] = { XS_CONTROL, XS_INTRODUCE,
+					       XS_RELEASE, XS_IS_DOMAIN_INTRODUCED,
+					       XS_RESUME,  XS_SET_TARGET };
+	uint32_t nr = 0;
+
+	(void)state;
+	for (uint32_t type = 0; type < XS_TYPE_COUNT; type++)
+		nr += message_info(type) && message_info(type)->who == MESSAGE_TOOLSTACK;
+	assert_int_equal(nr, sizeof(privileged) / sizeof(privileged[0]));
+	for (uint32_t i = 0; i < nr; i++)
+		assert_int_equal(message_info(privileged[i])->who, MESSAGE_TOOLSTACK);
+	assert_int_equal(message_info(XS_WATCH_EVENT)->who, MESSAGE_NOBODY);
+	assert_int_equal(message_info(XS_ERROR)->who, MESSAGE_NOBODY);
+	assert_string_equal(message_info(XS_WRITE)->request, "pv");
+	assert_string_equal(message_info(XS_READ)->reply, "v");
+	assert_string_equal(message_info(MESSAGE_GET_DOMAIN_WATCHES)->reply, "w*");
+	assert_int_equal(message_info(MESSAGE_HOLD)->who, MESSAGE_TOOLSTACK);
+	/* Between the numbers of others, and beyond all */
+	assert_null(message_info(20));
+	assert_null(message_info(XS_TYPE_COUNT));
+	assert_null(message_info(MESSAGE_QUIESCE - 1));
+	assert_null(message_info(MESSAGE_OURS_END));
+	assert_null(message_info(UINT32_MAX));
 }
 
 static void every_error_goes_there_and_back(void **state)
@@ -147,6 +177,7 @@ int main(void)
 		cmocka_unit_test(only_our_types_are_ours),
 		cmocka_unit_test(numbers_of_our_types_are_fixed),
 		cmocka_unit_test(names),
+		cmocka_unit_test(what_is_known_of_a_type),
 		cmocka_unit_test(every_error_goes_there_and_back),
 		cmocka_unit_test(errors_beyond_the_protocol),
 		cmocka_unit_test(text_keeps_type_and_ids),
