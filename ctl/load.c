@@ -11,13 +11,21 @@
 #include <string.h>
 
 static const char *const keys[LOAD_FIELDS] = {
-	[LOAD_REQUESTS] = "requests", [LOAD_ERRORS] = "errors",
-	[LOAD_EVENTS] = "events",     [LOAD_IN] = "octets_in",
-	[LOAD_OUT] = "octets_out",    [LOAD_FULL] = "full",
-	[LOAD_UNREAD] = "unread",     [LOAD_UNDER_WAY] = "under_way",
-	[LOAD_WATCHES] = "watches",   [LOAD_TRANSACTIONS] = "transactions",
-	[LOAD_P50] = "p50",	      [LOAD_P99] = "p99",
+	[LOAD_REQUESTS] = "requests",
+	[LOAD_ERRORS] = "errors",
+#define COUNTER(name, ...) [LOAD_COUNTED + COUNTER_##name] = #name,
+#include "protocol/counters.def"
+	[LOAD_UNDER_WAY] = "under_way",
+	[LOAD_WATCHES] = "watches",
+	[LOAD_TRANSACTIONS] = "transactions",
+	[LOAD_P50] = "p50",
+	[LOAD_P99] = "p99",
 	[LOAD_MAX] = "max",
+};
+
+static const enum counter_unit units[COUNTERS] = {
+#define COUNTER(name, unit, ...) COUNTER_##unit,
+#include "protocol/counters.def"
 };
 
 void load_free(struct load *load)
@@ -116,8 +124,9 @@ static void rate_row(struct load_row *rate, const struct load_row *before,
 /* Shares of the time have no sum. */
 static void drop_shares(struct load_row *sum)
 {
-	sum->value[LOAD_FULL] = LOAD_NONE;
-	sum->value[LOAD_UNREAD] = LOAD_NONE;
+	for (int i = 0; i < COUNTERS; i++)
+		if (units[i] == COUNTER_NS)
+			sum->value[LOAD_COUNTED + i] = LOAD_NONE;
 }
 
 static void add_row(struct load_row *sum, const struct load_row *row)
@@ -155,6 +164,17 @@ int load_rate(struct load *rates, const struct load *before, const struct load *
 
 /* --- order */
 
+/* In and out, and whatever else is counted in octets. */
+static double octets(const struct load_row *row)
+{
+	double sum = 0;
+
+	for (int i = 0; i < COUNTERS; i++)
+		if (units[i] == COUNTER_OCTET)
+			sum += row->value[LOAD_COUNTED + i];
+	return sum;
+}
+
 static double sort_value(const struct load_row *row, enum option_sort sort)
 {
 	switch (sort) {
@@ -165,7 +185,7 @@ static double sort_value(const struct load_row *row, enum option_sort sort)
 	case SORT_P99:
 		return row->value[LOAD_P99];
 	case SORT_OCTETS:
-		return row->value[LOAD_IN] + row->value[LOAD_OUT];
+		return octets(row);
 	default:
 		return 0;
 	}

@@ -14,17 +14,14 @@
 #include <stdint.h>
 
 #include "ctl/options.h"
+#include "protocol/counters.h"
 
 /* Of a row; in a sample the first ones count from the session's beginning. */
 enum load_field {
 	LOAD_REQUESTS,
 	LOAD_ERRORS,
-	LOAD_EVENTS,
-	LOAD_IN,
-	LOAD_OUT,
-	LOAD_FULL, /* ns */
-	LOAD_UNREAD,
-	LOAD_COUNTERS, /* what follows holds at this time */
+	LOAD_COUNTED,				 /* one for each of counters.def */
+	LOAD_COUNTERS = LOAD_COUNTED + COUNTERS, /* what follows holds at this time */
 	LOAD_UNDER_WAY = LOAD_COUNTERS,
 	LOAD_WATCHES,
 	LOAD_TRANSACTIONS,

@@ -6,6 +6,7 @@
 
 #include "ctl/print.h"
 #include "ctl/units.h"
+#include "protocol/counters.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -208,21 +209,52 @@ static void print_histogram(FILE *out, const json_t *time)
 
 /* --- all */
 
+static const struct {
+	const char *key;
+	enum counter_unit unit;
+	const char *label;
+	const char *text;
+} lines[COUNTERS] = {
+#define COUNTER(name, unit, place, width, heading, label, text, ...) \
+	{ #name, COUNTER_##unit, label, text },
+#include "protocol/counters.def"
+};
+
+static const char *counter_text(char text[UNITS_MAX], enum counter_unit unit, int64_t count)
+{
+	switch (unit) {
+	case COUNTER_OCTET:
+		return units_octets(text, (double)count);
+	case COUNTER_NS:
+		return units_time(text, count);
+	case COUNTER_ONE:
+		break;
+	}
+	snprintf(text, UNITS_MAX, "%" PRId64, count);
+	return text;
+}
+
+static void print_counters(FILE *out, const json_t *stats)
+{
+	char text[UNITS_MAX];
+
+	for (int i = 0; i < COUNTERS; i++) {
+		if (i && !strcmp(lines[i].label, lines[i - 1].label))
+			fputs(", ", out);
+		else
+			fprintf(out, "%s%-10s ", i ? "\n" : "", lines[i].label);
+		fprintf(out, lines[i].text,
+			counter_text(text, lines[i].unit, print_number(stats, lines[i].key)));
+	}
+	fputc('\n', out);
+}
+
 static void print_sums(FILE *out, const json_t *stats, int64_t requests, int64_t errors)
 {
-	char in[UNITS_MAX], text[UNITS_MAX];
-
 	fprintf(out, "sessions   %" PRId64 "\n", print_number(stats, "sessions"));
 	fprintf(out, "requests   %" PRId64 "\n", requests);
 	fprintf(out, "errors     %" PRId64 "\n", errors);
-	fprintf(out, "events     %" PRId64 "\n", print_number(stats, "events"));
-	fprintf(out, "octets     in %s, out %s\n",
-		units_octets(in, (double)print_number(stats, "octets_in")),
-		units_octets(text, (double)print_number(stats, "octets_out")));
-	fprintf(out, "ring full  %s with replies or events waiting for room\n",
-		units_time(text, print_number(stats, "full")));
-	fprintf(out, "unread     %s with requests waiting to be read\n",
-		units_time(text, print_number(stats, "unread")));
+	print_counters(out, stats);
 }
 
 int statistics_print(FILE *out, const json_t *stats)

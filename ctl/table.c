@@ -12,13 +12,18 @@
 
 enum kind {
 	KIND_NAME,
-	KIND_RATE,
-	KIND_OCTETS,
-	KIND_SHARE, /* ns a second */
+	KIND_ONE, /* a second's, as the next */
+	KIND_OCTET,
+	KIND_NS,
 	KIND_TIME,
 	KIND_NUMBER,
 	KIND_SESSION,
 };
+
+/* Those that are no counters */
+#define COLUMNS_HERE  10
+
+#define SORT_OF(unit) (COUNTER_##unit == COUNTER_OCTET ? SORT_OCTETS : NR_SORTS)
 
 /* From left to right; the last ones are left out where the terminal is narrow. */
 static const struct column {
@@ -28,24 +33,24 @@ static const struct column {
 	enum load_field field;
 	enum option_sort sort; /* NR_SORTS: none */
 } columns[] = {
-	{ "DOMID", 6, KIND_NAME, 0, SORT_DOMID },
-	{ "REQ/s", 7, KIND_RATE, LOAD_REQUESTS, SORT_REQUESTS },
-	{ "ERR/s", 7, KIND_RATE, LOAD_ERRORS, SORT_ERRORS },
-	{ "P99", 7, KIND_TIME, LOAD_P99, SORT_P99 },
-	{ "IN/s", 7, KIND_OCTETS, LOAD_IN, SORT_OCTETS },
-	{ "OUT/s", 7, KIND_OCTETS, LOAD_OUT, SORT_OCTETS },
-	{ "EVT/s", 6, KIND_RATE, LOAD_EVENTS, NR_SORTS },
-	{ "P50", 7, KIND_TIME, LOAD_P50, NR_SORTS },
-	{ "MAX", 7, KIND_TIME, LOAD_MAX, NR_SORTS },
-	{ "WAY", 4, KIND_NUMBER, LOAD_UNDER_WAY, NR_SORTS },
-	{ "FULL%", 5, KIND_SHARE, LOAD_FULL, NR_SORTS },
-	{ "UNREAD%", 7, KIND_SHARE, LOAD_UNREAD, NR_SORTS },
-	{ "WATCHES", 7, KIND_NUMBER, LOAD_WATCHES, NR_SORTS },
-	{ "TRANS", 5, KIND_NUMBER, LOAD_TRANSACTIONS, NR_SORTS },
-	{ "SESSION", 8, KIND_SESSION, 0, NR_SORTS },
+	[0] = { "DOMID", 6, KIND_NAME, 0, SORT_DOMID },
+	[1] = { "REQ/s", 7, KIND_ONE, LOAD_REQUESTS, SORT_REQUESTS },
+	[2] = { "ERR/s", 7, KIND_ONE, LOAD_ERRORS, SORT_ERRORS },
+	[3] = { "P99", 7, KIND_TIME, LOAD_P99, SORT_P99 },
+	[7] = { "P50", 7, KIND_TIME, LOAD_P50, NR_SORTS },
+	[8] = { "MAX", 7, KIND_TIME, LOAD_MAX, NR_SORTS },
+	[9] = { "WAY", 4, KIND_NUMBER, LOAD_UNDER_WAY, NR_SORTS },
+	[12] = { "WATCHES", 7, KIND_NUMBER, LOAD_WATCHES, NR_SORTS },
+	[13] = { "TRANS", 5, KIND_NUMBER, LOAD_TRANSACTIONS, NR_SORTS },
+	[14] = { "SESSION", 8, KIND_SESSION, 0, NR_SORTS },
+#define COUNTER(name, unit, place, width, heading, ...) \
+	[place] = { heading, width, KIND_##unit, LOAD_COUNTED + COUNTER_##name, SORT_OF(unit) },
+#include "protocol/counters.def"
 };
 
 #define NR_COLUMNS (sizeof(columns) / sizeof(columns[0]))
+
+_Static_assert(NR_COLUMNS == COLUMNS_HERE + COUNTERS, "the places have no gap");
 
 /* Append @text at the right of @column. Returns false when the column is beyond @width. */
 static bool put(char *out, size_t *columns_used, int width, const struct column *column,
@@ -89,11 +94,11 @@ static const char *cell(char text[UNITS_MAX], const struct load_row *row,
 	case KIND_NAME:
 		snprintf(text, UNITS_MAX, "%" PRId64, row->domid);
 		return name ? name : text;
-	case KIND_RATE:
+	case KIND_ONE:
 		return units_rate(text, value);
-	case KIND_OCTETS:
+	case KIND_OCTET:
 		return units_octets(text, value);
-	case KIND_SHARE:
+	case KIND_NS:
 		snprintf(text, UNITS_MAX, "%.1f", value / 1e7);
 		return text;
 	case KIND_TIME:

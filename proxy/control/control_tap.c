@@ -57,17 +57,32 @@ static json_t *times(const struct stats_times *times)
 			 (json_int_t)stats_quantile(times, 990), "buckets", buckets(times));
 }
 
+/* Takes over @object and @value. Return: @object, or NULL without memory. */
+static json_t *with(json_t *object, const char *key, json_t *value)
+{
+	if (!json_object_set_new(object, key, value))
+		return object;
+	json_decref(object);
+	return NULL;
+}
+
+static json_t *with_counters(json_t *object, const struct stats *stats)
+{
+	for (uint32_t i = 0; i < COUNTERS; i++)
+		object = with(object, stats_counter_name(i),
+			      json_integer((json_int_t)stats->counter[i]));
+	return object;
+}
+
 static json_t *stats(const struct stats *stats)
 {
-	return json_pack("{s:I,s:o,s:o,s:I,s:I,s:I,s:I,s:I,s:{s:o,s:o,s:o}}", "sessions",
-			 (json_int_t)stats->sessions, "requests",
-			 counts(stats->requests, STATS_OPS, stats_op_name), "errors",
-			 counts(stats->errors, STATS_ERRORS, stats_error_name), "events",
-			 (json_int_t)stats->events, "octets_in", (json_int_t)stats->octets_in,
-			 "octets_out", (json_int_t)stats->octets_out, "full",
-			 (json_int_t)stats->full, "unread", (json_int_t)stats->unread, "time",
-			 "total", times(&stats->total), "proxy", times(&stats->in_proxy),
-			 "upstream", times(&stats->upstream));
+	json_t *object = json_pack("{s:I,s:o,s:o}", "sessions", (json_int_t)stats->sessions,
+				   "requests", counts(stats->requests, STATS_OPS, stats_op_name),
+				   "errors", counts(stats->errors, STATS_ERRORS, stats_error_name));
+
+	return with(with_counters(object, stats), "time",
+		    json_pack("{s:o,s:o,s:o}", "total", times(&stats->total), "proxy",
+			      times(&stats->in_proxy), "upstream", times(&stats->upstream)));
 }
 
 /* The session of the domain that the command is about; NULL: it was answered with an error. */
@@ -100,15 +115,15 @@ void control_stats(struct control *control, const struct control_args *args)
 
 static json_t *row(const struct stats *stats)
 {
-	return json_pack("{s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I}", "requests",
-			 (json_int_t)stats_sum(stats->requests, STATS_OPS), "errors",
-			 (json_int_t)stats_sum(stats->errors, STATS_ERRORS), "events",
-			 (json_int_t)stats->events, "octets_in", (json_int_t)stats->octets_in,
-			 "octets_out", (json_int_t)stats->octets_out, "full",
-			 (json_int_t)stats->full, "unread", (json_int_t)stats->unread, "p50",
-			 (json_int_t)stats_quantile(&stats->total, 500), "p99",
-			 (json_int_t)stats_quantile(&stats->total, 990), "max",
-			 (json_int_t)stats->total.max);
+	const struct stats_times *total = &stats->total;
+	json_t *object = json_pack("{s:I,s:I}", "requests",
+				   (json_int_t)stats_sum(stats->requests, STATS_OPS), "errors",
+				   (json_int_t)stats_sum(stats->errors, STATS_ERRORS));
+
+	object = with_counters(object, stats);
+	object = with(object, "p50", json_integer((json_int_t)stats_quantile(total, 500)));
+	object = with(object, "p99", json_integer((json_int_t)stats_quantile(total, 990)));
+	return with(object, "max", json_integer((json_int_t)total->max));
 }
 
 static json_t *session_row(const struct session *s)

@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "proxy/daemon.h"
 #include "proxy/host/domain.h"
@@ -13,11 +14,7 @@ void metrics_count(uint64_t value[METRICS_FIELDS], const struct stats *stats)
 {
 	value[METRICS_REQUESTS] = stats_sum(stats->requests, STATS_OPS);
 	value[METRICS_ERRORS] = stats_sum(stats->errors, STATS_ERRORS);
-	value[METRICS_EVENTS] = stats->events;
-	value[METRICS_IN] = stats->octets_in;
-	value[METRICS_OUT] = stats->octets_out;
-	value[METRICS_FULL] = stats->full;
-	value[METRICS_UNREAD] = stats->unread;
+	memcpy(&value[METRICS_COUNTED], stats->counter, sizeof(stats->counter));
 	value[METRICS_ANSWERED] = stats->total.count;
 	value[METRICS_TIME] = stats->total.sum;
 }

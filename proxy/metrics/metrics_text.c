@@ -112,6 +112,20 @@ static void put_daemon(FILE *out, const struct daemon *daemon)
 		   clients_waiting(daemon->clients), UNIT_ONE);
 }
 
+/* The plain counters: of all sessions together, and below of each domain. */
+#define SAME	      NULL
+#define UNIT_OF(unit) (COUNTER_##unit == COUNTER_NS ? UNIT_SECONDS : UNIT_ONE)
+
+static const struct {
+	const char *name;
+	const char *help;
+	enum unit unit;
+} totals[COUNTERS] = {
+#define COUNTER(name, unit, place, width, heading, label, text, metric, help, help_all) \
+	{ "xsproxy_" metric, (help_all) ? (help_all) : (help), UNIT_OF(unit) },
+#include "protocol/counters.def"
+};
+
 static void put_total(FILE *out, const struct stats *total, const uint64_t malformed[STATS_OPS])
 {
 	put_single(out, "xsproxy_sessions_total", "counter",
@@ -124,16 +138,9 @@ static void put_total(FILE *out, const struct stats *total, const uint64_t malfo
 	put_counts(out, "xsproxy_malformed_total", "operation",
 		   "Requests that xsproxy refused for their form.", malformed, STATS_OPS,
 		   stats_op_name);
-	put_single(out, "xsproxy_events_total", "counter", "Watch events delivered.", total->events,
-		   UNIT_ONE);
-	put_single(out, "xsproxy_received_bytes_total", "counter", "Requests in bytes.",
-		   total->octets_in, UNIT_ONE);
-	put_single(out, "xsproxy_sent_bytes_total", "counter", "Replies and events in bytes.",
-		   total->octets_out, UNIT_ONE);
-	put_single(out, "xsproxy_ring_full_seconds_total", "counter",
-		   "Time in which rings had no room for what waited.", total->full, UNIT_SECONDS);
-	put_single(out, "xsproxy_unread_seconds_total", "counter",
-		   "Time in which requests were there and not read.", total->unread, UNIT_SECONDS);
+	for (uint32_t i = 0; i < COUNTERS; i++)
+		put_single(out, totals[i].name, "counter", totals[i].help, total->counter[i],
+			   totals[i].unit);
 	put_histogram(out, "xsproxy_request_seconds", "From a request to its reply.",
 		      &total->total);
 	put_histogram(out, "xsproxy_request_proxy_seconds", "The part of it spent in xsproxyd.",
@@ -153,13 +160,9 @@ static const struct family {
 } families[] = {
 	{ "requests_total", "counter", "Requests taken.", METRICS_REQUESTS, UNIT_ONE },
 	{ "errors_total", "counter", "Requests answered with an error.", METRICS_ERRORS, UNIT_ONE },
-	{ "events_total", "counter", "Watch events delivered.", METRICS_EVENTS, UNIT_ONE },
-	{ "received_bytes_total", "counter", "Requests in bytes.", METRICS_IN, UNIT_ONE },
-	{ "sent_bytes_total", "counter", "Replies and events in bytes.", METRICS_OUT, UNIT_ONE },
-	{ "ring_full_seconds_total", "counter",
-	  "Time in which the ring had no room for what waited.", METRICS_FULL, UNIT_SECONDS },
-	{ "unread_seconds_total", "counter", "Time in which requests were there and not read.",
-	  METRICS_UNREAD, UNIT_SECONDS },
+#define COUNTER(name, unit, place, width, heading, label, text, metric, help, ...) \
+	{ metric, "counter", help, METRICS_COUNTED + COUNTER_##name, UNIT_OF(unit) },
+#include "protocol/counters.def"
 	{ "answered_total", "counter", "Requests answered.", METRICS_ANSWERED, UNIT_ONE },
 	{ "answered_seconds_total", "counter", "How long they took together.", METRICS_TIME,
 	  UNIT_SECONDS },

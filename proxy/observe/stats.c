@@ -7,6 +7,16 @@
 
 _Static_assert(XS_TYPE_COUNT <= STATS_OURS, "each operation has a place");
 
+const char *stats_counter_name(uint32_t counter)
+{
+	static const char *const names[] = {
+#define COUNTER(name, ...) #name,
+#include "protocol/counters.def"
+	};
+
+	return names[counter];
+}
+
 uint32_t stats_op(uint32_t type)
 {
 	if (type < XS_TYPE_COUNT)
@@ -109,11 +119,7 @@ void stats_merge(struct stats *stats, const struct stats *from)
 	stats->sessions += from->sessions;
 	merge_counts(stats->requests, from->requests, STATS_OPS);
 	merge_counts(stats->errors, from->errors, STATS_ERRORS);
-	stats->events += from->events;
-	stats->octets_in += from->octets_in;
-	stats->octets_out += from->octets_out;
-	stats->full += from->full;
-	stats->unread += from->unread;
+	merge_counts(stats->counter, from->counter, COUNTERS);
 	merge_times(&stats->total, &from->total);
 	merge_times(&stats->in_proxy, &from->in_proxy);
 	merge_times(&stats->upstream, &from->upstream);

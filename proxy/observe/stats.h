@@ -11,6 +11,7 @@
 #include <stdint.h>
 #include <xen/io/xs_wire.h>
 
+#include "protocol/counters.h"
 #include "protocol/message.h"
 
 /* Operations: the protocol's, ours, and one for all that nobody knows. */
@@ -35,15 +36,20 @@ struct stats {
 	uint64_t sessions;
 	uint64_t requests[STATS_OPS];
 	uint64_t errors[STATS_ERRORS];
-	uint64_t events;
-	uint64_t octets_in; /* from the guest or client */
-	uint64_t octets_out;
-	uint64_t full;		     /* ns in which the ring had no room for what waited */
-	uint64_t unread;	     /* ns in which requests were there and not read */
+	union {
+		struct {
+#define COUNTER(name, ...) uint64_t name;
+#include "protocol/counters.def"
+		};
+		uint64_t counter[COUNTERS];
+	};
 	struct stats_times total;    /* from a whole request to its reply in the front's queue */
 	struct stats_times in_proxy; /* the part of it that was ours */
 	struct stats_times upstream; /* the part of it that was xenstored's */
 };
+
+/** stats_counter_name() - a counter's name in JSON. */
+const char *stats_counter_name(uint32_t counter);
 
 /** stats_op() - where requests of a type are counted. */
 uint32_t stats_op(uint32_t type);
