@@ -68,6 +68,7 @@ help:
 	@echo "check-xen boot real Xen in QEMU and run the checks there, or XEN_CHECKS=--short"
 	@echo "unit e2e  the unit tests, the end-to-end tests"
 	@echo "lint      clang-tidy, cppcheck, and what else looks at sources"
+	@echo "generate  write again what documents, bash and Wireshark have of the lists in protocol/"
 	@echo "valgrind  the unit tests under memcheck"
 	@echo "fuzz      run every fuzzer for 60 s"
 	@echo "bench     measure direct and proxied side by side"
@@ -157,6 +158,11 @@ unit: $(UNIT)
 
 valgrind: $(UNIT)
 	@tests/lint/memcheck $(UNIT)
+
+# What is made of the lists in protocol/ and stands in the tree
+.PHONY: generate
+generate:
+	@tools/generate
 
 lint:
 	@tests/lint/run $(filter-out -Werror,$(STD)) $(DEFS)

@@ -20,40 +20,43 @@ local TYPE_ERROR = 16
 
 local kinds = { [REQUEST] = "request", [REPLY] = "reply", [EVENT] = "event", [LOST] = "lost" }
 
--- A payload's shape: a letter for each string. p path, t token, m permission, n child's name, a
--- argument, v value: all that is left. A star: the last one again and again.
+-- A type's name, and the shapes of its request and reply: a letter for each string. p path, t
+-- token, m permission, n child's name, w word, v value: all that is left. A star: the last one
+-- again and again.
 local types = {
-	[0] = { "CONTROL", "a*", "a*" },
+	-- made by make generate: types (protocol/requests.def)
+	[0] = { "CONTROL", "w*", "w" },
 	[1] = { "DIRECTORY", "p", "n*" },
 	[2] = { "READ", "p", "v" },
 	[3] = { "GET_PERMS", "p", "m*" },
-	[4] = { "WATCH", "pta", "a*" },
-	[5] = { "UNWATCH", "pt", "a*" },
-	[6] = { "TRANSACTION_START", "", "a*" },
-	[7] = { "TRANSACTION_END", "a", "a*" },
-	[8] = { "INTRODUCE", "a*", "a*" },
-	[9] = { "RELEASE", "a*", "a*" },
-	[10] = { "GET_DOMAIN_PATH", "a*", "p" },
-	[11] = { "WRITE", "pv", "a*" },
-	[12] = { "MKDIR", "p", "a*" },
-	[13] = { "RM", "p", "a*" },
-	[14] = { "SET_PERMS", "pm*", "a*" },
+	[4] = { "WATCH", "ptw", "w" },
+	[5] = { "UNWATCH", "pt", "w" },
+	[6] = { "TRANSACTION_START", "", "w" },
+	[7] = { "TRANSACTION_END", "w", "w" },
+	[8] = { "INTRODUCE", "www", "w" },
+	[9] = { "RELEASE", "w", "w" },
+	[10] = { "GET_DOMAIN_PATH", "w", "p" },
+	[11] = { "WRITE", "pv", "w" },
+	[12] = { "MKDIR", "p", "w" },
+	[13] = { "RM", "p", "w" },
+	[14] = { "SET_PERMS", "pm*", "w" },
 	[15] = { "WATCH_EVENT", "pt", "pt" },
-	[16] = { "ERROR", "a*", "e" },
-	[17] = { "IS_DOMAIN_INTRODUCED", "a*", "a*" },
-	[18] = { "RESUME", "a*", "a*" },
-	[19] = { "SET_TARGET", "a*", "a*" },
-	[21] = { "RESET_WATCHES", "", "a*" },
-	[22] = { "DIRECTORY_PART", "pa", "an*" },
-	[0x100] = { "QUIESCE", "a*", "a*" },
-	[0x101] = { "ADD_DOMAIN_WATCHES", "a*", "a*" },
-	[0x102] = { "GET_DOMAIN_WATCHES", "a*", "a*" },
-	[0x103] = { "START_DOMAIN_TRANSACTION", "a*", "a*" },
-	[0x104] = { "UNQUIESCE", "a*", "a*" },
-	[0x105] = { "HOLD", "a*", "a*" },
-	[0x106] = { "GET_DOMAIN_TRANSACTIONS", "a*", "a*" },
-	[0x107] = { "GET_DOMAIN_STATE", "a*", "a*" },
-	[0x108] = { "RESET_DOMAIN", "a*", "a*" },
+	[16] = { "ERROR", "w", "w" },
+	[17] = { "IS_DOMAIN_INTRODUCED", "w", "w" },
+	[18] = { "RESUME", "w", "w" },
+	[19] = { "SET_TARGET", "ww", "w" },
+	[21] = { "RESET_WATCHES", "", "w" },
+	[22] = { "DIRECTORY_PART", "pw", "wn*" },
+	[0x100] = { "QUIESCE", "ww", "w" },
+	[0x101] = { "ADD_DOMAIN_WATCHES", "w*", "w" },
+	[0x102] = { "GET_DOMAIN_WATCHES", "ww", "w*" },
+	[0x103] = { "START_DOMAIN_TRANSACTION", "ww", "w" },
+	[0x104] = { "UNQUIESCE", "w", "w" },
+	[0x105] = { "HOLD", "w", "w" },
+	[0x106] = { "GET_DOMAIN_TRANSACTIONS", "w", "w*" },
+	[0x107] = { "GET_DOMAIN_STATE", "ww", "ww" },
+	[0x108] = { "RESET_DOMAIN", "w", "w" },
+	-- end of types
 }
 
 local type_names = {}
@@ -97,7 +100,7 @@ local f = {
 }
 
 local letters = {
-	p = f.path, t = f.token, v = f.value, m = f.perm, n = f.child, a = f.arg, e = f.error,
+	p = f.path, t = f.token, v = f.value, m = f.perm, n = f.child, w = f.arg, e = f.error,
 }
 
 local x = {
@@ -273,7 +276,7 @@ local function add_strings(tree, payload, shape, cut, said)
 		local rest = payload(at)
 		local len, ends = rest:len(), false
 
-		letter = letter == "" and "a" or letter
+		letter = letter == "" and "w" or letter
 		if letter ~= "v" then
 			len, ends = string_length(rest)
 		end
@@ -345,7 +348,7 @@ end
 local function dissect_message(pinfo, tree, buffer, frame, read, times)
 	local msg = add_message(tree, buffer, frame, read)
 	local type = types[msg.type]
-	local shape = type and type[frame.kind == REQUEST and 2 or 3] or "a*"
+	local shape = type and type[frame.kind == REQUEST and 2 or 3] or "w*"
 	local exchange = frame.kind == EVENT and {} or exchange_of(pinfo, frame)
 	local said = {}
 

@@ -231,5 +231,5 @@ def test_bash_completion(host):
     lines = done.stdout.splitlines()
     assert {"export", "import", "status", "log-level", "--help"} <= set(lines[0].split())
     assert lines[1:] == ["domains domain", "--new", "on off", "debug",
-                         "READ RESET_WATCHES RELEASE RESUME RESET_DOMAIN", "--slower", "0 7", "0 7"]
+                         "READ RELEASE RESUME RESET_WATCHES RESET_DOMAIN", "--slower", "0 7", "0 7"]
     assert done.stderr == ""
