@@ -59,7 +59,29 @@ def test_select_keeps_what_the_administrator_wrote(tmp_path):
     assert select("off", path) == "XENSTORED=/opt/other\n"
 
 
-@pytest.mark.parametrize("args", ([], ["maybe"], ["on", "/nonexistent/xen"], ["on", "a", "b"]))
+@pytest.mark.parametrize("text, said", [
+    (f"#{OURS}", "is not set"), ("", "is not set"),
+    (f"{OURS}XENSTORED=/opt/other\n", "names /opt/other"),
+    (f"#xsproxy-was: XENSTORED=/opt/old\n#{OURS}XENSTORED=/opt/new\n", "names /opt/new")])
+def test_an_upgrade_keeps_another_choice(tmp_path, text, said):
+    """Once it is not ours any more an administrator has seen to it."""
+    path = tmp_path / "xen"
+    path.write_text(text)
+    done = subprocess.run([SELECT, "keep", path], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (1, "")
+    assert done.stdout == f"xsproxy: XENSTORED in {path} {said}; left as it is\n"
+    assert path.read_text() == text and not (tmp_path / "xsproxy").exists()
+
+
+def test_an_upgrade_keeps_ours(tmp_path):
+    path = tmp_path / "xen"
+    path.write_text(f"#xsproxy-was: {OURS}#xsproxy-was: XENSTORED=/opt/other\n{OURS}")
+    assert select("keep", path) == f"#xsproxy-was: XENSTORED=/opt/other\n{OURS}"
+    assert select("keep", path) == f"#xsproxy-was: XENSTORED=/opt/other\n{OURS}"
+
+
+@pytest.mark.parametrize("args", ([], ["maybe"], ["on", "/nonexistent/xen"], ["on", "a", "b"],
+                                  ["keep", "/nonexistent/xen"]))
 def test_select_refuses(args):
     done = subprocess.run([SELECT, *args], capture_output=True, text=True, check=False)
     assert done.returncode == 2 and done.stderr.count("\n") == 1

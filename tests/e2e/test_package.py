@@ -185,6 +185,9 @@ exec chroot "$top/root" sh -c '
     man -w xsproxyd xsproxyctl xsproxy.conf libxsproxy-bridge >/dev/null
     dpkg -i /tmp/xsproxy.deb >/dev/null
     echo "again: $(grep -c XENSTORED=/usr/libexec /etc/default/xen)"
+    sed -i "s,^XENSTORED=/usr/libexec,#&," /etc/default/xen
+    dpkg -i /tmp/xsproxy.deb | grep ^xsproxy:
+    sed -i "s,^#XENSTORED=/usr/libexec,XENSTORED=/usr/libexec," /etc/default/xen
     mkdir -p /run/systemd/system
     printf "#!/bin/sh\\necho \\"\\$@\\"\\n" | tee /usr/bin/systemctl >/usr/bin/deb-systemd-invoke
     printf "[metrics]\\nlevel = loud\\n" >/etc/xsproxy/xsproxy.conf
@@ -194,8 +197,14 @@ exec chroot "$top/root" sh -c '
     dpkg -i /tmp/xsproxy.deb | grep try-restart
     dpkg -r xsproxy >/dev/null
     cmp /etc/default/xen /tmp/before && echo "removed: as before"
+    printf "#!/bin/sh\\n[ \\"\\$2\\" != is-active ]\\n" >/usr/bin/systemctl
+    printf "[metrics]\\nlevel = loud\\n" >/etc/xsproxy/xsproxy.conf
+    dpkg -i /tmp/xsproxy.deb 2>&1 | grep ^xsproxy: | sed "s/conf:[0-9]*:/conf:N:/"
+    echo "back: $(. /etc/default/xen; echo "$XENSTORED")"
+    dpkg -r xsproxy >/dev/null
+    cmp /etc/default/xen /tmp/before && echo "removed: as before"
     dpkg -P xsproxy >/dev/null
-    [ -e /etc/xsproxy ] || [ -n "$(links)" ] || echo "purged: nothing left"
+    [ -e /etc/xsproxy ] || [ -e /var/lib/xsproxy ] || [ -n "$(links)" ] || echo "purged: nothing left"
 '
 """
 
@@ -213,7 +222,11 @@ def test_it_installs_enables_and_removes_cleanly(deb, tmp_path):
     assert done.returncode == 0, done.stdout + done.stderr
     assert done.stdout.splitlines() == [
         "installed: /usr/libexec/xsproxy/xenstored, 2 links", "again: 1",
+        "xsproxy: XENSTORED in /etc/default/xen is not set; left as it is",
         "xsproxy: xsproxyd was not restarted, the old one runs on; mend the configuration, then "
         "'systemctl restart xsproxy': xsproxyd: /etc/xsproxy/xsproxy.conf:N: [metrics] level = "
         "loud: there is no such option", "wrong: 0", "try-restart xsproxy.service",
-        "removed: as before", "purged: nothing left"]
+        "removed: as before", "xsproxy: takes effect when dom0 is rebooted.",
+        "xsproxy: mend the configuration before that: xsproxyd: /etc/xsproxy/xsproxy.conf:N: "
+        "[metrics] level = loud: there is no such option",
+        "back: /usr/libexec/xsproxy/xenstored", "removed: as before", "purged: nothing left"]

@@ -16,9 +16,13 @@ pytest_plugins = ("altered",)
 BIND = 'import socket; socket.socket(socket.AF_UNIX).bind("/run/xsproxy/bridge")'
 
 
+MARK = "/var/lib/xsproxy/select"
+
+
 @pytest.fixture
 def host(altered):
     altered.stub("/usr/libexec/xsproxy/select-xenstored")
+    altered.remove(MARK)
     for name in "deb-systemd-invoke", "systemctl":
         altered.stub(f"/usr/bin/{name}")
     altered.stub("/usr/sbin/xsproxyd", ":")
@@ -49,21 +53,94 @@ def test_it_is_stopped_where_nobody_needs_it(host):
     assert said == ""
 
 
+# --- what postinst does
+
+RELOAD = "systemctl --system daemon-reload"
+ACTIVE = "systemctl --quiet is-active xsproxy.service"
+RESTART = "deb-systemd-invoke try-restart xsproxy.service"
+REBOOT = "xsproxy: takes effect when dom0 is rebooted."
+WRONG = "xsproxyd: /etc/xsproxy/xsproxy.conf:2: [log] x = 1: there is no such option"
+
+
+def inactive(host):
+    """xsproxyd does not run."""
+    host.stub("/usr/bin/systemctl", 'echo "${0##*/} $*"; [ "$2" != is-active ]')
+
+
+def wrong(host):
+    host.stub("/usr/sbin/xsproxyd", f"echo '{WRONG}' >&2; echo more >&2; exit 2")
+
+
 def test_an_upgrade_restarts_as_the_new_unit_says(host):
     called, said = script(host, "postinst", "configure", "0.1")
     assert said == ""
-    assert called == ["select-xenstored on", "systemctl --system daemon-reload",
-                      "deb-systemd-invoke try-restart xsproxy.service"]
+    assert called == ["select-xenstored keep", RELOAD, ACTIVE, RESTART]
 
 
 def test_a_later_restart_is_as_the_new_unit_says_too(host):
     """Ours was left out, for the configuration is wrong."""
-    host.stub("/usr/sbin/xsproxyd", "echo wrong >&2; exit 2")
+    wrong(host)
     called, said = script(host, "postinst", "configure", "0.1")
-    assert called == ["select-xenstored on", "systemctl --system daemon-reload"]
-    assert "was not restarted" in said
+    assert called == ["select-xenstored keep", RELOAD, ACTIVE]
+    assert said == ("xsproxy: xsproxyd was not restarted, the old one runs on; mend the "
+                    f"configuration, then 'systemctl restart xsproxy': {WRONG}\n")
 
 
-def test_an_installation_starts_nothing(host):
-    called, _ = script(host, "postinst", "configure", "")
-    assert called == ["select-xenstored on", "xsproxy: takes effect when dom0 is rebooted."]
+@pytest.mark.parametrize("before", ("", "0.1"))
+def test_where_none_runs(host, before):
+    """Installed the first time, or again after it was removed; or not booted since."""
+    inactive(host)
+    expected = [f"select-xenstored {'keep' if before else 'on'}", RELOAD, ACTIVE, REBOOT]
+    assert script(host, "postinst", "configure", before) == (expected, "")
+    wrong(host)
+    called, said = script(host, "postinst", "configure", before)
+    assert called == expected
+    assert said == f"xsproxy: mend the configuration before that: {WRONG}\n"
+
+
+def test_no_systemd(host):
+    assert script(host, "postinst", "configure", "", before="rm -r /run/systemd/system") == (
+        ["select-xenstored on", REBOOT], "")
+
+
+def test_where_xenstored_is_not_ours_nothing_takes_effect(host):
+    """The administrator has chosen otherwise; select-xenstored says so."""
+    inactive(host)
+    host.stub("/usr/libexec/xsproxy/select-xenstored", 'echo "${0##*/} $*"; exit 1')
+    called, said = script(host, "postinst", "configure", "0.1")
+    assert (called, said) == (["select-xenstored keep", RELOAD, ACTIVE], "")
+
+
+# --- who chooses xenstored, from installation to removal
+
+def scripts(host, *runs):
+    """What several scripts have called of select-xenstored, and whether the mark is left."""
+    for name in "preinst", "postinst", "prerm", "postrm":
+        host.write(f"/{name}", (ROOT / "debian" / name).read_text(), 0o755)
+    steps = "; ".join(f"/{run}" for run in runs)
+    done = host.run("sh", "-ec", f"{steps}; ! [ -e {MARK} ] || echo marked")
+    assert done.returncode == 0, done.stdout + done.stderr
+    return [line for line in done.stdout.splitlines()
+            if line.startswith(("select-xenstored", "marked"))]
+
+
+@pytest.mark.parametrize("runs, called", [
+    (("preinst install", "postinst configure ''"), ["on"]),
+    (("preinst upgrade 0.1", "postinst configure 0.1"), ["keep"]),
+    # It was removed, by whichever version.
+    (("preinst install 0.1 0.2", "postinst configure 0.1"), ["on"]),
+    (("preinst install", "postinst configure ''", "postinst configure 0.2"), ["on", "keep"]),
+    (("prerm remove", "postrm remove"), ["off"]),
+    # It is not removed after all.
+    (("prerm remove", "postinst abort-remove"), ["off", "on"]),
+    (("prerm upgrade 0.3", "preinst upgrade 0.2", "postinst configure 0.2"), ["keep"]),
+    (("preinst install", "postrm abort-install"), []),
+])
+def test_xenstored_is_chosen_once(host, runs, called):
+    assert scripts(host, *runs) == [f"select-xenstored {what}" for what in called]
+
+
+def test_a_removal_that_is_none_leaves_the_administrators_choice(host):
+    host.stub("/usr/libexec/xsproxy/select-xenstored",
+              'echo "${0##*/} $*"; [ "$1" != keep ]')
+    assert scripts(host, "prerm remove", "postinst abort-remove") == ["select-xenstored off"]
