@@ -232,16 +232,28 @@ static int write_watch(struct exporter *ex, const struct remote_watch *watch)
 	if (watch->depth)
 		omit_of_watch(ex, watch, "depth of a watch", watch->depth,
 			      "a stream cannot express it; the watch is exported without");
-	r = stream_writer_append(ex->writer, &rec, NULL);
-	return r ? fail(ex, r, "cannot write the stream: %s", report_local_reason(r)) : 0;
+	return stream_writer_append(ex->writer, &rec, NULL);
 }
 
 static int write_transaction(struct exporter *ex, uint32_t id)
 {
 	struct record rec = { .kind = RECORD_TRANSACTION, .transaction = { id } };
-	int r = stream_writer_append(ex->writer, &rec, NULL);
 
-	return r ? fail(ex, r, "cannot write the stream: %s", report_local_reason(r)) : 0;
+	return stream_writer_append(ex->writer, &rec, NULL);
+}
+
+/* Returns 0, or what writing failed with, which has not been reported. */
+static int export_write_records(struct exporter *ex)
+{
+	int r = stream_writer_new(&ex->writer, output_file(ex->output));
+
+	if (!r)
+		r = walk_write(ex->walk, ex->writer);
+	for (size_t i = 0; !r && i < ex->watches.nr; i++)
+		r = write_watch(ex, &ex->watches.list[i]);
+	for (size_t i = 0; !r && i < ex->transactions.nr; i++)
+		r = write_transaction(ex, ex->transactions.ids[i]);
+	return r;
 }
 
 /* Everything is written but the end of the stream. */
@@ -259,19 +271,67 @@ static int export_list_omissions(struct exporter *ex)
 	return 0;
 }
 
-static int export_write(struct exporter *ex)
+/* --- the receiver */
+
+/* What becomes of a domain whose stream was not taken. */
+static const char *outcome(const struct exporter *ex)
 {
-	int r = stream_writer_new(&ex->writer, output_file(ex->output));
+	return ex->ran ? "goes on here" : "stays quiesced here, as it was before";
+}
+
+/* Wait for what the receiver says. Returns 0 or a failure, which has been reported. */
+static int export_ask_receiver(struct exporter *ex, int *status)
+{
+	int r;
+
+	output_free(ex->output); /* that is the end of its input */
+	ex->output = NULL;
+	r = receiver_wait(ex->receiver, &ex->interrupt, status);
+	return r ? fail(ex, r, "%s while the stream was taken; domain %u %s", report_reason(r),
+			ex->options->domid, outcome(ex))
+		 : 0;
+}
+
+static int fail_not_taken(struct exporter *ex, int status)
+{
+	return fail(ex, -ECANCELED,
+		    "the stream was not taken (exit status %d of %s%s); domain %u %s", status,
+		    ex->options->command, status ? "" : ", which ended before it had read all",
+		    ex->options->domid, outcome(ex));
+}
+
+/* If it is the receiver that does not read, only it can say why. */
+static int fail_to_write(struct exporter *ex, int err)
+{
+	int status, r;
+
+	if (err != -EPIPE || !ex->receiver)
+		return fail(ex, err, "cannot write the stream: %s", report_local_reason(err));
+	r = export_ask_receiver(ex, &status);
+	return r ? r : fail_not_taken(ex, status);
+}
+
+/* The domain stands still, by our lease, until the receiver has said what became of the stream. */
+static int export_hand_over(struct exporter *ex)
+{
+	int status;
+	int r = export_ask_receiver(ex, &status);
 
 	if (r)
-		return fail(ex, r, "cannot write the stream: %s", report_local_reason(r));
-	r = walk_write(ex->walk, ex->writer);
-	for (size_t i = 0; !r && i < ex->watches.nr; i++)
-		r = write_watch(ex, &ex->watches.list[i]);
-	for (size_t i = 0; !r && i < ex->transactions.nr; i++)
-		r = write_transaction(ex, ex->transactions.ids[i]);
-	if (!r)
-		r = export_list_omissions(ex);
+		return r;
+	if (status)
+		return fail_not_taken(ex, status);
+	r = export_confirm(ex);
+	return r || ex->options->resume ? r : export_keep(ex);
+}
+
+static int export_write(struct exporter *ex)
+{
+	int r = export_write_records(ex);
+
+	if (r)
+		return fail_to_write(ex, r);
+	r = export_list_omissions(ex);
 	if (!r && ex->options->keep)
 		r = export_keep(ex);
 	if (r)
@@ -279,28 +339,7 @@ static int export_write(struct exporter *ex)
 	r = stream_writer_finish(ex->writer);
 	if (!r)
 		r = output_commit(ex->output);
-	return r ? fail(ex, r, "cannot write the stream: %s", report_local_reason(r)) : 0;
-}
-
-/* The domain stands still, by our lease, until the receiver has said what became of the stream. */
-static int export_hand_over(struct exporter *ex)
-{
-	int status = 0;
-	int r;
-
-	output_free(ex->output); /* that is the end of its input */
-	ex->output = NULL;
-	r = receiver_wait(ex->receiver, &ex->interrupt, &status);
-	if (r)
-		return fail(ex, r, "%s while the stream was taken; domain %u goes on here",
-			    report_reason(r), ex->options->domid);
-	if (status)
-		return fail(ex, -ECANCELED,
-			    "the stream was not taken (exit status %d of %s); domain %u goes on "
-			    "here",
-			    status, ex->options->command, ex->options->domid);
-	r = export_confirm(ex);
-	return r || ex->options->resume ? r : export_keep(ex);
+	return r ? fail_to_write(ex, r) : 0;
 }
 
 /* --- all of it */

@@ -8,9 +8,9 @@
  * unless it stood still before: whoever reads the stream may fail yet, and nobody would tell us.
  *
  * Where there is somebody who tells, a command that takes the stream (migration/receiver), the
- * lease lasts until that has ended, and if it has taken the stream, the quiesce is made permanent:
- * what the domain asks from now on is for the other side. With @keep it is made permanent before
- * the end of the stream is written.
+ * lease lasts until that has ended, also where it reads no further. If it has taken the stream, the
+ * quiesce is made permanent: what the domain asks from now on is for the other side. With @keep it
+ * is made permanent before the end of the stream is written.
  *
  * On any failure and on any signal, SIGKILL included, the lease ends with the connection, a quiesce
  * that was permanent is taken back, and the guest never notices. Only with @keep, who is killed

@@ -353,9 +353,7 @@ static int write_entry(struct walk *walk, struct stream_writer *writer, const st
 	report_missing(walk, entry);
 	if (!r)
 		r = stream_writer_append(writer, &rec, NULL);
-	return r ? report_fail(walk->report, r, "cannot write the stream: %s",
-			       report_local_reason(r))
-		 : 0;
+	return r;
 }
 
 int walk_write(struct walk *walk, struct stream_writer *writer)

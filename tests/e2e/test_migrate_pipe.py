@@ -72,24 +72,48 @@ def stopped_children(pid):
     return found
 
 
-@pytest.mark.parametrize("command, said", [
-    ("false", None), ("exit 3", None), ("/nowhere", None), ("cat >/dev/null; exit 3",
-                                                            r"\(exit status 3 of cat"),
-    ("cat >/dev/null; kill -9 $$", r"\(exit status 137 of cat"),
-    ("head -c 100 >/dev/null; exit 1", None)])
+@pytest.mark.parametrize("command, ended", [
+    ("false", "1"), ("exit 3", "3"), ("/nowhere", "127"), ("cat >/dev/null; exit 3", "3"),
+    ("cat >/dev/null; kill -9 $$", "137"), ("head -c 100 >/dev/null; exit 1", "1"),
+    ("exec <&-; kill -TERM $$", "143")])
 @pytest.mark.parametrize("flavour", FLAVOURS)
-def test_it_is_not_taken(flavour, command, said):
-    """Whatever the command dies from, and when: the guest goes on."""
+def test_it_is_not_taken(flavour, command, ended):
+    """Whatever the command dies from, and when: the guest goes on, and it is said what became of
+    the command."""
     with running(flavour) as host:
         guest = host.add_guest(7)
         for i in range(100):
             host.dom0.write(f"/local/domain/7/data/n{i}", b"x" * 1500)  # more than a pipe holds
         _, errors = ctl_says(host, "export", 7, "--to", command, status=1)
         lines = [line for line in errors.splitlines() if line.startswith("xsproxyctl")]
-        assert len(lines) == 1, errors
-        if said:
-            assert re.search(said, lines[0]) and "domain 7 goes on here" in lines[0]
+        assert lines == [f"xsproxyctl export: the stream was not taken (exit status {ended} of "
+                         f"{command}); domain 7 goes on here"], errors
         assert_runs_on(host, guest)
+
+
+@pytest.mark.parametrize("flavour", FLAVOURS)
+def test_it_ends_well_before_it_has_read_all(flavour):
+    with running(flavour) as host:
+        guest = host.add_guest(7)
+        for i in range(100):
+            host.dom0.write(f"/local/domain/7/data/n{i}", b"x" * 1500)
+        _, errors = ctl_says(host, "export", 7, "--to", "exit 0", status=1)
+        assert errors == ("xsproxyctl export: the stream was not taken (exit status 0 of exit 0, "
+                          "which ended before it had read all); domain 7 goes on here\n")
+        assert_runs_on(host, guest)
+
+
+@pytest.mark.parametrize("command", ("exit 3", "cat >/dev/null; exit 3"))
+def test_what_stood_still_before_does_not_go_on(command):
+    with running("C") as host:
+        host.add_guest(7)
+        for i in range(100):
+            host.dom0.write(f"/local/domain/7/data/n{i}", b"x" * 1500)
+        ctl(host, "quiesce", 7)
+        _, errors = ctl_says(host, "export", 7, "--to", command, status=1)
+        assert errors == (f"xsproxyctl export: the stream was not taken (exit status 3 of {command}"
+                          "); domain 7 stays quiesced here, as it was before\n")
+        assert state(host) == "quiesced"
 
 
 @pytest.mark.parametrize("flavour", FLAVOURS)
