@@ -172,12 +172,12 @@ static void add_dropped(struct lines *lines, json_int_t dropped)
 static int add_flight(struct lines *lines, const json_t *flight)
 {
 	json_int_t dropped = json_integer_value(json_object_get(flight, "dropped"));
-	const json_t *frame;
+	const json_t *frames = json_object_get(flight, "frames"), *frame;
 	size_t i;
 
-	if (dropped)
+	if (dropped && (lines->json || json_array_size(frames)))
 		add_dropped(lines, dropped);
-	json_array_foreach(json_object_get(flight, "frames"), i, frame)
+	json_array_foreach(frames, i, frame)
 	{
 		int r = take_hex(lines, frame);
 
@@ -217,6 +217,11 @@ int command_flight(const struct options *options, const struct report *report)
 		if (r)
 			report_fail(report, r, "cannot print domain %u's messages: %s",
 				    options->domid, report_local_reason(r));
+		else if (!json_array_size(json_object_get(flight, "frames")))
+			report_warn(report,
+				    "no message of domain %u is kept; they are since xsproxyd was "
+				    "started, unless [flight] messages = 0",
+				    options->domid);
 	}
 	json_decref(flight);
 	lines_fini(&lines);

@@ -135,8 +135,8 @@ static const struct command commands[] = {
 	  "  xsproxyctl capture -w - | tshark -r -\n" },
 	{ "flight", command_flight, ARGUMENT_DOMID, OPTION_JSON | OPTION_CONTROL, "DOMID [--json]",
 	  "show a domain's last messages",
-	  "Prints what xsproxyd keeps of each session: its last requests, replies and events, as\n"
-	  "trace does.\n" },
+	  "Prints what xsproxyd keeps of each session, since it was started and unless [flight]\n"
+	  "messages = 0: its last requests, replies and events, as trace does.\n" },
 	{ "transactions", command_transactions, ARGUMENT_DOMID, OPTION_JSON | OPTION_SOCKET,
 	  "DOMID [--json]", "list a domain's open transactions",
 	  "Lists the ids of open transactions as the domain knows them.\n" },

@@ -185,6 +185,12 @@ static void after_sleep(void *arg)
 	upstream_wake(daemon->upstream);
 }
 
+/* For those that do not look at the configuration each time. */
+static void taken_over(struct daemon *daemon)
+{
+	taps_trim(daemon->taps);
+}
+
 static void watchdog_cb(evutil_socket_t fd, short what, void *arg)
 {
 	(void)fd;
@@ -307,7 +313,7 @@ static int lock_any_run_dir(struct daemon *daemon)
 
 int main(int argc, char **argv)
 {
-	struct arguments args = { .check = false };
+	struct arguments args = { .settings.taken_over = taken_over };
 	char why[SETTINGS_WHY_MAX];
 	struct daemon daemon = { .settings = &args.settings, .hooks = &toolstack_hooks };
 	int lock, err;

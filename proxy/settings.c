@@ -139,6 +139,7 @@ int settings_reload(struct daemon *daemon, char why[SETTINGS_WHY_MAX])
 	} else {
 		config_adopt(&daemon->config, &next, changed);
 		log_set_level((int)daemon->config.log_level);
+		daemon->settings->taken_over(daemon);
 		log_line(LOG_NOTICE, "read the configuration again");
 	}
 	notify_wrong(&daemon->notify, err ? why : NULL);

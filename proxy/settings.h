@@ -23,6 +23,8 @@ struct settings {
 	const char *file;
 	const char *run_dir;
 	const char *socket;
+	/* Called when a reload has changed what is in effect, or may have; main.c's */
+	void (*taken_over)(struct daemon *daemon);
 };
 
 /**

@@ -73,20 +73,20 @@ static struct kept *place(struct flight *flight, uint32_t size)
 	return kept_at(flight, 0);
 }
 
-/* Return: whether there is more room now, for @max messages in all. */
-static bool grow(struct flight *flight, uint32_t max)
+/* Octets from the oldest message on, up to where it goes on at the beginning. */
+static uint32_t first_part(const struct flight *flight)
 {
-	uint32_t size =
-		flight->size ? flight->size + min_u32(flight->size, FLIGHT_STEP) : FLIGHT_FIRST;
-	uint32_t first = wrapped(flight) ? flight->end : flight->tail;
-	uint8_t *data;
+	return (wrapped(flight) ? flight->end : flight->tail) - flight->head;
+}
 
-	if (size > FLIGHT_FIRST && size > max * FLIGHT_SHARE)
-		return false;
-	data = calloc(1, size);
+/* Move all to @size octets, into which it fits. Return: false without memory; all is as it was. */
+static bool resize(struct flight *flight, uint32_t size)
+{
+	uint32_t first = first_part(flight);
+	uint8_t *data = calloc(1, size);
+
 	if (!data)
 		return false;
-	first -= flight->head;
 	if (flight->data)
 		memcpy(data, flight->data + flight->head, first);
 	if (flight->data && wrapped(flight))
@@ -97,6 +97,21 @@ static bool grow(struct flight *flight, uint32_t max)
 	flight->data = data;
 	flight->size = size;
 	return true;
+}
+
+/* What @max messages may take. */
+static uint32_t size_for(uint32_t max)
+{
+	return max * FLIGHT_SHARE > FLIGHT_FIRST ? max * FLIGHT_SHARE : FLIGHT_FIRST;
+}
+
+/* Return: whether there is more room now, for @max messages in all. */
+static bool grow(struct flight *flight, uint32_t max)
+{
+	uint32_t size =
+		flight->size ? flight->size + min_u32(flight->size, FLIGHT_STEP) : FLIGHT_FIRST;
+
+	return size <= size_for(max) && resize(flight, size);
 }
 
 static uint32_t duration(uint64_t ns)
@@ -110,8 +125,10 @@ void flight_add(struct flight *flight, const struct frame *frame, const struct x
 	uint32_t part = min_u32(len, FLIGHT_PAYLOAD), size = size_of(part);
 	struct kept *kept;
 
-	if (!max)
+	if (!max) {
+		flight->dropped++;
 		return;
+	}
 	while (flight->count >= max)
 		drop_oldest(flight);
 	while (!(kept = place(flight, size))) {
@@ -134,6 +151,24 @@ void flight_add(struct flight *flight, const struct frame *frame, const struct x
 	memcpy(kept->payload, payload, part);
 	flight->tail += size;
 	flight->count++;
+}
+
+void flight_trim(struct flight *flight, uint32_t max)
+{
+	while (flight->count > max)
+		drop_oldest(flight);
+	if (!flight->count) {
+		uint64_t dropped = flight->dropped;
+
+		flight_fini(flight);
+		flight->dropped = dropped;
+		return;
+	}
+	if (flight->size <= size_for(max))
+		return;
+	while (first_part(flight) + (wrapped(flight) ? flight->tail : 0) > size_for(max))
+		drop_oldest(flight);
+	resize(flight, size_for(max));
 }
 
 void flight_each(const struct flight *flight, uint32_t domid, uint32_t session,

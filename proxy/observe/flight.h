@@ -22,7 +22,7 @@ struct flight {
 	uint32_t tail; /* behind the newest one; not above head: it went on at the beginning */
 	uint32_t end;  /* then: behind the last one before that */
 	uint32_t count;
-	uint64_t dropped; /* messages that are not there any more */
+	uint64_t dropped; /* messages that are not there any more, or never were */
 };
 
 /* A message as it is shown: a frame in one piece of memory. */
@@ -41,6 +41,12 @@ struct flight_frame {
  */
 void flight_add(struct flight *flight, const struct frame *frame, const struct xsd_sockmsg *hdr,
 		const void *payload, uint32_t len, uint32_t max);
+
+/**
+ * flight_trim() - there is another maximum: forget what is beyond it, and give back its memory.
+ * @max: as for flight_add()
+ */
+void flight_trim(struct flight *flight, uint32_t max);
 
 /**
  * flight_each() - show every message, oldest first.

@@ -116,6 +116,20 @@ const uint64_t *taps_malformed(const struct taps *taps)
 	return taps->malformed;
 }
 
+static void trim(const struct tap_list *taps, uint32_t max)
+{
+	struct tap *tap;
+
+	LIST_FOREACH(tap, &taps->list, list)
+		flight_trim(&tap->flight, max);
+}
+
+void taps_trim(struct taps *taps)
+{
+	trim(&taps->rings, taps->config->flight_messages);
+	trim(&taps->clients, taps->config->flight_messages);
+}
+
 static struct tap_list *list_of(const struct tap *tap)
 {
 	return tap->socket ? &tap->taps->clients : &tap->taps->rings;

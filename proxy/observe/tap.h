@@ -43,6 +43,9 @@ void taps_total(const struct taps *taps, struct stats *total);
 /** taps_clients() - the sum of all toolstack sockets since the start. */
 void taps_clients(const struct taps *taps, struct stats *total);
 
+/** taps_trim() - the configuration has changed: forget what is beyond its [flight] messages now. */
+void taps_trim(struct taps *taps);
+
 /**
  * taps_round_over() - the loop's round is over. One reading of the clock is good for all that a
  * round finds in the rings: it was there when the round began, and the next one takes another.

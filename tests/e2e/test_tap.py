@@ -273,6 +273,11 @@ def flight(host, domid):
     return [Frame(bytes.fromhex(text)) for text in reply["frames"]], reply["dropped"]
 
 
+def break_protocol(guest):
+    """A header that announces more than any message may have."""
+    guest.send_raw(struct.pack("=IIII", READ, 1, 0, 5000))
+
+
 def test_flight_keeps_the_last_messages(host, guest):
     for i in range(100):
         guest.write("data/x", f"{i}")
@@ -287,7 +292,7 @@ def test_flight_keeps_the_last_messages(host, guest):
 
 def test_flight_goes_to_the_log_when_a_guest_breaks_the_protocol(host, guest):
     guest.write("data/x", "esc\x1b[2J")
-    guest.send_raw(struct.pack("=IIII", READ, 1, 0, 5000))
+    break_protocol(guest)
     with Control(host) as control:
         control.wait(lambda domain: domain["state"] == "ended", "domain", domid=7)
     log = host.proxy.text()
@@ -296,3 +301,25 @@ def test_flight_goes_to_the_log_when_a_guest_breaks_the_protocol(host, guest):
     assert "\x1b" not in log
     frames, _ = flight(host, 7)
     assert frames[0].payload == b"data/x\0esc\x1b[2J"
+
+
+@pytest.mark.parametrize("messages", (0, 3))
+def test_a_reload_forgets_what_is_no_longer_to_be_kept(host, guest, messages):
+    """Of sessions that there are, too: neither `flight` nor the log has it any more."""
+    for i in range(10):
+        guest.write("data/x", f"secret{i}")
+    assert len(flight(host, 7)[0]) > messages
+    host.config = f"[flight]\nmessages = {messages}\n"
+    host._config()
+    with Control(host) as control:
+        control.run("reload")
+    frames, dropped = flight(host, 7)
+    assert [frame.number for frame in frames] == [10, 10, 9][:messages][::-1]
+    assert dropped == 20 - messages
+    before = len(host.proxy.text())
+    break_protocol(guest)
+    with Control(host) as control:
+        control.wait(lambda domain: domain["state"] == "ended", "domain", domid=7)
+    said = host.proxy.text()[before:]
+    assert "longer than 4096 octets" in said
+    assert said.count("s before: ") == messages and "secret7" not in said

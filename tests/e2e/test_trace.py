@@ -145,6 +145,25 @@ def test_flight_says_what_is_no_longer_kept(host, guest):
     assert done.stderr.startswith("xsproxyctl flight: domain 9 ")
 
 
+def test_flight_of_a_domain_of_which_nothing_is_kept(host, guest):
+    """As after a restart of xsproxyd, or because the configuration says so."""
+    none = ("xsproxyctl flight: warning: no message of domain 7 is kept; they are since xsproxyd was "
+            "started, unless [flight] messages = 0\n")
+    guest.write("data/x", "1")
+    host.proxy.kill()
+    host.start_proxy(until="STATUS=Relaying")
+    done = ctl(host, "flight", 7)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", none)
+    guest.write("data/x", "2")
+    done = ctl(host, "flight", 7)
+    assert (done.stdout.count("\n"), done.stderr) == (1, "")
+    host.config = "[flight]\nmessages = 0\n"
+    host._config()
+    assert ctl(host, "reload").returncode == 0
+    done = ctl(host, "flight", 7)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", none)
+
+
 def mark_read(guest, _):
     refused(guest.read, "data/a/mark")
 

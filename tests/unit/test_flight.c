@@ -14,7 +14,8 @@
 
 #include "proxy/observe/flight.h"
 
-#define MANY 3000
+#define MANY  3000
+#define FIRST 512 /* octets that it takes for any maximum but 0 */
 
 /* Message number @i, as it is given. */
 static void give(struct flight *flight, uint32_t i, uint32_t len, uint32_t max)
@@ -110,6 +111,54 @@ static void none_are_kept_when_none_are_wanted(void **state)
 	give(&flight, 1, 3, 0);
 	assert_null(flight.data);
 	assert_int_equal(flight.count, 0);
+	assert_int_equal(flight.dropped, 1);
+	flight_fini(&flight);
+}
+
+static void fewer_are_kept_at_once(void **state)
+{
+	static struct expect expect;
+
+	(void)state;
+	srand(7);
+	for (uint32_t max = 0; max < 64; max++) {
+		struct flight flight = { .data = NULL };
+		uint32_t n = 60 + (uint32_t)rand() % 60;
+
+		for (uint32_t i = 0; i < n; i++) {
+			expect.lens[i] = (uint32_t)rand() % 200;
+			give(&flight, i, expect.lens[i], 64);
+		}
+		flight_trim(&flight, max);
+		assert_true(flight.count <= max && (!max || flight.count));
+		assert_true(!flight.data == !max);
+		assert_true(flight.size <= FIRST || flight.size <= max * FLIGHT_SHARE);
+		assert_int_equal(flight.count + flight.dropped, n);
+		/* It goes on from there. */
+		for (uint32_t i = n; i < n + 200; i++) {
+			expect.next = i - flight.count;
+			expect.count = 0;
+			flight_each(&flight, 7, 3, check, &expect);
+			assert_int_equal(expect.next, i);
+			expect.lens[i] = (uint32_t)rand() % 200;
+			give(&flight, i, expect.lens[i], max);
+			assert_int_equal(flight.count + flight.dropped, i + 1);
+		}
+		flight_fini(&flight);
+	}
+}
+
+static void no_more_are_dropped_than_must_be(void **state)
+{
+	struct flight flight = { .data = NULL };
+
+	(void)state;
+	for (uint32_t i = 0; i < 100; i++)
+		give(&flight, i, 3, 64);
+	flight_trim(&flight, 100);
+	assert_int_equal(flight.count, 64);
+	flight_trim(&flight, 20);
+	assert_int_equal(flight.count, 20);
 	flight_fini(&flight);
 }
 
@@ -138,6 +187,8 @@ int main(void)
 		cmocka_unit_test(keeps_the_last_ones_in_order),
 		cmocka_unit_test(keeps_as_many_as_asked_for),
 		cmocka_unit_test(none_are_kept_when_none_are_wanted),
+		cmocka_unit_test(fewer_are_kept_at_once),
+		cmocka_unit_test(no_more_are_dropped_than_must_be),
 		cmocka_unit_test(long_times_are_cut_off),
 	};
 
