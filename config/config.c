@@ -201,7 +201,8 @@ static bool option_equal(const struct option *option, const void *a, const void 
 }
 
 void config_adopt(struct config *config, const struct config *next,
-		  void (*changed)(const char *section, const char *key, bool adopted))
+		  void (*changed)(void *arg, const char *section, const char *key, bool adopted),
+		  void *arg)
 {
 	for (size_t i = 0; i < NR_OPTIONS; i++) {
 		const struct option *option = &options[i];
@@ -212,7 +213,7 @@ void config_adopt(struct config *config, const struct config *next,
 			continue;
 		if (option->at_run_time)
 			memcpy(to, from, option_size(option));
-		changed(option->section, option->key, option->at_run_time);
+		changed(arg, option->section, option->key, option->at_run_time);
 	}
 }
 

@@ -58,10 +58,12 @@ bool config_has_section(const char *name, size_t len);
 
 /**
  * config_adopt() - take over from @next what can change while xsproxyd runs.
- * @changed: told each option that differs, and whether it has been taken over
+ * @changed: told, with @arg, each option that differs, and whether it has been taken over; the
+ * names are static memory
  */
 void config_adopt(struct config *config, const struct config *next,
-		  void (*changed)(const char *section, const char *key, bool adopted));
+		  void (*changed)(void *arg, const char *section, const char *key, bool adopted),
+		  void *arg);
 
 /** config_print() - write what is in effect as a file that conffile_read() takes. */
 void config_print(const struct config *config, FILE *out);

@@ -240,7 +240,13 @@ int command_reload(const struct options *options, const struct report *report)
 {
 	json_t *answer = NULL;
 	int r = control_ask(options, "reload", json_object(), &answer, report);
+	const json_t *option;
+	size_t i;
 
+	if (!r)
+		json_array_foreach(json_object_get(answer, "waiting"), i, option)
+			report_warn(report, "%s takes effect only when xsproxyd is restarted",
+				    json_string_value(option));
 	json_decref(answer);
 	return r;
 }

@@ -71,10 +71,12 @@ static const struct command commands[] = {
 	  "say whether all is well, for monitoring",
 	  "Prints a line that begins with ok, or a line for each thing that is wrong, and then "
 	  "the\n"
-	  "exit status is 1: xsproxyd does not answer within 5 s, there is no xenstored, it is "
-	  "refused,\n"
-	  "domains failed, ended or are unknown to it, or toolstacks have waited for it for 5 "
-	  "s.\n" },
+	  "exit status is 1: xsproxyd does not answer within 5 s, its configuration is wrong, "
+	  "there "
+	  "is\n"
+	  "no xenstored, it is refused, domains failed, ended or are unknown to it, or toolstacks "
+	  "have\n"
+	  "waited for it for 5 s.\n" },
 	{ "domains", command_domains, ARGUMENT_NONE, OPTION_JSON | OPTION_CONTROL, "[--json]",
 	  "list the domains",
 	  "Lists every domain that is introduced or held: its state, watches, open transactions,\n"
@@ -108,10 +110,12 @@ static const struct command commands[] = {
 	  "reloaded.\n" },
 	{ "reload", command_reload, ARGUMENT_NONE, OPTION_CONTROL, "",
 	  "have xsproxyd read its configuration again",
-	  "What can change while xsproxyd runs is taken over; the log says what cannot. If "
-	  "anything "
-	  "in\n"
-	  "the file is wrong all stays as it was, and the command fails and says what.\n" },
+	  "What can change while xsproxyd runs is taken over; a warning names each option that "
+	  "waits "
+	  "for\n"
+	  "a restart. If anything in the file is wrong all stays as it was, and the command fails "
+	  "and\n"
+	  "says what.\n" },
 	{ "watches", command_watches, ARGUMENT_DOMID, OPTION_JSON | OPTION_SOCKET, "DOMID [--json]",
 	  "list a domain's watches",
 	  "Lists the watches as the domain spelt them, in order of registration.\n" },

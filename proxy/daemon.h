@@ -34,9 +34,10 @@ struct upstream;
 
 struct daemon {
 	struct config config;
-	const struct settings *settings; /* where it came from */
-	struct notify notify;		 /* what systemd is told */
-	uint64_t started;		 /* seconds of CLOCK_MONOTONIC */
+	const struct settings *settings;       /* where it came from */
+	char refused_run_dir[CONFIG_PATH_MAX]; /* the file's, where the default had to do; or "" */
+	struct notify notify;		       /* what systemd is told */
+	uint64_t started;		       /* seconds of CLOCK_MONOTONIC */
 	struct event_base *base;
 	struct loop *loop;
 	struct xen *xen;		   /* NULL until the first attach */

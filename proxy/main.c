@@ -148,11 +148,11 @@ static void signal_cb(evutil_socket_t sig, short what, void *arg)
 
 static void hup_cb(evutil_socket_t sig, short what, void *arg)
 {
-	char why[SETTINGS_WHY_MAX];
+	struct settings_reload reload;
 
 	(void)sig;
 	(void)what;
-	settings_reload(arg, why); /* has logged what is wrong */
+	settings_reload(arg, &reload); /* has logged all of it */
 }
 
 /* --- what the loop has done around a round and around the wait */

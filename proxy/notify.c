@@ -3,14 +3,28 @@
 
 #include <stdarg.h>
 #include <stdio.h>
+#include <string.h>
 #include <systemd/sd-daemon.h>
+
+const char *notify_all_wrong(const struct notify *notify, char text[NOTIFY_ALL_MAX])
+{
+	size_t len = 0;
+
+	*text = '\0';
+	for (int i = 0; i < NOTIFY_WRONGS; i++)
+		if (notify->wrong[i].holds)
+			len += (size_t)snprintf(text + len, NOTIFY_ALL_MAX - len, "%s%s",
+						len ? "; " : "", notify->wrong[i].text);
+	return len ? text : NULL;
+}
 
 static void send_status(const struct notify *notify)
 {
-	const char *between = *notify->doing && *notify->wrong ? "; " : "";
-	const char *label = *notify->wrong ? "wrong configuration: " : "";
+	char text[NOTIFY_ALL_MAX];
+	const char *wrong = notify_all_wrong(notify, text);
 
-	sd_notifyf(0, "STATUS=%s%s%s%s", notify->doing, between, label, notify->wrong);
+	sd_notifyf(0, "STATUS=%s%s%s%s", notify->doing, *notify->doing && wrong ? "; " : "",
+		   wrong ? "wrong configuration: " : "", text);
 }
 
 void notify_doing(struct notify *notify, const char *fmt, ...)
@@ -23,8 +37,24 @@ void notify_doing(struct notify *notify, const char *fmt, ...)
 	send_status(notify);
 }
 
-void notify_wrong(struct notify *notify, const char *what)
+static void set_wrong(struct notify *notify, enum notify_kind kind, const char *text, bool holds)
 {
-	snprintf(notify->wrong, sizeof(notify->wrong), "%s", what ? what : "");
-	send_status(notify);
+	struct notify_text *wrong = &notify->wrong[kind];
+	bool is_news = wrong->holds != holds || strcmp(wrong->text, text) != 0;
+
+	if (text != wrong->text)
+		snprintf(wrong->text, sizeof(wrong->text), "%s", text);
+	wrong->holds = holds;
+	if (is_news)
+		send_status(notify);
+}
+
+void notify_wrong(struct notify *notify, enum notify_kind kind, const char *what)
+{
+	set_wrong(notify, kind, what ? what : "", what != NULL);
+}
+
+void notify_still(struct notify *notify, enum notify_kind kind, bool holds)
+{
+	set_wrong(notify, kind, notify->wrong[kind].text, holds && *notify->wrong[kind].text);
 }

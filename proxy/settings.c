@@ -86,15 +86,14 @@ int settings_start(struct daemon *daemon)
 	log_line(LOG_ERR, "the configuration is wrong, running with the rest of it; mend it and "
 			  "reload (xsproxyd --check-config shows all that is wrong)");
 	summarize(&wrong, why);
-	notify_wrong(&daemon->notify, why);
+	notify_wrong(&daemon->notify, NOTIFY_FILE, why);
 	return 0;
 }
 
 bool settings_fall_back(struct daemon *daemon)
 {
-	const char *before = daemon->notify.wrong;
-	char why[320], all[NOTIFY_TEXT_MAX + 324];
 	struct config defaults;
+	char why[320];
 
 	config_defaults(&defaults);
 	if (daemon->settings->run_dir || !strcmp(daemon->config.run_dir, defaults.run_dir))
@@ -102,20 +101,25 @@ bool settings_fall_back(struct daemon *daemon)
 	snprintf(why, sizeof(why), "run-dir %s cannot be used, %s is; mend it and restart xsproxyd",
 		 daemon->config.run_dir, defaults.run_dir);
 	log_line(LOG_ERR, "%s", why);
-	snprintf(all, sizeof(all), "%s%s%s", why, *before ? "; " : "", before);
-	notify_wrong(&daemon->notify, all);
+	notify_wrong(&daemon->notify, NOTIFY_RUN_DIR, why);
+	strcpy(daemon->refused_run_dir, daemon->config.run_dir);
 	strcpy(daemon->config.run_dir, defaults.run_dir);
 	return true;
 }
 
-static void changed(const char *section, const char *key, bool adopted)
+static void changed(void *arg, const char *section, const char *key, bool adopted)
 {
-	if (adopted)
+	struct settings_reload *reload = arg;
+
+	if (adopted) {
 		log_line(LOG_NOTICE, "[%s] %s has changed", section, key);
-	else
-		log_line(LOG_WARNING,
-			 "[%s] %s has changed, but takes effect only when xsproxyd is restarted",
-			 section, key);
+		return;
+	}
+	log_line(LOG_WARNING,
+		 "[%s] %s has changed, but takes effect only when xsproxyd is restarted", section,
+		 key);
+	reload->waiting[reload->nr_waiting].section = section;
+	reload->waiting[reload->nr_waiting++].key = key;
 }
 
 /* What systemd (Type=notify-reload, or a status) wants to know. */
@@ -124,25 +128,38 @@ static void notify_reloading(void)
 	sd_notifyf(0, "RELOADING=1\nMONOTONIC_USEC=%" PRIu64, clock_monotonic() / 1000);
 }
 
-int settings_reload(struct daemon *daemon, char why[SETTINGS_WHY_MAX])
+/* What could not be done at the start is wrong for as long as the file says it. */
+static void look_again(struct daemon *daemon, struct config *next)
+{
+	bool refused = !strcmp(next->run_dir, daemon->refused_run_dir);
+
+	notify_still(&daemon->notify, NOTIFY_RUN_DIR, refused);
+	if (refused)
+		strcpy(next->run_dir, daemon->config.run_dir);
+	notify_still(&daemon->notify, NOTIFY_METRICS,
+		     !strcmp(next->metrics_listen, daemon->config.metrics_listen));
+}
+
+int settings_reload(struct daemon *daemon, struct settings_reload *reload)
 {
 	struct settings_wrong wrong = { .count = 0 };
 	struct config next;
-
 	int err;
 
+	*reload = (struct settings_reload){ .nr_waiting = 0 };
 	notify_reloading();
 	err = settings_read(daemon->settings, &next, &wrong);
 	if (err) {
-		summarize(&wrong, why);
-		log_line(LOG_ERR, "the configuration stays as it was: %s", why);
+		summarize(&wrong, reload->why);
+		log_line(LOG_ERR, "the configuration stays as it was: %s", reload->why);
 	} else {
-		config_adopt(&daemon->config, &next, changed);
+		look_again(daemon, &next);
+		config_adopt(&daemon->config, &next, changed, reload);
 		log_set_level((int)daemon->config.log_level);
 		daemon->settings->taken_over(daemon);
 		log_line(LOG_NOTICE, "read the configuration again");
 	}
-	notify_wrong(&daemon->notify, err ? why : NULL);
+	notify_wrong(&daemon->notify, NOTIFY_FILE, err ? reload->why : NULL);
 	sd_notify(0, "READY=1");
 	return err;
 }

@@ -66,13 +66,23 @@ int settings_start(struct daemon *daemon);
  */
 bool settings_fall_back(struct daemon *daemon);
 
+/* What came of reading it again. */
+struct settings_reload {
+	char why[SETTINGS_WHY_MAX]; /* it failed */
+	struct {
+		const char *section; /* static memory */
+		const char *key;
+	} waiting[CONFIG_OPTIONS_MAX]; /* options that wait for a restart */
+	uint32_t nr_waiting;
+};
+
 /**
  * settings_reload() - read again, take over what can change, log what cannot.
- * @why: filled in on error: what is wrong
+ * @reload: filled in: what is wrong, on error; else what is not in effect yet
  *
  * Return: 0; or, when anything is wrong, a negative errno: then all stays as it was, which the
  * status says.
  */
-int settings_reload(struct daemon *daemon, char why[SETTINGS_WHY_MAX]);
+int settings_reload(struct daemon *daemon, struct settings_reload *reload);
 
 #endif

@@ -79,7 +79,7 @@ void control_status(struct control *control, const struct control_args *args)
 	const struct daemon *daemon = control_daemon(control);
 	const struct memory *memory = upstream_memory(daemon->upstream);
 	const char *foreign = upstream_foreign(daemon->upstream);
-	const char *wrong = daemon->notify.wrong;
+	char wrong[NOTIFY_ALL_MAX];
 	const char *state = memory ? "running" : foreign ? "refused" : "waiting";
 
 	(void)args;
@@ -96,7 +96,8 @@ void control_status(struct control *control, const struct control_args *args)
 			  (int)clients_waiting(daemon->clients), "clients_waited",
 			  (json_int_t)clients_waited(daemon->clients), "hold_new",
 			  memory && hold_new_is(&memory->ledgers), "log_level",
-			  config_level(log_level()), "config_error", *wrong ? wrong : NULL));
+			  config_level(log_level()), "config_error",
+			  notify_all_wrong(&daemon->notify, wrong)));
 }
 
 /* --- domains */
@@ -242,11 +243,18 @@ void control_log_level(struct control *control, const struct control_args *args)
 
 void control_reload(struct control *control, const struct control_args *args)
 {
-	char why[SETTINGS_WHY_MAX];
+	struct settings_reload reload;
+	json_t *waiting;
 
 	(void)args;
-	if (settings_reload(control_daemon(control), why))
-		control_error(control, "Failed", "the configuration stays as it was: %s", why);
-	else
-		control_return(control, json_object());
+	if (settings_reload(control_daemon(control), &reload)) {
+		control_error(control, "Failed", "the configuration stays as it was: %s",
+			      reload.why);
+		return;
+	}
+	waiting = json_array();
+	for (uint32_t i = 0; i < reload.nr_waiting; i++)
+		control_json_append(&waiting, json_sprintf("[%s] %s", reload.waiting[i].section,
+							   reload.waiting[i].key));
+	control_return(control, json_pack("{s:o}", "waiting", waiting));
 }

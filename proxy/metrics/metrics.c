@@ -7,6 +7,7 @@
 #include <event2/event.h>
 #include <event2/http.h>
 #include <event2/listener.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -257,6 +258,28 @@ static int serve(struct metrics *metrics)
 	return 0;
 }
 
+/* As the package starts it, xsproxyd has no network, and few places for a socket. */
+static const char *what_to_do(const struct listen_at *at, int err)
+{
+	bool is_network = at->any.sa_family == AF_INET || at->any.sa_family == AF_INET6;
+
+	if (is_network && (err == -EAFNOSUPPORT || err == -EADDRNOTAVAIL || err == -EPERM))
+		return "the service needs xsproxy.service.d/metrics.conf for it, see "
+		       "xsproxy.conf(5)";
+	return "correct [metrics] listen and restart xsproxyd";
+}
+
+static void tell(struct metrics *metrics, int err)
+{
+	struct daemon *daemon = metrics->daemon;
+	char text[NOTIFY_TEXT_MAX];
+
+	snprintf(text, sizeof(text), "no metrics: cannot listen on %s: %s; %s",
+		 daemon->config.metrics_listen, strerror(-err), what_to_do(&metrics->at, err));
+	log_line(LOG_ERR, "%s", text);
+	notify_wrong(&daemon->notify, NOTIFY_METRICS, text);
+}
+
 int metrics_new(struct metrics **out, struct daemon *daemon)
 {
 	const char *where = daemon->config.metrics_listen;
@@ -274,7 +297,7 @@ int metrics_new(struct metrics **out, struct daemon *daemon)
 	if (!err)
 		err = listen_at(metrics);
 	if (err) {
-		log_line(LOG_ERR, "no metrics: cannot listen on %s: %s", where, strerror(-err));
+		tell(metrics, err);
 		free(metrics);
 		return 0;
 	}

@@ -14,7 +14,8 @@ struct daemon;
 struct metrics;
 
 /**
- * metrics_new() - listen. What hinders it is logged, for guests can do without metrics.
+ * metrics_new() - listen. What hinders it is logged and in the status, for guests can do
+ * without metrics.
  * @out: NULL when nobody listens
  *
  * Return: 0 or -ENOMEM.

@@ -95,6 +95,7 @@ static void put_states(FILE *out, const struct daemon *daemon)
 static void put_daemon(FILE *out, const struct daemon *daemon)
 {
 	uint64_t uptime = clock_monotonic() / NS_OF_A_SECOND - daemon->started;
+	char wrong[NOTIFY_ALL_MAX];
 
 	put_head(out, "xsproxy_build_info", "gauge", "Always 1.");
 	fprintf(out, "xsproxy_build_info{version=\"" XSPROXY_VERSION "\"} 1\n");
@@ -104,6 +105,9 @@ static void put_daemon(FILE *out, const struct daemon *daemon)
 		   "Whether there is a xenstored with the bridge.",
 		   upstream_memory(daemon->upstream) != NULL, UNIT_ONE);
 	put_states(out, daemon);
+	put_single(out, "xsproxy_config_wrong", "gauge",
+		   "Whether anything is wrong with the configuration.",
+		   notify_all_wrong(&daemon->notify, wrong) != NULL, UNIT_ONE);
 	put_single(out, "xsproxy_toolstack_clients", "gauge",
 		   "Connections to the toolstack socket.", clients_count(daemon->clients),
 		   UNIT_ONE);

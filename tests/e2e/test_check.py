@@ -263,13 +263,33 @@ def test_the_alerts_ask_for_what_there_is(at):
     with running("C", config=config("%s:%d" % at)):
         families = exposition.parse(fetch(at)[2])
     names = set(re.findall(r"\bxsproxy_\w+", asked))
-    assert len(names) == 4 and names <= set(families)
+    assert len(names) == 5 and names <= set(families)
     for wanted in re.findall('state=~"([^"]*)"', asked):
         assert set(wanted.split("|")) <= set(STATES)
 
 
 @pytest.mark.parametrize("flavour", FLAVOURS)
-def test_a_wrong_configuration(flavour):
-    with running(flavour, config="[log]\nlevel = loud\n") as host:
+def test_a_wrong_configuration(flavour, at):
+    wrong = config("%s:%d" % at) + "[log]\nnonsense = 1\n"
+    with running(flavour, config=wrong) as host:
         line, = problems(host)
-        assert line.startswith("configuration: ") and "level" in line
+        assert line.startswith("configuration: ") and "nonsense" in line
+        assert exposition.parse(fetch(at)[2])["xsproxy_config_wrong"].value() == 1
+
+
+@pytest.mark.parametrize("flavour", FLAVOURS)
+def test_a_right_configuration(flavour, at):
+    with running(flavour, config=config("%s:%d" % at)):
+        assert exposition.parse(fetch(at)[2])["xsproxy_config_wrong"].value() == 0
+
+
+def test_the_manual_and_the_help_say_what_can_be_wrong():
+    source = next(path for path in xensim.BUILD.parents if (path / "docs/man").exists())
+    manual = (source / "docs/man/xsproxyctl.8").read_text(encoding="utf-8")
+    part = manual.partition(".It Cm check ")[2].partition(".It Cm")[0]
+    said = subprocess.run([CTL, "check", "--help"], capture_output=True, text=True,
+                          check=True).stdout
+    for text in part, said:
+        assert "configuration" in text
+    for kind in "xsproxyd", "configuration", "xenstored", "domain", "toolstacks":
+        assert re.search(rf"^\.(Pq )?Li .*\b{kind}\b", part, re.M), kind

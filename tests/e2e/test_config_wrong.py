@@ -81,11 +81,21 @@ def test_sighup_tells_systemd(tmp_path):
 
 # --- xsproxyctl reload
 
+def run_ctl(*args):
+    return subprocess.run([BUILD / "xsproxyctl", *args], capture_output=True, text=True,
+                          check=False)
+
+
 def ctl(host, *args):
     """xsproxyctl: (status, output, errors)."""
-    done = subprocess.run([BUILD / "xsproxyctl", *args, "--control", host.run_dir / "control"],
-                          capture_output=True, text=True, check=False)
+    done = run_ctl(*args, "--control", host.run_dir / "control")
     return done.returncode, done.stdout, done.stderr
+
+
+def waits(*keys):
+    """What `reload` says of options of [xsproxy]."""
+    return "".join(f"xsproxyctl reload: warning: [xsproxy] {key} takes effect only when xsproxyd "
+                   "is restarted\n" for key in keys)
 
 
 def test_ctl_reload(host):
@@ -93,6 +103,18 @@ def test_ctl_reload(host):
     assert ctl(host, "reload") == (0, "", "")
     with Control(host) as control:
         assert control.run("log-level") == {"level": "info"}
+
+
+def test_ctl_reload_says_what_waits_for_a_restart(host):
+    """Each time, until it is restarted or as it was."""
+    write(host, config(host, path="/elsewhere").replace("run-dir = ", "run-dir = /other"))
+    for _ in range(2):
+        assert ctl(host, "reload") == (0, "", waits("run-dir", "socket"))
+    with Control(host) as control:
+        assert control.run("reload") == {"waiting": ["[xsproxy] run-dir", "[xsproxy] socket"]}
+        write(host, config(host))
+        assert control.run("reload") == {"waiting": []}
+    assert ctl(host, "reload") == (0, "", "")
 
 
 def test_ctl_reload_fails_for_a_wrong_file(host):
@@ -108,7 +130,7 @@ def test_ctl_reload_fails_for_a_wrong_file(host):
             control.run("reload")
         assert caught.value.error_class == "Failed"
         write(host, config(host))
-        assert control.run("reload") == {}
+        assert control.run("reload") == {"waiting": []}
         assert control.run("status")["config_error"] is None
 
 
@@ -203,7 +225,36 @@ def test_a_run_dir_that_cannot_be_used(run_dir):
             "xsproxyd", [*OWN_RUN, BUILD / "xsproxyd", "--config", path, "--socket", host.socket],
             ready=False)
         wait_until(lambda: "with the bridge at /run/xsproxy/bridge" in host.proxy.text())
-        assert f"run-dir {run_dir} cannot be used, /run/xsproxy is; mend it" in host.proxy.text()
+        said = f"run-dir {run_dir} cannot be used, /run/xsproxy is; mend it and restart xsproxyd"
+        assert said in host.proxy.text()
+        there = f"/proc/{host.proxy.process.pid}/root/run/xsproxy/control"
+
+        def wrong():
+            done = run_ctl("check", "--control", there)
+            return [line for line in done.stdout.splitlines() if line.startswith("configuration")]
+
+        assert wrong() == [f"configuration: {said}"]
+        # Read again, it is as wrong as it was, and no news.
+        done = run_ctl("reload", "--control", there)
+        assert (done.returncode, done.stderr) == (0, "")
+        assert wrong() == [f"configuration: {said}"]
+        assert "run-dir has changed" not in host.proxy.text()
+        # Wrong in another way too, then in that way no more.
+        good = path.read_text()
+        path.write_text(good + "level = info\n")
+        assert run_ctl("reload", "--control", there).returncode == 1
+        assert wrong() == [f"configuration: {said}; {path}:5: [log] level = info: line 4 has set "
+                           "it already"]
+        path.write_text(good)
+        assert run_ctl("reload", "--control", there).returncode == 0
+        assert wrong() == [f"configuration: {said}"]
+        # Another one waits for a restart; what is in effect is right.
+        path.write_text("[xsproxy]\nrun-dir = /run/other\n[log]\nlevel = info\n")
+        assert run_ctl("reload", "--control", there).stderr == waits("run-dir")
+        assert wrong() == []
+        path.write_text("[log]\nlevel = info\n")
+        done = run_ctl("reload", "--control", there)
+        assert (done.returncode, done.stderr, wrong()) == (0, "", [])
         host.proxy.kill(signal.SIGTERM)
 
 

@@ -57,8 +57,9 @@ static void check(const struct config *config)
 	CHECK(config->log_level >= LOG_ERR && config->log_level <= LOG_DEBUG);
 }
 
-static void differs(const char *section, const char *key, bool adopted)
+static void differs(void *arg, const char *section, const char *key, bool adopted)
 {
+	(void)arg;
 	(void)adopted;
 	fprintf(stderr, "[%s] %s differs\n", section, key);
 	abort();
@@ -82,7 +83,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	fclose(out);
 	config_defaults(&again);
 	CHECK(!read_text(&again, printed, len));
-	config_adopt(&config, &again, differs);
+	config_adopt(&config, &again, differs, NULL);
 	free(printed);
 	return 0;
 }

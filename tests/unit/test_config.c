@@ -380,8 +380,9 @@ static void files_that_cannot_be_read(void **state)
 
 static char changes[200];
 
-static void on_change(const char *section, const char *key, bool adopted)
+static void on_change(void *arg, const char *section, const char *key, bool adopted)
 {
+	assert_ptr_equal(arg, changes);
 	sprintf(changes + strlen(changes), "%s.%s%s;", section, key, adopted ? "" : " not");
 }
 
@@ -394,12 +395,12 @@ static void a_reload_takes_what_it_can(void **state)
 	config_defaults(&next);
 	memset(next.socket + strlen(next.socket) + 1, 'x', 5); /* beyond the end of the text */
 	changes[0] = 0;
-	config_adopt(&config, &next, on_change);
+	config_adopt(&config, &next, on_change, changes);
 	assert_string_equal(changes, "");
 
 	read_good(&next, "[xsproxy]\nsocket = /other\n[quiesce]\ntimeout = 7s\n"
 			 "[log]\nlevel = error\n");
-	config_adopt(&config, &next, on_change);
+	config_adopt(&config, &next, on_change, changes);
 	assert_string_equal(changes, "xsproxy.socket not;quiesce.timeout;log.level;");
 	assert_string_equal(config.socket, "/run/xenstored/socket");
 	assert_int_equal(config.quiesce_timeout_ms, 7000);
