@@ -3,7 +3,7 @@
  * local - unix sockets that only root may reach.
  *
  * Whoever can connect to a socket of ours is dom0, so they are 0600 from birth and peers are
- * checked. Used by client.c and control.c.
+ * checked. Used by public.c, client.c, control.c and metrics.c.
  */
 #ifndef XSPROXY_PROXY_LOCAL_H
 #define XSPROXY_PROXY_LOCAL_H

@@ -8,12 +8,12 @@
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/un.h>
-#include <systemd/sd-daemon.h>
 #include <unistd.h>
 
 #include "link/link.h"
 #include "protocol/clock.h"
 #include "proxy/daemon.h"
+#include "proxy/host/public.h"
 #include "proxy/host/sock.h"
 #include "proxy/host/upstream.h"
 #include "proxy/local.h"
@@ -23,7 +23,6 @@
 #include "proxy/session/session.h"
 
 /* Clients are many and short-lived; xenstored accepts them one by one, with a backlog of 1. */
-#define LISTEN_BACKLOG	  128
 #define CONNECT_RETRY_MS  5
 #define ACCEPT_BACKOFF_MS 100
 
@@ -418,23 +417,6 @@ uint32_t clients_open(const struct clients *clients)
 	return upstream_memory(clients->daemon->upstream) ? clients_count(clients) : 0;
 }
 
-/* systemd holds the socket, so that it never disappears, or we make it. */
-static int listen_public(struct clients *clients)
-{
-	const char *path = clients->daemon->config.socket;
-
-	if (sd_listen_fds(0) == 1) {
-		clients->inherited = true;
-		clients->fd = SD_LISTEN_FDS_START;
-		return 0;
-	}
-	clients->fd = local_listen(path, LISTEN_BACKLOG);
-	if (clients->fd >= 0)
-		return 0;
-	log_line(LOG_ERR, "cannot listen on %s: %s", path, strerror(-clients->fd));
-	return clients->fd;
-}
-
 int clients_new(struct clients **out, struct daemon *daemon)
 {
 	struct clients *clients = calloc(1, sizeof(*clients));
@@ -445,8 +427,9 @@ int clients_new(struct clients **out, struct daemon *daemon)
 	clients->daemon = daemon;
 	TAILQ_INIT(&clients->waiting);
 	TAILQ_INIT(&clients->up);
-	err = listen_public(clients);
-	if (err) {
+	clients->fd = public_listen(daemon->config.socket, &clients->inherited);
+	if (clients->fd < 0) {
+		err = clients->fd;
 		free(clients);
 		return err;
 	}

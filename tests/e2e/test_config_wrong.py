@@ -264,3 +264,56 @@ def test_the_command_line_must_be_good(tmp_path):
         done = subprocess.run([BUILD / "xsproxyd", "--socket", tmp_path / "socket", *args],
                               capture_output=True, text=True, check=False, timeout=60)
         assert done.returncode == 2 and args[1] in done.stderr
+
+
+# --- a socket that systemd does not hold
+
+def test_the_directory_of_the_socket_is_made():
+    """As systemd makes it, whatever our umask."""
+    with Host("C", start=False) as host:
+        host.socket = host.sim.dir / "a" / "b" / "socket"
+        host.start_daemon()
+        host.start_proxy(until="STATUS=Relaying")
+        assert host.dom0.directory("/")
+        for path in host.socket.parents[:2]:
+            assert path.stat().st_mode & 0o777 == 0o755
+
+
+@pytest.mark.parametrize("path, why", [("/proc/xsproxy/socket", "No such file or directory"),
+                                       ("/dev/null/socket", "Not a directory")])
+def test_a_socket_that_cannot_be(path, why):
+    with Host("C", start=False) as host:
+        file = host.sim.dir / "other.conf"
+        file.write_text(f"[xsproxy]\nsocket = {path}\nrun-dir = {host.run_dir}\n")
+        done = subprocess.run([BUILD / "xsproxyd", "--config", file], capture_output=True,
+                              text=True, check=False, timeout=60)
+        assert done.returncode == 2
+        assert (f"xsproxyd: cannot listen for toolstacks on {path}: {why}; correct [xsproxy] "
+                "socket or --socket\n") in done.stderr
+
+
+# --- metrics that cannot be
+
+@pytest.mark.parametrize("argv, where, why", [
+    (["unshare", "-n"], "[::1]:9777",
+     "Cannot assign requested address; the service needs xsproxy.service.d/metrics.conf for it, "
+     "see xsproxy.conf(5)"),
+    ([], "unix:/proc/xsproxy/metrics",
+     "No such file or directory; correct [metrics] listen and restart xsproxyd")])
+def test_metrics_that_cannot_be_are_a_problem(argv, where, why):
+    if argv and subprocess.run([*argv, "true"], capture_output=True, check=False).returncode:
+        pytest.skip("this needs the right to leave the network")
+    said = f"no metrics: cannot listen on {where}: {why}"
+    with Host("C", start=False, config=f"[metrics]\nlisten = {where}\n") as host:
+        host.start_daemon()
+        with proxy_with(host, argv) as notify:
+            assert notify.wait("STATUS=Relaying").endswith(f"; wrong configuration: {said}")
+            assert f"xsproxyd: {said}\n" in host.proxy.text()
+            assert f"wrong       configuration: {said}\n" in ctl(host, "status")[1]
+            assert f"configuration: {said}\n" in ctl(host, "check")[1]
+            # What is read again does not make it right, unless nobody wants it any more.
+            assert ctl(host, "reload") == (0, "", "")
+            assert f"configuration: {said}\n" in ctl(host, "check")[1]
+            write(host, config(host))
+            assert ctl(host, "reload") == (0, "", waits("listen").replace("xsproxy]", "metrics]"))
+            assert "configuration" not in ctl(host, "check")[1]

@@ -79,7 +79,7 @@ def test_unusable_paths(place, tmp_path):
     (tmp_path / "open").mkdir(mode=0o755)
     for name, value in (("run-dir", tmp_path / "file"), ("run-dir", tmp_path / "file/run"),
                         ("run-dir", tmp_path / "absent/run"), ("run-dir", tmp_path / "open"),
-                        ("socket", tmp_path / "absent/socket"), ("socket", tmp_path / "open")):
+                        ("socket", tmp_path / "file/socket"), ("socket", tmp_path / "open")):
         refused(run(*options({**place, name: value})), value)
 
 

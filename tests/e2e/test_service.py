@@ -163,7 +163,24 @@ def test_systemds_socket_outlives_us():
                     assert client.recv_reply().type == xsclient.DIRECTORY
                     assert host.proxy.kill(signal.SIGTERM) == 0
                 assert os.stat(host.socket).st_ino == inode
+                assert "systemd holds" not in host.proxy.text()
         host.check()
+
+
+def test_systemds_socket_goes_before_the_option(tmp_path):
+    """Which is said, for nobody listens where the option says."""
+    with Host("C", start=False) as host:
+        host.start_daemon()
+        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as listener:
+            listener.bind(str(tmp_path / "socket"))
+            listener.listen(16)
+            with proxy_on(host, listener) as notify:
+                notify.wait("READY=1")
+                assert (f"systemd holds the toolstack's socket, {tmp_path}/socket; [xsproxy] "
+                        f"socket = {host.socket} is of no effect, ListenStream= of "
+                        "xsproxy.socket is\n"
+                        ) in host.proxy.text()
+                assert not host.socket.exists()
 
 
 def test_our_own_socket_is_0600_and_goes_with_us():
