@@ -86,8 +86,8 @@ static void check_clients(struct check *check, const json_t *status)
 
 	if (waiting && waited >= WAIT_SECONDS)
 		add(check, "toolstacks", -1,
-		    "%" PRId64 " wait for xenstored, the first one for %" PRId64 " s", waiting,
-		    waited);
+		    "%" PRId64 " %s for xenstored, the first one for %" PRId64 " s", waiting,
+		    waiting == 1 ? "waits" : "wait", waited);
 }
 
 static void check_domain(struct check *check, const json_t *domain)
@@ -163,9 +163,12 @@ static void check_reachable(struct check *check, const struct options *options, 
 
 static void print_ok(const json_t *status)
 {
-	printf("ok: xsproxyd has %s, %" PRId64 " domains, %" PRId64 " toolstacks\n",
-	       print_text(json_object_get(status, "xenstored"), "name"),
-	       print_number(status, "domains"), print_number(status, "clients"));
+	int64_t domains = print_number(status, "domains"),
+		clients = print_number(status, "clients");
+
+	printf("ok: xsproxyd has %s, %" PRId64 " domain%s, %" PRId64 " toolstack%s\n",
+	       print_text(json_object_get(status, "xenstored"), "name"), domains,
+	       domains == 1 ? "" : "s", clients, clients == 1 ? "" : "s");
 }
 
 static void print_problem(const json_t *problem)

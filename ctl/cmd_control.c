@@ -45,6 +45,7 @@ static void print_domains(const json_t *status)
 static void print_status(const json_t *status)
 {
 	const json_t *xenstored = json_object_get(status, "xenstored");
+	int64_t waiting = print_number(status, "clients_waiting");
 
 	printf("xsproxyd    %s, pid %" PRId64 ", up %" PRId64 " s\n", print_text(status, "version"),
 	       print_number(status, "pid"), print_number(status, "uptime"));
@@ -60,8 +61,8 @@ static void print_status(const json_t *status)
 	print_domains(status);
 	print_unknown(json_object_get(status, "unknown_domains"));
 	printf("toolstacks  %" PRId64, print_number(status, "clients"));
-	if (print_number(status, "clients_waiting"))
-		printf(", %" PRId64 " wait for xenstored", print_number(status, "clients_waiting"));
+	if (waiting)
+		printf(", %" PRId64 " %s for xenstored", waiting, waiting == 1 ? "waits" : "wait");
 	putchar('\n');
 	printf("hold --new  %s\n",
 	       json_is_true(json_object_get(status, "hold_new")) ? "on" : "off");

@@ -157,7 +157,9 @@ static void print_overview(FILE *out)
 	for (size_t i = 0; i < NR_COMMANDS; i++)
 		fprintf(out, "  %-14s %s\n", commands[i].name, commands[i].summary);
 	fputs("\n"
-	      "xsproxyctl COMMAND --help says more; xsproxyctl --version prints the version.\n"
+	      "xsproxyctl COMMAND --help, or help COMMAND, says more; xsproxyctl --version prints "
+	      "the\n"
+	      "version.\n"
 	      "Exit status: 0 done, 1 failed (standard error says why), 2 wrong command line.\n",
 	      out);
 }
@@ -193,6 +195,34 @@ static int run_command(const struct command *command, int argc, char **argv)
 	return status;
 }
 
+static int no_command(const char *name)
+{
+	fprintf(stderr, "xsproxyctl: there is no command '%s'; see xsproxyctl --help\n", name);
+	return EXIT_USAGE;
+}
+
+/* help [COMMAND], as --help and COMMAND --help */
+static int run_help(int argc, char **argv)
+{
+	const struct command *command;
+
+	if (argc > 2) {
+		fprintf(stderr,
+			"xsproxyctl help: unexpected argument '%s'; see xsproxyctl --help\n",
+			argv[2]);
+		return EXIT_USAGE;
+	}
+	if (argc < 2) {
+		print_overview(stdout);
+		return 0;
+	}
+	command = find_command(argv[1]);
+	if (!command)
+		return no_command(argv[1]);
+	print_help(command);
+	return 0;
+}
+
 /*
  * Fill the places of standard streams that are closed: what is opened next would be taken for them,
  * and what we print would go to xsproxyd. Using them fails as if they were closed still.
@@ -225,11 +255,8 @@ int main(int argc, char **argv)
 		puts("xsproxyctl " XSPROXY_VERSION);
 		return 0;
 	}
+	if (!strcmp(argv[1], "help"))
+		return run_help(argc - 1, argv + 1);
 	command = find_command(argv[1]);
-	if (!command) {
-		fprintf(stderr, "xsproxyctl: there is no command '%s'; see xsproxyctl --help\n",
-			argv[1]);
-		return EXIT_USAGE;
-	}
-	return run_command(command, argc - 1, argv + 1);
+	return command ? run_command(command, argc - 1, argv + 1) : no_command(argv[1]);
 }

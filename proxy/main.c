@@ -63,11 +63,26 @@ struct arguments {
 	bool check;
 };
 
+/* @c: what getopt has said of it; @word: in which it has found it */
+static void __attribute__((noreturn)) wrong_option(int c, const char *word)
+{
+	if (c == ':')
+		fprintf(stderr, "xsproxyd: %s needs a value; see --help\n", word);
+	else if (optopt && !strchr(word, '=')) /* maybe not the word's first letter */
+		fprintf(stderr, "xsproxyd: there is no option -%c; see --help\n", optopt);
+	else
+		fprintf(stderr,
+			"xsproxyd: there is no option %s, or it takes no value; see --help\n",
+			word);
+	exit(EXIT_USAGE);
+}
+
 static void parse_arguments(struct arguments *args, int argc, char **argv)
 {
 	int c;
 
-	while ((c = getopt_long(argc, argv, "c:r:s:CVh", long_options, NULL)) >= 0) {
+	/* ':' tells a missing value from an unknown option, and getopt prints nothing. */
+	while ((c = getopt_long(argc, argv, ":c:r:s:CVh", long_options, NULL)) >= 0) {
 		switch (c) {
 		case 'c':
 			args->settings.file = optarg;
@@ -88,7 +103,7 @@ static void parse_arguments(struct arguments *args, int argc, char **argv)
 			usage(stdout);
 			exit(0);
 		default:
-			exit(EXIT_USAGE); /* getopt has said which option */
+			wrong_option(c, argv[optind - 1]);
 		}
 	}
 	if (optind < argc) {

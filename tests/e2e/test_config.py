@@ -156,6 +156,21 @@ def test_a_comment_may_be_of_any_length(tmp_path, length):
     assert options(done.stdout)["log", "level"] == "debug"
 
 
+@pytest.mark.parametrize("text", [
+    "[log] # x\nlevel = debug ; x\n", "[log]; x\nlevel = debug\t;x\n"])
+def test_comments_within_a_line(tmp_path, text):
+    path = tmp_path / "xsproxy.conf"
+    path.write_text(text)
+    assert options(check(path).stdout)["log", "level"] == "debug"
+
+
+@pytest.mark.parametrize("value", ["debug # x", "debug;x"])
+def test_no_comments_within_a_line(tmp_path, value):
+    path = tmp_path / "xsproxy.conf"
+    path.write_text(f"[log]\nlevel = {value}\n")
+    assert f"[log] level = {value}: must be" in check(path).stderr
+
+
 LISTEN = "must be off, 127.0.0.1:PORT, [::1]:PORT or unix:/PATH"
 ALONE = "must be this machine's alone"
 

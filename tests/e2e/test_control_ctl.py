@@ -203,6 +203,21 @@ def test_nothing_takes_the_place_of_a_closed_stream(host, stream, command):
     assert state(host, 7) == "running"
 
 
+@pytest.mark.parametrize("args, same", [((), ("--help",)), (("flight",), ("flight", "--help"))])
+def test_help_is_help(args, same):
+    done, other = (subprocess.run([CTL, *argv], capture_output=True, text=True, check=True)
+                   for argv in (("help", *args), same))
+    assert done.stdout == other.stdout and done.stdout.startswith("Usage: ")
+
+
+@pytest.mark.parametrize("args, said", [
+    (("nonsense",), "xsproxyctl: there is no command 'nonsense'; see xsproxyctl --help\n"),
+    (("flight", "7"), "xsproxyctl help: unexpected argument '7'; see xsproxyctl --help\n")])
+def test_help_of_what_there_is_not(args, said):
+    done = subprocess.run([CTL, "help", *args], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (2, "", said)
+
+
 def test_bash_completion(host):
     """What bash offers comes from xsproxyctl itself."""
     host.add_guest(7)
@@ -221,6 +236,7 @@ def test_bash_completion(host):
         try xsproxyctl log-level d
         try xsproxyctl trace --op RE
         try xsproxyctl capture --sl
+        try xsproxyctl help rel
         ctl_socket=$2
         try xsproxyctl trace --new ""
         try xsproxyctl watches ""
@@ -229,7 +245,8 @@ def test_bash_completion(host):
                           capture_output=True, text=True, check=True,
                           env=dict(os.environ, CTL=str(CTL)))
     lines = done.stdout.splitlines()
-    assert {"export", "import", "status", "log-level", "--help"} <= set(lines[0].split())
+    assert {"export", "import", "status", "log-level", "help", "--help"} <= set(lines[0].split())
     assert lines[1:] == ["domains domain", "--new", "on off", "debug",
-                         "READ RELEASE RESUME RESET_WATCHES RESET_DOMAIN", "--slower", "0 7", "0 7"]
+                         "READ RELEASE RESUME RESET_WATCHES RESET_DOMAIN", "--slower", "reload",
+                         "0 7", "0 7"]
     assert done.stderr == ""

@@ -204,7 +204,8 @@ exec chroot "$top/root" sh -c '
     dpkg -r xsproxy >/dev/null
     cmp /etc/default/xen /tmp/before && echo "removed: as before"
     dpkg -P xsproxy >/dev/null
-    [ -e /etc/xsproxy ] || [ -e /var/lib/xsproxy ] || [ -n "$(links)" ] || echo "purged: nothing left"
+    [ -e /etc/xsproxy ] || [ -e /var/lib/xsproxy ] || [ -n "$(links)" ] ||
+        echo "purged: nothing left"
 '
 """
 

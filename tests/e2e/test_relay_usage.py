@@ -43,7 +43,8 @@ def options(place):
 @pytest.mark.parametrize("option", ["--nonsense", "-z", "--run-dir", "argument",
                                     "--check-config=1"])
 def test_wrong_option(option, place):
-    refused(run(*options(place), option), option.lstrip("-").split("=", maxsplit=1)[0])
+    refused(run(*options(place), option), option.lstrip("-").split("=", maxsplit=1)[0],
+            "; see --help")
 
 
 @pytest.mark.parametrize("name", ["run-dir", "socket"])

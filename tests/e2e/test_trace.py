@@ -147,8 +147,8 @@ def test_flight_says_what_is_no_longer_kept(host, guest):
 
 def test_flight_of_a_domain_of_which_nothing_is_kept(host, guest):
     """As after a restart of xsproxyd, or because the configuration says so."""
-    none = ("xsproxyctl flight: warning: no message of domain 7 is kept; they are since xsproxyd was "
-            "started, unless [flight] messages = 0\n")
+    none = ("xsproxyctl flight: warning: no message of domain 7 is kept; they are since xsproxyd "
+            "was started, unless [flight] messages = 0\n")
     guest.write("data/x", "1")
     host.proxy.kill()
     host.start_proxy(until="STATUS=Relaying")
