@@ -55,7 +55,7 @@ PROGRAMS += $(if $(CTL_SRC),$(BUILD)/xsproxyctl)
 SIM := $(BUILD)/libxensim.so $(BUILD)/xensim $(BUILD)/xsguest $(BUILD)/libxsguest.so $(BUILD)/xsload $(BUILD)/xsprobe $(BUILD)/xsstress
 UNIT := $(patsubst tests/unit/%.c,$(BUILD)/unit/%,$(UNIT_SRC))
 
-.PHONY: all demo check lint valgrind e2e unit fuzz bench soak install clean deps help
+.PHONY: all demo play check lint valgrind e2e unit fuzz bench soak install clean deps help
 .DELETE_ON_ERROR:
 .SECONDARY:
 
@@ -63,6 +63,8 @@ all: $(PROGRAMS) $(SIM)
 
 help:
 	@echo "all       build everything into $(BUILD)/"
+	@echo "play      install what is missing, build, and open a shell on a simulated host with traffic:"
+	@echo "          PLAY_DAEMON=oxenstored PLAY_GUESTS=20, or PLAY='xsproxyctl domains' instead of a shell"
 	@echo "demo      install what is missing, build, and show the main job on real daemons"
 	@echo "check     install what is missing, build, run every test (also under sanitizers)"
 	@echo "check-xen boot real Xen in QEMU and run the checks there, or XEN_CHECKS=--short"
@@ -188,6 +190,13 @@ check-xen bench-xen: deps
 demo: deps
 	@$(MAKE) --no-print-directory -s all
 	@XSPROXY_BUILD=$(abspath $(BUILD)) tests/demo/demo
+
+# PLAY_DAEMON, PLAY_GUESTS and PLAY, a command to run instead of a shell: tests/demo/play. As $(value)
+# the command's own variables are left to its shell.
+play: export PLAY_COMMAND := $(value PLAY)
+play: deps
+	@$(MAKE) --no-print-directory -s all
+	@XSPROXY_BUILD=$(abspath $(BUILD)) tests/demo/play
 
 # Only for comparison: what a commit's record costs
 $(BUILD)/xsproxyd-norecord: $(call objs,$(DAEMON_SRC) tests/bench/no_record.c)

@@ -27,12 +27,13 @@ class Host:
     """One host: a simulated Xen, a daemon, and xsproxyd between it and the guests if @proxied."""
 
     def __init__(self, flavour, proxied=True, start=True, daemon_args=(), config="",
-                 bridge=BRIDGE):
+                 bridge=BRIDGE, log="debug"):
         self.flavour = flavour
         self.proxied = proxied
         self.bridge = bridge
         self.daemon_args = daemon_args
         self.config = config  # more of xsproxy.conf
+        self.log = log  # xsproxyd's level
         self.sim = XenSim()
         self.run_dir = self.sim.dir / "xsproxy"
         self.run_dir.mkdir(mode=0o700)
@@ -118,7 +119,7 @@ class Host:
     def _config(self):
         path = self.sim.dir / "xsproxy.conf"
         path.write_text(f"[xsproxy]\nrun-dir = {self.run_dir}\nsocket = {self.socket}\n"
-                        "[quiesce]\ntimeout = 2s\n[log]\nlevel = debug\n" + self.config)
+                        f"[quiesce]\ntimeout = 2s\n[log]\nlevel = {self.log}\n" + self.config)
         return path
 
     def client(self, **kwargs):

@@ -2,13 +2,13 @@
 """`make demo` succeeds, ends non-zero when a step fails, and leaves nothing behind either way."""
 
 import os
-import pathlib
 import signal
 import subprocess
 import sys
 
 import pytest
 
+from left import left
 from xsguest import BUILD, ROOT
 
 DEMO = ROOT / "tests/demo/demo"
@@ -42,22 +42,10 @@ class Run:
     def end(self):
         """Wait for its end, and see that nothing is left: (status, output, errors)."""
         out, err = self.process.communicate(timeout=TIMEOUT)
-        assert self.left() == []
+        assert left(self.process.pid) == []
         made = self.notes.read_text().splitlines() if self.notes.exists() else []
         assert not [path for path in made if os.path.exists(path)]
         return self.process.returncode, out, err
-
-    def left(self):
-        """Processes of its session that still run."""
-        found = []
-        for path in pathlib.Path("/proc").glob("[0-9]*/stat"):
-            try:
-                state, _, _, session = path.read_text().rsplit(")", 1)[1].split()[:4]
-            except (FileNotFoundError, ProcessLookupError):
-                continue
-            if int(session) == self.process.pid and state != "Z":
-                found.append((path.parent / "cmdline").read_text())
-        return found
 
 
 def test_succeeds(tmp_path):
