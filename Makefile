@@ -138,17 +138,26 @@ $(BUILD)/xsguest: $(call objs,tests/sim/xsguest.c tests/sim/guest.c $(SIM_COMMON
 	$(call say,LD,$@)
 	$(Q)$(CC) $(SAN_LINK) -o $@ $^ $(LDFLAGS)
 
-# --- unit tests: one program a file, linked with everything but main
+# --- unit tests: one program a file, linked with what it uses of everything but main. A thin archive
+# only names objects; the linker says which it took, and so a change relinks only who uses it.
 UNIT_LIB := $(call objs,$(filter-out proxy/main.c,$(DAEMON_SRC)) bridge/say.c $(MIGRATION_SRC) $(TRACE_SRC) $(TEXT_SRC))
 
 $(BUILD)/libunit.a: $(UNIT_LIB)
 	@rm -f $@
-	$(AR) rcs $@ $^
+	$(call say,AR,$@)
+	$(Q)$(AR) rcsT $@ $^
 
-$(BUILD)/unit/%: $(BUILD)/obj/tests/unit/%.o $(BUILD)/libunit.a
+$(BUILD)/unit/%: $(BUILD)/obj/tests/unit/%.o | $(BUILD)/libunit.a
 	@mkdir -p $(@D)
 	$(call say,LD,$@)
-	$(Q)$(CC) $(SAN_LINK) -o $@ $^ $(call pkg_libs,$(PKGS_DAEMON) $(PKGS_CTL) cmocka) -linih $(LDFLAGS)
+	$(Q)$(CC) $(SAN_LINK) -Wl,--trace -o $@ $< $(BUILD)/libunit.a \
+		$(call pkg_libs,$(PKGS_DAEMON) $(PKGS_CTL) cmocka) -linih $(LDFLAGS) >$@.trace
+	@sed -n '/tests.unit/d; s,^$(BUILD)/obj/.*\.o$$,$@: $$(call member\,&),p' $@.trace >$@.d
+
+# An object whose source was moved is there no more, whatever make finds of it.
+member = $(if $(filter $(1),$(UNIT_LIB)),$(1),FORCE)
+.PHONY: FORCE
+-include $(wildcard $(BUILD)/unit/*.d)
 
 # All that the tests need and `all` does not build
 .PHONY: unit-programs test-programs
@@ -156,7 +165,7 @@ unit-programs: $(UNIT)
 test-programs: unit-programs other-builds
 
 unit: $(UNIT)
-	tests/run-unit $(UNIT)
+	@tests/run-unit $(UNIT)
 
 valgrind: $(UNIT)
 	@tests/lint/memcheck $(UNIT)
