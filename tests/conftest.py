@@ -1,15 +1,23 @@
 # SPDX-License-Identifier: MIT
-"""Every test has a deadline, whatever it waits for: a loop that never ends is a failure of one
-test, with what it was about, and not of the run."""
+"""What is tested is what the sources say now; and every test has a deadline, whatever it waits for:
+a loop that never ends is a failure of one test, with what it was about, and not of the run."""
 
 import os
 import signal
 
 import pytest
 
+import built
+
 # Far more than any test takes on a busy machine; more for long runs such as XSPROXY_KILLS=100000.
 LIMIT = int(os.environ.get("XSPROXY_TEST_LIMIT", 600))  # s
 AGAIN = 60  # s, for what waits while it cleans up
+
+
+def pytest_configure():
+    why = built.complaint(built.BUILD)
+    if why:
+        raise pytest.UsageError(why)
 
 
 def late(*_):

@@ -8,6 +8,8 @@ import signal
 import subprocess
 import xml.etree.ElementTree as ET
 
+import built
+
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 PYTEST = ["/usr/bin/python3", "-m", "pytest", "-q", "-p", "no:cacheprovider"]
 GRACE = 60  # s
@@ -23,7 +25,8 @@ def end(process):
 
 
 def run(build_dir, args, limit, out=None, part="", **env):
-    """How many tests passed, and the names of those that did not.
+    """How many tests passed, and the names of those that did not: also of those that only miss what
+    make builds, or they would be missed.
 
     @args: paths, and options of pytest
     @limit: s
@@ -45,9 +48,11 @@ def run(build_dir, args, limit, out=None, part="", **env):
         return 0, [f"pytest{part} {args[0]}"]
     good, bad = 0, []
     for case in ET.parse(report).getroot().iter("testcase"):
-        if case.find("failure") is not None or case.find("error") is not None:
+        skipped = case.find("skipped")
+        unbuilt = skipped is not None and built.PROGRAMS in skipped.get("message", "")
+        if unbuilt or case.find("failure") is not None or case.find("error") is not None:
             bad.append(f"{case.get('classname')}.{case.get('name')}")
-        elif case.find("skipped") is None:
+        elif skipped is None:
             good += 1
     return good, bad
 

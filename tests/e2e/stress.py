@@ -2,7 +2,6 @@
 """Guests that check every answer while xsproxyd comes and goes (tests/kill/stress.c), one that
 stands still, and what must hold at the end."""
 
-import pathlib
 import signal
 import subprocess
 
@@ -11,17 +10,6 @@ from ours import tracked_transactions, tracked_watches
 from relay import wait_until
 from seed import SEED
 from xsclient import READ
-
-ROOT = pathlib.Path(__file__).resolve().parents[2]
-
-
-def built(program):
-    """One of the builds of tests/kill/builds.mk; a stale one would prove something else."""
-    path = BUILD / program
-    newest = max(source.stat().st_mtime for part in ("proxy", "bridge", "ring", "config", "trace")
-                 for source in (ROOT / part).glob("*.[ch]"))
-    assert path.exists() and path.stat().st_mtime >= newest, f"{path}: run make test-programs"
-    return path
 
 
 class Load:

@@ -11,6 +11,7 @@ import subprocess
 
 import pytest
 
+import built
 import exposition
 import xensim
 import xsclient
@@ -18,7 +19,6 @@ from control import Control
 from harness import Host
 from ours import running
 from relay import FLAVOURS
-from stress import built
 from test_metrics import config, fetch, free_address
 
 CTL = xensim.BUILD / "xsproxyctl"
@@ -142,7 +142,7 @@ def test_no_xenstored(at):
 def test_refused():
     with running("C") as host:
         host.proxy.kill()
-        host.start_proxy(program=built("foreign/link/xsproxyd"), until="STATUS=")
+        host.start_proxy(program=built.need("foreign/link/xsproxyd"), until="STATUS=")
         reason = host.status.removeprefix("STATUS=")
         assert problems(host) == [f"xenstored: refused: {reason}"]
 

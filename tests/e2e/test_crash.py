@@ -9,6 +9,7 @@ import struct
 
 import pytest
 
+import built
 import xensim
 import xsclient
 from control import Control, ControlError
@@ -33,7 +34,7 @@ def is_aside(host):
 def start_until_it_stays(host):
     """As systemd does, which starts it again whenever it ends. Return: how often it crashed."""
     for crashes in range(5):
-        host.start_proxy(program="xsproxyd-crashing")
+        host.start_proxy(program=built.need("xsproxyd-crashing"))
         wait_until(lambda: not host.proxy.alive() or is_aside(host))
         if host.proxy.alive():
             return crashes

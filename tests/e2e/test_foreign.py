@@ -8,12 +8,13 @@ import subprocess
 
 import pytest
 
+import built
 import xsclient
 from control import Control
 from harness import BUILD
 from ours import quiesce, tracked_watches, unquiesce
 from relay import wait_until
-from stress import Frozen, all_go_on, built, nothing_is_left, restart
+from stress import Frozen, all_go_on, nothing_is_left, restart
 
 # What each build does not know, and what its line says and advises.
 FOREIGN = {
@@ -32,7 +33,7 @@ def start_foreign(host, what, sig=signal.SIGTERM):
     """Restart into a build that cannot go on: the lines that it logs until it says so."""
     host.proxy.kill(sig)
     before = len(host.proxy.text())
-    host.start_proxy(program=built(f"foreign/{what}/xsproxyd"), until="STATUS=")
+    host.start_proxy(program=built.need(f"foreign/{what}/xsproxyd"), until="STATUS=")
     return host.proxy.text()[before:].splitlines()
 
 

@@ -8,6 +8,7 @@ import subprocess
 
 import pytest
 
+import built
 import xsclient
 from control import Control
 from harness import BUILD, Host
@@ -17,15 +18,15 @@ from stress import Frozen, Load, all_go_on, nothing_is_left, restart
 
 GUESTS = 12
 ROUNDS = 3
-RELEASE, = (BUILD / "release").glob("xsproxy-*")
-OLD = RELEASE / "build/xsproxyd"
-OLD_BRIDGE = RELEASE / "build/libxsproxy-bridge.so"
+ARCHIVE, = (built.ROOT / "tests/releases").glob("xsproxy-*.tar.xz")
+OLD = f"release/{ARCHIVE.name.removesuffix('.tar.xz')}/build/xsproxyd"
 
 
 @pytest.fixture(name="old_host", params=FLAVOURS)
 def an_old_host(request):
     """As the last release started it."""
-    with Host(request.param, start=False, bridge=OLD_BRIDGE) as host:
+    bridge = built.need(OLD).parent / "libxsproxy-bridge.so"
+    with Host(request.param, start=False, bridge=bridge) as host:
         host.start_daemon()
         host.start_proxy(program=OLD)
         yield host
@@ -127,7 +128,7 @@ def test_the_old_one_stands_by_for_the_new_bridge(flavour):
         guest = host.add_guest(7)
         guest.watch("data", "token")
         guest.wait_watch()
-        restart(host, signal.SIGTERM, program=OLD, until="STATUS=")
+        restart(host, signal.SIGTERM, program=built.need(OLD), until="STATUS=")
         assert "of another version" in host.status
         guest.send(xsclient.READ, b"domid\0", req_id=5)
         restart(host, signal.SIGTERM)

@@ -8,8 +8,9 @@ import signal
 
 import pytest
 
+import built
 from control import Control
-from stress import Frozen, all_go_on, built, nothing_is_left, restart
+from stress import Frozen, all_go_on, nothing_is_left, restart
 
 ROUNDS = 4
 
@@ -17,7 +18,7 @@ ROUNDS = 4
 def install(host, build):
     """Replace the installed program as dpkg does: the running one keeps its own file."""
     program = host.sim.dir / "installed"
-    shutil.copy(built(build), host.sim.dir / "new")
+    shutil.copy(built.need(build), host.sim.dir / "new")
     os.replace(host.sim.dir / "new", program)
     return program
 

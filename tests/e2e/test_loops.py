@@ -1,0 +1,104 @@
+# SPDX-License-Identifier: MIT
+"""What a developer is told by the short loops: pytest before make, tests that need more than
+`make all`, and unit tests in a line a program."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+import built
+import pytest_run
+
+UNIT = {
+    "good": "echo '[       OK ] test_a'; echo '[       OK ] test_b'",
+    "bad": "echo '[       OK ] test_a'; echo why; echo '[  FAILED  ] test_b'; exit 1",
+    "crashes": "echo '[       OK ] test_a'; kill -SEGV $$",
+    "empty": "true",
+}
+
+
+def pytest_over(build):
+    """pytest over a build directory: (status, output, errors)."""
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--co", "tests/sim"],
+        cwd=built.ROOT, env={**os.environ, "XSPROXY_BUILD": str(build)}, capture_output=True,
+        text=True, check=False, timeout=60)
+    return done.returncode, done.stdout, done.stderr
+
+
+def test_pytest_before_make(tmp_path):
+    """One line that says what to do, instead of an error a test."""
+    status, out, err = pytest_over(tmp_path)
+    assert (status, out) == (pytest.ExitCode.USAGE_ERROR, "")
+    make = f"run `make BUILD={os.path.relpath(tmp_path, built.ROOT)} all`"
+    assert err.strip() == f"ERROR: {tmp_path} holds no xsproxyd: {make}"
+    (tmp_path / "xsproxyd").touch()
+    status, _, err = pytest_over(tmp_path)
+    assert status == pytest.ExitCode.USAGE_ERROR
+    assert err.strip() == f"ERROR: {tmp_path} is older than its sources: {make}"
+
+
+def test_pytest_after_make():
+    assert built.complaint(built.BUILD) is None
+    assert pytest_over(built.BUILD)[0] == 0
+
+
+@pytest.mark.parametrize("program", [
+    "other/xsproxyd", "foreign/link/xsproxyd", "xsproxyd-crashing"])
+def test_what_only_test_programs_builds_is_skipped(program, tmp_path, monkeypatch):
+    monkeypatch.setattr(built, "BUILD", tmp_path)
+    with pytest.raises(pytest.skip.Exception, match="run `make BUILD=.*test-programs`"):
+        built.need(program)
+    (tmp_path / program).parent.mkdir(parents=True, exist_ok=True)
+    (tmp_path / program).touch()
+    os.utime(tmp_path / program, (1, 1))
+    built.is_current.cache_clear()
+    with pytest.raises(pytest.skip.Exception, match="is missing or stale"):
+        built.need(program)
+
+
+def test_options():
+    assert built.options(built.ROOT / "build") == ""
+    assert built.options(built.ROOT / "build/san") == "SAN=1 "
+
+
+def test_a_run_of_all_tests_does_not_bear_what_is_unbuilt(tmp_path, monkeypatch):
+    """Other skips it does."""
+    path = (tmp_path / "inner").with_suffix(".py")
+    path.write_text(
+        "import pytest\nimport built\n"
+        "def test_unbuilt():\n    built.need('none')\n"
+        "def test_other():\n    pytest.skip('not root')\n"
+        "def test_good():\n    pass\n", encoding="utf-8")
+    monkeypatch.setenv("PYTHONPATH", str(built.ROOT / "tests"))
+    with open(tmp_path / "log", "wb") as out:
+        assert pytest_run.run(tmp_path, [str(path)], 60, out) == \
+            (1, ["inner.test_unbuilt"])
+
+
+def run_unit(tmp_path, *names):
+    for name in names:
+        path = tmp_path / name
+        path.write_text(f"#!/bin/sh\n{UNIT[name]}\n", encoding="utf-8")
+        path.chmod(0o755)
+    done = subprocess.run([built.ROOT / "tests/run-unit", *(tmp_path / name for name in names)],
+                          capture_output=True, text=True, check=False, timeout=60)
+    assert done.stderr == ""
+    return done.returncode, done.stdout.splitlines()
+
+
+def test_unit_says_a_line_a_program(tmp_path):
+    assert run_unit(tmp_path, "good") == (0, ["good: 2 passed, 0 failed", "2 passed, 0 failed"])
+
+
+@pytest.mark.parametrize("name, good, why", [
+    ("bad", 1, "test_b"), ("crashes", 1, "ended badly"), ("empty", 0, "tested nothing")])
+def test_unit_shows_what_failed(name, good, why, tmp_path):
+    status, lines = run_unit(tmp_path, "good", name)
+    assert status == 1
+    assert lines[0] == "good: 2 passed, 0 failed"
+    assert lines[-3:] == [f"{name}: {good} passed, 1 failed", f"FAILED {name}:{why}",
+                          f"{2 + good} passed, 1 failed"]
+    assert ("why" in lines) == (name == "bad")
