@@ -21,7 +21,10 @@
 /* A GET_DOMAIN_WATCHES reply must hold each watch beside its gencnt (docs/protocol.md). */
 #define MESSAGE_WATCH_MAX 4064
 
-/* Upstream never hands out this transaction id (both daemons count from 1; OCaml below 2^30). */
+/*
+ * The transaction id for what is to be unknown upstream. OCaml daemons count below 2^30; C daemons
+ * may have given it, after 2^32 of one connection (transaction_unknown_id()).
+ */
 #define MESSAGE_TX_UNKNOWN 0xfffffffeu
 
 /* Our requests (docs/protocol.md); the last one of the list has the largest number */

@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include "protocol/message.h"
 #include "proxy/session/pending.h"
 
 #define PER_PAGE (POOL_PAGE / sizeof(struct ledger_tx))
@@ -138,6 +139,34 @@ int transaction_find(struct transactions *set, uint32_t guest)
 			return (int)slot;
 	}
 	return -ENOENT;
+}
+
+bool transactions_starting(const struct transactions *set)
+{
+	PENDING_EACH(set->ledger, slot)
+	if (set->ledger->pending[slot].type == XS_TRANSACTION_START)
+		return true;
+	return false;
+}
+
+static bool is_upstream_id(const struct transactions *set, uint32_t id)
+{
+	for (uint32_t slot = 0; slot < set->high; slot++) {
+		const struct ledger_tx *tx = entry(set, slot);
+
+		if (is_live(set, tx) && tx->upstream == id)
+			return true;
+	}
+	return false;
+}
+
+uint32_t transaction_unknown_id(const struct transactions *set)
+{
+	uint32_t id = MESSAGE_TX_UNKNOWN;
+
+	while (is_upstream_id(set, id))
+		id--;
+	return id;
 }
 
 uint32_t transaction_count(const struct transactions *set)

@@ -75,4 +75,16 @@ uint32_t transaction_count(const struct transactions *set);
  */
 uint32_t transaction_guest_id(struct transactions *set, uint32_t upstream);
 
+/**
+ * transactions_starting() - whether a TRANSACTION_START is under way: which id upstream gives it is
+ * not known yet.
+ */
+bool transactions_starting(const struct transactions *set);
+
+/**
+ * transaction_unknown_id() - an id that no open transaction has upstream. C daemons give any id in
+ * time, so it is good only for what is sent at once, and while none is starting.
+ */
+uint32_t transaction_unknown_id(const struct transactions *set);
+
 #endif

@@ -128,18 +128,25 @@ static int track(struct session *s, struct commit *commit, struct message *msg,
 
 /*
  * The transaction id under which upstream knows the guest's; one it never gave stays unknown there.
- * A RESET_WATCHES ends its own transaction too: C daemons without XSA-484 abort if it is inside.
+ * A RESET_WATCHES ends all of them: C daemons without XSA-484 abort if it is inside one.
+ *
+ * Return: whether that can be said now. What id a transaction that is starting gets is not known,
+ * and upstream would take a request that names it into it.
  */
-static uint32_t upstream_tx(struct session *s, const struct xsd_sockmsg *hdr)
+static bool upstream_tx(struct session *s, const struct xsd_sockmsg *hdr, uint32_t *id)
 {
 	int slot;
 
-	if (!hdr->tx_id)
-		return 0;
+	*id = 0;
+	if (!hdr->tx_id || hdr->type == XS_RESET_WATCHES)
+		return true;
 	slot = transaction_find(&s->transactions, hdr->tx_id);
-	if (slot < 0)
-		return MESSAGE_TX_UNKNOWN;
-	return hdr->type == XS_RESET_WATCHES ? 0 : transaction_at(&s->transactions, slot)->upstream;
+	if (slot >= 0) {
+		*id = transaction_at(&s->transactions, slot)->upstream;
+		return true;
+	}
+	*id = transaction_unknown_id(&s->transactions);
+	return !transactions_starting(&s->transactions);
 }
 
 /* Write what upstream sees of [off, off + len) of the request of @pending. */
@@ -202,14 +209,17 @@ static bool forward(struct session *s, struct message *msg, struct message *said
 	int slot = pending_slot(s->ledger), err;
 	struct ledger_pending *pending;
 	struct commit commit;
+	uint32_t up_tx;
 
 	if (slot < 0 || !back_has_room(s, size) || !s->hooks->gate(s, msg))
+		return false;
+	if (!upstream_tx(s, &msg->hdr, &up_tx))
 		return false;
 	if (msg->hdr.type == XS_WATCH && watches_clogged(&s->watches))
 		return false;
 
 	pending = pending_fill(s->ledger, slot, &s->seq, &msg->hdr, PENDING_FORWARD);
-	pending->up_tx = upstream_tx(s, &msg->hdr);
+	pending->up_tx = up_tx;
 	commit_begin(&commit, &s->place);
 	err = track(s, &commit, msg, pending, 0);
 	if (err)

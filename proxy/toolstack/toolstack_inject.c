@@ -14,15 +14,6 @@
 #include "proxy/toolstack/op.h"
 #include "proxy/toolstack/toolstack.h"
 
-/* Whether the domain's own TRANSACTION_START is under way: which id it gets is not known yet. */
-static bool own_start_pending(const struct session *s)
-{
-	PENDING_EACH(s->ledger, slot)
-	if (s->ledger->pending[slot].type == XS_TRANSACTION_START)
-		return true;
-	return false;
-}
-
 /* The one request of an op. Return: whether it was sent. */
 static bool inject_once(struct op *op, const struct message *msg, uint32_t guest_tx)
 {
@@ -45,7 +36,7 @@ static bool inject_start(struct op *op)
 	struct session *target = op->target;
 
 	/* The domain takes no further request meanwhile (up.c), so this ends. */
-	if (own_start_pending(target))
+	if (transactions_starting(&target->transactions))
 		return false;
 	if (transaction_find(&target->transactions, op->transaction) >= 0) {
 		op_finish(op, EEXIST);

@@ -243,11 +243,10 @@ static void model_checks_form(const struct message *msg)
 		CHECK(n == 2);
 		break;
 	case XS_TRANSACTION_END:
-		CHECK(msg->hdr.tx_id == MESSAGE_TX_UNKNOWN ||
-		      (n == 1 && (!strcmp(vec[0], "T") || !strcmp(vec[0], "F"))));
+		CHECK(n == 1 && (!strcmp(vec[0], "T") || !strcmp(vec[0], "F")));
 		break;
 	case XS_RESET_WATCHES:
-		CHECK(!msg->hdr.tx_id || msg->hdr.tx_id == MESSAGE_TX_UNKNOWN);
+		CHECK(!msg->hdr.tx_id);
 		break;
 	}
 }
