@@ -23,7 +23,7 @@
 
 /*
  * The transaction id for what is to be unknown upstream. OCaml daemons count below 2^30; C daemons
- * may have given it, after 2^32 of one connection (transaction_unknown_id()).
+ * may have given it, after 2^32 of one connection (transaction_upstream_id()).
  */
 #define MESSAGE_TX_UNKNOWN 0xfffffffeu
 

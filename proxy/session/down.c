@@ -194,6 +194,7 @@ static void track_reset(struct session *s, struct commit *commit, bool ok)
 
 	if (!ok)
 		return;
+	session_bury(s);
 	commit_set(commit, &ledger->epoch, ledger_next_epoch(ledger));
 	commit_set(commit, &ledger->watch_gen, word_get(&ledger->watch_gen) + 1);
 	watches_forget(&s->watches);

@@ -209,6 +209,15 @@ static inline uint32_t ledger_next_epoch(const struct ledger *ledger)
 	return next ? next : 1;
 }
 
+/**
+ * ledger_must_bury() - whether, before the next epoch, what is dead must get a `live` word of 0:
+ * halfway around and at the end, or it would be live again when the epoch has its value again.
+ */
+static inline bool ledger_must_bury(const struct ledger *ledger)
+{
+	return !((word_get(&ledger->epoch) + 1) & (UINT32_MAX >> 1));
+}
+
 /** commit_begin() - start an empty commit. */
 void commit_begin(struct commit *commit, const struct ledger_place *place);
 

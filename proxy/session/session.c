@@ -466,6 +466,14 @@ static void answer_orphans(struct session *s)
 	}
 }
 
+void session_bury(struct session *s)
+{
+	if (!ledger_must_bury(s->ledger))
+		return;
+	transactions_bury(&s->transactions);
+	watchlog_bury(&s->watches.log);
+}
+
 void session_upstream_reset(struct session *s)
 {
 	struct commit commit;
@@ -480,6 +488,7 @@ void session_upstream_reset(struct session *s)
 	answer_orphans(s);
 	s->hooks->watches_lost(s);
 
+	session_bury(s);
 	watches_end(&s->watches, &s->place);
 	s->reset_sent = false;
 	s->await_back = true;

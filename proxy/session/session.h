@@ -181,6 +181,9 @@ void session_greet(struct session *s);
  */
 void session_fail(struct session *s, uint32_t error, const char *why);
 
+/** session_bury() - before a commit that moves the epoch on: see ledger_must_bury(). */
+void session_bury(struct session *s);
+
 /**
  * session_upstream_reset() - the C daemon re-introduces the domain: its watches, transactions and
  * back ring are gone; requests that it never answered get EIO.

@@ -130,6 +130,16 @@ void transaction_end(struct transactions *set, struct commit *commit, int slot)
 	commit_set(commit, &entry(set, (uint32_t)slot)->live, 0);
 }
 
+void transactions_bury(struct transactions *set)
+{
+	for (uint32_t slot = 0; slot < TRANSACTION_MAX; slot++) {
+		struct ledger_tx *tx = entry(set, slot);
+
+		if (tx && !is_live(set, tx))
+			atomic_store_explicit(&tx->live, 0, memory_order_relaxed);
+	}
+}
+
 int transaction_find(struct transactions *set, uint32_t guest)
 {
 	for (uint32_t slot = 0; slot < set->high; slot++) {
@@ -160,13 +170,18 @@ static bool is_upstream_id(const struct transactions *set, uint32_t id)
 	return false;
 }
 
-uint32_t transaction_unknown_id(const struct transactions *set)
+bool transaction_upstream_id(struct transactions *set, uint32_t guest, uint32_t *id)
 {
-	uint32_t id = MESSAGE_TX_UNKNOWN;
+	int slot = guest ? transaction_find(set, guest) : -ENOENT;
 
-	while (is_upstream_id(set, id))
-		id--;
-	return id;
+	*id = guest ? MESSAGE_TX_UNKNOWN : 0;
+	if (slot >= 0)
+		*id = entry(set, (uint32_t)slot)->upstream;
+	if (!guest || slot >= 0)
+		return true;
+	while (is_upstream_id(set, *id))
+		--*id;
+	return !transactions_starting(set);
 }
 
 uint32_t transaction_count(const struct transactions *set)

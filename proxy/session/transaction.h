@@ -57,6 +57,9 @@ void transaction_open(struct transactions *set, struct commit *commit, int slot,
 /** transaction_end() - have @commit end @slot. */
 void transaction_end(struct transactions *set, struct commit *commit, int slot);
 
+/** transactions_bury() - of those that have ended no trace stays; see ledger_must_bury(). */
+void transactions_bury(struct transactions *set);
+
 /** transaction_find() - the slot of the connection's id @guest, or -ENOENT. */
 int transaction_find(struct transactions *set, uint32_t guest);
 
@@ -82,9 +85,12 @@ uint32_t transaction_guest_id(struct transactions *set, uint32_t upstream);
 bool transactions_starting(const struct transactions *set);
 
 /**
- * transaction_unknown_id() - an id that no open transaction has upstream. C daemons give any id in
- * time, so it is good only for what is sent at once, and while none is starting.
+ * transaction_upstream_id() - under which @id what the connection sends now in @guest (0: in none)
+ * goes upstream. For one that is not open it is unknown there.
+ *
+ * Return: whether that can be said: not of one that is not open while another one is starting, for
+ * C daemons give any id in time, and would take the request into the new one.
  */
-uint32_t transaction_unknown_id(const struct transactions *set);
+bool transaction_upstream_id(struct transactions *set, uint32_t guest, uint32_t *id);
 
 #endif

@@ -127,26 +127,14 @@ static int track(struct session *s, struct commit *commit, struct message *msg,
 }
 
 /*
- * The transaction id under which upstream knows the guest's; one it never gave stays unknown there.
- * A RESET_WATCHES ends all of them: C daemons without XSA-484 abort if it is inside one.
- *
- * Return: whether that can be said now. What id a transaction that is starting gets is not known,
- * and upstream would take a request that names it into it.
+ * The transaction id that upstream sees. RESET_WATCHES ends all transactions: C daemons without
+ * XSA-484 abort if it is inside one. Return: whether it can be said now.
  */
 static bool upstream_tx(struct session *s, const struct xsd_sockmsg *hdr, uint32_t *id)
 {
-	int slot;
+	uint32_t guest = hdr->type == XS_RESET_WATCHES ? 0 : hdr->tx_id;
 
-	*id = 0;
-	if (!hdr->tx_id || hdr->type == XS_RESET_WATCHES)
-		return true;
-	slot = transaction_find(&s->transactions, hdr->tx_id);
-	if (slot >= 0) {
-		*id = transaction_at(&s->transactions, slot)->upstream;
-		return true;
-	}
-	*id = transaction_unknown_id(&s->transactions);
-	return !transactions_starting(&s->transactions);
+	return transaction_upstream_id(&s->transactions, guest, id);
 }
 
 /* Write what upstream sees of [off, off + len) of the request of @pending. */
@@ -211,9 +199,8 @@ static bool forward(struct session *s, struct message *msg, struct message *said
 	struct commit commit;
 	uint32_t up_tx;
 
-	if (slot < 0 || !back_has_room(s, size) || !s->hooks->gate(s, msg))
-		return false;
-	if (!upstream_tx(s, &msg->hdr, &up_tx))
+	if (slot < 0 || !back_has_room(s, size) || !s->hooks->gate(s, msg) ||
+	    !upstream_tx(s, &msg->hdr, &up_tx))
 		return false;
 	if (msg->hdr.type == XS_WATCH && watches_clogged(&s->watches))
 		return false;

@@ -121,4 +121,7 @@ bool watchlog_home(struct watchlog *log, const struct ledger_place *place, uint3
 int watchlog_tidy(struct watchlog *log, const struct ledger_place *place, watchlog_moved *moved,
 		  void *arg);
 
+/** watchlog_bury() - dead records stay so in every epoch; see ledger_must_bury(). */
+void watchlog_bury(struct watchlog *log);
+
 #endif

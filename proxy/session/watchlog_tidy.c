@@ -239,3 +239,13 @@ int watchlog_tidy(struct watchlog *log, const struct ledger_place *place, watchl
 	}
 	return -EAGAIN;
 }
+
+void watchlog_bury(struct watchlog *log)
+{
+	for (uint32_t pos = watchlog_next(log, 0); pos; pos = watchlog_next(log, pos)) {
+		struct watch_record *record = watchlog_at(log, pos);
+
+		if (!is_live(log, record))
+			atomic_store_explicit(&record->live, 0, memory_order_relaxed);
+	}
+}

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * A session's states: reconnection of the guest's ring, standing still, a bound or unbound channel,
- * and what is offered to the guest.
+ * what is offered to the guest, and the epoch.
  */
 #include "tests/unit/session_holding.h"
 
@@ -223,6 +223,55 @@ static void our_features_are_offered(void **state)
 	assert_int_equal(rig->back->connection, 0);
 }
 
+/* --- the epoch */
+
+static void reset(struct rig *rig)
+{
+	rig_exchange(rig, XS_RESET_WATCHES, 0, "", 1, XS_RESET_WATCHES, "OK");
+}
+
+/* As if there had been so many resets that the next one leads there. */
+static void arrive(struct rig *rig, uint32_t epoch)
+{
+	if (word_get(&rig->s->ledger->epoch) == epoch)
+		return;
+	atomic_store(&rig->s->ledger->epoch, epoch == 1 ? UINT32_MAX : epoch - 1);
+	reset(rig);
+	assert_int_equal(word_get(&rig->s->ledger->epoch), epoch);
+}
+
+/* Nothing is held, nor would the next process find anything. */
+static void assert_holds_nothing(struct rig *rig)
+{
+	assert_int_equal(holdings(rig), 0);
+	rig_restart(rig);
+	assert_int_equal(holdings(rig), 0);
+}
+
+/* 2^32 resets later the epoch has the value again by which something lived. */
+static void the_dead_stay_dead_in_every_epoch(void **state)
+{
+	static const uint32_t lived[] = { 1,	      2,	  0x7ffffffe, 0x7fffffff,
+					  0x80000000, 0x80000001, UINT32_MAX };
+	struct rig *rig = *state;
+
+	for (size_t i = 0; i < sizeof(lived) / sizeof(lived[0]); i++) {
+		bool late = lived[i] >= 0x80000000;
+
+		arrive(rig, lived[i]);
+		watch(rig, "a\0t", 4);
+		open_transaction(rig);
+		assert_int_equal(holdings(rig), 2);
+		reset(rig);
+		assert_holds_nothing(rig);
+		/* Once around, by the two places where what is dead is made so for good. */
+		arrive(rig, late ? 1 : 0x80000000);
+		arrive(rig, late ? 0x80000000 : 1);
+		arrive(rig, lived[i]);
+		assert_holds_nothing(rig);
+	}
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, rig_teardown)
@@ -236,6 +285,7 @@ int main(void)
 		TEST(draining_takes_no_new_request),
 		TEST(nothing_moves_while_unbound),
 		TEST(our_features_are_offered),
+		TEST(the_dead_stay_dead_in_every_epoch),
 	};
 
 	return cmocka_run_group_tests_name("session, states", tests, NULL, NULL);
