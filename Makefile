@@ -24,8 +24,8 @@ SAN_FLAGS := -fsanitize=address,undefined -fno-omit-frame-pointer -fno-sanitize-
 SAN_LINK := $(SAN_FLAGS) $(if $(findstring clang,$(CC)),,-static-libasan)
 endif
 
-PKGS_DAEMON := libevent_core libevent_extra xenevtchn xengnttab libsystemd jansson
-PKGS_CTL := xenstore jansson ncursesw
+PKGS_DAEMON := libevent_core libevent_extra xenevtchn xengnttab libsystemd jansson libsodium
+PKGS_CTL := xenstore jansson ncursesw libsodium
 
 pkg_cflags = $(shell $(PKG_CONFIG) --cflags $(1))
 pkg_libs = $(shell $(PKG_CONFIG) --libs $(1))

@@ -7,6 +7,7 @@
  */
 #include "config/config.h"
 #include "ctl/command.h"
+#include "protocol/table.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -183,9 +184,13 @@ static int run_command(const struct command *command, int argc, char **argv)
 	char who[64];
 	struct report report = { stderr, who };
 	struct options options;
-	int status = EXIT_USAGE;
+	int status = EXIT_USAGE, err = table_seed();
 
 	snprintf(who, sizeof(who), "xsproxyctl %s", command->name);
+	if (err) {
+		report_fail(&report, err, "no random octets from the kernel: %s", strerror(-err));
+		return EXIT_FAILED;
+	}
 	if (!options_parse(&options, command->accepts, command->argument, argc, argv, &report)) {
 		if (options.help)
 			print_help(command);

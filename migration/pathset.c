@@ -2,9 +2,6 @@
 /*
  * pathset - see pathset.h.
  */
-/* A full table is an error, not the end of the process. */
-#define HASH_NONFATAL_OOM 1
-
 #include "migration/pathset.h"
 
 #include <errno.h>

@@ -10,7 +10,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-#include <uthash.h>
+#include "protocol/table.h"
 
 /* An element. The set is a pointer to the first one, NULL at first; HASH_ITER() goes over it. */
 struct pathset {

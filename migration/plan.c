@@ -2,9 +2,6 @@
 /*
  * plan - see plan.h.
  */
-/* A full table is an error, not the end of the process. */
-#define HASH_NONFATAL_OOM 1
-
 #include "migration/plan.h"
 
 #include "migration/pathset.h"

@@ -35,7 +35,7 @@
 #include "migration/record.h"
 #include "migration/wire.h"
 
-#include <uthash.h>
+#include "protocol/table.h"
 
 struct edits;
 

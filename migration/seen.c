@@ -5,12 +5,12 @@
  */
 #include "migration/seen.h"
 
-#include <endian.h>
+#include "protocol/table.h"
+
 #include <errno.h>
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/random.h>
 #include <unistd.h>
 
 #define SEEN_BITS_MIN 10
@@ -27,59 +27,7 @@ struct seen {
 	unsigned int bits; /* there are 1 << bits slots */
 	size_t used;
 	struct slot *slots;
-	uint64_t key[2];
 };
-
-/* --- SipHash-2-4, Aumasson and Bernstein, 2012 */
-
-static uint64_t rotate(uint64_t x, unsigned int bits)
-{
-	return x << bits | x >> (64 - bits);
-}
-
-static void sip_rounds(uint64_t v[4], unsigned int rounds)
-{
-	while (rounds--) {
-		v[0] += v[1];
-		v[2] += v[3];
-		v[1] = rotate(v[1], 13) ^ v[0];
-		v[3] = rotate(v[3], 16) ^ v[2];
-		v[0] = rotate(v[0], 32);
-		v[2] += v[1];
-		v[0] += v[3];
-		v[1] = rotate(v[1], 17) ^ v[2];
-		v[3] = rotate(v[3], 21) ^ v[0];
-		v[2] = rotate(v[2], 32);
-	}
-}
-
-static void sip_word(uint64_t v[4], uint64_t word)
-{
-	v[3] ^= word;
-	sip_rounds(v, 2);
-	v[0] ^= word;
-}
-
-static uint64_t sip_hash(const uint64_t key[2], const uint8_t *data, size_t len)
-{
-	uint64_t v[4] = { key[0] ^ 0x736f6d6570736575, key[1] ^ 0x646f72616e646f6d,
-			  key[0] ^ 0x6c7967656e657261, key[1] ^ 0x7465646279746573 };
-	uint64_t last = (uint64_t)len << 56;
-	uint64_t word;
-
-	for (; len >= sizeof(word); data += sizeof(word), len -= sizeof(word)) {
-		memcpy(&word, data, sizeof(word));
-		sip_word(v, le64toh(word));
-	}
-	for (size_t i = 0; i < len; i++)
-		last |= (uint64_t)data[i] << (8 * i);
-	sip_word(v, last);
-	v[2] ^= 0xff;
-	sip_rounds(v, 4);
-	return v[0] ^ v[1] ^ v[2] ^ v[3];
-}
-
-/* --- the table */
 
 static size_t slot_home(uint32_t hash, unsigned int bits)
 {
@@ -137,15 +85,15 @@ static int spool_matches(int fd, uint64_t offset, const uint8_t *key, size_t len
 	return true;
 }
 
-static uint32_t key_hash(const struct seen *seen, const void *key, size_t len)
+static uint32_t key_hash(const void *key, size_t len)
 {
-	return (uint32_t)(sip_hash(seen->key, key, len) >> 32);
+	return (uint32_t)(table_hash(key, len) >> 32);
 }
 
 /* The offset that an equal key was added with, 0 if there is none. */
 static int seen_find(const struct seen *seen, const void *key, size_t len, uint64_t *offset)
 {
-	uint32_t hash = key_hash(seen, key, len);
+	uint32_t hash = key_hash(key, len);
 	size_t mask = ((size_t)1 << seen->bits) - 1;
 
 	*offset = 0;
@@ -168,7 +116,7 @@ static int seen_find(const struct seen *seen, const void *key, size_t len, uint6
 
 int seen_add(struct seen *seen, const void *key, size_t len, uint64_t offset, uint64_t *earlier)
 {
-	struct slot slot = { .hash = key_hash(seen, key, len), .place = (uint32_t)(offset / 8) };
+	struct slot slot = { .hash = key_hash(key, len), .place = (uint32_t)(offset / 8) };
 	int r = seen_find(seen, key, len, earlier);
 
 	if (r || *earlier)
@@ -207,8 +155,6 @@ int seen_new(struct seen **out, int fd)
 	seen->slots = calloc((size_t)1 << seen->bits, sizeof(*seen->slots));
 	if (!seen->slots)
 		return -ENOMEM;
-	if (getrandom(seen->key, sizeof(seen->key), 0) != sizeof(seen->key))
-		return -errno;
 	*out = seen;
 	seen = NULL;
 	return 0;

@@ -3,8 +3,8 @@
  * seen - which keys a spooled stream has had, to find duplicates exactly and in little memory.
  *
  * A stream of 64 MiB can hold four million records, so a uthash table (some 100 octets a record) is
- * no choice. A slot here has 8 octets: 32 bits of a keyed hash (SipHash: a stream cannot be built
- * to collide) and where the key lies in the spool, in units of 8 octets. Equal hashes are settled
+ * no choice. A slot here has 8 octets: 32 bits of table_hash() (a stream cannot be built to
+ * collide) and where the key lies in the spool, in units of 8 octets. Equal hashes are settled
  * by reading the earlier key back, so no stream is refused by chance. Slots are at most 7/8 full
  * and double, so the table takes less than 28 octets a record, that is less than twice the octets
  * of the shortest records.
@@ -26,7 +26,7 @@ struct seen;
  * @out: gets the empty set; seen_free() it
  * @fd: the spool that keys are read back from, by pread(); stays the caller's and outlives the set
  *
- * Returns 0, -ENOMEM, or what getrandom() failed with.
+ * Returns 0 or -ENOMEM.
  */
 int seen_new(struct seen **out, int fd);
 

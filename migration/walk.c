@@ -2,18 +2,16 @@
 /*
  * walk - see walk.h. Two tables: the nodes read so far, and the paths of which events have come.
  */
-/* A full table is an error, not the end of the process. */
-#define HASH_NONFATAL_OOM 1
-
 #include "migration/walk.h"
 
 #include "migration/nodes.h"
 #include "migration/pathset.h"
 
+#include "protocol/table.h"
+
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <uthash.h>
 #include <utlist.h>
 #include <xen/io/xs_wire.h>
 

@@ -16,6 +16,7 @@
 #include <unistd.h>
 
 #include "protocol/clock.h"
+#include "protocol/table.h"
 #include "proxy/control/control.h"
 #include "proxy/daemon.h"
 #include "proxy/host/client.h"
@@ -326,6 +327,15 @@ static int lock_any_run_dir(struct daemon *daemon)
 	return lock;
 }
 
+static int seed(void)
+{
+	int err = table_seed();
+
+	if (err)
+		log_line(LOG_ERR, "no random octets from the kernel: %s", strerror(-err));
+	return err;
+}
+
 int main(int argc, char **argv)
 {
 	struct arguments args = { .settings.taken_over = taken_over };
@@ -347,6 +357,8 @@ int main(int argc, char **argv)
 	TAILQ_INIT(&daemon.ops);
 	signal(SIGPIPE, SIG_IGN);
 	err = settings_start(&daemon);
+	if (!err)
+		err = seed();
 	lock = err ? -1 : lock_any_run_dir(&daemon);
 	if (lock >= 0) {
 		err = run(&daemon);

@@ -316,17 +316,12 @@ static int bind_port(struct domain *domain, uint32_t remote_port, uint32_t bind_
 	return 0;
 }
 
-int domains_change(struct domains *domains, const struct link_msg *msg)
+static int change(struct domains *domains, const struct memory *memory, const struct link_msg *msg)
 {
-	const struct memory *memory = upstream_memory(domains->daemon->upstream);
-	struct domain *domain;
-	struct rings_attach *attach;
+	struct rings_attach *attach = rings_attach(&memory->rings, msg->domid);
+	struct domain *domain = find(domains, msg->domid);
 	int err;
 
-	if (!memory || msg->domid >= ARENA_DOMID_MAX)
-		return -EINVAL;
-	attach = rings_attach(&memory->rings, msg->domid);
-	domain = find(domains, msg->domid);
 	switch (msg->type) {
 	case LINK_MAP:
 		err = map(domains, msg->domid, atomic_load(&attach->map_gen));
@@ -354,15 +349,31 @@ int domains_change(struct domains *domains, const struct link_msg *msg)
 	}
 }
 
+int domains_change(struct domains *domains, const struct link_msg *msg)
+{
+	const struct memory *memory = upstream_memory(domains->daemon->upstream);
+	int err;
+
+	if (!memory || msg->domid >= ARENA_DOMID_MAX)
+		return -EINVAL;
+	blame_turn(msg->domid);
+	err = change(domains, memory, msg);
+	blame_rest();
+	return err;
+}
+
 static int bind_one(struct domain *domain, const struct rings *rings)
 {
 	struct rings_attach *attach = rings_attach(rings, domain->domid);
 	uint32_t bind_gen = atomic_load(&attach->bind_gen);
-	int err = domain->session->hooks->recover(domain->session);
+	int err;
 
-	if (err || !(bind_gen & 1))
-		return err;
-	return bind_port(domain, atomic_load(&attach->remote_port), bind_gen);
+	blame_turn(domain->domid);
+	err = domain->session->hooks->recover(domain->session);
+	if (!err && (bind_gen & 1))
+		err = bind_port(domain, atomic_load(&attach->remote_port), bind_gen);
+	blame_rest();
+	return err;
 }
 
 int domains_attach_all(struct domains *domains)

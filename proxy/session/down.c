@@ -473,9 +473,18 @@ static bool take(struct session *s)
 	return whole_message(s, &msg, size);
 }
 
+/* While it stands still the same event waits once: which ones do must be known, some a turn. */
+static bool knows_events(struct session *s)
+{
+	if (session_state(s) != LEDGER_QUIET || fifo_note_some(&s->fifo))
+		return true;
+	session_ready(s);
+	return false;
+}
+
 bool down_step(struct session *s)
 {
 	bool moved = flush(s);
 
-	return take(s) || moved;
+	return (knows_events(s) && take(s)) || moved;
 }

@@ -5,8 +5,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define HASH_NONFATAL_OOM 1
-#include <uthash.h>
+#include "protocol/table.h"
+
+/* How much of what waits fifo_note_some() looks at. */
+#define NOTE_OCTETS 32768u
 
 /* One waiting event, by its payload. */
 struct fifo_event {
@@ -21,6 +23,7 @@ void fifo_init(struct fifo *fifo, struct ledger *ledger, struct account *account
 	fifo->account = account;
 	fifo->first = fifo->pages = 0;
 	fifo->events = NULL;
+	fifo->noting = false;
 	fifo->waiting = (struct fifo_counts){ 0 };
 	fifo->part_is_event = false;
 }
@@ -278,6 +281,8 @@ bool fifo_has_event(struct fifo *fifo, const struct message *msg)
 	HASH_FIND(hh, fifo->events, msg->payload, len, event);
 	if (event)
 		return true;
+	if (HASH_COUNT(fifo->events) >= FIFO_NOTES)
+		return false;
 	event = malloc(sizeof(*event) + len);
 	if (!event)
 		return false;
@@ -293,6 +298,7 @@ void fifo_forget_events(struct fifo *fifo)
 {
 	struct fifo_event *event, *tmp;
 
+	fifo->noting = false;
 	HASH_ITER(hh, fifo->events, event, tmp) {
 		HASH_DEL(fifo->events, event);
 		free(event);
@@ -301,17 +307,30 @@ void fifo_forget_events(struct fifo *fifo)
 
 void fifo_note_events(struct fifo *fifo)
 {
-	uint32_t used = fifo_used(fifo);
+	fifo_forget_events(fifo);
+	fifo->noting = true;
+	fifo->note_off = word_get(&fifo->ledger->fifo_left);
+}
+
+bool fifo_note_some(struct fifo *fifo)
+{
+	uint32_t used = fifo_used(fifo), end = fifo->note_off + NOTE_OCTETS;
 	struct message msg;
 
-	fifo_forget_events(fifo);
-	for (uint32_t off = word_get(&fifo->ledger->fifo_left); off < used;
-	     off += message_size(&msg.hdr)) {
+	while (fifo->noting && fifo->note_off < end) {
+		uint32_t off = fifo->note_off;
+
+		if (off >= used || HASH_COUNT(fifo->events) >= FIFO_NOTES) {
+			fifo->noting = false;
+			break;
+		}
 		fifo_read(fifo, off, &msg.hdr, sizeof(msg.hdr));
 		fifo_read(fifo, off + MESSAGE_HEADER, msg.payload, msg.hdr.len);
 		if (msg.hdr.type == XS_WATCH_EVENT)
 			fifo_has_event(fifo, &msg);
+		fifo->note_off += message_size(&msg.hdr);
 	}
+	return !fifo->noting;
 }
 
 int fifo_filter(struct fifo *fifo, const struct ledger_place *place,

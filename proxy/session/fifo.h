@@ -25,6 +25,9 @@
 /* What it may hold for a front that merely does not read (the caller's business, see down.c) */
 #define FIFO_RUNNING (256u * 1024)
 
+/* How many of the waiting events are noted. */
+#define FIFO_NOTES 16384u
+
 struct fifo_event;
 
 /* How many messages of a kind */
@@ -38,7 +41,9 @@ struct fifo {
 	struct account *account;
 	uint32_t first;		    /* the pages in memory: number (position / POOL_PAGE) ... */
 	uint32_t pages;		    /* ... and count */
-	struct fifo_event *events;  /* hashes of the waiting events; kept only while quiet */
+	struct fifo_event *events;  /* notes of the waiting events; kept only while quiet */
+	uint32_t note_off;	    /* from the head: fifo_note_some() goes on here ... */
+	bool noting;		    /* ... unless all are noted */
 	struct fifo_counts waiting; /* for the front, the one that it got in part included */
 	bool part_is_event;	    /* that one is no reply */
 };
@@ -113,12 +118,20 @@ void fifo_clear(struct fifo *fifo, struct commit *commit);
  * fifo_has_event() - whether the very same event waits already; if not, it is noted, for the
  * caller is about to append it.
  *
- * Notes exist from the first call until fifo_forget_events(). Without memory the answer is "no".
+ * Notes exist from the first call until fifo_forget_events(). The answer is "no" without memory,
+ * and of what came when there were FIFO_NOTES.
  */
 bool fifo_has_event(struct fifo *fifo, const struct message *msg);
 
-/** fifo_note_events() - note anew all events that wait: after a restart, or fifo_filter(). */
+/** fifo_note_events() - have all events that wait noted anew: after a restart, or fifo_filter(). */
 void fifo_note_events(struct fifo *fifo);
+
+/**
+ * fifo_note_some() - do some of what fifo_note_events() has begun, while the head does not move.
+ *
+ * Return: whether all is done; fifo_has_event() is to be asked only then.
+ */
+bool fifo_note_some(struct fifo *fifo);
 
 /** fifo_forget_events() - drop the notes: the front takes events again. */
 void fifo_forget_events(struct fifo *fifo);

@@ -7,8 +7,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* A full table must be an error of one request, not the end of the daemon. */
-#define HASH_NONFATAL_OOM 1
 #include "proxy/session/watch_entry.h"
 
 /* Every idle guest has a table, of about eight watches. */

@@ -6,7 +6,7 @@
 #ifndef XSPROXY_PROXY_SESSION_WATCH_ENTRY_H
 #define XSPROXY_PROXY_SESSION_WATCH_ENTRY_H
 
-#include <uthash.h>
+#include "protocol/table.h"
 
 /* Exists while confirmed or while an intent refers to it. */
 struct watch {

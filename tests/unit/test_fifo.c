@@ -6,7 +6,9 @@
  */
 #include <errno.h>
 #include <stdio.h>
+#include <time.h>
 
+#include "tests/unit/colliding.h"
 #include "tests/unit/fifo_bed.h"
 
 /* Where arithmetic may go wrong: page ends, the end of the page table, 2^32. */
@@ -235,11 +237,103 @@ static void notes_are_made_of_what_waits(void **state)
 	atomic_store(&bed->ledger->fifo_left, 16 + 33 - 10);
 	has(&fifo, "stale");
 	fifo_note_events(&fifo);
+	assert_true(fifo_note_some(&fifo));
 	assert_false(has(&fifo, "stale"));
 	assert_true(has(&fifo, "a"));
 	assert_false(has(&fifo, "b"));
 	assert_true(has(&fifo, "c"));
 	assert_false(has(&fifo, "the front has got a part of this"));
+	fifo_fini(&fifo);
+}
+
+/* One turn never has all of the longest fifo to note. */
+static void notes_are_made_some_at_a_time(void **state)
+{
+	struct bed *bed = *state;
+	struct fifo fifo;
+	char text[64];
+	uint32_t turns;
+
+	fifo_at(bed, &fifo, 0);
+	for (uint32_t i = 0; i < 5000; i++) {
+		sprintf(text, "%060u", i);
+		put_text(bed, &fifo, XS_WATCH_EVENT, text);
+	}
+	fifo_note_events(&fifo);
+	for (turns = 1; !fifo_note_some(&fifo); turns++)
+		;
+	assert_in_range(turns, 10, 20);
+	assert_true(fifo_note_some(&fifo));
+	for (uint32_t i = 0; i < 5000; i++) {
+		sprintf(text, "%060u", i);
+		assert_true(has(&fifo, text));
+	}
+	fifo_fini(&fifo);
+}
+
+static void notes_are_bounded(void **state)
+{
+	struct bed *bed = *state;
+	struct fifo fifo;
+	char text[16];
+
+	fifo_at(bed, &fifo, 0);
+	for (uint32_t i = 0; i < FIFO_NOTES; i++) {
+		sprintf(text, "%u", i);
+		assert_false(has(&fifo, text));
+		put_text(bed, &fifo, XS_WATCH_EVENT, text);
+	}
+	assert_false(has(&fifo, "one more"));
+	assert_false(has(&fifo, "one more"));
+	assert_true(has(&fifo, text));
+	/* The next process makes do with as many. */
+	put_text(bed, &fifo, XS_WATCH_EVENT, "one more");
+	fifo_note_events(&fifo);
+	while (!fifo_note_some(&fifo))
+		;
+	assert_true(has(&fifo, text));
+	assert_false(has(&fifo, "one more"));
+	fifo_fini(&fifo);
+}
+
+static uint64_t cpu_ns(void)
+{
+	struct timespec now;
+
+	assert_int_equal(clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &now), 0);
+	return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
+}
+
+/* How long it takes to note as many events as may be, of names that a guest has chosen or not. */
+static uint64_t noting(struct fifo *fifo, bool chosen)
+{
+	static struct message msgs[FIFO_NOTES];
+	uint64_t next = 0, before;
+
+	for (uint32_t i = 0; i < FIFO_NOTES; i++) {
+		msgs[i].hdr.len = COLLIDING_LEN;
+		colliding_name((char *)msgs[i].payload, &next);
+		if (!chosen)
+			memcpy(msgs[i].payload, &i, sizeof(i));
+	}
+	before = cpu_ns();
+	for (uint32_t i = 0; i < FIFO_NOTES; i++)
+		assert_false(fifo_has_event(fifo, &msgs[i]));
+	before = cpu_ns() - before;
+	fifo_forget_events(fifo);
+	return before;
+}
+
+/* With uthash's own function such names cost each event a walk of all before it. */
+static void chosen_names_cost_no_more(void **state)
+{
+	struct bed *bed = *state;
+	struct fifo fifo;
+	uint64_t any;
+
+	fifo_at(bed, &fifo, 0);
+	any = noting(&fifo, false);
+	assert_in_range(noting(&fifo, true), 1, 5 * any);
 	fifo_fini(&fifo);
 }
 
@@ -341,6 +435,9 @@ int main(void)
 		BED_TEST_BOTH(clearing),
 		BED_TEST_BOTH(identical_events_are_known),
 		BED_TEST_BOTH(notes_are_made_of_what_waits),
+		BED_TEST(notes_are_made_some_at_a_time),
+		BED_TEST(notes_are_bounded),
+		BED_TEST(chosen_names_cost_no_more),
 		BED_TEST_BOTH(filtering_keeps_order_and_the_rest_of_a_message),
 		BED_TEST_BOTH(filtering_without_room_changes_nothing),
 		BED_TEST(one_message_always_fits),
