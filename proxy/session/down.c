@@ -329,6 +329,7 @@ static uint32_t growth(const struct session *s, const struct xsd_sockmsg *hdr)
 static bool batch_overflows(struct session *s, const struct xsd_sockmsg *hdr)
 {
 	return hdr->type == XS_WATCH_EVENT && word_get(&s->ledger->batch) &&
+	       pending_upstream(s->ledger) &&
 	       fifo_reserve(&s->fifo, 0, message_size(hdr) + SHORT_MAX) == -ENOBUFS;
 }
 

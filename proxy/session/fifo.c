@@ -309,14 +309,18 @@ void fifo_note_events(struct fifo *fifo)
 {
 	fifo_forget_events(fifo);
 	fifo->noting = true;
+	fifo->note_head = word_get(&fifo->ledger->fifo_head);
 	fifo->note_off = word_get(&fifo->ledger->fifo_left);
 }
 
 bool fifo_note_some(struct fifo *fifo)
 {
-	uint32_t used = fifo_used(fifo), end = fifo->note_off + NOTE_OCTETS;
+	uint32_t used = fifo_used(fifo), end;
 	struct message msg;
 
+	if (fifo->noting && fifo->note_head != word_get(&fifo->ledger->fifo_head))
+		fifo_note_events(fifo);
+	end = fifo->note_off + NOTE_OCTETS;
 	while (fifo->noting && fifo->note_off < end) {
 		uint32_t off = fifo->note_off;
 

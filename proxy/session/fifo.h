@@ -42,8 +42,9 @@ struct fifo {
 	uint32_t first;		    /* the pages in memory: number (position / POOL_PAGE) ... */
 	uint32_t pages;		    /* ... and count */
 	struct fifo_event *events;  /* notes of the waiting events; kept only while quiet */
-	uint32_t note_off;	    /* from the head: fifo_note_some() goes on here ... */
-	bool noting;		    /* ... unless all are noted */
+	bool noting;		    /* not all are noted yet: fifo_note_some() goes on ... */
+	uint32_t note_head;	    /* ... unless the head has moved ... */
+	uint32_t note_off;	    /* ... from there */
 	struct fifo_counts waiting; /* for the front, the one that it got in part included */
 	bool part_is_event;	    /* that one is no reply */
 };
@@ -127,7 +128,7 @@ bool fifo_has_event(struct fifo *fifo, const struct message *msg);
 void fifo_note_events(struct fifo *fifo);
 
 /**
- * fifo_note_some() - do some of what fifo_note_events() has begun, while the head does not move.
+ * fifo_note_some() - do some of what fifo_note_events() has begun; all anew if the head has moved.
  *
  * Return: whether all is done; fifo_has_event() is to be asked only then.
  */

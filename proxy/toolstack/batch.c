@@ -4,8 +4,8 @@
  *
  * First the domain's own requests run out, then the ledger notes the batch, which stops the
  * domain's requests and events; then the watches are injected. On an error those that came with
- * this batch are taken back, and so are their events, which nobody has seen yet. A restarted daemon
- * finds the note in the ledger and takes back what is there.
+ * this batch are taken back, and so are their events (sift.h), which nobody has seen yet. A
+ * restarted daemon finds the note in the ledger and takes back what is there.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -16,12 +16,14 @@
 #include "proxy/session/pending.h"
 #include "proxy/session/session.h"
 #include "proxy/toolstack/op.h"
+#include "proxy/toolstack/sift.h"
 #include "proxy/toolstack/toolstack.h"
 
 enum batch_phase {
 	BATCH_DRAIN, /* until the domain's own requests are answered */
 	BATCH_ADD,
 	BATCH_UNDO,
+	BATCH_SIFT, /* it has failed: which events were its own */
 };
 
 struct batch {
@@ -30,6 +32,7 @@ struct batch {
 	uint32_t outstanding; /* injected and not answered */
 	uint32_t stuck;	      /* watches that upstream refused to take back */
 	int err;	      /* the first error */
+	struct sift *sift;    /* BATCH_SIFT; NULL: no memory */
 	uint32_t len, next;
 	char watches[]; /* path, NUL, token, NUL, ... */
 };
@@ -96,6 +99,7 @@ void batch_free(struct op *op)
 		op->target->drain.quiesce--;
 	else if (op->target)
 		op->target->injectors--;
+	sift_free(batch->sift);
 	free(batch);
 	op->batch = NULL;
 }
@@ -117,15 +121,17 @@ static void start_adding(struct op *op)
 	session_ready(op->target);
 }
 
-static bool explained(void *arg, const struct message *msg)
+/* A failed batch: what it brought about must not be seen. */
+static void drop_events(struct op *op)
 {
-	struct session *target = arg;
-	const char *vec[2];
+	struct session *target = op->target;
 
-	if (msg->hdr.type != XS_WATCH_EVENT ||
-	    message_strings(msg->payload, msg->hdr.len, vec, 2) != 2)
-		return true;
-	return watches_explain(&target->watches, vec[0], vec[1], word_get(&target->ledger->batch));
+	if (!op->batch->sift || sift_end(op->batch->sift))
+		log_domain(LOG_WARNING, target->domid,
+			   "no memory to drop the events of a failed ADD_DOMAIN_WATCHES; the guest "
+			   "may see some");
+	if (session_state(target) == LEDGER_QUIET)
+		fifo_note_events(&target->fifo);
 }
 
 /* Everything is answered: drop the note, and with a failed batch its events. */
@@ -134,17 +140,13 @@ static void end_batch(struct op *op)
 	struct session *target = op->target;
 	struct commit commit;
 
-	if (op->batch->err && fifo_filter(&target->fifo, &target->place, explained, target))
-		log_domain(LOG_WARNING, target->domid,
-			   "no memory to drop the events of a failed ADD_DOMAIN_WATCHES; the guest "
-			   "may see some");
+	if (op->batch->err)
+		drop_events(op);
 	if (op->batch->stuck)
 		log_domain(LOG_ERR, target->domid,
 			   "a failed ADD_DOMAIN_WATCHES leaves watches: %u, as xenstored refused "
 			   "to end them; see xsproxyctl watches %u",
 			   op->batch->stuck, target->domid);
-	if (op->batch->err && session_state(target) == LEDGER_QUIET)
-		fifo_note_events(&target->fifo);
 	commit_begin(&commit, &target->place);
 	commit_set(&commit, &target->ledger->batch, 0);
 	commit_end(&commit);
@@ -165,6 +167,15 @@ static const struct watch *to_undo(struct op *op)
 	if (watch && watch_batch(set, watch) == op->batch->id)
 		return watch;
 	return NULL;
+}
+
+/* All that can be is taken back. */
+static void start_sifting(struct op *op)
+{
+	op->batch->phase = BATCH_SIFT;
+	if (sift_new(&op->batch->sift, op->target, op->batch->id))
+		op->batch->sift = NULL;
+	session_ready(op->target);
 }
 
 static bool answers_missing(const struct op *op)
@@ -201,6 +212,12 @@ void batch_turn(struct op *op)
 		break;
 	case BATCH_UNDO:
 		if (!answers_missing(op) && (ended || !to_undo(op)))
+			start_sifting(op);
+		break;
+	case BATCH_SIFT:
+		if (batch->sift && !sift_some(batch->sift))
+			session_ready(target);
+		else if (!answers_missing(op))
 			end_batch(op);
 		break;
 	}

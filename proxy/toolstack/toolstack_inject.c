@@ -78,7 +78,7 @@ static int drop_events(struct session *s)
 {
 	int err = fifo_filter(&s->fifo, &s->place, is_no_event, NULL);
 
-	if (!err)
+	if (!err && session_state(s) == LEDGER_QUIET)
 		fifo_note_events(&s->fifo);
 	return -err;
 }
