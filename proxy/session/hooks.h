@@ -26,8 +26,11 @@ struct session_hooks {
 	void (*take)(struct session *s, int slot, const struct message *msg);
 	/** forbids() - whether it is refused with EINVAL. */
 	bool (*forbids)(const struct message *msg);
-	/** gate() - whether it may be forwarded now; if not, the session is run again then. */
-	bool (*gate)(struct session *s, const struct message *msg);
+	/**
+	 * gate() - whether it may be forwarded now: 1; 0: the session is run again when it may; or
+	 * a negative errno to refuse it with.
+	 */
+	int (*gate)(struct session *s, const struct message *msg);
 	/** gate_pass() - an INTRODUCE or RELEASE is being forwarded, in @slot. */
 	void (*gate_pass)(struct session *s, int slot);
 

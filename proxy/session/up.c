@@ -57,6 +57,7 @@ static bool refuse(struct session *s, struct message *msg, uint32_t consume, int
 	commit_end(&commit);
 	tap_reply(s->tap, TAP_NO_SLOT, &msg->hdr, msg->payload, msg->hdr.len);
 	release_page(s);
+	s->hooks->dropped(s);
 	return true;
 }
 
@@ -198,9 +199,14 @@ static bool forward(struct session *s, struct message *msg, struct message *said
 	struct ledger_pending *pending;
 	struct commit commit;
 	uint32_t up_tx;
+	int gate;
 
-	if (slot < 0 || !back_has_room(s, size) || !s->hooks->gate(s, msg) ||
-	    !upstream_tx(s, &msg->hdr, &up_tx))
+	if (slot < 0 || !back_has_room(s, size))
+		return false;
+	gate = s->hooks->gate(s, msg);
+	if (gate < 0)
+		return refuse(s, said, consume, -gate);
+	if (!gate || !upstream_tx(s, &msg->hdr, &up_tx))
 		return false;
 	if (msg->hdr.type == XS_WATCH && watches_clogged(&s->watches))
 		return false;

@@ -53,11 +53,7 @@ static void deadline_cb(evutil_socket_t fd, short what, void *arg)
 	(void)what;
 	switch (op->kind) {
 	case OP_SETTLE:
-		/* Better an unanswered request of that guest than a toolstack that hangs. */
-		log_domain(LOG_WARNING, op->target ? op->target->domid : 0,
-			   "did not settle in time; its INTRODUCE or RELEASE goes on, requests "
-			   "under way may be lost");
-		op->passed = true;
+		op->late = true;
 		if (op->asker.session)
 			session_ready(op->asker.session);
 		break;

@@ -59,7 +59,9 @@ struct op {
 	struct session *target; /* NULL: gone */
 	struct event *timer;	/* the deadline, or NULL */
 	bool moment;		/* OP_QUIESCE: the timer is that of wait_a_moment() */
+	bool late;		/* OP_SETTLE: its deadline is over, toolstack_gate() decides */
 	bool passed;		/* OP_SETTLE: the request may go on */
+	bool refused;		/* OP_SETTLE: or it may not */
 	bool under_way;		/* OP_SETTLE: it was forwarded; OP_START, OP_RESET: injected */
 	bool done;		/* only the answer is left, there was no room for it */
 	int err;		/* the answer: 0 or a positive errno */

@@ -48,10 +48,12 @@ void toolstack_control_gone(struct daemon *daemon, void *arg);
 /**
  * toolstack_gate() - whether a request may be forwarded now.
  *
- * False for an INTRODUCE or RELEASE of an attached domain until that domain has settled (or would
- * not in time); @s runs again then.
+ * Not an INTRODUCE or RELEASE of an attached domain until that domain has settled, or would not in
+ * time; @s runs again then.
+ *
+ * Return: 1, 0 or, for an INTRODUCE that comes too late to be safe, -EAGAIN.
  */
-bool toolstack_gate(struct session *s, const struct message *msg);
+int toolstack_gate(struct session *s, const struct message *msg);
 
 /** toolstack_gate_pass() - the request is being forwarded, in @slot; its reply ends the op. */
 void toolstack_gate_pass(struct session *s, int slot);

@@ -4,6 +4,7 @@
  * answered (docs/architecture.md, "INTRODUCE, RELEASE and the C daemon's zeroes"). Called by up.c
  * for each request of a privileged session.
  */
+#include <errno.h>
 #include <event2/event.h>
 #include <stdlib.h>
 #include <string.h>
@@ -27,7 +28,31 @@ bool toolstack_forbids(const struct message *msg)
 	       !domid_of(msg);
 }
 
-bool toolstack_gate(struct session *s, const struct message *msg)
+/*
+ * The domain did not settle in time. Better an unanswered request of that guest than a toolstack
+ * that hangs; but C daemons that have taken a part of a request use it after INTRODUCE has freed
+ * it. RELEASE ends the connection and all it has.
+ */
+static int late_gate(struct op *op, const struct message *msg)
+{
+	uint32_t domid = op->target->domid;
+
+	if (msg->hdr.type == XS_INTRODUCE && session_cut_short(op->target)) {
+		if (!op->refused)
+			log_domain(LOG_WARNING, domid,
+				   "did not settle in time; its INTRODUCE is refused with EAGAIN, "
+				   "as xenstored has not taken all of a request");
+		op->refused = true;
+		return -EAGAIN;
+	}
+	log_domain(LOG_WARNING, domid,
+		   "did not settle in time; its %s goes on, requests under way may be lost",
+		   message_name(msg->hdr.type));
+	op->passed = true;
+	return 1;
+}
+
+int toolstack_gate(struct session *s, const struct message *msg)
 {
 	struct asker asker = ASKER_NOBODY;
 	struct session *target;
@@ -35,17 +60,19 @@ bool toolstack_gate(struct session *s, const struct message *msg)
 
 	if (!s->privileged || (msg->hdr.type != XS_INTRODUCE && msg->hdr.type != XS_RELEASE) ||
 	    !memchr(msg->payload, 0, msg->hdr.len))
-		return true;
+		return 1;
+	if (s->settle && s->settle->late && !s->settle->passed)
+		return late_gate(s->settle, msg);
 	if (s->settle)
 		return s->settle->passed;
 
 	target = domains_session(s->daemon->domains, domid_of(msg));
 	if (!target || target == s)
-		return true;
+		return 1;
 	/* Without memory the request goes on unprotected, as it would have without us. */
 	asker.session = s;
 	if (op_new(&op, s->daemon, OP_SETTLE, &asker, target, true))
-		return true;
+		return 1;
 	s->settle = op;
 	op->passed = session_settled(target);
 	return op->passed;
