@@ -7,7 +7,9 @@
 
 #include "proxy/util.h"
 
-#define RETRY_MS 50
+/* How much later tasks run again: twice as much each time that some ask once more. */
+#define RETRY_MS     50
+#define RETRY_MS_MAX 800
 
 TAILQ_HEAD(task_list, loop_task);
 
@@ -18,6 +20,7 @@ struct loop {
 	struct task_list delayed;
 	STAILQ_HEAD(, deferred) deferred;
 	struct event *retry;
+	uint32_t retry_ms;
 	bool stop;
 };
 
@@ -28,6 +31,7 @@ static void retry_cb(evutil_socket_t fd, short what, void *arg)
 
 	(void)fd;
 	(void)what;
+	loop->retry_ms = min_u32(2 * loop->retry_ms, RETRY_MS_MAX);
 	while ((task = TAILQ_FIRST(&loop->delayed))) {
 		TAILQ_REMOVE(&loop->delayed, task, retry);
 		task->delayed = false;
@@ -43,6 +47,7 @@ int loop_new(struct loop **out, struct event_base *base, const struct loop_hooks
 		return -ENOMEM;
 	loop->base = base;
 	loop->hooks = *hooks;
+	loop->retry_ms = RETRY_MS;
 	TAILQ_INIT(&loop->ready);
 	TAILQ_INIT(&loop->delayed);
 	STAILQ_INIT(&loop->deferred);
@@ -104,7 +109,7 @@ void loop_retry(struct loop *loop, struct loop_task *task)
 	if (task->delayed)
 		return;
 	if (TAILQ_EMPTY(&loop->delayed))
-		loop_timer(loop->retry, RETRY_MS);
+		loop_timer(loop->retry, loop->retry_ms);
 	task->delayed = true;
 	TAILQ_INSERT_TAIL(&loop->delayed, task, retry);
 }
@@ -136,6 +141,8 @@ static void run_round(struct loop *loop)
 		if (end)
 			break;
 	}
+	if (TAILQ_EMPTY(&loop->delayed))
+		loop->retry_ms = RETRY_MS;
 	loop->hooks.round_end(loop->hooks.arg);
 	run_deferred(loop);
 }

@@ -57,7 +57,7 @@ void loop_stop(struct loop *loop);
 /** loop_ready() - run @task in the next round. */
 void loop_ready(struct loop *loop, struct loop_task *task);
 
-/** loop_retry() - run @task again a little later: memory was short. */
+/** loop_retry() - run @task again a little later, and later each time: memory was short. */
 void loop_retry(struct loop *loop, struct loop_task *task);
 
 /** loop_forget() - @task is about to be freed. */
