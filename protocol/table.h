@@ -3,8 +3,8 @@
  * table - uthash for keys that guests choose: hashed under a key that nobody knows.
  *
  * With uthash's own functions whoever chooses the keys can have all of them collide, and make a
- * list of the table. Included instead of uthash.h, by proxy/session and migration; what is keyed by
- * domids or ports includes uthash.h itself. Without memory an element is not added, and its hh.tbl
+ * list of the table. Included by proxy/session and migration instead of uthash; what is keyed by
+ * domids or ports includes that itself. Without memory an element is not added, and its hh.tbl
  * stays NULL; a table must never end the process.
  */
 #ifndef XSPROXY_PROTOCOL_TABLE_H

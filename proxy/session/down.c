@@ -477,7 +477,8 @@ static bool take(struct session *s)
 /* While it stands still the same event waits once: which ones do must be known, some a turn. */
 static bool knows_events(struct session *s)
 {
-	if (session_state(s) != LEDGER_QUIET || fifo_note_some(&s->fifo))
+	if (session_state(s) != LEDGER_QUIET || !ring_used(&s->back.in_view) ||
+	    fifo_note_some(&s->fifo))
 		return true;
 	session_ready(s);
 	return false;

@@ -362,13 +362,6 @@ bool session_settled(const struct session *s)
 	return !ring_used(&in) && !ring_used(&out);
 }
 
-bool session_cut_short(const struct session *s)
-{
-	struct ring_view out;
-
-	return word_get(&s->ledger->up_sent) || (!ring_load(&s->back.out, &out) && ring_used(&out));
-}
-
 static void set_state(struct session *s, enum ledger_state state)
 {
 	struct commit commit;

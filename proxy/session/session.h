@@ -154,9 +154,6 @@ bool session_drained(const struct session *s);
  */
 bool session_settled(const struct session *s);
 
-/** session_cut_short() - whether upstream may have taken only a part of a request. */
-bool session_cut_short(const struct session *s);
-
 /** session_quiet() - stop touching the front for good; only when drained, or before the first turn.
  */
 void session_quiet(struct session *s);

@@ -28,6 +28,14 @@ bool toolstack_forbids(const struct message *msg)
 	       !domid_of(msg);
 }
 
+/* Whether upstream may have taken only a part of a request. */
+static bool is_cut_short(const struct session *s)
+{
+	struct ring_view out;
+
+	return word_get(&s->ledger->up_sent) || (!ring_load(&s->back.out, &out) && ring_used(&out));
+}
+
 /*
  * The domain did not settle in time. Better an unanswered request of that guest than a toolstack
  * that hangs; but C daemons that have taken a part of a request use it after INTRODUCE has freed
@@ -37,7 +45,7 @@ static int late_gate(struct op *op, const struct message *msg)
 {
 	uint32_t domid = op->target->domid;
 
-	if (msg->hdr.type == XS_INTRODUCE && session_cut_short(op->target)) {
+	if (msg->hdr.type == XS_INTRODUCE && is_cut_short(op->target)) {
 		if (!op->refused)
 			log_domain(LOG_WARNING, domid,
 				   "did not settle in time; its INTRODUCE is refused with EAGAIN, "

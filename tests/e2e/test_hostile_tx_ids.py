@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: MIT
-"""The ids of transactions at their end. The C daemon counts a guest's in 32 bits, whatever it resets,
-so in a day or two a guest can have any id open, also the one under which xsproxy sends what is in no
-transaction. The test moves that counter on in xenstored's memory. (oxenstored counts below 2^30.)"""
+"""The ids of transactions at their end. The C daemon counts a guest's in 32 bits, whatever it
+resets, so in a day or two a guest can have any id open, also the one under which xsproxy sends what
+is in no transaction. The test moves that counter on in xenstored's memory. (oxenstored counts below
+2^30.)"""
 
 import struct
 

@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * A session's states: reconnection of the guest's ring, standing still, a bound or unbound channel,
- * what is offered to the guest, and the epoch.
+ * what is offered to the guest, events that wait, and the epoch.
  */
+#include <stdio.h>
+
 #include "tests/unit/session_holding.h"
 
 /* --- reconnection */
@@ -223,6 +225,44 @@ static void our_features_are_offered(void **state)
 	assert_int_equal(rig->back->connection, 0);
 }
 
+/* --- events that wait while it stands still */
+
+static void stored_fires(struct rig *rig, uint32_t number)
+{
+	char text[64];
+	int len = sprintf(text, "%040u", number) + 1;
+
+	memcpy(text + len, "t", 2);
+	stored_sends(rig, XS_WATCH_EVENT, 0, 0, text, (uint32_t)len + 2);
+}
+
+/* The next process takes them up without a look at each, and knows them before one more comes. */
+static void waiting_events_are_noted_when_it_matters(void **state)
+{
+	enum { EVENTS = 4000 };
+	struct rig *rig = *state;
+	uint32_t turns;
+
+	session_quiet(rig->s);
+	for (uint32_t i = 0; i < EVENTS; i++) {
+		stored_fires(rig, i);
+		rig_run(rig);
+	}
+	assert_int_equal(rig->s->fifo.waiting.events, EVENTS);
+	rig_restart(rig);
+	rig_run(rig);
+	assert_null(rig->s->fifo.events);
+
+	stored_fires(rig, EVENTS - 1);
+	stored_fires(rig, EVENTS);
+	for (turns = 0; queue_used(&rig->stored_out); turns++) {
+		rig_turn(rig);
+		assert_true(rig->s->task.queued || !queue_used(&rig->stored_out));
+	}
+	assert_in_range(turns, 5, 20);
+	assert_int_equal(rig->s->fifo.waiting.events, EVENTS + 1);
+}
+
 /* --- the epoch */
 
 static void reset(struct rig *rig)
@@ -285,6 +325,7 @@ int main(void)
 		TEST(draining_takes_no_new_request),
 		TEST(nothing_moves_while_unbound),
 		TEST(our_features_are_offered),
+		TEST(waiting_events_are_noted_when_it_matters),
 		TEST(the_dead_stay_dead_in_every_epoch),
 	};
 
