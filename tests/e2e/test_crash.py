@@ -14,7 +14,7 @@ import xensim
 import xsclient
 from control import Control, ControlError
 from harness import Host
-from ours import running
+from ours import quiesce, running
 from relay import FLAVOURS, descriptors, wait_until
 
 DOMID = 66  # the one that tests/kill/crash.c crashes for
@@ -65,6 +65,17 @@ def test_a_guest_that_crashes_it_is_put_aside(flavour):
         host.sim.destroy(DOMID)
         wait_until(lambda: not client.is_introduced(DOMID))
         assert host.sim.add_guest(client, DOMID).read("domid") == str(DOMID).encode()
+
+
+def test_a_guest_that_crashes_it_before_its_first_turn(flavour):
+    with Host(flavour) as host:
+        host.add_guest(7).close()
+        host.add_guest(DOMID).close()
+        quiesce(host.dom0, DOMID)
+        host.proxy.kill(signal.SIGKILL)
+        assert start_until_it_stays(host) == 2
+        assert host.guest(7).read("domid") == b"7"
+        host._dom0 = None
 
 
 WORDS = {

@@ -61,6 +61,6 @@ $(RELEASED)/build/xsproxyd: tests/releases/xsproxy-$(RELEASE).tar.xz
 # One that a guest can crash, for tests/e2e/test_crash.py.
 $(BUILD)/xsproxyd-crashing: $(call objs,$(DAEMON_SRC) tests/kill/crash.c)
 	$(call say,LD,$@)
-	$(Q)$(CC) $(SAN_LINK) -Wl,--wrap=up_step -o $@ $^ $(call pkg_libs,$(PKGS_DAEMON)) -linih $(LDFLAGS)
+	$(Q)$(CC) $(SAN_LINK) -Wl,--wrap=up_step -Wl,--wrap=toolstack_recover -o $@ $^ $(call pkg_libs,$(PKGS_DAEMON)) -linih $(LDFLAGS)
 
 other-builds: $(BUILD)/xsproxyd-crashing
