@@ -128,13 +128,15 @@ static int track(struct session *s, struct commit *commit, struct message *msg,
 }
 
 /*
- * The transaction id that upstream sees. RESET_WATCHES ends all transactions: C daemons without
- * XSA-484 abort if it is inside one. Return: whether it can be said now.
+ * The transaction id that upstream sees. RESET_WATCHES ends all transactions, its own too: C
+ * daemons without XSA-484 abort if it is inside an open one. Return: whether it can be said now.
  */
 static bool upstream_tx(struct session *s, const struct xsd_sockmsg *hdr, uint32_t *id)
 {
-	uint32_t guest = hdr->type == XS_RESET_WATCHES ? 0 : hdr->tx_id;
+	uint32_t guest = hdr->tx_id;
 
+	if (hdr->type == XS_RESET_WATCHES && transaction_find(&s->transactions, guest) >= 0)
+		guest = 0;
 	return transaction_upstream_id(&s->transactions, guest, id);
 }
 

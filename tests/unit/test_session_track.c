@@ -362,7 +362,7 @@ static void an_unwatch_with_a_tail_is_tracked(void **state)
 }
 
 /* C daemons without XSA-484 abort when it comes inside of a transaction that it ends. */
-static void a_reset_comes_in_no_transaction(void **state)
+static void a_reset_comes_in_no_open_transaction(void **state)
 {
 	struct rig *rig = *state;
 	uint32_t id;
@@ -373,11 +373,11 @@ static void a_reset_comes_in_no_transaction(void **state)
 	rig_run(rig);
 	id = STORED_GETS(rig, XS_RESET_WATCHES, 0, "");
 	STORED_SENDS(rig, XS_RESET_WATCHES, id, 0, "OK");
-	id = STORED_GETS(rig, XS_RESET_WATCHES, 0, "");
-	STORED_SENDS(rig, XS_RESET_WATCHES, id, 0, "OK");
+	id = STORED_GETS(rig, XS_RESET_WATCHES, MESSAGE_TX_UNKNOWN, "");
+	STORED_SENDS(rig, XS_ERROR, id, MESSAGE_TX_UNKNOWN, "ENOENT");
 	rig_run(rig);
 	GUEST_GETS(rig, XS_RESET_WATCHES, 1, 5, "OK");
-	GUEST_GETS(rig, XS_RESET_WATCHES, 2, 6, "OK");
+	GUEST_GETS(rig, XS_ERROR, 2, 6, "ENOENT");
 	assert_int_equal(open_count(rig), 0);
 }
 
@@ -454,7 +454,7 @@ int main(void)
 		TEST(reset_watches_ends_all),
 		TEST(the_log_does_not_grow),
 		TEST(an_unwatch_with_a_tail_is_tracked),
-		TEST(a_reset_comes_in_no_transaction),
+		TEST(a_reset_comes_in_no_open_transaction),
 	};
 
 	return cmocka_run_group_tests_name("session, tracking", tests, NULL, NULL);
