@@ -61,7 +61,7 @@ static bool is_harmful(const struct session *s, const struct message *msg)
 
 /*
  * Whether upstream refuses the request without a look at its payload. It also refuses what is in no
- * open transaction, but nothing here depends on that.
+ * open transaction, but that nothing here depends on, only what we answer (guard_error()).
  */
 static bool is_unread(const struct session *s, const struct xsd_sockmsg *hdr)
 {
@@ -70,13 +70,26 @@ static bool is_unread(const struct session *s, const struct xsd_sockmsg *hdr)
 	return !s->privileged && info && info->who == MESSAGE_TOOLSTACK;
 }
 
+static bool is_ocaml(const struct session *s)
+{
+	return s->daemon->flavour == RINGS_FLAVOUR_OCAML;
+}
+
 int guard_form(struct session *s, const struct message *msg, struct message *unified)
 {
-	bool ocaml = s->daemon->flavour == RINGS_FLAVOUR_OCAML;
-
 	if (is_unread(s, &msg->hdr))
 		return 0;
-	return is_harmful(s, msg) ? -EBADMSG : form_unify(msg, ocaml, unified);
+	return is_harmful(s, msg) ? -EBADMSG : form_unify(msg, is_ocaml(s), unified);
+}
+
+int guard_error(struct session *s, const struct xsd_sockmsg *hdr)
+{
+	/* Who watches is asked in no transaction. */
+	if (!hdr->tx_id || hdr->type == XS_WATCH || hdr->type == XS_UNWATCH)
+		return EINVAL;
+	if (transaction_find(&s->transactions, hdr->tx_id) >= 0)
+		return EINVAL;
+	return is_ocaml(s) ? EIO : ENOENT;
 }
 
 void guard_note(struct session *s, uint32_t type, int why)

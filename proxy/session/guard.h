@@ -16,15 +16,24 @@
 
 struct message;
 struct session;
+struct xsd_sockmsg;
 
 /**
  * guard_form() - the form in which a request goes upstream.
  * @unified: room for it
  *
- * Return: 0: as it is; 1: @unified; else it is to be refused with EINVAL, and then noted: -EINVAL
- * from form_unify(), -EBADMSG for what can end xenstored.
+ * Return: 0: as it is; 1: @unified; else it is to be refused with guard_error(), and then noted:
+ * -EINVAL from form_unify(), -EBADMSG for what can end xenstored.
  */
 int guard_form(struct session *s, const struct message *msg, struct message *unified);
+
+/**
+ * guard_error() - what a request that guard_form() refuses is answered: as upstream would, which
+ * looks for the transaction before it looks at the payload.
+ *
+ * Return: EINVAL, ENOENT or EIO.
+ */
+int guard_error(struct session *s, const struct xsd_sockmsg *hdr);
 
 /**
  * guard_note() - a request was refused for its form: count it; log now and then what is harmful.

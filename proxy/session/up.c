@@ -330,7 +330,7 @@ static bool pass(struct session *s, struct message *msg, uint32_t consume)
 	uint32_t type = msg->hdr.type;
 
 	if (ret < 0) {
-		if (!refuse(s, msg, consume, EINVAL))
+		if (!refuse(s, msg, consume, guard_error(s, &msg->hdr)))
 			return false;
 		guard_note(s, type, ret);
 		return true;
