@@ -38,10 +38,12 @@ static bool fits_front(const struct session *s, uint32_t size)
 /*
  * Make room beyond the fifo's tail. Without memory the session runs again a little later. A guest
  * that merely does not read gets less: beyond that, what is for it waits in xenstored, as natively.
+ * But an INTRODUCE or RELEASE waits for the replies, which come behind the events.
  */
 static bool fifo_can_take(struct session *s, uint32_t size)
 {
-	bool stands = session_state(s) == LEDGER_QUIET || word_get(&s->ledger->batch);
+	bool stands = session_state(s) == LEDGER_QUIET || word_get(&s->ledger->batch) ||
+		      (s->drain.settle && pending_upstream(s->ledger));
 	int err;
 
 	if (!stands && fifo_used(&s->fifo) + size > FIFO_RUNNING)

@@ -149,8 +149,8 @@ static inline const char *session_fault(const struct session *s)
 bool session_drained(const struct session *s);
 
 /**
- * session_settled() - whether the back is empty and answered (docs/architecture.md, "INTRODUCE,
- * RELEASE and the C daemon's zeroes").
+ * session_settled() - whether upstream has taken all that we sent it, and we all its replies;
+ * events may wait (docs/architecture.md, "INTRODUCE, RELEASE and the C daemon's zeroes").
  */
 bool session_settled(const struct session *s);
 

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * toolstack - the requests of docs/protocol.md that xsproxy answers itself, by wire type and by
- * CONTROL, and the gate that holds back INTRODUCE and RELEASE until the domain's back ring is
- * empty.
+ * CONTROL, and the gate that holds back INTRODUCE and RELEASE until none of the domain's
+ * requests is under way.
  *
  * On privileged sessions only. A request of ours takes a PENDING_ANSWER slot of its asker; what
  * must wait becomes a struct op (op.h). Sessions call us by toolstack_hooks; the functions below

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 /*
- * toolstack_gate - holds back INTRODUCE and RELEASE until the domain's back ring is empty and
+ * toolstack_gate - holds back INTRODUCE and RELEASE until the domain's requests are taken and
  * answered (docs/architecture.md, "INTRODUCE, RELEASE and the C daemon's zeroes"). Called by up.c
  * for each request of a privileged session.
  */

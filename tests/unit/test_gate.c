@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * What becomes of an INTRODUCE or RELEASE when the domain that it is about does not settle in time:
- * never does a C daemon that has a part of a request reset the ring that it comes from.
+ * never does a C daemon that has a part of a request reset the ring that it comes from. And what it
+ * does not wait for: events that the guest does not read.
  */
 #include "tests/unit/session_rig.h"
 
@@ -148,6 +149,49 @@ static void a_release_goes_on(void **state)
 	assert_true(TAILQ_EMPTY(&pair->dom0.daemon.ops));
 }
 
+/* More events than are kept for who merely does not read; the rest waits in the back ring. */
+static void let_events_wait(struct pair *pair, uint32_t beyond)
+{
+	static const uint8_t event[1000];
+	struct rig *guest = &pair->guest;
+
+	while (!queue_used(&guest->stored_out)) {
+		stored_sends(guest, XS_WATCH_EVENT, 0, 0, event, sizeof(event));
+		rig_run(guest);
+	}
+	assert_true(fifo_used(&guest->s->fifo) + beyond > FIFO_RUNNING);
+}
+
+static void events_that_are_not_read_hold_nothing_up(void **state)
+{
+	struct pair *pair = *state;
+
+	let_events_wait(pair, 1016);
+	assert_true(session_settled(pair->guest.s));
+}
+
+/* Upstream can send it only when what comes before it has been taken. */
+static void a_reply_comes_behind_the_events(void **state)
+{
+	struct pair *pair = *state;
+	struct rig *guest = &pair->guest;
+	uint32_t id;
+
+	GUEST_SENDS(guest, XS_READ, 5, 0, "x");
+	rig_run(guest);
+	id = STORED_GETS(guest, XS_READ, 0, "x");
+	let_events_wait(pair, 1016);
+	hold_back(pair);
+	rig_run(guest);
+	assert_int_equal(queue_used(&guest->stored_out), 0);
+	assert_false(pair->dom0.s->settle->passed);
+	STORED_SENDS(guest, XS_READ, id, 0, "y");
+	rig_run(guest);
+	assert_true(pair->dom0.s->settle->passed);
+	/* No longer than that. */
+	let_events_wait(pair, 1016);
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
@@ -156,6 +200,8 @@ int main(void)
 		TEST(an_introduce_is_refused_while_something_is_unread),
 		TEST(an_introduce_goes_on_when_only_answers_are_missing),
 		TEST(a_release_goes_on),
+		TEST(events_that_are_not_read_hold_nothing_up),
+		TEST(a_reply_comes_behind_the_events),
 	};
 
 	return cmocka_run_group_tests_name("gate", tests, NULL, NULL);
