@@ -18,6 +18,7 @@
 #include "proxy/session/afresh.h"
 #include "proxy/session/blame.h"
 #include "proxy/session/hooks.h"
+#include "proxy/session/part.h"
 #include "proxy/session/session.h"
 #include "proxy/util.h"
 
@@ -198,6 +199,8 @@ static void session_detach(struct domain *domain, bool forget)
 {
 	if (!domain->session)
 		return;
+	if (forget)
+		part_take_back(domain->session);
 	session_free(domain->session, forget);
 	if (forget)
 		lease_drop(domain->domains->daemon, domain->domid);

@@ -245,10 +245,29 @@ void fifo_take(struct fifo *fifo, struct commit *commit, uint32_t len)
 
 	commit_set(commit, &ledger->fifo_head, head + len);
 	commit_set(commit, &ledger->fifo_left, left - len);
-	if (left == len)
+	if (left == len) {
 		--*counter(&fifo->waiting, fifo->part_is_event);
-	else
-		commit_set(commit, &ledger->fifo_event, fifo->part_is_event ? end : end - 1);
+		return;
+	}
+	commit_set(commit, &ledger->fifo_event, fifo->part_is_event ? end : end - 1);
+	if (!word_get(&ledger->fifo_left)) {
+		struct ledger_more *more = ledger_more(ledger);
+
+		commit_set(commit, &more->part_end, end);
+		commit_set(commit, &more->part_size, left);
+	}
+}
+
+uint32_t fifo_sent(const struct fifo *fifo)
+{
+	const struct ledger *ledger = fifo->ledger;
+	uint32_t left = word_get(&ledger->fifo_left), size = word_get(&ledger->more.part_size);
+
+	if (!left || ledger->more.map_gen != ledger->map_gen || size <= left ||
+	    size > MESSAGE_MAX ||
+	    word_get(&ledger->more.part_end) != word_get(&ledger->fifo_head) + left)
+		return 0;
+	return size - left;
 }
 
 void fifo_trim(struct fifo *fifo)
@@ -343,6 +362,8 @@ int fifo_filter(struct fifo *fifo, const struct ledger_place *place,
 	struct ledger *ledger = fifo->ledger;
 	uint32_t used = fifo_used(fifo), off = word_get(&ledger->fifo_left), kept = off;
 	uint32_t tail = word_get(&ledger->fifo_tail), part_end = tail + off;
+	uint32_t sent = fifo_sent(fifo), part_size = sent ? sent + off : 0;
+	struct ledger_more *more = ledger_more(ledger);
 	struct fifo_counts counts = { 0 };
 	struct commit commit;
 	struct message msg;
@@ -371,6 +392,8 @@ int fifo_filter(struct fifo *fifo, const struct ledger_place *place,
 	commit_set(&commit, &ledger->fifo_head, tail);
 	commit_set(&commit, &ledger->fifo_tail, tail + kept);
 	commit_set(&commit, &ledger->fifo_event, fifo->part_is_event ? part_end : part_end - 1);
+	commit_set(&commit, &more->part_end, part_end);
+	commit_set(&commit, &more->part_size, part_size);
 	commit_end(&commit);
 	fifo->waiting = counts;
 	release_unused(fifo);

@@ -100,6 +100,12 @@ uint32_t fifo_next(struct fifo *fifo);
  */
 void fifo_take(struct fifo *fifo, struct commit *commit, uint32_t len);
 
+/**
+ * fifo_sent() - octets that the front has got of the message that it got in part; 0 if there is
+ * none, or if it was an older xsproxyd that began it.
+ */
+uint32_t fifo_sent(const struct fifo *fifo);
+
 /** fifo_count() - a message with this header is being written by fifo_write() alone. */
 void fifo_count(struct fifo *fifo, const struct xsd_sockmsg *hdr);
 

@@ -48,13 +48,22 @@ const char *ledger_fault(const struct ledger *ledger)
 	return ledger->more.map_gen == ledger->map_gen ? ledger->more.fault : "";
 }
 
+struct ledger_more *ledger_more(struct ledger *ledger)
+{
+	if (ledger->more.map_gen != ledger->map_gen) {
+		memset(&ledger->more, 0, sizeof(ledger->more));
+		ledger->more.map_gen = ledger->map_gen;
+	}
+	return &ledger->more;
+}
+
 void ledger_blame(struct ledger *ledger, const char *fault)
 {
+	struct ledger_more *more = ledger_more(ledger);
 	size_t len = strnlen(fault, LEDGER_FAULT_MAX - 1);
 
-	memcpy(ledger->more.fault, fault, len);
-	ledger->more.fault[len] = 0;
-	ledger->more.map_gen = ledger->map_gen;
+	memcpy(more->fault, fault, len);
+	more->fault[len] = 0;
 }
 
 void commit_begin(struct commit *commit, const struct ledger_place *place)

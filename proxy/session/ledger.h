@@ -97,7 +97,12 @@ struct ledger_more {
 	char fault[LEDGER_FAULT_MAX]; /* LEDGER_ENDED: what the guest did */
 	/* Where the octets of unanswered requests are to be: head, tail, directory */
 	uint32_t reserved_for_requests[8];
-	uint32_t reserved[100];
+	/* The message that fifo_left is about: where in the fifo it ends, and its size */
+	ledger_word part_end;
+	ledger_word part_size;
+	/* LEDGER_ENDED: octets in the front's queue, its last ones, whose rest will never come */
+	ledger_word stub;
+	uint32_t reserved[97];
 };
 
 struct ledger {
@@ -197,6 +202,9 @@ bool ledger_current(const struct ledger *ledger, const struct ledgers *ledgers, 
 
 /** ledger_fault() - what the guest did that ended its connection; "" when it is not known. */
 const char *ledger_fault(const struct ledger *ledger);
+
+/** ledger_more() - what 0.1 did not have, made that of this mapping; to be written to. */
+struct ledger_more *ledger_more(struct ledger *ledger);
 
 /** ledger_blame() - note what the guest did, before the commit that ends its connection. */
 void ledger_blame(struct ledger *ledger, const char *fault);

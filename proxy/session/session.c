@@ -423,8 +423,8 @@ void session_fail(struct session *s, uint32_t error, const char *why)
 	commit_set(&commit, &s->ledger->state, LEDGER_ENDED);
 	if (s->place.front_page)
 		commit_set(&commit, page_word(&s->place.front_page->error), error);
+	commit_set(&commit, &ledger_more(s->ledger)->stub, fifo_sent(&s->fifo));
 	fifo_clear(&s->fifo, &commit);
-	commit_set(&commit, &s->ledger->fifo_left, 0);
 	if (!word_get(&s->ledger->up_sent))
 		commit_set(&commit, &s->ledger->up_fill, 0);
 	commit_end(&commit);
