@@ -17,6 +17,7 @@ enum option_kind {
 	OPTION_MIB,    /* a number with the unit MiB */
 	OPTION_LISTEN, /* off, a loopback address with a port, a unix socket */
 	OPTION_REFUSE, /* refuse, pass */
+	OPTION_ANSWER, /* answer, pass */
 };
 
 struct option {
@@ -43,6 +44,7 @@ static const struct option options[] = {
 	{ "metrics", "listen", OPTION_LISTEN, AT(metrics_listen), LISTEN_OFF, 0, 0, false },
 	{ "metrics", "domains", OPTION_NUMBER, AT(metrics_domains), "100", 0, 1000, true },
 	{ "guard", "malformed", OPTION_REFUSE, AT(guard_malformed), "refuse", 0, 0, true },
+	{ "guard", "release", OPTION_ANSWER, AT(guard_release), "answer", 0, 0, true },
 };
 
 #define NR_OPTIONS (sizeof(options) / sizeof(options[0]))
@@ -136,17 +138,22 @@ static int set_listen(char *to, const char *value, char *why, int size)
 	return err ? -EINVAL : 0;
 }
 
-static const char *const refuse_names[] = { [CONFIG_REFUSE] = "refuse", [CONFIG_PASS] = "pass" };
-
-static int set_refuse(uint32_t *to, const char *value, char *why, int size)
+static const char *refuse_name(enum option_kind kind, uint32_t value)
 {
-	for (uint32_t i = 0; i < sizeof(refuse_names) / sizeof(refuse_names[0]); i++) {
-		if (strcmp(refuse_names[i], value))
+	if (value == CONFIG_PASS)
+		return "pass";
+	return kind == OPTION_ANSWER ? "answer" : "refuse";
+}
+
+static int set_refuse(enum option_kind kind, uint32_t *to, const char *value, char *why, int size)
+{
+	for (uint32_t i = CONFIG_REFUSE; i <= CONFIG_PASS; i++) {
+		if (strcmp(refuse_name(kind, i), value))
 			continue;
 		*to = i;
 		return 0;
 	}
-	snprintf(why, (size_t)size, "must be refuse or pass");
+	snprintf(why, (size_t)size, "must be %s or pass", refuse_name(kind, CONFIG_REFUSE));
 	return -EINVAL;
 }
 
@@ -169,7 +176,8 @@ static int set_option(struct config *config, const struct option *option, const 
 	case OPTION_LISTEN:
 		return set_listen(to, value, why, size);
 	case OPTION_REFUSE:
-		return set_refuse(to, value, why, size);
+	case OPTION_ANSWER:
+		return set_refuse(option->kind, to, value, why, size);
 	}
 	return -EINVAL;
 }
@@ -238,7 +246,8 @@ static void print_option(const struct option *option, const void *value, FILE *o
 		fprintf(out, "%u\n", *(const uint32_t *)value);
 		break;
 	case OPTION_REFUSE:
-		fprintf(out, "%s\n", refuse_names[*(const uint32_t *)value]);
+	case OPTION_ANSWER:
+		fprintf(out, "%s\n", refuse_name(option->kind, *(const uint32_t *)value));
 		break;
 	case OPTION_MIB:
 		fprintf(out, "%uMiB\n", *(const uint32_t *)value);

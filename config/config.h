@@ -36,6 +36,7 @@ struct config {
 	char metrics_listen[LISTEN_TEXT_MAX]; /* [metrics] listen, as listen_parse() takes it */
 	uint32_t metrics_domains;	      /* [metrics] domains */
 	uint32_t guard_malformed;	      /* [guard] malformed, enum config_refuse */
+	uint32_t guard_release;		      /* [guard] release, the same: REFUSE is "answer" */
 };
 
 /** config_defaults() - what holds without a file. */

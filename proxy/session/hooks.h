@@ -26,12 +26,14 @@ struct session_hooks {
 	void (*take)(struct session *s, int slot, const struct message *msg);
 	/** forbids() - whether it is refused with EINVAL. */
 	bool (*forbids)(const struct message *msg);
+	/** spares() - whether take() answers it, though it is upstream's. */
+	bool (*spares)(struct session *s, const struct message *msg);
 	/**
 	 * gate() - whether it may be forwarded now: 1; 0: the session is run again when it may; or
 	 * a negative errno to refuse it with.
 	 */
 	int (*gate)(struct session *s, const struct message *msg);
-	/** gate_pass() - an INTRODUCE or RELEASE is being forwarded, in @slot. */
+	/** gate_pass() - an INTRODUCE, RELEASE or SET_TARGET is being forwarded, in @slot. */
 	void (*gate_pass)(struct session *s, int slot);
 
 	/* --- requests on a session's behalf, while session.injectors is not 0 */

@@ -102,7 +102,10 @@ struct ledger_more {
 	ledger_word part_size;
 	/* LEDGER_ENDED: octets in the front's queue, its last ones, whose rest will never come */
 	ledger_word stub;
-	uint32_t reserved[97];
+	/* Who holds on to it by SET_TARGET (toolstack/target.c): domid + 1, and its mapping */
+	ledger_word user;
+	uint32_t user_gen;
+	uint32_t reserved[95];
 };
 
 struct ledger {

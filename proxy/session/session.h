@@ -73,7 +73,7 @@ struct session {
 	struct op *ops[LEDGER_PENDING]; /* who waits for the reply to a request; mostly nobody */
 	TAILQ_HEAD(session_asked, op) asked;	   /* ops that this session waits for */
 	TAILQ_HEAD(session_targeted, op) targeted; /* ops that wait for something of this session */
-	struct op *settle;   /* what this session's INTRODUCE or RELEASE waits for */
+	struct op *settle;   /* of the INTRODUCE, RELEASE or SET_TARGET that it has not forwarded */
 	uint64_t up_since;   /* s; when the front began, or we took up, what up_fill counts */
 	uint32_t giant_left; /* sockets: octets left of a reply beyond MESSAGE_MAX */
 	uint32_t injectors;  /* ops that want to send requests on its behalf */

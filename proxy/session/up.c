@@ -116,6 +116,7 @@ static int track(struct session *s, struct commit *commit, struct message *msg,
 		return 0;
 	case XS_INTRODUCE:
 	case XS_RELEASE:
+	case XS_SET_TARGET:
 		s->hooks->gate_pass(s, (int)(pending - s->ledger->pending));
 		return 0;
 	case XS_CONTROL:
@@ -325,7 +326,7 @@ static bool take_piece(struct session *s, uint32_t want)
 /* A request that is upstream's to answer, if it is in a form that both of us read alike. */
 static bool pass(struct session *s, struct message *msg, uint32_t consume)
 {
-	struct message unified, *up = msg;
+	struct message unified, *up;
 	int ret = guard_form(s, msg, &unified);
 	uint32_t type = msg->hdr.type;
 
@@ -335,10 +336,11 @@ static bool pass(struct session *s, struct message *msg, uint32_t consume)
 		guard_note(s, type, ret);
 		return true;
 	}
-	if (ret)
-		up = &unified;
+	up = ret ? &unified : msg;
 	if (s->privileged && s->hooks->forbids(up))
 		return refuse(s, msg, consume, EINVAL);
+	if (s->privileged && s->hooks->spares(s, up))
+		return take_ours(s, msg, consume);
 	return forward(s, up, msg, consume);
 }
 
@@ -362,7 +364,6 @@ static bool request(struct session *s, struct message *msg, uint32_t consume)
 static bool reset_upstream(struct session *s)
 {
 	static const struct message msg = { .hdr = { .type = XS_RESET_WATCHES, .len = 1 } };
-
 	int err = up_inject(s, &msg, NULL, 0, 0);
 
 	if (err == -ENOMEM)

@@ -25,7 +25,8 @@ struct message;
 struct session;
 
 enum op_kind {
-	OP_SETTLE, /* the asker's INTRODUCE or RELEASE waits in its queue, or is under way */
+	/* the asker's INTRODUCE, RELEASE or SET_TARGET waits in its queue, or is under way */
+	OP_SETTLE,
 	OP_QUIESCE,
 	OP_START,
 	OP_RESET,
@@ -66,6 +67,7 @@ struct op {
 	bool done;		/* only the answer is left, there was no room for it */
 	int err;		/* the answer: 0 or a positive errno */
 	uint32_t transaction;	/* OP_START */
+	uint32_t user;		/* OP_SETTLE of a SET_TARGET: the domain that gets a target */
 	struct batch *batch;	/* OP_BATCH */
 };
 

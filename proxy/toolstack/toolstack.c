@@ -245,6 +245,10 @@ void toolstack_take(struct session *s, int slot, const struct message *msg)
 	struct request req = { .daemon = s->daemon,
 			       .asker = { .session = s, .slot = slot, .who = s->who } };
 
+	if (msg->hdr.type == XS_RELEASE) {
+		toolstack_spare(s, slot, msg);
+		return;
+	}
 	if (msg->hdr.type == XS_CONTROL) {
 		control_text_request(msg, &req.msg);
 	} else {

@@ -31,7 +31,16 @@ bool toolstack_wants(const struct message *msg);
 /** toolstack_forbids() - whether a request must never reach upstream (RELEASE of dom0). */
 bool toolstack_forbids(const struct message *msg);
 
-/** toolstack_take() - begin a request of ours; @slot is its PENDING_ANSWER. */
+/**
+ * toolstack_spares() - whether a request is not forwarded for xenstored's sake: a RELEASE that it
+ * would not carry out, and that may end it ([guard] release).
+ */
+bool toolstack_spares(struct session *s, const struct message *msg);
+
+/** toolstack_spare() - answer such a request as xenstored would; @slot is its PENDING_ANSWER. */
+void toolstack_spare(struct session *s, int slot, const struct message *msg);
+
+/** toolstack_take() - begin a request of ours, or spare one; @slot is its PENDING_ANSWER. */
 void toolstack_take(struct session *s, int slot, const struct message *msg);
 
 /**

@@ -13,6 +13,7 @@
 #include "proxy/host/domain.h"
 #include "proxy/session/session.h"
 #include "proxy/toolstack/op.h"
+#include "proxy/toolstack/target.h"
 #include "proxy/toolstack/toolstack.h"
 
 /* The domid of a payload in the form that form.h gives it. */
@@ -26,6 +27,31 @@ bool toolstack_forbids(const struct message *msg)
 {
 	return msg->hdr.type == XS_RELEASE && memchr(msg->payload, 0, msg->hdr.len) &&
 	       !domid_of(msg);
+}
+
+/* oxenstored releases it, whoever holds on to it. */
+bool toolstack_spares(struct session *s, const struct message *msg)
+{
+	const struct daemon *daemon = s->daemon;
+	const struct session *target;
+
+	if (msg->hdr.type != XS_RELEASE || daemon->flavour != RINGS_FLAVOUR_C ||
+	    daemon->config.guard_release == CONFIG_PASS || !memchr(msg->payload, 0, msg->hdr.len))
+		return false;
+	target = domains_session(daemon->domains, domid_of(msg));
+	return target && target_is_kept(target);
+}
+
+void toolstack_spare(struct session *s, int slot, const struct message *msg)
+{
+	struct asker asker = { .session = s, .slot = slot };
+
+	who_log(domid_of(msg), "RELEASE", &s->who,
+		"xenstored would keep it, as a stubdomain holds on to it, and might end when both "
+		"end; answered OK in its place, see [guard] release");
+	/* It may have waited at the gate before that was so. */
+	toolstack_request_dropped(s);
+	op_answer(&asker, 0);
 }
 
 /* Whether upstream may have taken only a part of a request. */
@@ -66,6 +92,8 @@ int toolstack_gate(struct session *s, const struct message *msg)
 	struct session *target;
 	struct op *op;
 
+	if (s->privileged && msg->hdr.type == XS_SET_TARGET)
+		target_begin(s, msg);
 	if (!s->privileged || (msg->hdr.type != XS_INTRODUCE && msg->hdr.type != XS_RELEASE) ||
 	    !memchr(msg->payload, 0, msg->hdr.len))
 		return 1;

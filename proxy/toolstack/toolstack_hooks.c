@@ -9,6 +9,7 @@ const struct session_hooks toolstack_hooks = {
 	.wants = toolstack_wants,
 	.take = toolstack_take,
 	.forbids = toolstack_forbids,
+	.spares = toolstack_spares,
 	.gate = toolstack_gate,
 	.gate_pass = toolstack_gate_pass,
 	.inject = toolstack_inject,

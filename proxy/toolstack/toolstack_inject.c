@@ -12,6 +12,7 @@
 #include "proxy/session/pending.h"
 #include "proxy/session/session.h"
 #include "proxy/toolstack/op.h"
+#include "proxy/toolstack/target.h"
 #include "proxy/toolstack/toolstack.h"
 
 /* The one request of an op. Return: whether it was sent. */
@@ -88,11 +89,12 @@ void toolstack_reply(struct session *s, struct op *op, const struct ledger_pendi
 {
 	int err = 0;
 
-	(void)pending;
 	if (msg->hdr.type == XS_ERROR)
 		err = message_error_parse(msg->payload, msg->hdr.len);
 	if (op->kind == OP_RESET && !err)
 		err = drop_events(s);
+	if (op->kind == OP_SETTLE && !err)
+		target_reply(op, pending->type);
 	if (op->kind == OP_SETTLE)
 		op_free(op);
 	else if (op->kind == OP_BATCH)

@@ -87,7 +87,7 @@ def test_what_is_printed_can_be_read(tmp_path):
                     "[log]\nlevel = warning\n[flight]\nmessages = 7\n"
                     "[limits]\nwatches = 1\nwatch-memory = 250MiB\nclient-memory = 2MiB\n"
                     "[metrics]\nlisten = [::1]:9777\ndomains = 0\n"
-                    "[guard]\nmalformed = pass\n")
+                    "[guard]\nmalformed = pass\nrelease = pass\n")
     first = check(path)
     path.write_text(first.stdout)
     assert check(path).stdout == first.stdout
@@ -97,7 +97,7 @@ def test_what_is_printed_can_be_read(tmp_path):
         ("limits", "watches"): "1", ("limits", "watch-memory"): "250MiB",
         ("limits", "client-memory"): "2MiB",
         ("metrics", "listen"): "[::1]:9777", ("metrics", "domains"): "0",
-        ("guard", "malformed"): "pass"}
+        ("guard", "malformed"): "pass", ("guard", "release"): "pass"}
 
 
 @pytest.mark.parametrize("text, line, words", [
@@ -123,6 +123,7 @@ def test_what_is_printed_can_be_read(tmp_path):
     ("level = info\n", 1, "there is no such option"),
     ("[metrics]\ndomains = 1001\n", 2, "must be a number, 0 to 1000"),
     ("[guard]\nmalformed = yes\n", 2, "must be refuse or pass"),
+    ("[guard]\nrelease = refuse\n", 2, "must be answer or pass"),
     ("[limits]\nwatches = 0\n", 2, "must be a number, 1 to 1000000"),
     ("[limits]\nwatch-memory = 8\n", 2, "must be a number with the unit MiB, 1MiB to 250MiB"),
     ("[limits]\nclient-memory = 251MiB\n", 2, "1MiB to 250MiB"),

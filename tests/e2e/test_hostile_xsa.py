@@ -211,7 +211,7 @@ def test_xsa_419_cooperating_guests(flavour):
 def test_xsa_425_release_at_any_time(flavour):
     """RELEASE and INTRODUCE, as a soft reset does, whatever the guest has under way: unread
     replies, half a request, transactions, a target, a broken ring."""
-    with scene(flavour) as host:
+    with scene(flavour, config="[guard]\nrelease = pass\n") as host:
         guest, where = introduce(host, OFFENDER)
         host.add_guest(FRIEND)
         for turn in range(24):
