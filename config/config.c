@@ -18,6 +18,8 @@ enum option_kind {
 	OPTION_LISTEN, /* off, a loopback address with a port, a unix socket */
 	OPTION_REFUSE, /* refuse, pass */
 	OPTION_ANSWER, /* answer, pass */
+	OPTION_MODE,   /* of a file, octal */
+	OPTION_GROUP,  /* a name or a number */
 };
 
 struct option {
@@ -35,6 +37,8 @@ struct option {
 static const struct option options[] = {
 	{ "xsproxy", "run-dir", OPTION_PATH, AT(run_dir), "/run/xsproxy", 0, 0, false },
 	{ "xsproxy", "socket", OPTION_PATH, AT(socket), "/run/xenstored/socket", 0, 0, false },
+	{ "socket", "mode", OPTION_MODE, AT(socket_mode), "0600", 0, 0, false },
+	{ "socket", "group", OPTION_GROUP, AT(socket_group), "root", 0, 0, false },
 	{ "limits", "watches", OPTION_NUMBER, AT(watches), "4096", 1, 1000000, true },
 	{ "limits", "watch-memory", OPTION_MIB, AT(watch_memory), "8MiB", 1, 250, true },
 	{ "limits", "client-memory", OPTION_MIB, AT(client_memory), "64MiB", 1, 250, true },
@@ -157,6 +161,19 @@ static int set_refuse(enum option_kind kind, uint32_t *to, const char *value, ch
 	return -EINVAL;
 }
 
+/* Without root's own rights it could not be root's socket. */
+static int set_mode(uint32_t *to, const char *value, char *why, int size)
+{
+	unsigned long n = strtoul(value, NULL, 8);
+
+	if (value[strspn(value, "01234567")] || n > 0777 || (n & 0600) != 0600) {
+		snprintf(why, (size_t)size, "must be an octal mode, 0600 to 0777, such as 0660");
+		return -EINVAL;
+	}
+	*to = (uint32_t)n;
+	return 0;
+}
+
 static int set_option(struct config *config, const struct option *option, const char *value,
 		      char *why, int size)
 {
@@ -178,6 +195,10 @@ static int set_option(struct config *config, const struct option *option, const 
 	case OPTION_REFUSE:
 	case OPTION_ANSWER:
 		return set_refuse(option->kind, to, value, why, size);
+	case OPTION_MODE:
+		return set_mode(to, value, why, size);
+	case OPTION_GROUP:
+		return ids_group(to, value, why, size);
 	}
 	return -EINVAL;
 }
@@ -197,9 +218,16 @@ static bool is_text(const struct option *option)
 
 static size_t option_size(const struct option *option)
 {
-	if (option->kind == OPTION_LISTEN)
+	switch (option->kind) {
+	case OPTION_LISTEN:
 		return LISTEN_TEXT_MAX;
-	return option->kind == OPTION_PATH ? CONFIG_PATH_MAX : sizeof(uint32_t);
+	case OPTION_PATH:
+		return CONFIG_PATH_MAX;
+	case OPTION_GROUP:
+		return sizeof(struct ids);
+	default:
+		return sizeof(uint32_t);
+	}
 }
 
 static bool option_equal(const struct option *option, const void *a, const void *b)
@@ -251,6 +279,12 @@ static void print_option(const struct option *option, const void *value, FILE *o
 		break;
 	case OPTION_MIB:
 		fprintf(out, "%uMiB\n", *(const uint32_t *)value);
+		break;
+	case OPTION_MODE:
+		fprintf(out, "%04o\n", *(const uint32_t *)value);
+		break;
+	case OPTION_GROUP:
+		fprintf(out, "%s\n", ((const struct ids *)value)->text);
 		break;
 	}
 }

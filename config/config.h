@@ -13,6 +13,7 @@
 #include <stdint.h>
 #include <stdio.h>
 
+#include "config/ids.h"
 #include "config/listen.h"
 
 #define XSPROXY_VERSION	   "0.2"
@@ -27,6 +28,8 @@ enum config_refuse { CONFIG_REFUSE, CONFIG_PASS };
 struct config {
 	char run_dir[CONFIG_PATH_MAX];	      /* [xsproxy] run-dir */
 	char socket[CONFIG_PATH_MAX];	      /* [xsproxy] socket */
+	uint32_t socket_mode;		      /* [socket] mode */
+	struct ids socket_group;	      /* [socket] group, one */
 	uint32_t watches;		      /* [limits] watches of a guest */
 	uint32_t watch_memory;		      /* [limits] watch-memory of a guest, MiB */
 	uint32_t client_memory;		      /* [limits] client-memory, MiB */

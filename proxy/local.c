@@ -23,9 +23,9 @@ int local_listen(const char *path, int backlog)
 	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
 	if (fd < 0)
 		return -errno;
-	/* We hold the run directory's lock, so whatever lies there is nobody's. 0600 from birth. */
+	/* We hold the run directory's lock, so whatever lies there is nobody's. */
 	unlink(path);
-	mask = umask(0177);
+	mask = umask(0777 & ~LOCAL_MODE);
 	err = bind(fd, (struct sockaddr *)&addr, sizeof(addr)) ? -errno : 0;
 	umask(mask);
 	if (!err && listen(fd, backlog))

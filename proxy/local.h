@@ -2,13 +2,15 @@
 /*
  * local - unix sockets that only root may reach.
  *
- * Whoever can connect to a socket of ours is dom0, so they are 0600 from birth and peers are
- * checked. Used by public.c, client.c, control.c and metrics.c.
+ * Whoever can connect to a socket of ours is dom0, so they are LOCAL_MODE from birth and peers are
+ * checked. Used by public.c, which may let in others, client.c, control.c and metrics.c.
  */
 #ifndef XSPROXY_PROXY_LOCAL_H
 #define XSPROXY_PROXY_LOCAL_H
 
 #include <stdbool.h>
+
+#define LOCAL_MODE 0600
 
 /**
  * local_listen() - listen at @path, replacing whatever socket lies there.

@@ -3,8 +3,8 @@
  * notify - the one line that `systemctl status` shows of us (STATUS=): what xsproxyd is doing, and
  * what is wrong for as long as it is.
  *
- * Called by upstream.c, settings.c and metrics.c. Must be the only one that sends STATUS=, or one
- * of the two would hide the other.
+ * Called by upstream.c, settings.c, public.c and metrics.c. Must be the only one that sends
+ * STATUS=, or one of the two would hide the other.
  */
 #ifndef XSPROXY_PROXY_NOTIFY_H
 #define XSPROXY_PROXY_NOTIFY_H
@@ -15,6 +15,7 @@
 /* What can be wrong with the configuration, in the order in which it is said. */
 enum notify_kind {
 	NOTIFY_RUN_DIR, /* the one of the file could not be used */
+	NOTIFY_SOCKET,	/* it could not be given its group and mode */
 	NOTIFY_METRICS, /* nobody can listen there */
 	NOTIFY_FILE,	/* lines of it */
 	NOTIFY_WRONGS,

@@ -136,6 +136,9 @@ static void look_again(struct daemon *daemon, struct config *next)
 	notify_still(&daemon->notify, NOTIFY_RUN_DIR, refused);
 	if (refused)
 		strcpy(next->run_dir, daemon->config.run_dir);
+	notify_still(&daemon->notify, NOTIFY_SOCKET,
+		     next->socket_mode == daemon->config.socket_mode &&
+			     next->socket_group.id[0] == daemon->config.socket_group.id[0]);
 	notify_still(&daemon->notify, NOTIFY_METRICS,
 		     !strcmp(next->metrics_listen, daemon->config.metrics_listen));
 }

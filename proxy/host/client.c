@@ -427,7 +427,7 @@ int clients_new(struct clients **out, struct daemon *daemon)
 	clients->daemon = daemon;
 	TAILQ_INIT(&clients->waiting);
 	TAILQ_INIT(&clients->up);
-	clients->fd = public_listen(daemon->config.socket, &clients->inherited);
+	clients->fd = public_listen(daemon, &clients->inherited);
 	if (clients->fd < 0) {
 		err = clients->fd;
 		free(clients);

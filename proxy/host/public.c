@@ -9,25 +9,62 @@
 #include <sys/stat.h>
 #include <sys/un.h>
 #include <systemd/sd-daemon.h>
+#include <unistd.h>
 
+#include "proxy/daemon.h"
 #include "proxy/local.h"
 #include "proxy/log.h"
 
 #define LISTEN_BACKLOG 128 /* clients are many and short-lived */
 
-/* Nobody would find out otherwise why there is nothing at @path. */
-static void compare_names(int fd, const char *path)
+static void log_no_effect(const char *held, const char *option, const char *value,
+			  const char *instead)
+{
+	log_line(LOG_WARNING,
+		 "systemd holds the toolstack's socket, %s; %s = %s is of no effect, %s of "
+		 "xsproxy.socket is",
+		 held, option, value, instead);
+}
+
+/* Nobody would find out otherwise why it is not as the file says. What says nothing asks nothing.
+ */
+static void compare(int fd, const struct config *config)
 {
 	struct sockaddr_un addr = { .sun_family = AF_UNSPEC };
 	socklen_t len = sizeof(addr) - 1; /* so that its path ends */
+	struct stat st;
+	char mode[8];
 
-	if (getsockname(fd, (struct sockaddr *)&addr, &len) || addr.sun_family != AF_UNIX ||
-	    !strcmp(addr.sun_path, path))
+	if (getsockname(fd, (struct sockaddr *)&addr, &len) || addr.sun_family != AF_UNIX)
 		return;
-	log_line(LOG_WARNING,
-		 "systemd holds the toolstack's socket, %s; [xsproxy] socket = %s is of no effect, "
-		 "ListenStream= of xsproxy.socket is",
-		 addr.sun_path, path);
+	if (strcmp(addr.sun_path, config->socket))
+		log_no_effect(addr.sun_path, "[xsproxy] socket", config->socket, "ListenStream=");
+	if (stat(addr.sun_path, &st))
+		return;
+	snprintf(mode, sizeof(mode), "%04o", config->socket_mode);
+	if (config->socket_mode != LOCAL_MODE && config->socket_mode != (st.st_mode & 0777))
+		log_no_effect(addr.sun_path, "[socket] mode", mode, "SocketMode=");
+	if (config->socket_group.id[0] && config->socket_group.id[0] != st.st_gid)
+		log_no_effect(addr.sun_path, "[socket] group", config->socket_group.text,
+			      "SocketGroup=");
+}
+
+/* The group first: a mode for one group is not for another. */
+static void let_in(struct daemon *daemon)
+{
+	const struct config *config = &daemon->config;
+	gid_t group = config->socket_group.id[0];
+	char text[NOTIFY_TEXT_MAX];
+
+	if ((!group || !lchown(config->socket, (uid_t)-1, group)) &&
+	    (config->socket_mode == LOCAL_MODE || !chmod(config->socket, config->socket_mode)))
+		return;
+	snprintf(text, sizeof(text),
+		 "cannot give %s the group %s and mode %04o: %s; only root can connect; correct "
+		 "[socket] group and mode",
+		 config->socket, config->socket_group.text, config->socket_mode, strerror(errno));
+	log_line(LOG_ERR, "%s", text);
+	notify_wrong(&daemon->notify, NOTIFY_SOCKET, text);
 }
 
 /* As systemd makes them. What fails shows when the socket is made. */
@@ -43,13 +80,14 @@ static void make_parents(const char *path)
 	umask(mask);
 }
 
-int public_listen(const char *path, bool *inherited)
+int public_listen(struct daemon *daemon, bool *inherited)
 {
+	const char *path = daemon->config.socket;
 	int fd;
 
 	*inherited = sd_listen_fds(0) == 1;
 	if (*inherited) {
-		compare_names(SD_LISTEN_FDS_START, path);
+		compare(SD_LISTEN_FDS_START, &daemon->config);
 		return SD_LISTEN_FDS_START;
 	}
 	make_parents(path);
@@ -59,5 +97,7 @@ int public_listen(const char *path, bool *inherited)
 			 "cannot listen for toolstacks on %s: %s; correct [xsproxy] socket or "
 			 "--socket",
 			 path, strerror(-fd));
+	else
+		let_in(daemon);
 	return fd;
 }

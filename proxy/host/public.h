@@ -9,13 +9,16 @@
 
 #include <stdbool.h>
 
+struct daemon;
+
 /**
- * public_listen() - listen for toolstacks; what goes wrong has been logged.
- * @path: where, if systemd passes no socket; directories that are missing are made
+ * public_listen() - listen for toolstacks where [socket] and [xsproxy] socket say, if systemd
+ * passes no socket. Directories that are missing are made. What goes wrong has been logged; a mode
+ * and group that it cannot have are said in the status, and it stays root's.
  * @inherited: set to whether systemd passes one
  *
  * Return: a descriptor that the caller owns, or a negative errno.
  */
-int public_listen(const char *path, bool *inherited);
+int public_listen(struct daemon *daemon, bool *inherited);
 
 #endif

@@ -72,7 +72,8 @@ def test_man_page_has_every_option_with_its_default(defaults):
 
 def test_man_page_says_what_sighup_changes():
     text = (ROOT / "docs/man/xsproxy.conf.5").read_text()
-    for key, at_run_time in (("run-dir", False), ("socket", False), ("timeout", True),
+    for key, at_run_time in (("run-dir", False), ("socket", False), ("mode", False),
+                             ("group", False), ("timeout", True),
                              ("level", True), ("messages", True), ("watches", True),
                              ("watch-memory", True), ("client-memory", True),
                              ("malformed", True)):
@@ -83,7 +84,8 @@ def test_man_page_says_what_sighup_changes():
 
 def test_what_is_printed_can_be_read(tmp_path):
     path = tmp_path / "xsproxy.conf"
-    path.write_text("[xsproxy]\nrun-dir = /a/b\nsocket = /c\n[quiesce]\ntimeout = 1500ms\n"
+    path.write_text("[xsproxy]\nrun-dir = /a/b\nsocket = /c\n"
+                    "[socket]\nmode = 660\ngroup = nogroup\n[quiesce]\ntimeout = 1500ms\n"
                     "[log]\nlevel = warning\n[flight]\nmessages = 7\n"
                     "[limits]\nwatches = 1\nwatch-memory = 250MiB\nclient-memory = 2MiB\n"
                     "[metrics]\nlisten = [::1]:9777\ndomains = 0\n"
@@ -93,6 +95,7 @@ def test_what_is_printed_can_be_read(tmp_path):
     assert check(path).stdout == first.stdout
     assert options(first.stdout) == {
         ("xsproxy", "run-dir"): "/a/b", ("xsproxy", "socket"): "/c",
+        ("socket", "mode"): "0660", ("socket", "group"): "nogroup",
         ("quiesce", "timeout"): "1500ms", ("log", "level"): "warning", ("flight", "messages"): "7",
         ("limits", "watches"): "1", ("limits", "watch-memory"): "250MiB",
         ("limits", "client-memory"): "2MiB",
@@ -121,6 +124,15 @@ def test_what_is_printed_can_be_read(tmp_path):
     ("[xsproxy]\nsocket\n", 2, "neither a [section] nor a key = value"),
     ("[xsproxy\n", 1, "neither a [section] nor a key = value"),
     ("level = info\n", 1, "there is no such option"),
+    ("[socket]\nmode = 0608\n", 2, "must be an octal mode, 0600 to 0777, such as 0660"),
+    ("[socket]\nmode = 0060\n", 2, "0600 to 0777"),
+    ("[socket]\nmode = 01600\n", 2, "0600 to 0777"),
+    ("[socket]\nmode = rw\n", 2, "must be an octal mode"),
+    ("[socket]\ngroup = no-such-group\n", 2,
+     "there is no group no-such-group; make it, or give a number"),
+    ("[socket]\ngroup = root, daemon\n", 2, "must be one group, a name or a number"),
+    ("[socket]\ngroup = 4294967295\n", 2, "is no number of a group, 0 to 4294967294"),
+    ("[socket]\ngroup =\n", 2, "must be one group"),
     ("[metrics]\ndomains = 1001\n", 2, "must be a number, 0 to 1000"),
     ("[guard]\nmalformed = yes\n", 2, "must be refuse or pass"),
     ("[guard]\nrelease = refuse\n", 2, "must be answer or pass"),

@@ -283,6 +283,45 @@ static void paths(void **state)
 	assert_string_equal(config.run_dir, "/run/xsproxy");
 }
 
+static void modes(void **state)
+{
+	struct config config;
+
+	(void)state;
+	read_good(&config, "[socket]\nmode = 0660\n");
+	assert_int_equal(config.socket_mode, 0660);
+	read_good(&config, "[socket]\nmode = 777\n");
+	assert_int_equal(config.socket_mode, 0777);
+	read_good(&config, "");
+	assert_int_equal(config.socket_mode, 0600);
+	assert_refused("[socket]\nmode = 0577\n", 2, "[socket] mode = 0577|0600 to 0777");
+	assert_refused("[socket]\nmode = 1000\n", 2, "0600 to 0777");
+	assert_refused("[socket]\nmode = 0x1b0\n", 2, "octal mode");
+	assert_refused("[socket]\nmode = -0660\n", 2, "octal mode");
+	assert_refused("[socket]\nmode =\n", 2, "octal mode");
+}
+
+static void groups(void **state)
+{
+	struct config config;
+
+	(void)state;
+	read_good(&config, "[socket]\ngroup = daemon\n");
+	assert_int_equal(config.socket_group.count, 1);
+	assert_int_equal(config.socket_group.id[0], 1);
+	read_good(&config, "[socket]\ngroup = 4294967294\n");
+	assert_int_equal(config.socket_group.id[0], 4294967294u);
+	read_good(&config, "");
+	assert_string_equal(config.socket_group.text, "root");
+	assert_int_equal(config.socket_group.id[0], 0);
+	assert_refused("[socket]\ngroup = 4294967295\n", 2, "4294967295 is no number of a group");
+	assert_refused("[socket]\ngroup = 99999999999999999999\n", 2, "is no number of a group");
+	assert_refused("[socket]\ngroup = -1\n", 2, "there is no group -1");
+	assert_refused("[socket]\ngroup = no-such\n", 2, "there is no group no-such|number");
+	assert_refused("[socket]\ngroup = root root\n", 2, "must be one group");
+	assert_refused("[socket]\ngroup = ,\n", 2, "must be one group");
+}
+
 static void mistakes_are_named(void **state)
 {
 	(void)state;
@@ -438,6 +477,8 @@ int main(void)
 		cmocka_unit_test(memory),
 		cmocka_unit_test(levels),
 		cmocka_unit_test(paths),
+		cmocka_unit_test(modes),
+		cmocka_unit_test(groups),
 		cmocka_unit_test(mistakes_are_named),
 		cmocka_unit_test(what_would_pass_in_silence_is_named),
 		cmocka_unit_test(what_is_good_is_taken),
