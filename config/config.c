@@ -20,6 +20,7 @@ enum option_kind {
 	OPTION_ANSWER, /* answer, pass */
 	OPTION_MODE,   /* of a file, octal */
 	OPTION_GROUP,  /* a name or a number */
+	OPTION_USERS,  /* names or numbers */
 };
 
 struct option {
@@ -39,6 +40,8 @@ static const struct option options[] = {
 	{ "xsproxy", "socket", OPTION_PATH, AT(socket), "/run/xenstored/socket", 0, 0, false },
 	{ "socket", "mode", OPTION_MODE, AT(socket_mode), "0600", 0, 0, false },
 	{ "socket", "group", OPTION_GROUP, AT(socket_group), "root", 0, 0, false },
+	{ "socket", "users", OPTION_USERS, AT(socket_users), "root", 0, 0, true },
+	{ "socket", "users-control", OPTION_REFUSE, AT(users_control), "refuse", 0, 0, true },
 	{ "limits", "watches", OPTION_NUMBER, AT(watches), "4096", 1, 1000000, true },
 	{ "limits", "watch-memory", OPTION_MIB, AT(watch_memory), "8MiB", 1, 250, true },
 	{ "limits", "client-memory", OPTION_MIB, AT(client_memory), "64MiB", 1, 250, true },
@@ -199,6 +202,8 @@ static int set_option(struct config *config, const struct option *option, const 
 		return set_mode(to, value, why, size);
 	case OPTION_GROUP:
 		return ids_group(to, value, why, size);
+	case OPTION_USERS:
+		return ids_users(to, value, why, size);
 	}
 	return -EINVAL;
 }
@@ -224,6 +229,7 @@ static size_t option_size(const struct option *option)
 	case OPTION_PATH:
 		return CONFIG_PATH_MAX;
 	case OPTION_GROUP:
+	case OPTION_USERS:
 		return sizeof(struct ids);
 	default:
 		return sizeof(uint32_t);
@@ -284,6 +290,7 @@ static void print_option(const struct option *option, const void *value, FILE *o
 		fprintf(out, "%04o\n", *(const uint32_t *)value);
 		break;
 	case OPTION_GROUP:
+	case OPTION_USERS:
 		fprintf(out, "%s\n", ((const struct ids *)value)->text);
 		break;
 	}

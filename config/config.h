@@ -30,6 +30,8 @@ struct config {
 	char socket[CONFIG_PATH_MAX];	      /* [xsproxy] socket */
 	uint32_t socket_mode;		      /* [socket] mode */
 	struct ids socket_group;	      /* [socket] group, one */
+	struct ids socket_users;	      /* [socket] users; root is always one */
+	uint32_t users_control;		      /* [socket] users-control, enum config_refuse */
 	uint32_t watches;		      /* [limits] watches of a guest */
 	uint32_t watch_memory;		      /* [limits] watch-memory of a guest, MiB */
 	uint32_t client_memory;		      /* [limits] client-memory, MiB */

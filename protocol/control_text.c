@@ -9,7 +9,7 @@ static const struct {
 	uint32_t type;
 	const char *arguments;
 } commands[] = {
-#define OURS(number, name, function, word, arguments, ...) { word, MESSAGE_##name, arguments },
+#define OURS(number, name, function, who, word, arguments, ...) { word, MESSAGE_##name, arguments },
 #include "protocol/requests.def"
 	/* It would exec and reorder replies; xsproxy does not carry that yet. */
 	{ "live-update", MESSAGE_REFUSED, NULL },
@@ -19,7 +19,7 @@ static const struct {
 
 /* As large as our part of the help: each command with a blank, and a newline before it. */
 struct help {
-#define OURS(number, name, function, word, arguments, ...) \
+#define OURS(number, name, function, who, word, arguments, ...) \
 	char function[sizeof(word) + sizeof(arguments)];
 #include "protocol/requests.def"
 };

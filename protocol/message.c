@@ -13,8 +13,8 @@ static const struct message_info xen[] = {
 };
 
 static const struct message_info ours[] = {
-#define OURS(number, name, function, word, arguments, request, request_text, reply, ...) \
-	[MESSAGE_##name - MESSAGE_QUIESCE] = { #name, MESSAGE_TOOLSTACK, request, reply },
+#define OURS(number, name, function, who, word, arguments, request, request_text, reply, ...) \
+	[MESSAGE_##name - MESSAGE_QUIESCE] = { #name, MESSAGE_##who, request, reply },
 #include "protocol/requests.def"
 };
 

@@ -58,6 +58,7 @@ static inline bool message_is_ours(uint32_t type)
 enum message_who {
 	MESSAGE_ANYBODY,
 	MESSAGE_TOOLSTACK, /* privileged connections */
+	MESSAGE_ROOT,	   /* those of them that are root's, by default */
 	MESSAGE_NOBODY,	   /* xenstored says it */
 };
 

@@ -37,14 +37,17 @@ int local_listen(const char *path, int backlog)
 	return fd;
 }
 
+bool local_is_root(uint32_t uid)
+{
+	return uid == 0 || uid == geteuid();
+}
+
 bool local_peer_allowed(int fd)
 {
 	struct ucred cred;
 	socklen_t len = sizeof(cred);
 
-	if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &cred, &len))
-		return false;
-	return cred.uid == 0 || cred.uid == geteuid();
+	return !getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &cred, &len) && local_is_root(cred.uid);
 }
 
 bool local_is_reserve(int fd)

@@ -9,6 +9,7 @@
 #define XSPROXY_PROXY_LOCAL_H
 
 #include <stdbool.h>
+#include <stdint.h>
 
 #define LOCAL_MODE 0600
 
@@ -19,7 +20,10 @@
  */
 int local_listen(const char *path, int backlog);
 
-/** local_peer_allowed() - whether the peer of @fd is root, or the user we run as. */
+/** local_is_root() - whether a user is root, or the one we run as. */
+bool local_is_root(uint32_t uid);
+
+/** local_peer_allowed() - whether the peer of @fd is root, as local_is_root() has it. */
 bool local_peer_allowed(int fd);
 
 /**

@@ -164,8 +164,8 @@ void log_domain(int level, uint32_t domid, const char *fmt, ...)
 
 static struct about about_source(const struct log_source *source, const char *request)
 {
-	return (struct about){ .domain = true,
-			       .session = true,
+	return (struct about){ .domain = !source->nobody,
+			       .session = !source->nobody,
 			       .domid = source->domid,
 			       .session_id = source->session,
 			       .request = request };

@@ -37,6 +37,7 @@ struct log_source {
 	uint64_t minute;
 	uint32_t burst;
 	uint32_t dropped;
+	bool nobody; /* lines are about no domain, and begin with none */
 };
 
 /** log_limited() - log_line() for what a guest can cause. The line begins with who it is. */

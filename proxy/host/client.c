@@ -52,6 +52,7 @@ struct clients {
 	bool inherited; /* from systemd, which keeps the path */
 	bool stuck;	/* nobody can be accepted, and this has been said */
 	bool draining;
+	struct log_source refused; /* those whom [socket] users does not list */
 	struct event *accept_event, *backoff, *retry;
 	struct client_list waiting; /* for upstream */
 	struct client_list up;
@@ -324,9 +325,9 @@ static void hangup_cb(evutil_socket_t fd, short what, void *arg)
 static void accept_one(struct clients *clients, int fd)
 {
 	struct client *client;
+	struct who who;
 
-	if (!local_peer_allowed(fd)) {
-		log_line(LOG_WARNING, "refused a client of another user on the Xenstore socket");
+	if (!public_admits(&clients->daemon->config, &clients->refused, fd, &who)) {
 		close(fd);
 		return;
 	}
@@ -344,7 +345,7 @@ static void accept_one(struct clients *clients, int fd)
 	client->clients = clients;
 	client->fd = fd;
 	client->since = clock_seconds();
-	who_peer(fd, &client->who);
+	client->who = who;
 	client->front.fd = client->back.fd = -1;
 	TAILQ_INSERT_TAIL(&clients->waiting, client, list);
 	client->hangup = event_new(clients->daemon->base, fd, EV_CLOSED, hangup_cb, client);
@@ -425,6 +426,7 @@ int clients_new(struct clients **out, struct daemon *daemon)
 	if (!clients)
 		return -ENOMEM;
 	clients->daemon = daemon;
+	clients->refused.nobody = true;
 	TAILQ_INIT(&clients->waiting);
 	TAILQ_INIT(&clients->up);
 	clients->fd = public_listen(daemon, &clients->inherited);

@@ -14,6 +14,7 @@
 #include "proxy/daemon.h"
 #include "proxy/local.h"
 #include "proxy/log.h"
+#include "proxy/session/who.h"
 
 #define LISTEN_BACKLOG 128 /* clients are many and short-lived */
 
@@ -100,4 +101,18 @@ int public_listen(struct daemon *daemon, bool *inherited)
 	else
 		let_in(daemon);
 	return fd;
+}
+
+bool public_admits(const struct config *config, struct log_source *log, int fd, struct who *who)
+{
+	char text[WHO_TEXT_MAX];
+	bool known = who_peer(fd, who);
+
+	if (known && (local_is_root(who->uid) || ids_has(&config->socket_users, who->uid)))
+		return true;
+	log_limited(log, LOG_WARNING,
+		    "refused %s on the Xenstore socket; list the user in [socket] users if it may "
+		    "do what dom0 may",
+		    who_text(who, text));
+	return false;
 }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * public - the socket that toolstacks connect to: systemd's, if it passes one, or one that we make.
+ * public - the socket that toolstacks connect to: systemd's, if it passes one, or one that we make;
+ * and whom it lets in.
  *
  * Called by client.c, which accepts. Must never remove a socket that systemd holds.
  */
@@ -9,7 +10,10 @@
 
 #include <stdbool.h>
 
+struct config;
 struct daemon;
+struct log_source;
+struct who;
 
 /**
  * public_listen() - listen for toolstacks where [socket] and [xsproxy] socket say, if systemd
@@ -20,5 +24,12 @@ struct daemon;
  * Return: a descriptor that the caller owns, or a negative errno.
  */
 int public_listen(struct daemon *daemon, bool *inherited);
+
+/**
+ * public_admits() - whether a client that has connected is root, or listed in [socket] users.
+ * @log: where it is said who is turned away, now and then
+ * @who: filled in
+ */
+bool public_admits(const struct config *config, struct log_source *log, int fd, struct who *who);
 
 #endif

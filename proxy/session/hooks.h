@@ -20,6 +20,8 @@ struct session;
 struct session_hooks {
 	/* --- up.c, with a whole request of a privileged session */
 
+	/** root_only() - whether it is refused with EACCES, for its user may not ask for it. */
+	bool (*root_only)(const struct session *s, const struct message *msg);
 	/** wants() - whether it is answered by take() and never reaches upstream. */
 	bool (*wants)(const struct message *msg);
 	/** take() - answer it now or later, with down_answer(); @slot is its PENDING_ANSWER. */

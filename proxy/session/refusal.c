@@ -132,8 +132,15 @@ void refusal_note(struct session *s, uint32_t type, int err)
 int refusal_bound(struct session *s, uint32_t type, int err)
 {
 	const char *request = message_name(type);
+	char who[WHO_TEXT_MAX];
 
 	switch (err) {
+	case EPERM:
+		log_limited(&s->source, LOG_WARNING,
+			    "%s of %s was refused with EACCES, for only root may ask; see [socket] "
+			    "users-control in xsproxy.conf",
+			    request, who_text(&s->who, who));
+		return EACCES;
 	case EDQUOT:
 		log_limited(&s->source, LOG_WARNING,
 			    "%s was refused with ENOMEM: it has %u watches; raise [limits] watches "

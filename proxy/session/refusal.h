@@ -43,8 +43,9 @@ void refusal_note(struct session *s, uint32_t type, int err);
 
 /**
  * refusal_bound() - a request is refused, by us: for what nobody sees otherwise, a bound of ours
- * (watch.h) or want of memory, log what it is and what to do, now and then.
- * @err: a positive errno: EDQUOT and ENOBUFS as of watch_intend(), or any other
+ * (watch.h), want of memory or a user who is not root, log what it is and what to do, now and then.
+ * @err: a positive errno: EDQUOT and ENOBUFS as of watch_intend(); EPERM: only root may ask; or any
+ *	 other
  *
  * Return: the errno to answer.
  */

@@ -349,6 +349,8 @@ static bool request(struct session *s, struct message *msg, uint32_t consume)
 {
 	if (!s->privileged && message_is_ours(msg->hdr.type))
 		return refuse(s, msg, consume, EACCES);
+	if (s->privileged && s->hooks->root_only(s, msg))
+		return refuse(s, msg, consume, EPERM);
 	if (s->privileged && s->hooks->wants(msg))
 		return take_ours(s, msg, consume);
 	/* An oxenstored with allow-debug would let a guest have it restarted. */

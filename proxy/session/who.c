@@ -54,21 +54,21 @@ static void read_verb(struct who *who)
 			strcpy(who->verb, word);
 }
 
-void who_peer(int fd, struct who *who)
+bool who_peer(int fd, struct who *who)
 {
 	struct ucred cred;
 	socklen_t len = sizeof(cred);
 
 	*who = (struct who){ 0 };
 	if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &cred, &len))
-		return;
+		return false;
 	who->uid = cred.uid;
 	who->pid = cred.pid;
-	if (!who->pid)
-		return;
-	read_comm(who);
+	if (who->pid)
+		read_comm(who);
 	if (!strcmp(who->comm, "xsproxyctl"))
 		read_verb(who);
+	return true;
 }
 
 const char *who_text(const struct who *who, char *text)
@@ -77,6 +77,8 @@ const char *who_text(const struct who *who, char *text)
 		snprintf(text, WHO_TEXT_MAX, "%s%s%s (pid %d, uid %u)",
 			 *who->comm ? who->comm : "?", *who->verb ? " " : "", who->verb, who->pid,
 			 who->uid);
+	else if (who->uid) /* of another pid namespace */
+		snprintf(text, WHO_TEXT_MAX, "somebody (uid %u)", who->uid);
 	else
 		snprintf(text, WHO_TEXT_MAX, "%s", *who->comm ? who->comm : "somebody");
 	return text;

@@ -7,11 +7,12 @@
  * connects, and by the name of that process then; dom0's kernel by its ring. Requests of guests
  * never come here.
  *
- * Used by client.c, control*.c, domain.c, toolstack*.c, op.c and lease.c.
+ * Used by public.c, client.c, refusal.c, control*.c, domain.c, toolstack*.c, op.c and lease.c.
  */
 #ifndef XSPROXY_PROXY_SESSION_WHO_H
 #define XSPROXY_PROXY_SESSION_WHO_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #define WHO_COMM     16 /* as in /proc/PID/comm, NUL included */
@@ -33,8 +34,12 @@ struct stand {
 	struct who by;
 };
 
-/** who_peer() - who is at the other end of a unix socket; what cannot be found out is 0. */
-void who_peer(int fd, struct who *who);
+/**
+ * who_peer() - who is at the other end of a unix socket; what cannot be found out is 0.
+ *
+ * Return: whether at least the uid is known.
+ */
+bool who_peer(int fd, struct who *who);
 
 /** who_text() - "xsproxyctl export (pid 123, uid 0)". Return: @text, of WHO_TEXT_MAX octets. */
 const char *who_text(const struct who *who, char *text);

@@ -13,9 +13,21 @@
 #include "proxy/host/lease.h"
 #include "proxy/host/memory.h"
 #include "proxy/host/upstream.h"
+#include "proxy/local.h"
 #include "proxy/session/session.h"
 #include "proxy/toolstack/op.h"
 #include "proxy/toolstack/request.h"
+
+bool toolstack_root_only(const struct session *s, const struct message *msg)
+{
+	uint32_t type = msg->hdr.type == XS_CONTROL ? control_text_type(msg) : msg->hdr.type;
+
+	if (local_is_root(s->who.uid) || s->daemon->config.users_control == CONFIG_PASS)
+		return false;
+	if (message_is_ours(type))
+		return message_info(type)->who == MESSAGE_ROOT;
+	return msg->hdr.type == XS_CONTROL;
+}
 
 bool toolstack_wants(const struct message *msg)
 {

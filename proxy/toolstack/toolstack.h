@@ -25,6 +25,12 @@ struct session_hooks;
 /** toolstack_hooks - what each session is made with. */
 extern const struct session_hooks toolstack_hooks;
 
+/**
+ * toolstack_root_only() - whether a request is for root alone and @s is another user's: CONTROL to
+ * xenstored, which has it do things as root, and what of ours stops or changes a domain.
+ */
+bool toolstack_root_only(const struct session *s, const struct message *msg);
+
 /** toolstack_wants() - whether a privileged session's request is one that we answer. */
 bool toolstack_wants(const struct message *msg);
 

@@ -6,6 +6,7 @@
 #include "proxy/toolstack/toolstack.h"
 
 const struct session_hooks toolstack_hooks = {
+	.root_only = toolstack_root_only,
 	.wants = toolstack_wants,
 	.take = toolstack_take,
 	.forbids = toolstack_forbids,

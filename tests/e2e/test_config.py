@@ -73,7 +73,7 @@ def test_man_page_has_every_option_with_its_default(defaults):
 def test_man_page_says_what_sighup_changes():
     text = (ROOT / "docs/man/xsproxy.conf.5").read_text()
     for key, at_run_time in (("run-dir", False), ("socket", False), ("mode", False),
-                             ("group", False), ("timeout", True),
+                             ("group", False), ("users", True), ("users-control", True), ("timeout", True),
                              ("level", True), ("messages", True), ("watches", True),
                              ("watch-memory", True), ("client-memory", True),
                              ("malformed", True)):
@@ -85,7 +85,8 @@ def test_man_page_says_what_sighup_changes():
 def test_what_is_printed_can_be_read(tmp_path):
     path = tmp_path / "xsproxy.conf"
     path.write_text("[xsproxy]\nrun-dir = /a/b\nsocket = /c\n"
-                    "[socket]\nmode = 660\ngroup = nogroup\n[quiesce]\ntimeout = 1500ms\n"
+                    "[socket]\nmode = 660\ngroup = nogroup\nusers = daemon, 7\n"
+                    "users-control = pass\n[quiesce]\ntimeout = 1500ms\n"
                     "[log]\nlevel = warning\n[flight]\nmessages = 7\n"
                     "[limits]\nwatches = 1\nwatch-memory = 250MiB\nclient-memory = 2MiB\n"
                     "[metrics]\nlisten = [::1]:9777\ndomains = 0\n"
@@ -96,6 +97,7 @@ def test_what_is_printed_can_be_read(tmp_path):
     assert options(first.stdout) == {
         ("xsproxy", "run-dir"): "/a/b", ("xsproxy", "socket"): "/c",
         ("socket", "mode"): "0660", ("socket", "group"): "nogroup",
+        ("socket", "users"): "daemon, 7", ("socket", "users-control"): "pass",
         ("quiesce", "timeout"): "1500ms", ("log", "level"): "warning", ("flight", "messages"): "7",
         ("limits", "watches"): "1", ("limits", "watch-memory"): "250MiB",
         ("limits", "client-memory"): "2MiB",
@@ -133,6 +135,11 @@ def test_what_is_printed_can_be_read(tmp_path):
     ("[socket]\ngroup = root, daemon\n", 2, "must be one group, a name or a number"),
     ("[socket]\ngroup = 4294967295\n", 2, "is no number of a group, 0 to 4294967294"),
     ("[socket]\ngroup =\n", 2, "must be one group"),
+    ("[socket]\nusers = root, no-such-user\n", 2,
+     "there is no user no-such-user; make it, or give a number"),
+    ("[socket]\nusers = ,\n", 2, "must be names or numbers of users, 1 to 16"),
+    ("[socket]\nusers = " + " ".join(map(str, range(17))) + "\n", 2, "1 to 16"),
+    ("[socket]\nusers-control = yes\n", 2, "must be refuse or pass"),
     ("[metrics]\ndomains = 1001\n", 2, "must be a number, 0 to 1000"),
     ("[guard]\nmalformed = yes\n", 2, "must be refuse or pass"),
     ("[guard]\nrelease = refuse\n", 2, "must be answer or pass"),

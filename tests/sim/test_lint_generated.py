@@ -10,7 +10,7 @@ import pytest
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 MADE = ("docs/protocol.md", "share/bash-completion/xsproxyctl", "share/wireshark/xenstore.lua")
 LISTS = ("protocol/requests.def", "protocol/counters.def")
-REQUEST = '''OURS(0x1ff, GET_DOMAIN_MOOD, get_domain_mood,
+REQUEST = '''OURS(0x1ff, GET_DOMAIN_MOOD, get_domain_mood, TOOLSTACK,
      "get-domain-mood", "<domid> [<day>]",
      "ww", "<domid>|<day>|",
      "w*", "good| or bad| (it depends)")
@@ -56,7 +56,7 @@ def test_a_request_that_is_added(tree):
         f"{path} is not what protocol/*.def says; run make generate" for path in MADE]
     assert generate(tree) == (0, "") and generate(tree, "--check") == (0, "")
     protocol, bash, lua = [(tree / path).read_text() for path in MADE]
-    assert (r"| 0x1ff | GET_DOMAIN_MOOD | `<domid>\|<day>\|` | `good\|` or `bad\|` (it depends) |"
+    assert (r"| 0x1ff | GET_DOMAIN_MOOD | toolstack | `<domid>\|<day>\|` | `good\|` or `bad\|` (it depends) |"
             "\n<!-- end of requests -->") in protocol
     assert "\n    xenstore-control get-domain-mood 7 [DAY]\n" in protocol
     assert 'GET_DOMAIN_MOOD"\n' in bash

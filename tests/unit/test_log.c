@@ -61,6 +61,9 @@ static void form(void **state)
 	assert_string_equal(logged(), "xsproxyd: d7 s12: text 7\n");
 	log_request(&source, LOG_INFO, "WATCH", "text %d", 8);
 	assert_non_null(strstr(logged(), "d7 s12: "));
+	source.nobody = true;
+	log_limited(&source, LOG_INFO, "text %d", 9);
+	assert_string_equal(logged(), "xsproxyd: text 9\n");
 }
 
 static void the_level_decides(void **state)

@@ -84,7 +84,10 @@ static void what_is_known_of_a_type(void **state)
 	assert_string_equal(message_info(XS_WRITE)->request, "pv");
 	assert_string_equal(message_info(XS_READ)->reply, "v");
 	assert_string_equal(message_info(MESSAGE_GET_DOMAIN_WATCHES)->reply, "w*");
-	assert_int_equal(message_info(MESSAGE_HOLD)->who, MESSAGE_TOOLSTACK);
+	for (uint32_t type = MESSAGE_QUIESCE; type < MESSAGE_OURS_END; type++)
+		assert_int_equal(message_info(type)->who, strncmp(message_name(type), "GET_", 4)
+								  ? MESSAGE_ROOT
+								  : MESSAGE_TOOLSTACK);
 	/* Between the numbers of others, and beyond all */
 	assert_null(message_info(20));
 	assert_null(message_info(XS_TYPE_COUNT));
