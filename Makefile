@@ -271,6 +271,7 @@ install: programs
 	$(call put,0644,systemd/xsproxy.socket,$(UNITDIR)/xsproxy.socket)
 	$(call put,0644,systemd/examples/xenstored.service.d/xsproxy.conf,$(EXAMPLES)/xenstored.service.d/xsproxy.conf)
 	$(call put,0644,systemd/examples/xsproxy.service.d/metrics.conf,$(EXAMPLES)/xsproxy.service.d/metrics.conf)
+	$(call put,0644,systemd/examples/xsproxy.socket.d/group.conf,$(EXAMPLES)/xsproxy.socket.d/group.conf)
 	$(call put,0644,docs/man/xsproxyd.8,$(MANDIR)/man8/xsproxyd.8)
 	$(call put,0644,docs/man/xsproxyctl.8,$(MANDIR)/man8/xsproxyctl.8)
 	$(call put,0644,docs/man/xsproxy.conf.5,$(MANDIR)/man5/xsproxy.conf.5)

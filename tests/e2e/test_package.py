@@ -28,6 +28,7 @@ INSTALLED = {
     "usr/share/doc/xsproxy/examples/xsproxy.conf.example",
     "usr/share/doc/xsproxy/examples/xsproxy.rules.yml",
     "usr/share/doc/xsproxy/examples/xsproxy.service.d/metrics.conf",
+    "usr/share/doc/xsproxy/examples/xsproxy.socket.d/group.conf",
     "usr/share/doc/xsproxy/protocol.md",
     "usr/share/man/man5/xsproxy.conf.5",
     "usr/share/man/man7/libxsproxy-bridge.7",

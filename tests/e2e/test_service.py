@@ -55,6 +55,14 @@ def test_the_drop_in_is_sound(tmp_path):
     assert (done.returncode, done.stderr) == (0, "")
 
 
+def test_the_drop_in_for_a_group_is_sound(units):
+    (units / "xsproxy.socket.d").mkdir()
+    shutil.copy(ROOT / "systemd/examples/xsproxy.socket.d/group.conf", units / "xsproxy.socket.d")
+    done = subprocess.run(["systemd-analyze", "verify", "--man=no", "--recursive-errors=no",
+                           units / "xsproxy.socket"], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
 def exposure(unit):
     return subprocess.run(["systemd-analyze", "security", "--offline=true", "--threshold=20",
                            "--no-pager", unit], capture_output=True, text=True, check=False)

@@ -2,6 +2,7 @@
 """Toolstack clients that are not root: whom the socket's mode and [socket] users let in, and what
 they may ask."""
 
+import configparser
 import contextlib
 import grp
 import os
@@ -23,6 +24,7 @@ from relay import FLAVOURS
 from service import proxy_on
 from xsclient import CONTROL, DIRECTORY, READ, Closed, join
 
+ROOT = pathlib.Path(__file__).resolve().parents[2]
 GROUP = grp.getgrnam("nogroup").gr_gid
 
 
@@ -199,6 +201,28 @@ def test_who_knocks_again_and_again_does_not_fill_the_log():
     with running("C", config=OPEN) as host:
         lines = sum((assert_turned_away(host) for _ in range(100)), [])
         assert 1 <= len(lines) < 30
+
+
+def test_the_drop_in_for_a_group_lets_it_in(flavour):
+    """As systemd makes the socket by it, for a group of this machine's."""
+    drop_in = configparser.ConfigParser()
+    drop_in.optionxform = str
+    drop_in.read(ROOT / "systemd/examples/xsproxy.socket.d/group.conf")
+    assert set(drop_in["Socket"]) == {"SocketMode", "SocketGroup"}
+    with Host(flavour, start=False, config="[socket]\nusers = nobody\n") as host:
+        host.start_daemon()
+        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as listener:
+            listener.bind(str(host.socket))
+            os.chown(host.socket, -1, GROUP)
+            host.socket.chmod(int(drop_in["Socket"]["SocketMode"], 8))
+            listener.listen(16)
+            with proxy_on(host, listener) as notify:
+                notify.wait("READY=1")
+                assert client_of(host).directory("/")
+                with pytest.raises(PermissionError):
+                    client_of(host, gid=4)
+                assert len(assert_turned_away(host, uid=4)) == 1
+                assert host.proxy.kill(signal.SIGTERM) == 0
 
 
 # --- what they may ask
