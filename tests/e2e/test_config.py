@@ -73,7 +73,8 @@ def test_man_page_has_every_option_with_its_default(defaults):
 def test_man_page_says_what_sighup_changes():
     text = (ROOT / "docs/man/xsproxy.conf.5").read_text()
     for key, at_run_time in (("run-dir", False), ("socket", False), ("mode", False),
-                             ("group", False), ("users", True), ("users-control", True), ("timeout", True),
+                             ("group", False), ("users", True), ("users-control", True),
+                             ("timeout", True),
                              ("level", True), ("messages", True), ("watches", True),
                              ("watch-memory", True), ("client-memory", True),
                              ("malformed", True)):

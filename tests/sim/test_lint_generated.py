@@ -56,7 +56,8 @@ def test_a_request_that_is_added(tree):
         f"{path} is not what protocol/*.def says; run make generate" for path in MADE]
     assert generate(tree) == (0, "") and generate(tree, "--check") == (0, "")
     protocol, bash, lua = [(tree / path).read_text() for path in MADE]
-    assert (r"| 0x1ff | GET_DOMAIN_MOOD | toolstack | `<domid>\|<day>\|` | `good\|` or `bad\|` (it depends) |"
+    assert (r"| 0x1ff | GET_DOMAIN_MOOD | toolstack | `<domid>\|<day>\|` "
+            r"| `good\|` or `bad\|` (it depends) |"
             "\n<!-- end of requests -->") in protocol
     assert "\n    xenstore-control get-domain-mood 7 [DAY]\n" in protocol
     assert 'GET_DOMAIN_MOOD"\n' in bash

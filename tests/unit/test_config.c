@@ -113,6 +113,10 @@ static void defaults(void **state)
 	assert_string_equal(config.socket, "/run/xenstored/socket");
 	assert_int_equal(config.quiesce_timeout_ms, 5000);
 	assert_int_equal(config.log_level, LOG_INFO);
+	assert_int_equal(config.socket_group.id[0], 0);
+	assert_int_equal(config.socket_users.count, 1);
+	assert_true(ids_has(&config.socket_users, 0));
+	assert_int_equal(config.users_control, CONFIG_REFUSE);
 }
 
 static void every_option(void **state)
@@ -301,57 +305,6 @@ static void modes(void **state)
 	assert_refused("[socket]\nmode =\n", 2, "octal mode");
 }
 
-static void groups(void **state)
-{
-	struct config config;
-
-	(void)state;
-	read_good(&config, "[socket]\ngroup = daemon\n");
-	assert_int_equal(config.socket_group.count, 1);
-	assert_int_equal(config.socket_group.id[0], 1);
-	read_good(&config, "[socket]\ngroup = 4294967294\n");
-	assert_int_equal(config.socket_group.id[0], 4294967294u);
-	read_good(&config, "");
-	assert_string_equal(config.socket_group.text, "root");
-	assert_int_equal(config.socket_group.id[0], 0);
-	assert_refused("[socket]\ngroup = 4294967295\n", 2, "4294967295 is no number of a group");
-	assert_refused("[socket]\ngroup = 99999999999999999999\n", 2, "is no number of a group");
-	assert_refused("[socket]\ngroup = -1\n", 2, "there is no group -1");
-	assert_refused("[socket]\ngroup = no-such\n", 2, "there is no group no-such|number");
-	assert_refused("[socket]\ngroup = root root\n", 2, "must be one group");
-	assert_refused("[socket]\ngroup = ,\n", 2, "must be one group");
-}
-
-static void users(void **state)
-{
-	struct config config;
-
-	(void)state;
-	read_good(&config, "");
-	assert_true(ids_has(&config.socket_users, 0));
-	assert_false(ids_has(&config.socket_users, 1));
-	assert_int_equal(config.users_control, CONFIG_REFUSE);
-	read_good(&config, "[socket]\nusers = daemon,7  4294967294,\tdaemon\n"
-			   "users-control = pass\n");
-	assert_string_equal(config.socket_users.text, "daemon,7  4294967294,\tdaemon");
-	assert_int_equal(config.socket_users.count, 4);
-	assert_true(ids_has(&config.socket_users, 1));
-	assert_true(ids_has(&config.socket_users, 7));
-	assert_true(ids_has(&config.socket_users, 4294967294u));
-	/* Neither those that are not there nor what fills the rest of the list */
-	assert_false(ids_has(&config.socket_users, 0));
-	assert_false(ids_has(&config.socket_users, 8));
-	assert_int_equal(config.users_control, CONFIG_PASS);
-	read_good(&config, "[socket]\nusers = 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16\n");
-	assert_true(ids_has(&config.socket_users, 16));
-	assert_refused("[socket]\nusers = 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17\n", 2,
-		       "1 to 16");
-	assert_refused("[socket]\nusers = 1 no-such\n", 2, "there is no user no-such");
-	assert_refused("[socket]\nusers = 1 4294967295\n", 2, "4294967295 is no number of a user");
-	assert_refused("[socket]\nusers = 7x\n", 2, "there is no user 7x");
-	assert_refused("[socket]\nusers =\n", 2, "names or numbers");
-}
-
 static void mistakes_are_named(void **state)
 {
 	(void)state;
@@ -508,8 +461,6 @@ int main(void)
 		cmocka_unit_test(levels),
 		cmocka_unit_test(paths),
 		cmocka_unit_test(modes),
-		cmocka_unit_test(groups),
-		cmocka_unit_test(users),
 		cmocka_unit_test(mistakes_are_named),
 		cmocka_unit_test(what_would_pass_in_silence_is_named),
 		cmocka_unit_test(what_is_good_is_taken),
