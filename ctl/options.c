@@ -266,7 +266,7 @@ static const struct option_spec specs[] = {
 	{ OPTION_WRITE, 'w', true, "write", "FILE", "write to FILE; - is standard output",
 	  set_file },
 	{ OPTION_FILTER, 'O', false, "op", "OP,...",
-	  "only these requests: READ, WRITE, ...; may be repeated", options_set_op },
+	  "only these requests: READ, WRITE, ..., UNKNOWN, 20; may be repeated", options_set_op },
 	{ OPTION_FILTER, 'p', false, "path", "PATH", "only requests about PATH or below it",
 	  options_set_path },
 	{ OPTION_FILTER, 'e', false, "errors", NULL, "only requests that got an error",

@@ -76,7 +76,8 @@ struct filter {
 	uint16_t *domids;
 	size_t nr_domids; /* 0: all */
 	uint32_t *ops;	  /* types of requests */
-	size_t nr_ops;	  /* 0: all */
+	size_t nr_ops;
+	bool unknown;	  /* types without a name, too; all if this is false and nr_ops 0 */
 	const char *path; /* or NULL */
 	bool events;
 	bool new; /* only sessions that begin from now on */

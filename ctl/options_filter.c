@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 #define SLOWER_MAX_MS 1000000000
 #define NS_OF_MS      1000000
@@ -15,18 +16,22 @@
 static int add_op(struct parsing *parsing, const char *name)
 {
 	struct filter *filter = &parsing->options->filter;
-	int type = fields_type_parse(name);
-	uint32_t *ops;
+	uint32_t *ops, type;
 
-	if (type < 0)
+	if (!strcasecmp(name, "UNKNOWN")) {
+		filter->unknown = true;
+		return 0;
+	}
+	if (fields_type_parse(name, &type))
 		return wrong(parsing,
-			     "--op %s: there is no such request; say READ, or WRITE,RM,MKDIR",
+			     "--op %s: there is no such request; say READ, or WRITE,RM,MKDIR, or "
+			     "UNKNOWN, or a number",
 			     name);
 	ops = reallocarray(filter->ops, filter->nr_ops + 1, sizeof(*ops));
 	if (!ops)
 		return -ENOMEM;
 	filter->ops = ops;
-	ops[filter->nr_ops++] = (uint32_t)type;
+	ops[filter->nr_ops++] = type;
 	return 0;
 }
 
@@ -47,8 +52,8 @@ int options_set_path(struct parsing *parsing, const char *value)
 	for (const char *p = value; *p; p++)
 		if (*p <= ' ' || *p == 0x7f)
 			return wrong(parsing, "--path: must be printable ASCII without blanks");
-	if (*value != '/')
-		return wrong(parsing, "--path %s: must begin with '/'", value);
+	if (*value != '/' && *value != '@')
+		return wrong(parsing, "--path %s: must begin with '/', or with '@'", value);
 	parsing->options->filter.path = value;
 	return 0;
 }

@@ -45,16 +45,24 @@ static json_t *domids_json(const struct filter *filter)
 	return list;
 }
 
+static json_t *op_json(uint32_t type)
+{
+	return message_info(type) ? json_string(message_name(type)) : json_sprintf("%u", type);
+}
+
 static json_t *ops_json(const struct filter *filter)
 {
 	json_t *list = json_array();
+	int r = 0;
 
 	for (size_t i = 0; i < filter->nr_ops; i++)
-		if (json_array_append_new(list, json_string(message_name(filter->ops[i])))) {
-			json_decref(list);
-			return NULL;
-		}
-	return list;
+		r |= json_array_append_new(list, op_json(filter->ops[i]));
+	if (filter->unknown)
+		r |= json_array_append_new(list, json_string("UNKNOWN"));
+	if (!r)
+		return list;
+	json_decref(list);
+	return NULL;
 }
 
 /* Returns NULL when memory ran out. */
@@ -66,7 +74,7 @@ static json_t *filter_json(const struct filter *filter, uint32_t snap)
 
 	if (filter->nr_domids)
 		r |= json_object_set_new(object, "domids", domids_json(filter));
-	if (filter->nr_ops)
+	if (filter->nr_ops || filter->unknown)
 		r |= json_object_set_new(object, "ops", ops_json(filter));
 	if (filter->path)
 		r |= json_object_set_new(object, "path", json_string(filter->path));

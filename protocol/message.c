@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include "protocol/message.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 /* So that what xs_wire.h says and what the list says is one. */
@@ -50,6 +51,23 @@ const char *message_name(uint32_t type)
 	const struct message_info *info = message_info(type);
 
 	return info ? info->name : "UNKNOWN";
+}
+
+bool message_number_parse(const char *text, uint32_t *type)
+{
+	bool hex = text[0] == '0' && text[1] == 'x';
+	const char *digits = hex ? text + 2 : text;
+	unsigned long number;
+
+	/* strtoul() would take blanks and signs, too. */
+	if (!*digits || digits[strspn(digits, hex ? "0123456789abcdefABCDEF" : "0123456789")])
+		return false;
+	errno = 0;
+	number = strtoul(digits, NULL, hex ? 16 : 10);
+	if (errno || number > UINT32_MAX)
+		return false;
+	*type = (uint32_t)number;
+	return true;
 }
 
 const char *message_error_name(int err)

@@ -75,6 +75,14 @@ const struct message_info *message_info(uint32_t type);
 /** message_name() - a type's name, "UNKNOWN" for one that nobody knows. */
 const char *message_name(uint32_t type);
 
+/**
+ * message_number_parse() - a type that is given by its number, decimal or 0x and hexadecimal.
+ * @type: gets it
+ *
+ * Return: whether @text is one.
+ */
+bool message_number_parse(const char *text, uint32_t *type);
+
 /** message_error_name() - the protocol's name of an errno; EINVAL's for one it does not name. */
 const char *message_error_name(int err);
 

@@ -76,17 +76,17 @@ const char *fields_type_name(uint32_t type, char out[FIELDS_NAME_MAX])
 {
 	if (message_info(type))
 		return message_name(type);
-	snprintf(out, FIELDS_NAME_MAX, "TYPE 0x%x", type);
+	snprintf(out, FIELDS_NAME_MAX, "UNKNOWN 0x%x", type);
 	return out;
 }
 
-int fields_type_parse(const char *name)
+int fields_type_parse(const char *name, uint32_t *type)
 {
-	for (uint32_t type = 0; type < MESSAGE_OURS_END; type++) {
-		const struct message_info *info = message_info(type);
+	for (*type = 0; *type < MESSAGE_OURS_END; ++*type) {
+		const struct message_info *info = message_info(*type);
 
 		if (info && info->who != MESSAGE_NOBODY && !strcasecmp(name, info->name))
-			return (int)type;
+			return 0;
 	}
-	return -ENOENT;
+	return message_number_parse(name, type) ? 0 : -ENOENT;
 }

@@ -44,10 +44,16 @@ bool fields_is_list(uint32_t type);
 
 #define FIELDS_NAME_MAX 32
 
-/* The name of a type, "TYPE 0x2a" of one that nobody knows; @out may be used for it. */
+/* The name of a type, "UNKNOWN 0x2a" of one that nobody knows; @out may be used for it. */
 const char *fields_type_name(uint32_t type, char out[FIELDS_NAME_MAX]);
 
-/* The type of a request's name, in any case. Returns -ENOENT when there is none. */
-int fields_type_parse(const char *name);
+/*
+ * The type of a request's name, in any case, or of a number, which need not have a name.
+ *
+ * @type: gets it
+ *
+ * Returns 0, or -ENOENT when there is none.
+ */
+int fields_type_parse(const char *name, uint32_t *type);
 
 #endif

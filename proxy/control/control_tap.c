@@ -220,24 +220,40 @@ static void end_trace(void *trace)
 	trace_end(trace);
 }
 
-/* Return: 0, or -ENOENT for an operation that nobody knows; @name is it. */
-static int read_ops(json_t *ops, uint64_t *mask, const char **name)
+/* The place of an operation, or STATS_OPS for a name that none has. */
+static uint32_t find_op(const char *name)
+{
+	uint32_t op = 0;
+
+	while (op < STATS_OPS && (!stats_op_name(op) || strcmp(stats_op_name(op), name) != 0))
+		op++;
+	return op;
+}
+
+/* Return: 0, -ENOMEM, or -ENOENT for an operation that nobody knows; @name is it. */
+static int read_ops(json_t *ops, struct trace_filter *filter, const char **name)
 {
 	json_t *value;
 	size_t i;
 
-	*mask = ops ? 0 : ~0ULL;
+	filter->ops = ops ? 0 : ~0ULL;
+	if (!ops || !json_array_size(ops))
+		return 0;
+	filter->types = calloc(json_array_size(ops), sizeof(*filter->types));
+	if (!filter->types)
+		return -ENOMEM;
 	json_array_foreach(ops, i, value)
 	{
-		uint32_t op = 0;
+		uint32_t op;
 
 		*name = json_string_value(value);
-		while (op < STATS_OPS &&
-		       (!stats_op_name(op) || strcmp(stats_op_name(op), *name) != 0))
-			op++;
-		if (op == STATS_OPS)
+		op = find_op(*name);
+		if (op < STATS_OPS)
+			filter->ops |= 1ULL << op;
+		else if (message_number_parse(*name, &filter->types[filter->nr_types]))
+			filter->nr_types++;
+		else
 			return -ENOENT;
-		*mask |= 1ULL << op;
 	}
 	return 0;
 }
@@ -256,6 +272,11 @@ static int read_domids(json_t *domids, struct trace_filter *filter)
 	json_array_foreach(domids, i, value) filter->domids[i] =
 		(uint32_t)json_integer_value(value);
 	return 0;
+}
+
+static bool path_is_good(const char *path)
+{
+	return (*path == '/' || *path == '@') && strlen(path) < TRACE_PATHS;
 }
 
 static int read_path(const char *path, struct trace_filter *filter)
@@ -278,23 +299,24 @@ void control_trace(struct control *control, const struct control_args *args)
 	struct trace *trace;
 	int err;
 
-	if (read_ops(args->ops, &filter.ops, &name)) {
-		control_error(control, "BadRequest", "there is no operation '%.40s'", name);
-		return;
-	}
-	if (args->path && (args->path[0] != '/' || strlen(args->path) >= TRACE_PATHS)) {
+	if (args->path && !path_is_good(args->path)) {
 		control_error(control, "BadRequest",
-			      "path must begin with '/' and have less than %d octets", TRACE_PATHS);
+			      "path must begin with '/' or '@' and have less than %d octets",
+			      TRACE_PATHS);
 		return;
 	}
-	err = read_domids(args->domids, &filter);
+	err = read_ops(args->ops, &filter, &name);
+	if (!err)
+		err = read_domids(args->domids, &filter);
 	if (!err)
 		err = read_path(args->path, &filter);
-	if (err) {
-		free(filter.domids);
-		free(filter.path);
-	} else {
+	if (err)
+		trace_filter_clear(&filter);
+	else
 		err = trace_begin(&trace, daemon->traces, &filter, write_frames, control);
+	if (err == -ENOENT) {
+		control_error(control, "BadRequest", "there is no operation '%.40s'", name);
+		return;
 	}
 	if (err == -EBUSY) {
 		control_error(control, "Busy", "%d traces run already; end one of them",

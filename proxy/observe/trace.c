@@ -35,6 +35,14 @@ struct traces {
 	uint64_t realtime; /* what CLOCK_REALTIME is ahead of CLOCK_MONOTONIC, ns */
 };
 
+void trace_filter_clear(struct trace_filter *filter)
+{
+	free(filter->domids);
+	free(filter->types);
+	free(filter->path);
+	*filter = (struct trace_filter){ 0 };
+}
+
 int traces_new(struct traces **out, struct event_base *base)
 {
 	struct traces *traces = calloc(1, sizeof(*traces));
@@ -161,13 +169,20 @@ static bool is_below(const char *prefix, uint32_t domid, const char *path, uint3
 	return !strncmp(text, prefix, n) && (!n || !text[n] || text[n] == '/');
 }
 
+static bool wants_type(const struct trace_filter *filter, uint32_t type)
+{
+	for (size_t i = 0; i < filter->nr_types; i++)
+		if (filter->types[i] == type)
+			return true;
+	return filter->ops & 1ULL << stats_op(type);
+}
+
 static bool wants(const struct trace_filter *filter, const struct frame *frame,
 		  const struct xsd_sockmsg *hdr, const void *payload, uint32_t len)
 {
 	if (frame->kind == FRAME_REPLY)
 		return true;
-	if (frame->kind == FRAME_EVENT ? !filter->events
-				       : !(filter->ops & 1ULL << stats_op(hdr->type)))
+	if (frame->kind == FRAME_EVENT ? !filter->events : !wants_type(filter, hdr->type))
 		return false;
 	return !filter->path ||
 	       (has_path(hdr->type) && is_below(filter->path, frame->domid, payload, len));
@@ -228,8 +243,7 @@ static void trace_free(struct trace *trace)
 	if (trace->timer)
 		event_free(trace->timer);
 	free(trace->buffer);
-	free(trace->filter.domids);
-	free(trace->filter.path);
+	trace_filter_clear(&trace->filter);
 	free(trace);
 }
 
@@ -262,8 +276,7 @@ int trace_begin(struct trace **out, struct traces *traces, struct trace_filter *
 	uint32_t bit = 0;
 
 	if (!trace) {
-		free(filter->domids);
-		free(filter->path);
+		trace_filter_clear(filter);
 		return -ENOMEM;
 	}
 	while (bit < TRACES_MAX - 1 && traces->trace[bit])

@@ -26,8 +26,10 @@ struct traces;
 struct trace_filter {
 	uint32_t *domids; /* or NULL: any; from malloc() */
 	size_t nr_domids;
-	uint64_t ops;		/* a bit for each stats_op() */
-	char *path;		/* absolute, or NULL: any; from malloc() */
+	uint64_t ops;	 /* a bit for each stats_op() */
+	uint32_t *types; /* wanted besides @ops, or NULL; from malloc() */
+	size_t nr_types;
+	char *path;		/* absolute or @..., or NULL: any; from malloc() */
 	bool events;		/* watch events, too */
 	uint32_t first_session; /* no session of a lower number */
 	uint32_t snap;		/* octets of a payload that it wants at most */
@@ -37,6 +39,9 @@ struct trace_filter {
  * Where frames go. Return: whether all was taken; if not, none was, and it is asked again later.
  */
 typedef bool (*trace_write)(void *arg, const void *octets, size_t len);
+
+/** trace_filter_clear() - free what is in it. */
+void trace_filter_clear(struct trace_filter *filter);
 
 /** traces_new() - Return: 0 or -ENOMEM. */
 int traces_new(struct traces **out, struct event_base *base);

@@ -329,7 +329,7 @@ local function add_message(tree, buffer, frame, read)
 end
 
 local function type_name(type)
-	return type_names[type] or ("TYPE 0x%x"):format(type)
+	return type_names[type] or ("UNKNOWN 0x%x"):format(type)
 end
 
 local function add_ties(tree, frame, exchange, times)

@@ -154,6 +154,20 @@ def test_what_a_guest_did(host):
     assert [sum(int(row[i]) for row in rows) for i in range(3)] == [count(after, "total")] * 3
 
 
+def test_requests_without_a_name_are_shown(host):
+    """20 is a gap among the protocol's numbers, 42 is beyond them."""
+    guest = host.add_guest(7)
+    before = ok(control_path(host), "stats", 7)
+    for type_ in (20, 20, 42):
+        with pytest.raises(xsclient.XsError, match="ENOSYS"):
+            guest.request(type_, b"\0")
+    after = ok(control_path(host), "stats", 7)
+    for name in ("UNKNOWN", "ENOSYS", "requests", "errors"):
+        assert count(after, name) == count(before, name) + 3, name
+    shares = [float(share) for share in re.findall(r"([\d.]+)%", after)]
+    assert shares and max(shares) <= 100
+
+
 def test_it_follows_the_json(host):
     guest = host.add_guest(7)
     guest.write("data/x", "1")

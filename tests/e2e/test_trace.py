@@ -360,3 +360,31 @@ def test_a_refusal_is_passed_on(host):
     assert done.returncode == 1 and "less than 4096 octets" in done.stderr
     done = ctl(host, "trace", "--op", "FOO")
     assert done.returncode == 2 and "no such request" in done.stderr
+
+
+@pytest.mark.parametrize("ops, shown", [
+    ("UNKNOWN", ["UNKNOWN 0x14", "UNKNOWN 0x2a"]), ("20", ["UNKNOWN 0x14"]),
+    ("0x14,READ", ["UNKNOWN 0x14", "READ"]),
+    ("2,unknown", ["UNKNOWN 0x14", "UNKNOWN 0x2a", "READ"])])
+def test_requests_without_a_name(host, guest, ops, shown):
+    with Watching(host, "trace", "--op", ops, "--op", "WRITE") as trace:
+        for type_ in (20, 42):
+            refused(guest.request, type_, b"x\0")
+        refused(guest.read, "data/none")
+        lines = [bare(line) for line in trace.until(mark(guest))]
+    assert lines[:-1] == [
+        "d7s > " + (f"{name} x = ENOSYS" if "UNKNOWN" in name else 'READ "data/none" = ENOENT')
+        for name in shown]
+
+
+def test_special_watches_by_their_path(host, guest):
+    with Watching(host, "trace", "--path", "@releaseDomain", "--events") as trace:
+        guest.watch("data/x", "tok")
+        guest.watch("@releaseDomains", "tok")
+        guest.watch("@releaseDomain", "tok")
+        guest.unwatch("@releaseDomain", "tok")
+        trace.until("UNWATCH")
+        lines = {bare(line) for line in trace.lines}
+    assert lines == {'d7s > WATCH "@releaseDomain" "tok" = OK',
+                     'd7s < WATCH_EVENT "@releaseDomain" "tok"',
+                     'd7s > UNWATCH "@releaseDomain" "tok" = OK'}

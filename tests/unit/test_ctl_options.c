@@ -355,6 +355,15 @@ static void test_filter(void **state)
 	assert_int_equal(filter->snap, 100);
 	options_free(&result.options);
 
+	parse(&result, FILTER, ARGUMENT_DOMIDS, "trace --op unknown,0x14,2 --path @releaseDomain");
+	assert_int_equal(result.r, 0);
+	assert_true(filter->unknown);
+	assert_int_equal(filter->nr_ops, 2);
+	assert_int_equal(filter->ops[0], 20);
+	assert_int_equal(filter->ops[1], XS_READ);
+	assert_string_equal(filter->path, "@releaseDomain");
+	options_free(&result.options);
+
 	parse(&result, FILTER, ARGUMENT_DOMIDS, "trace");
 	assert_int_equal(result.r, 0);
 	assert_int_equal(filter->nr_domids + filter->nr_ops + filter->snap, 0);
@@ -366,11 +375,15 @@ static void test_filters_that_are_wrong(void **state)
 {
 	(void)state;
 	assert_refused(FILTER, ARGUMENT_DOMIDS, "trace --op READ,FOO",
-		       "test: --op FOO: there is no such request; say READ, or WRITE,RM,MKDIR\n");
-	assert_refused(FILTER, ARGUMENT_DOMIDS, "trace --op ERROR",
-		       "test: --op ERROR: there is no such request; say READ, or WRITE,RM,MKDIR\n");
+		       "test: --op FOO: there is no such request; say READ, or WRITE,RM,MKDIR, or "
+		       "UNKNOWN, or a number\n");
+	assert_refused(
+		FILTER, ARGUMENT_DOMIDS, "trace --op ERROR",
+		"test: --op ERROR: there is no such request; say READ, or WRITE,RM,MKDIR, or "
+		"UNKNOWN, or a number\n");
 	assert_refused(FILTER, ARGUMENT_DOMIDS, "trace --op READ,",
-		       "test: --op : there is no such request; say READ, or WRITE,RM,MKDIR\n");
+		       "test: --op : there is no such request; say READ, or WRITE,RM,MKDIR, or "
+		       "UNKNOWN, or a number\n");
 	for (const char *const *ms = (const char *const[]){ "-1", "x", "1s", "1e10", "nan", NULL };
 	     *ms; ms++) {
 		char line[64], said[128];
@@ -387,7 +400,7 @@ static void test_filters_that_are_wrong(void **state)
 	assert_refused(FILTER, ARGUMENT_DOMIDS, "trace --path a\tb",
 		       "test: --path: must be printable ASCII without blanks\n");
 	assert_refused(FILTER, ARGUMENT_DOMIDS, "trace --path data",
-		       "test: --path data: must begin with '/'\n");
+		       "test: --path data: must begin with '/', or with '@'\n");
 	assert_refused(FILTER, ARGUMENT_DOMIDS, "trace 7 x",
 		       "test: 'x' is no domain: a number from 0 to 32751, as xl list prints it\n");
 	assert_refused(FILTER | OPTION_WRITE, ARGUMENT_DOMIDS, "capture 7",

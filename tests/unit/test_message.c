@@ -96,6 +96,24 @@ static void what_is_known_of_a_type(void **state)
 	assert_null(message_info(UINT32_MAX));
 }
 
+static void a_type_by_its_number(void **state)
+{
+	static const char *const bad[] = { "",	  "x",	"READ",	      "-1",
+					   "+1",  " 1", "1 ",	      "0x",
+					   "0xg", "1a", "4294967296", "18446744073709551636" };
+	uint32_t type = 99;
+
+	(void)state;
+	assert_true(message_number_parse("20", &type));
+	assert_int_equal(type, 20);
+	assert_true(message_number_parse("0x1F", &type));
+	assert_int_equal(type, 31);
+	assert_true(message_number_parse("4294967295", &type));
+	assert_int_equal(type, UINT32_MAX);
+	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
+		assert_false(message_number_parse(bad[i], &type));
+}
+
 static void every_error_goes_there_and_back(void **state)
 {
 	(void)state;
@@ -181,6 +199,7 @@ int main(void)
 		cmocka_unit_test(numbers_of_our_types_are_fixed),
 		cmocka_unit_test(names),
 		cmocka_unit_test(what_is_known_of_a_type),
+		cmocka_unit_test(a_type_by_its_number),
 		cmocka_unit_test(every_error_goes_there_and_back),
 		cmocka_unit_test(errors_beyond_the_protocol),
 		cmocka_unit_test(text_keeps_type_and_ids),

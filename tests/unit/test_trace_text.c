@@ -74,7 +74,7 @@ static const struct sample samples[] = {
 	{ MESSAGE_GET_DOMAIN_STATE, STRING("7"), STRING("running"),
 	  "GET_DOMAIN_STATE 7 = running" },
 	{ MESSAGE_RESET_DOMAIN, STRING("7"), STRING("OK"), "RESET_DOMAIN 7 = OK" },
-	{ 0x2a, STRING("what"), STRING("ever"), "TYPE 0x2a what = ever" },
+	{ 0x2a, STRING("what"), STRING("ever"), "UNKNOWN 0x2a what = ever" },
 };
 
 static void every_request(void **state)
