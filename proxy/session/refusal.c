@@ -12,18 +12,51 @@
 
 #define LOG_EVERY_S 60
 
-static bool is_refusal(int err)
+/*
+ * What errors mean beside EACCES and EPERM, which mean the same for any request: docs/daemons.md,
+ * "What an error means". What is not here is no refusal.
+ */
+static const struct row {
+	uint8_t enomem, enospc, e2big, equota; /* enum refusal_cause */
+} rows[] = {
+	/* E2BIG: the reply would be too long, ask for its parts. The others: in a transaction. */
+	[XS_DIRECTORY] = { REFUSAL_QUOTA, REFUSAL_QUOTA, REFUSAL_NOT, REFUSAL_QUOTA },
+	[XS_DIRECTORY_PART] = { REFUSAL_QUOTA, REFUSAL_QUOTA, REFUSAL_NOT, REFUSAL_QUOTA },
+	[XS_READ] = { REFUSAL_QUOTA, REFUSAL_QUOTA, REFUSAL_NOT, REFUSAL_QUOTA },
+	[XS_GET_PERMS] = { REFUSAL_QUOTA, REFUSAL_QUOTA, REFUSAL_NOT, REFUSAL_QUOTA },
+	[XS_GET_DOMAIN_PATH] = { REFUSAL_QUOTA, REFUSAL_NOT, REFUSAL_NOT, REFUSAL_QUOTA },
+	/* E2BIG: the value is too long. */
+	[XS_WRITE] = { REFUSAL_QUOTA, REFUSAL_QUOTA, REFUSAL_QUOTA, REFUSAL_QUOTA },
+	[XS_MKDIR] = { REFUSAL_QUOTA, REFUSAL_QUOTA, REFUSAL_NOT, REFUSAL_QUOTA },
+	[XS_RM] = { REFUSAL_QUOTA, REFUSAL_QUOTA, REFUSAL_NOT, REFUSAL_QUOTA },
+	[XS_SET_PERMS] = { REFUSAL_QUOTA, REFUSAL_QUOTA, REFUSAL_NOT, REFUSAL_QUOTA },
+	[XS_TRANSACTION_START] = { REFUSAL_QUOTA, REFUSAL_TRANSACTIONS, REFUSAL_NOT,
+				   REFUSAL_TRANSACTIONS },
+	[XS_TRANSACTION_END] = { REFUSAL_QUOTA, REFUSAL_QUOTA, REFUSAL_NOT, REFUSAL_QUOTA },
+	[XS_WATCH] = { REFUSAL_WATCHES, REFUSAL_WATCHES, REFUSAL_WATCHES, REFUSAL_WATCHES },
+	[XS_UNWATCH] = { .enomem = REFUSAL_QUOTA },
+	[XS_RESET_WATCHES] = { .enomem = REFUSAL_QUOTA },
+};
+
+enum refusal_cause refusal_cause(uint32_t type, int err)
 {
+	static const struct row none;
+	const struct row *row = type < sizeof(rows) / sizeof(rows[0]) ? &rows[type] : &none;
+
 	switch (err) {
 	case EACCES:
 	case EPERM:
-	case E2BIG:
-	case ENOSPC:
+		return REFUSAL_PERMISSION;
 	case ENOMEM:
+		return row->enomem;
+	case ENOSPC:
+		return row->enospc;
+	case E2BIG:
+		return row->e2big;
 	case EDQUOT:
-		return true;
+		return row->equota;
 	default:
-		return false;
+		return REFUSAL_NOT;
 	}
 }
 
@@ -56,21 +89,29 @@ static void log_first(struct session *s, const struct refusal *kind)
 {
 	const char *request = message_name(kind->type), *error = refusal_error(kind->err);
 
-	if (kind->err == EACCES || kind->err == EPERM)
+	switch (refusal_cause(kind->type, kind->err)) {
+	case REFUSAL_PERMISSION:
 		log_request(&s->source, LOG_NOTICE, request,
 			    "%s was refused with %s; it has no permission", request, error);
-	else if (kind->type == XS_WATCH)
+		break;
+	case REFUSAL_WATCHES:
 		log_request(&s->source, LOG_WARNING, request,
 			    "%s was refused with %s; see xsproxyctl watches %u", request, error,
 			    s->domid);
-	else if (kind->type == XS_TRANSACTION_START)
+		break;
+	case REFUSAL_TRANSACTIONS:
 		log_request(&s->source, LOG_WARNING, request,
 			    "%s was refused with %s; see xsproxyctl transactions %u", request,
 			    error, s->domid);
-	else
+		break;
+	case REFUSAL_QUOTA:
 		log_request(&s->source, LOG_WARNING, request,
 			    "%s was refused with %s; if it needs more, raise xenstored's quota",
 			    request, error);
+		break;
+	case REFUSAL_NOT: /* is not noted */
+		break;
+	}
 }
 
 /* A minute is over: one line with what it brought. Without news the next refusal is logged at once.
@@ -107,7 +148,7 @@ void refusal_note(struct session *s, uint32_t type, int err)
 	struct refusals *refusals = &s->refusals;
 	struct refusal *kind;
 
-	if (!is_refusal(err))
+	if (refusal_cause(type, err) == REFUSAL_NOT)
 		return;
 	kind = kind_of(refusals, type, err);
 	if (!kind) {

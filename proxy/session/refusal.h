@@ -5,7 +5,8 @@
  *
  * The first refusal of each kind is logged at once; whatever follows within a minute makes one line
  * with the totals at its end. The counts are shown by `xsproxyctl domains`. Only errors that mean
- * "you may not" or "you have too much" count; a node that does not exist is no refusal.
+ * "you may not" or "you have too much" count, and which do depends on the request: E2BIG to WATCH
+ * is a quota, to DIRECTORY a hint to ask for parts. One table in refusal.c decides it.
  *
  * Noted by down.c (xenstored's) and up.c (our own), shown by control_show.c.
  */
@@ -18,6 +19,15 @@
 
 struct event;
 struct session;
+
+/* Why a request was refused, which is what can be done about it */
+enum refusal_cause {
+	REFUSAL_NOT, /* the error is no refusal */
+	REFUSAL_PERMISSION,
+	REFUSAL_QUOTA,
+	REFUSAL_WATCHES,      /* it has too many */
+	REFUSAL_TRANSACTIONS, /* likewise */
+};
 
 struct refusal {
 	uint32_t type; /* the request's */
@@ -33,6 +43,9 @@ struct refusals {
 	uint32_t others;      /* of kinds that the table has no room for */
 	struct event *timer;  /* pending: the minute's line is still to come */
 };
+
+/** refusal_cause() - what @err, a positive errno, means as the answer to a request of @type. */
+enum refusal_cause refusal_cause(uint32_t type, int err);
 
 /**
  * refusal_note() - a domain got an error; count and log it if it is a refusal.

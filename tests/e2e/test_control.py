@@ -14,7 +14,7 @@ import pytest
 import xsclient
 from control import Control, ControlError
 from harness import Host
-from ours import TX_LIMIT, TX_QUOTA, WATCH_LIMIT, WATCH_QUOTA
+from ours import TX_LIMIT, TX_QUOTA, WATCH_LIMIT, WATCH_QUOTA, error_of
 
 FLAVOURS = ("C", "O")
 
@@ -186,6 +186,22 @@ def test_refusals_are_counted_and_logged(host, control):
     assert log.count("xsproxyctl transactions 7") == 1
     assert log.count("WRITE was refused with EACCES") == 1
     assert f"d7 s{domain['session']}: " in log
+
+
+def test_a_directory_that_is_asked_for_in_parts_is_no_refusal(host, control):
+    """As xenstore-ls does it of one above 4096 octets."""
+    guest = host.add_guest(7)
+    for i in range(70):
+        host.dom0.mkdir(f"/local/domain/7/data/{i:064}")
+    error = error_of(guest.call(xsclient.DIRECTORY, b"data\0"))
+    if host.flavour == "C":
+        assert error == "E2BIG"
+        assert guest.request(xsclient.DIRECTORY_PART, b"data\0" b"0\0")
+    with pytest.raises(xsclient.XsError, match="EACCES"):
+        guest.write("/local/domain/0/forbidden", "x")
+    refusals = control.run("domain", domid=7)["refusals"]
+    assert [entry["request"] for entry in refusals] == ["WRITE"]
+    assert "DIRECTORY" not in host.proxy.text()
 
 
 def test_toolstack_errors_are_no_refusals(host, control):

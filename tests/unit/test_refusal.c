@@ -50,6 +50,75 @@ static void minute_passes(void)
 	event_base_loop(daemon_.base, EVLOOP_NONBLOCK);
 }
 
+/* The whole answer by request: p permission, q quota, w watches, t transactions, - none. */
+static const struct {
+	const char *request;
+	/* EACCES, EPERM, ENOMEM, ENOSPC, E2BIG, EQUOTA; any other error is none */
+	char causes[7];
+} answers[] = {
+	{ "CONTROL", "pp----" },
+	{ "DIRECTORY", "ppqq-q" },
+	{ "READ", "ppqq-q" },
+	{ "GET_PERMS", "ppqq-q" },
+	{ "WATCH", "ppwwww" },
+	{ "UNWATCH", "ppq---" },
+	{ "TRANSACTION_START", "ppqt-t" },
+	{ "TRANSACTION_END", "ppqq-q" },
+	{ "INTRODUCE", "pp----" },
+	{ "RELEASE", "pp----" },
+	{ "GET_DOMAIN_PATH", "ppq--q" },
+	{ "WRITE", "ppqqqq" },
+	{ "MKDIR", "ppqq-q" },
+	{ "RM", "ppqq-q" },
+	{ "SET_PERMS", "ppqq-q" },
+	{ "WATCH_EVENT", "pp----" },
+	{ "ERROR", "pp----" },
+	{ "IS_DOMAIN_INTRODUCED", "pp----" },
+	{ "RESUME", "pp----" },
+	{ "SET_TARGET", "pp----" },
+	{ "RESET_WATCHES", "ppq---" },
+	{ "DIRECTORY_PART", "ppqq-q" },
+};
+
+static char expected(uint32_t type, int err)
+{
+	static const int errors[] = { EACCES, EPERM, ENOMEM, ENOSPC, E2BIG, EDQUOT };
+	const char *causes = "pp----"; /* of ours, and of what nobody knows */
+
+	for (size_t i = 0; i < sizeof(answers) / sizeof(answers[0]); i++)
+		if (!strcmp(message_name(type), answers[i].request))
+			causes = answers[i].causes;
+	for (size_t i = 0; i < sizeof(errors) / sizeof(errors[0]); i++)
+		if (errors[i] == err)
+			return causes[i];
+	return '-';
+}
+
+static void each_error_to_each_request(void **state)
+{
+	static const char letters[] = {
+		[REFUSAL_NOT] = '-',	 [REFUSAL_PERMISSION] = 'p',   [REFUSAL_QUOTA] = 'q',
+		[REFUSAL_WATCHES] = 'w', [REFUSAL_TRANSACTIONS] = 't',
+	};
+	uint32_t known = 0;
+
+	(void)state;
+	for (uint32_t type = 0; type <= MESSAGE_OURS_END; type++) {
+		known += message_info(type) && !message_is_ours(type);
+		for (uint32_t i = 0; message_error_at(i); i++) {
+			const char *name = message_error_at(i);
+			int err = message_error_parse((const uint8_t *)name,
+						      (uint32_t)strlen(name) + 1);
+
+			if (letters[refusal_cause(type, err)] != expected(type, err))
+				fail_msg("%s to %s (%u): '%c'", name, message_name(type), type,
+					 letters[refusal_cause(type, err)]);
+		}
+	}
+	/* Each that has a name is in the table. */
+	assert_int_equal(known, sizeof(answers) / sizeof(answers[0]));
+}
+
 static void only_refusals_count(void **state)
 {
 	static const int others[] = { ENOENT, EEXIST, EAGAIN, EINVAL, EBUSY, EIO, EISCONN };
@@ -57,6 +126,7 @@ static void only_refusals_count(void **state)
 	(void)state;
 	for (size_t i = 0; i < sizeof(others) / sizeof(others[0]); i++)
 		refusal_note(s, XS_READ, others[i]);
+	refusal_note(s, XS_DIRECTORY, E2BIG);
 	assert_int_equal(s->refusals.kinds, 0);
 	assert_null(s->refusals.timer);
 	assert_string_equal(logged(), "");
@@ -130,6 +200,7 @@ static void the_table_is_bounded(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(each_error_to_each_request),
 		cmocka_unit_test_setup_teardown(only_refusals_count, setup, teardown),
 		cmocka_unit_test_setup_teardown(the_first_of_each_kind_is_logged, setup, teardown),
 		cmocka_unit_test_setup_teardown(then_a_line_a_minute, setup, teardown),
