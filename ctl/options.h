@@ -103,6 +103,7 @@ struct options {
 	bool strict;
 	const char *list; /* --report */
 	bool keep_permissions;
+	bool drop_foreign;
 	bool overwrite;
 	bool recover;
 	uint64_t max_nodes;

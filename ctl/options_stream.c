@@ -43,6 +43,13 @@ int options_set_keep_permissions(struct parsing *parsing, const char *value)
 	return 0;
 }
 
+int options_set_drop_foreign(struct parsing *parsing, const char *value)
+{
+	(void)value;
+	parsing->options->drop_foreign = true;
+	return 0;
+}
+
 int options_set_overwrite(struct parsing *parsing, const char *value)
 {
 	(void)value;

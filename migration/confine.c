@@ -18,6 +18,7 @@
 #define HOME_MAX  32 /* octets of any domain's home and NUL */
 #define SHOWN_MAX 96 /* octets of a path in a reason */
 #define PERM_MAX  8  /* octets of "n65535" and NUL */
+#define WHY_MAX	  128
 
 struct map_entry {
 	struct confine_map map;
@@ -238,21 +239,36 @@ static int confine_node_path(struct confine *confine, struct record_node *node,
 	return 0;
 }
 
+bool confine_is_foreign(const struct confine *confine, const struct record_node *node)
+{
+	uint16_t owner = record_perm_domid(&node->perms[0]);
+	char path[RULES_PATH_MAX];
+	size_t len;
+
+	return !map_perm_domid(confine, &owner) &&
+	       !(!confine_map_path(confine, node->path, node->path_len, path, &len) &&
+		 confine_is_home(confine, path, len));
+}
+
 static void leave_out_perm(struct omissions *omissions, const struct record_node *node,
 			   const struct record_perm *perm)
 {
-	char text[PERM_MAX];
-	int len = snprintf(text, sizeof(text), "%c%u", perm->letter, record_perm_domid(perm));
+	char text[PERM_MAX], why[WHY_MAX];
+	uint16_t domid = record_perm_domid(perm);
+	int len = snprintf(text, sizeof(text), "%c%u", perm->letter, domid);
 	const struct omission omission = { .what = "permission",
 					   .path = node->path,
 					   .path_len = node->path_len,
 					   .detail = text,
 					   .detail_len = (size_t)len,
-					   .why = "that domain is not mapped (--map-domid, "
-						  "--keep-permissions)" };
+					   .why = why };
 
-	if (omissions)
-		omissions_add(omissions, &omission);
+	if (!omissions)
+		return;
+	snprintf(why, sizeof(why), "domain %u%s is not mapped (--map-domid, --keep-permissions%s)",
+		 domid, perm == node->perms ? ", which owns it," : "",
+		 perm == node->perms ? ", --drop-foreign" : "");
+	omissions_add(omissions, &omission);
 }
 
 static int confine_perms(struct confine *confine, struct record_node *node,

@@ -71,6 +71,12 @@ int confine_add_root(struct confine *confine, const char *path);
 /* Keep permissions for domains that are not mapped. */
 void confine_keep_perms(struct confine *confine);
 
+/*
+ * Whether a node of the stream belongs to a domain whose number here is not known. Of the home
+ * plan_decide() says whose it is.
+ */
+bool confine_is_foreign(const struct confine *confine, const struct record_node *node);
+
 /* Whether a path is the home of the domain that is imported. */
 bool confine_is_home(const struct confine *confine, const char *path, size_t len);
 

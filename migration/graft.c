@@ -5,6 +5,7 @@
 #include "migration/graft.h"
 
 #include "migration/edits.h"
+#include "migration/foreign.h"
 #include "migration/nodes.h"
 
 #include <errno.h>
@@ -63,11 +64,14 @@ static int on_refused(void *arg, struct plan_node *node, enum edit edit, int err
 	};
 	struct graft *graft = arg;
 	bool unknown = is_unknown_owner(node, edit, err);
-	const struct omission omission = { .what = edit == EDIT_VALUE ? "value" : "permissions",
-					   .path = node->path,
-					   .path_len = node->path_len,
-					   .why = unknown ? "their owner is no domain here"
-							  : report_reason(err) };
+	char why[FOREIGN_WHY_MAX];
+	const struct omission omission = {
+		.what = edit == EDIT_VALUE ? "value" : "permissions",
+		.path = node->path,
+		.path_len = node->path_len,
+		.why = unknown ? foreign_why(why, record_perm_domid(&node->want.perms[0]))
+			       : report_reason(err)
+	};
 
 	if (!graft->omissions || !(unknown || wire_is_limit(err)))
 		return blame(graft, node, verbs[edit], err);

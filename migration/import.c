@@ -4,6 +4,7 @@
  */
 #include "migration/import.h"
 
+#include "migration/foreign.h"
 #include "migration/graft.h"
 #include "migration/interrupt.h"
 #include "migration/journal.h"
@@ -209,6 +210,11 @@ static int import_plan(struct importer *im)
 
 	if (r)
 		return fail(im, r, "cannot see which nodes are here: %s", report_reason(r));
+	if (im->options->drop_foreign)
+		r = foreign_leave_out(&im->plan, im->wire, im->domid, intake_confine(im->intake),
+				      im->omissions);
+	if (r)
+		return fail(im, r, "cannot see which domains are here: %s", report_reason(r));
 	r = plan_decide(&im->plan, im->domid, intake_confine(im->intake), im->options->overwrite,
 			im->omissions);
 	if (r)

@@ -42,10 +42,11 @@ struct import_options {
 	const char *socket; /* xsproxyd's */
 	const char *dir;    /* of journals: xsproxyd's run-dir */
 	struct intake_options intake;
-	bool overwrite;	  /* also what is the toolstack's (plan.h) */
-	bool resume;	  /* unquiesce at the end */
-	bool strict;	  /* fail rather than leave something out */
-	const char *list; /* file for what is left out (omissions.h), or NULL */
+	bool overwrite;	   /* also what is the toolstack's (plan.h) */
+	bool drop_foreign; /* leave out nodes of domains that are not here (foreign.h) */
+	bool resume;	   /* unquiesce at the end */
+	bool strict;	   /* fail rather than leave something out */
+	const char *list;  /* file for what is left out (omissions.h), or NULL */
 };
 
 /*

@@ -16,6 +16,7 @@
 #include <unistd.h>
 #include <xen/io/xs_wire.h>
 
+#define WHY_MAX	  128
 #define WATCH_MAX 4064 /* octets; docs/protocol.md, "GET_DOMAIN_WATCHES" */
 
 struct intake {
@@ -26,6 +27,7 @@ struct intake {
 	struct confine *confine;
 	uint64_t nr[RECORD_TRANSACTION + 1];
 	uint64_t max_nodes;
+	bool drop_foreign;
 	uint64_t own, others; /* nodes since the start: the domain's, and not */
 };
 
@@ -100,6 +102,16 @@ static void fit_node(struct record *rec, struct omissions *omissions)
 		leave_out(omissions, rec, "permissions", "not all of them fit a request");
 }
 
+/* @in: as it is in the stream, with its owner's number there */
+static void leave_out_foreign(struct omissions *omissions, const struct record *in)
+{
+	char why[WHY_MAX];
+
+	snprintf(why, sizeof(why), "domain %u, which owns it, is not mapped (--map-domid)",
+		 record_perm_domid(&in->node.perms[0]));
+	leave_out(omissions, in, "node", why);
+}
+
 /* Whether there may be one more node of its owner's. */
 static bool count_node(struct intake *intake, const struct record_node *node)
 {
@@ -124,7 +136,9 @@ static int take(struct intake *intake, const struct record *in, struct record *h
 		struct omissions *omissions, struct record_fault *fault)
 {
 	static const char *const what[] = { [RECORD_NODE] = "node", [RECORD_WATCH] = "watch" };
-	int r = confine_record(intake->confine, in, here, omissions, fault);
+	bool foreign = intake->drop_foreign && in->kind == RECORD_NODE &&
+		       confine_is_foreign(intake->confine, &in->node);
+	int r = confine_record(intake->confine, in, here, foreign ? NULL : omissions, fault);
 
 	if (r == -ENAMETOOLONG) {
 		leave_out(omissions, in, what[in->kind], "its path is too long once it is mapped");
@@ -132,6 +146,10 @@ static int take(struct intake *intake, const struct record *in, struct record *h
 	}
 	if (r)
 		return r;
+	if (foreign) {
+		leave_out_foreign(omissions, in);
+		return 0;
+	}
 	if (here->kind == RECORD_NODE) {
 		if (!count_node(intake, &here->node)) {
 			leave_out(omissions, here, "node", "there are too many (--max-nodes)");
@@ -234,6 +252,7 @@ int intake_open(struct intake **out, const struct intake_options *options,
 	intake->domid = options->domid;
 	intake->report = report;
 	intake->max_nodes = options->max_nodes;
+	intake->drop_foreign = options->drop_foreign;
 	r = make_confine(intake, options);
 	if (r)
 		return r;

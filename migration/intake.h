@@ -36,6 +36,7 @@ struct intake_options {
 	const struct confine_map *maps;
 	size_t nr_maps;
 	bool keep_perms;    /* also for domains that are not mapped */
+	bool drop_foreign;  /* leave out nodes of domains that are not mapped */
 	uint64_t max_nodes; /* of the domain's, and of others' */
 };
 

@@ -281,7 +281,7 @@ int plan_decide(struct plan *plan, uint16_t domid, const struct confine *confine
 	HASH_ITER(hh, plan->nodes, node, next) {
 		bool asked = confine_is_asked(confine, node->path, node->path_len);
 
-		if (r || !node->want.exists)
+		if (r || !node->want.exists || node->foreign)
 			continue;
 		if (confine_is_home(confine, node->path, node->path_len))
 			r = decide_home(node, domid, overwrite, omissions);

@@ -59,6 +59,7 @@ struct plan_node {
 	enum plan_action action;
 	int err;	     /* why the daemon does not take its path */
 	bool free;	     /* whatever is below may be made */
+	bool foreign;	     /* left out, for its owner is not here (foreign.h) */
 	bool refused;	     /* in part, by the daemon */
 	bool ours;	     /* for migration/graft */
 	struct edits *edits; /* that a request of this node is under way for */

@@ -98,14 +98,47 @@ def test_permissions_of_other_domains(flavour, tmp_path):
                 ("left_out", f"{data}/many", "permissions", None)]
 
 
-def test_an_owner_that_is_not_here(tmp_path):
+NOT_HERE = "domain 9, which owns it, is not introduced here (--map-domid, --drop-foreign)"
+
+
+@pytest.mark.parametrize("options, owner", [(("--keep-permissions",), 9),
+                                            (("--map-domid", "5=9"), 5)])
+def test_an_owner_that_is_not_here(tmp_path, options, owner):
     """The C daemon takes only those that are introduced."""
     with held("C") as (host, _):
-        ctl_says(host, "import", 7, "--keep-permissions", "--report", tmp_path / "list",
-                 input=stream(node(f"{HOME}/data/owner", "w", [("w", 5), ("r", 7)])))
+        _, said = ctl_says(host, "import", 7, *options, "--report", tmp_path / "list", input=stream(
+            node(f"{HOME}/data/owner", "w", [("w", owner), ("r", 7)])))
+        assert said == (
+            f"xsproxyctl import: left out: {HOME}/data/owner: permissions: {NOT_HERE}\n")
         assert listed(tmp_path / "list") == [
             ("left_out", f"{HOME}/data/owner", "permissions", None)]
         assert tree(host.dom0, f"{HOME}/data/owner") == {f"{HOME}/data/owner": (b"w", ["n7"])}
+
+
+@pytest.mark.parametrize("flavour", FLAVOURS)
+def test_what_a_stubdomain_owns(flavour, tmp_path):
+    """Of three, one is mapped and here, one is mapped and not here, one is not mapped."""
+    stubdom = f"{HOME}/data/stubdom"
+    octets = stream(node(f"{stubdom}-here", "h", [("n", 4), ("r", 7)]),
+                    node(f"{stubdom}-gone", "g", [("n", 5), ("r", 7)]),
+                    node(f"{stubdom}-gone/below", "b"),
+                    node(f"{stubdom}-none", "n", [("n", 6), ("r", 7)]),
+                    node(f"{HOME}/data/own", "o"), node(HOME, "", [("n", 5)]))
+    with held(flavour) as (host, _):
+        host.add_guest(8)
+        _, said = ctl_says(host, "import", 7, "--map-domid", "4=8", "--map-domid", "5=9",
+                           "--drop-foreign", "--report", tmp_path / "list", input=octets)
+        found = tree(host.dom0, f"{HOME}/data")
+        assert found.pop(f"{stubdom}-here") == (b"h", ["n8", "r7"])
+        assert found.pop(f"{HOME}/data/own") == (b"o", ["n7"])
+        assert list(found) == [f"{HOME}/data"]
+        assert f"left out: {stubdom}-gone: node n9: {NOT_HERE}\n" in said
+        assert (f"left out: {stubdom}-none: node: domain 6, which owns it, is not mapped "
+                "(--map-domid)\n") in said
+        assert sorted(listed(tmp_path / "list")) == [
+            ("left_as_is", HOME, "node", None), ("left_out", f"{stubdom}-gone", "node", "n9"),
+            ("left_out", f"{stubdom}-gone/below", "node", None),
+            ("left_out", f"{stubdom}-none", "node", None)]
 
 
 @pytest.mark.parametrize("flavour", FLAVOURS)

@@ -293,18 +293,20 @@ static void test_import_rules(void **state)
 	assert_int_equal(result.r, 0);
 	assert_int_equal(result.options.max_nodes, INTAKE_NODES_DEFAULT);
 	assert_string_equal(result.options.journal, "/run/xsproxy");
+	assert_false(result.options.drop_foreign);
 	assert_false(result.options.strict || result.options.recover || result.options.overwrite ||
 		     result.options.keep_permissions);
 	options_free(&result.options);
 	parse(&result, import, ARGUMENT_GUEST,
 	      "import 7 --strict --report list --keep-permissions --overwrite --recover "
+	      "--drop-foreign "
 	      "--max-nodes 0 --journal dir");
 	assert_int_equal(result.r, 0);
 	assert_int_equal(result.options.max_nodes, 0);
 	assert_string_equal(result.options.journal, "dir");
 	assert_string_equal(result.options.list, "list");
 	assert_true(result.options.strict && result.options.recover && result.options.overwrite &&
-		    result.options.keep_permissions);
+		    result.options.keep_permissions && result.options.drop_foreign);
 	options_free(&result.options);
 	assert_refused(import, ARGUMENT_GUEST, "import 7 --max-nodes 1000001",
 		       "test: --max-nodes 1000001: must be a number up to 1000000\n");

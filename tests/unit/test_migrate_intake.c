@@ -224,6 +224,43 @@ static void test_too_many(void **state)
 	bed_end(&bed);
 }
 
+/* Nodes of a domain that is not mapped; the home is whose it is anyway. */
+static void test_drop_foreign(void **state)
+{
+	static const struct confine_map maps[] = { { 5, 6 } };
+	struct record here;
+	struct bed bed;
+
+	(void)state;
+	bed_start(&bed);
+	bed.options.maps = maps;
+	bed.options.nr_maps = 1;
+	bed.options.drop_foreign = true;
+	bed.options.domid = 8;
+	add_node(&bed, HOME, 1, 1);
+	add_node(&bed, HOME "/a", 1, 2);
+	bed.options.domid = 5;
+	add_node(&bed, HOME "/b", 1, 1);
+	bed.options.domid = 0;
+	add_node(&bed, HOME "/c", 1, 1);
+	bed.options.domid = 7;
+	assert_int_equal(bed_open(&bed), 0);
+	assert_string_equal(bed.said,
+			    "test: left out: " HOME
+			    ": permission n8: domain 8, which owns it, is not mapped "
+			    "(--map-domid, --keep-permissions, --drop-foreign)\n"
+			    "test: left out: " HOME
+			    "/a: node: domain 8, which owns it, is not mapped (--map-domid)\n");
+	assert_int_equal(intake_count(bed.intake, RECORD_NODE), 3);
+	assert_int_equal(intake_rewind(bed.intake), 0);
+	assert_int_equal(intake_next(bed.intake, RECORD_NODE, &here), 1);
+	assert_octets_equal(here.node.path, here.node.path_len, HOME, 15);
+	assert_int_equal(intake_next(bed.intake, RECORD_NODE, &here), 1);
+	assert_octets_equal(here.node.path, here.node.path_len, HOME "/b", 17);
+	assert_int_equal(record_perm_domid(&here.node.perms[0]), 6);
+	bed_end(&bed);
+}
+
 static void test_refusals(void **state)
 {
 	static const struct confine_map maps[] = { { 3, 7 }, { 4, 7 } };
@@ -271,8 +308,8 @@ int main(void)
 	static const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_records),	 cmocka_unit_test(test_maps),
 		cmocka_unit_test(test_sizes),	 cmocka_unit_test(test_too_long),
-		cmocka_unit_test(test_too_many), cmocka_unit_test(test_refusals),
-		cmocka_unit_test(test_no_file),
+		cmocka_unit_test(test_too_many), cmocka_unit_test(test_drop_foreign),
+		cmocka_unit_test(test_refusals), cmocka_unit_test(test_no_file),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
