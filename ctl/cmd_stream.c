@@ -50,6 +50,7 @@ int command_import(const struct options *options, const struct report *report)
 			.maps = options->maps,
 			.nr_maps = options->nr_maps,
 			.keep_perms = options->keep_permissions,
+			.map_values = options->map_values,
 			.drop_foreign = options->drop_foreign,
 			.max_nodes = options->max_nodes,
 		},

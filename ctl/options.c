@@ -240,6 +240,9 @@ static const struct option_spec specs[] = {
 	  options_set_strict },
 	{ OPTION_INTAKE, 'K', false, "keep-permissions", NULL,
 	  "keep permissions for domains that are not mapped", options_set_keep_permissions },
+	{ OPTION_INTAKE, 'V', false, "map-values", NULL,
+	  "rewrite values, too, that are a path in the home of a domain that is mapped",
+	  options_set_map_values },
 	{ OPTION_INTAKE, 'F', false, "drop-foreign", NULL,
 	  "leave out nodes that belong to domains that are not mapped or not here",
 	  options_set_drop_foreign },
@@ -466,6 +469,8 @@ int options_parse(struct options *options, unsigned int accepts, enum option_arg
 		r = wrong(&parsing, "--keep and --resume exclude each other");
 	if (!r && options->command && (options->file || options->keep))
 		r = wrong(&parsing, "--to goes without --output and --keep");
+	if (!r && options->map_values && !options->nr_maps)
+		r = wrong(&parsing, "--map-values is only for --map-domid; see --help");
 	if (!r && options->count && !options->batch)
 		r = wrong(&parsing, "--count is only for --batch; see --help");
 	return r;

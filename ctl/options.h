@@ -96,6 +96,7 @@ struct options {
 	size_t nr_roots;
 	struct confine_map *maps;
 	size_t nr_maps;
+	bool map_values;
 	uint64_t max_stream;
 	bool resume;
 	bool keep;

@@ -21,6 +21,7 @@ int options_set_command(struct parsing *parsing, const char *value);
 int options_set_list(struct parsing *parsing, const char *value);
 int options_set_strict(struct parsing *parsing, const char *value);
 int options_set_keep_permissions(struct parsing *parsing, const char *value);
+int options_set_map_values(struct parsing *parsing, const char *value);
 int options_set_drop_foreign(struct parsing *parsing, const char *value);
 int options_set_overwrite(struct parsing *parsing, const char *value);
 int options_set_recover(struct parsing *parsing, const char *value);

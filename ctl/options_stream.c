@@ -43,6 +43,13 @@ int options_set_keep_permissions(struct parsing *parsing, const char *value)
 	return 0;
 }
 
+int options_set_map_values(struct parsing *parsing, const char *value)
+{
+	(void)value;
+	parsing->options->map_values = true;
+	return 0;
+}
+
 int options_set_drop_foreign(struct parsing *parsing, const char *value)
 {
 	(void)value;

@@ -34,10 +34,12 @@ struct root {
 struct confine {
 	uint16_t domid;
 	bool keep_perms;
+	bool map_values;
 	struct map_entry *maps;
 	struct root *roots;
-	char path[RULES_PATH_MAX]; /* of the record that was rewritten last */
-	struct buffer perms;	   /* likewise */
+	char path[RULES_PATH_MAX];  /* of the record that was rewritten last */
+	char value[RULES_PATH_MAX]; /* likewise */
+	struct buffer perms;	    /* likewise */
 };
 
 /* --- domids */
@@ -297,6 +299,43 @@ static int confine_perms(struct confine *confine, struct record_node *node,
 	return 0;
 }
 
+/* A value that is no path, to its last octet, might mean anything. */
+static bool value_is_mapped(const struct confine *confine, const struct record_node *node)
+{
+	uint16_t domid;
+
+	return confine->map_values && node->value_len &&
+	       !rules_node_path(node->value, node->value_len, 0, NULL) &&
+	       path_home(node->value, node->value_len, &domid) && map_from(confine, domid);
+}
+
+static void confine_value(struct confine *confine, struct record_node *node,
+			  struct omissions *omissions)
+{
+	struct omission omission = { .kind = OMISSION_REWRITTEN,
+				     .what = "value",
+				     .path = node->path,
+				     .path_len = node->path_len,
+				     .detail = node->value,
+				     .detail_len = node->value_len,
+				     .now = confine->value,
+				     .why = "--map-values" };
+
+	if (!value_is_mapped(confine, node))
+		return;
+	if (confine_map_path(confine, node->value, node->value_len, confine->value,
+			     &omission.now_len)) {
+		omission.kind = OMISSION_KEPT;
+		omission.now = NULL;
+		omission.why = "it is too long once it is mapped";
+	} else {
+		node->value = confine->value;
+		node->value_len = omission.now_len;
+	}
+	if (omissions)
+		omissions_add(omissions, &omission);
+}
+
 static int confine_watch(struct confine *confine, struct record_watch *watch,
 			 struct record_fault *fault)
 {
@@ -324,7 +363,10 @@ int confine_record(struct confine *confine, const struct record *in, struct reco
 	switch (in->kind) {
 	case RECORD_NODE:
 		r = confine_node_path(confine, &out->node, fault);
-		return r ? r : confine_perms(confine, &out->node, omissions);
+		if (r)
+			return r;
+		confine_value(confine, &out->node, omissions);
+		return confine_perms(confine, &out->node, omissions);
 	case RECORD_WATCH:
 		return confine_watch(confine, &out->watch, fault);
 	case RECORD_TRANSACTION:
@@ -370,6 +412,11 @@ int confine_add_root(struct confine *confine, const char *path)
 void confine_keep_perms(struct confine *confine)
 {
 	confine->keep_perms = true;
+}
+
+void confine_map_values(struct confine *confine)
+{
+	confine->map_values = true;
 }
 
 void confine_free(struct confine *confine)

@@ -10,7 +10,8 @@
  *
  * A map OLD=NEW says that domain OLD of the stream's host is domain NEW here. It rewrites
  * /local/domain/OLD at the start of node paths and of absolute watch paths, and the domids in
- * permissions; it never touches values, or numbers anywhere else in a path. NEW alone then means
+ * permissions; it never touches numbers anywhere else in a path, or values, unless they are to be
+ * mapped: then those that are such a path and nothing else, as `backend` is. NEW alone then means
  * nothing: a stream that names it without a map means some other domain of its host, so nodes
  * there are refused and permissions for it left out (0 stays 0). Watches carry no right to read
  * what they name, and are not confined.
@@ -71,6 +72,9 @@ int confine_add_root(struct confine *confine, const char *path);
 /* Keep permissions for domains that are not mapped. */
 void confine_keep_perms(struct confine *confine);
 
+/* Rewrite values that are a path in the home of a domain that is mapped. */
+void confine_map_values(struct confine *confine);
+
 /*
  * Whether a node of the stream belongs to a domain whose number here is not known. Of the home
  * plan_decide() says whose it is.
@@ -103,7 +107,8 @@ int confine_map_path(const struct confine *confine, const char *path, size_t len
  *
  * @in: as a reader gave it, so it obeys rules.h
  * @out: what to import; points into @in's memory and into @confine's, until the next call
- * @omissions: told about permissions that are left out; NULL: nobody is
+ * @omissions: told about permissions that are left out and values that are rewritten; NULL: nobody
+ *             is
  * @fault: may be NULL; for the first two errors gets the reason (and offset 0: see
  *         stream_reader_locate())
  *

@@ -53,6 +53,8 @@ static int make_confine(struct intake *intake, const struct intake_options *opti
 
 	if (!r && options->keep_perms)
 		confine_keep_perms(intake->confine);
+	if (!r && options->map_values)
+		confine_map_values(intake->confine);
 	for (size_t i = 0; !r && i < options->nr_maps; i++)
 		r = confine_add_map(intake->confine, &options->maps[i]);
 	for (size_t i = 0; !r && i < options->nr_roots; i++)

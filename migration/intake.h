@@ -35,6 +35,7 @@ struct intake_options {
 	size_t nr_roots;
 	const struct confine_map *maps;
 	size_t nr_maps;
+	bool map_values;    /* those that are paths (confine.h) */
 	bool keep_perms;    /* also for domains that are not mapped */
 	bool drop_foreign;  /* leave out nodes of domains that are not mapped */
 	uint64_t max_nodes; /* of the domain's, and of others' */

@@ -21,25 +21,28 @@ struct omissions {
 	FILE *file;
 	struct buffer scratch;
 	int error; /* the first one */
-	uint64_t nr[OMISSION_KEPT + 1];
+	uint64_t nr[OMISSION_REWRITTEN + 1];
+	uint64_t all;
 	uint64_t unsaid; /* on the report */
 };
 
 static const char *const kinds[] = {
 	[OMISSION_LEFT_OUT] = "left out",
 	[OMISSION_KEPT] = "left as it is",
+	[OMISSION_REWRITTEN] = "rewritten",
 };
 
 static const char *const keys[] = {
 	[OMISSION_LEFT_OUT] = "left_out",
 	[OMISSION_KEPT] = "left_as_is",
+	[OMISSION_REWRITTEN] = "rewritten",
 };
 
 static void say(struct omissions *omissions, const struct omission *omission)
 {
-	char path[REPORT_OCTETS_MAX] = "", detail[REPORT_OCTETS_MAX] = "";
+	char path[REPORT_OCTETS_MAX] = "", detail[REPORT_OCTETS_MAX] = "", now[REPORT_OCTETS_MAX];
 
-	if (omissions->nr[OMISSION_LEFT_OUT] + omissions->nr[OMISSION_KEPT] > OMISSIONS_LINES_MAX) {
+	if (omissions->all > OMISSIONS_LINES_MAX) {
 		omissions->unsaid++;
 		return;
 	}
@@ -47,29 +50,34 @@ static void say(struct omissions *omissions, const struct omission *omission)
 		report_octets(path, omission->path, omission->path_len);
 	if (omission->detail)
 		report_octets(detail, omission->detail, omission->detail_len);
-	report_fail(omissions->report, 0, "%s: %s%s%s%s%s: %s", kinds[omission->kind], path,
+	if (omission->now)
+		report_octets(now, omission->now, omission->now_len);
+	report_fail(omissions->report, 0, "%s: %s%s%s%s%s: %s%s", kinds[omission->kind], path,
 		    omission->path ? ": " : "", omission->what, omission->detail ? " " : "", detail,
-		    omission->why);
+		    omission->now ? "now " : "", omission->now ? now : omission->why);
+}
+
+/* Nothing for NULL octets. Returns 0, or -1 when memory ran out. */
+static int add_octets(struct omissions *omissions, json_t *object, const char *key,
+		      const char *octets, size_t len)
+{
+	return octets ? json_object_set_new(object, key,
+					    escape_json(&omissions->scratch, octets, len))
+		      : 0;
 }
 
 static json_t *make_object(struct omissions *omissions, const struct omission *omission)
 {
 	json_t *object = json_pack("{s:s,s:s}", "what", omission->what, "why", omission->why);
 
-	if (object && omission->path &&
-	    json_object_set_new(
-		    object, "path",
-		    escape_json(&omissions->scratch, omission->path, omission->path_len)))
-		goto fail;
-	if (object && omission->detail &&
-	    json_object_set_new(
-		    object, "detail",
-		    escape_json(&omissions->scratch, omission->detail, omission->detail_len)))
-		goto fail;
+	if (object &&
+	    (add_octets(omissions, object, "path", omission->path, omission->path_len) ||
+	     add_octets(omissions, object, "detail", omission->detail, omission->detail_len) ||
+	     add_octets(omissions, object, "now", omission->now, omission->now_len))) {
+		json_decref(object);
+		return NULL;
+	}
 	return json_pack("{s:o}", keys[omission->kind], object); /* NULL for a NULL */
-fail:
-	json_decref(object);
-	return NULL;
 }
 
 static int put(struct omissions *omissions, const struct omission *omission)
@@ -92,6 +100,7 @@ static int put(struct omissions *omissions, const struct omission *omission)
 void omissions_add(struct omissions *omissions, const struct omission *omission)
 {
 	omissions->nr[omission->kind]++;
+	omissions->all++;
 	say(omissions, omission);
 	if (omissions->file && !omissions->error)
 		omissions->error = put(omissions, omission);

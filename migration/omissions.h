@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * omissions - what an export or an import leaves out, told to people and to programs.
+ * omissions - what an export or an import leaves out or changes, told to people and to programs.
  *
  * A guest may write what no stream holds and no other host takes; that must not keep it where it
  * is, so the rest is taken, and each thing that is not is listed here: where, what, and why. People
@@ -20,8 +20,9 @@
 #define OMISSIONS_LINES_MAX 1000 /* on the report */
 
 enum omission_kind {
-	OMISSION_LEFT_OUT, /* of what the guest had */
-	OMISSION_KEPT,	   /* here, as it was: it is the toolstack's */
+	OMISSION_LEFT_OUT,  /* of what the guest had */
+	OMISSION_KEPT,	    /* here, as it was: it is the toolstack's */
+	OMISSION_REWRITTEN, /* is imported, as @now says */
 };
 
 struct omission {
@@ -31,6 +32,9 @@ struct omission {
 	size_t path_len;
 	const char *detail; /* a permission, a token, ... octets of a guest's; or NULL */
 	size_t detail_len;
+	const char
+		*now; /* octets; of OMISSION_REWRITTEN: what @detail has become; otherwise NULL */
+	size_t now_len;
 	const char *why;
 };
 

@@ -2,6 +2,8 @@
 """What an import may write: never what the toolstack owns, or would have to make, on this host,
 unless that is asked for."""
 
+import json
+
 import pytest
 
 import xensim
@@ -139,6 +141,32 @@ def test_a_stream_that_changes_nothing(flavour):
                           for path, (value, perms) in tree(host.dom0, HOME).items()])
         assert ctl_says(host, "import", 7, "--strict", input=octets) == (b"", "")
         assert session(host) == before
+
+
+@pytest.mark.parametrize("flavour", FLAVOURS)
+def test_values_are_mapped(flavour, tmp_path):
+    """As of a guest whose backends are in a driver domain that has another number here."""
+    backend = "/local/domain/5/backend/vif/7/0"
+    own = f"{HOME}/data"
+    octets = stream(node(f"{own}/backend", backend), node(f"{own}/text", f"at {backend}"),
+                    node(f"{own}/other", "/local/domain/55/backend"))
+    with held(flavour) as (host, _):
+        maps = "--map-domid", "5=6"
+        assert ctl_says(host, "import", 7, *maps, input=octets) == (b"", "")
+        assert host.dom0.read(f"{own}/backend") == backend.encode()
+        _, said = ctl_says(host, "import", 7, *maps, "--map-values", "--strict",
+                           "--report", tmp_path / "list", input=octets)
+        there = backend.replace("/5/", "/6/")
+        assert host.dom0.read(f"{own}/backend") == there.encode()
+        assert host.dom0.read(f"{own}/text") == f"at {backend}".encode()
+        assert host.dom0.read(f"{own}/other") == b"/local/domain/55/backend"
+        assert said == (f"xsproxyctl import: rewritten: {own}/backend: value {backend}: now "
+                        f"{there}\n")
+        assert json.loads((tmp_path / "list").read_text()) == {"rewritten": {
+            "what": "value", "why": "--map-values", "path": f"{own}/backend", "detail": backend,
+            "now": there}}
+        said = ctl_says(host, "import", 7, "--map-values", input=octets, status=2)[1]
+        assert said == "xsproxyctl import: --map-values is only for --map-domid; see --help\n"
 
 
 def test_a_domain_that_runs_is_left_alone():

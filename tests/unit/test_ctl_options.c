@@ -279,6 +279,8 @@ static void test_export_ends(void **state)
 		       "test: --keep and --resume exclude each other\n");
 	assert_refused(export, ARGUMENT_GUEST, "export 7 --keep --to cat",
 		       "test: --to goes without --output and --keep\n");
+	assert_refused(OPTION_INTAKE | OPTION_MAP_DOMID, ARGUMENT_GUEST, "import 7 --map-values",
+		       "test: --map-values is only for --map-domid; see --help\n");
 	assert_refused(export, ARGUMENT_GUEST, "export 7 -o file --to cat",
 		       "test: --to goes without --output and --keep\n");
 }
