@@ -117,9 +117,13 @@ static const struct command commands[] = {
 	  "a restart. If anything in the file is wrong all stays as it was, and the command fails "
 	  "and\n"
 	  "says what.\n" },
-	{ "watches", command_watches, ARGUMENT_DOMID, OPTION_JSON | OPTION_SOCKET, "DOMID [--json]",
-	  "list a domain's watches",
-	  "Lists the watches as the domain spelt them, in order of registration.\n" },
+	{ "watches", command_watches, ARGUMENT_DOMID,
+	  OPTION_STALE | OPTION_JSON | OPTION_SOCKET | OPTION_CONTROL,
+	  "DOMID [--json] | --stale [DOMID] [--json]", "list a domain's watches",
+	  "Lists the watches as the domain spelt them, in order of registration.\n"
+	  "With --stale those that are below a domain that is not introduced or on a node that "
+	  "does\n"
+	  "not exist, and how many watches the domain has and may have.\n" },
 	{ "trace", command_trace, ARGUMENT_DOMIDS, OPTION_FILTER | OPTION_JSON | OPTION_CONTROL,
 	  "[DOMID...] [--op OP,...] [--path PATH] [--errors] [--slower MS] [--events] [--new] "
 	  "[--json]",

@@ -145,6 +145,13 @@ static int set_lease(struct parsing *parsing, const char *value)
 	return 0;
 }
 
+static int set_stale(struct parsing *parsing, const char *value)
+{
+	(void)value;
+	parsing->options->stale = true;
+	return 0;
+}
+
 static int set_new(struct parsing *parsing, const char *value)
 {
 	if (strcmp(value, "on") && strcmp(value, "off"))
@@ -260,6 +267,8 @@ static const struct option_spec specs[] = {
 	{ OPTION_CONTROL, 'c', false, "control", "PATH",
 	  "xsproxyd's control socket (" CONTROL_SOCKET ")", set_control },
 	{ OPTION_LEASE, 'l', false, "lease", NULL, "only until this command ends", set_lease },
+	{ OPTION_STALE, 'A', false, "stale", NULL,
+	  "only watches on what is not there; of all domains without DOMID", set_stale },
 	{ OPTION_NEW, 'N', false, "new", "on|off",
 	  "instead of DOMID: every domain introduced from now on", set_new },
 	{ OPTION_INTERVAL, 'I', false, "interval", "S", "seconds from one table to the next (2)",
@@ -421,7 +430,8 @@ static int parse_argument(struct parsing *parsing, enum option_argument argument
 		return parse_domids(parsing, argc - optind, argv + optind);
 	if (none && optind < argc)
 		return wrong(parsing, "'%s' is one argument too many; see --help", argv[optind]);
-	if (optind == argc && (none || argument == ARGUMENT_LEVEL || argument == ARGUMENT_ANY))
+	if (optind == argc && (none || parsing->options->stale || argument == ARGUMENT_LEVEL ||
+			       argument == ARGUMENT_ANY))
 		return 0;
 	if (optind == argc)
 		return wrong(parsing, "%s is missing; see --help", what);

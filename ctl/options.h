@@ -43,6 +43,7 @@ enum option_bit {
 	OPTION_REPORT = 1 << 17, /* and --strict */
 	OPTION_INTAKE = 1 << 18, /* several: those of import alone */
 	OPTION_KEEP = 1 << 19,	 /* and --to */
+	OPTION_STALE = 1 << 20,
 };
 
 enum option_argument {
@@ -91,6 +92,7 @@ struct options {
 	uint16_t domid;
 	const char *file; /* the argument, --output, --input or --write; NULL: none was given */
 	bool lease;
+	bool stale;
 	enum option_new hold_new;
 	const char **roots;
 	size_t nr_roots;

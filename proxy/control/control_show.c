@@ -148,6 +148,12 @@ static json_t *stopped(const struct daemon *daemon, uint32_t domid, const struct
 }
 
 /* The request that the guest has begun and not finished, or null. */
+/* As session_run() sets it. */
+static json_t *watches_max(const struct session *s)
+{
+	return s->privileged ? json_null() : json_integer((json_int_t)s->daemon->config.watches);
+}
+
 static json_t *unfinished(const struct session *s)
 {
 	struct rest_request request;
@@ -175,9 +181,9 @@ static json_t *domain(const struct daemon *daemon, const struct memory *memory, 
 				    json_boolean(holds_seen(daemon->holds, domid)));
 	if (!s)
 		return object;
-	more = json_pack("{s:i,s:i,s:i,s:i,s:i,s:i,s:i,s:i,s:o,s:o,s:o}", "session", (int)s->id,
-			 "watches", (int)s->watches.count, "transactions",
-			 (int)transaction_count(&s->transactions), "requests",
+	more = json_pack("{s:i,s:i,s:o,s:i,s:i,s:i,s:i,s:i,s:i,s:o,s:o,s:o}", "session", (int)s->id,
+			 "watches", (int)s->watches.count, "watches_max", watches_max(s),
+			 "transactions", (int)transaction_count(&s->transactions), "requests",
 			 __builtin_popcount(word_get(&s->ledger->pending_mask)), "queued",
 			 (int)(fifo_used(&s->fifo) + word_get(&s->ledger->fifo_fill)), "memory",
 			 (int)(s->account.used * POOL_PAGE), "events", (int)s->fifo.waiting.events,

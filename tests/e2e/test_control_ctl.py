@@ -73,6 +73,36 @@ def test_who_waits_for_a_xenstored_is_told_so():
     assert words == "xsproxyctl watches: domain 7: it is not introduced (see xl list)\n"
 
 
+def test_watches_on_what_is_not_there(host):
+    guest, other = host.add_guest(7), host.add_guest(9)
+    other.watch("data", "t")
+    host.dom0.write("/local/domain/5/left", "")
+    watched = [("data", "t"), ("data/none", "esc\x1b"), ("@releaseDomain", "r"),
+               ("/local/domain/9", "t"), ("/local/domain/9/none", "t"),
+               ("/local/domain/5/left", "t"), ("/local/domain/50", "t"), ("/local", "t")]
+    for path, token in watched:
+        guest.watch(path, token)
+    wrong = [(1, "there is no such node"), (4, "there is no such node"),
+             (5, "domain 5 is not introduced"), (6, "domain 50 is not introduced")]
+    text = ok(host, "watches", "--stale", "7").splitlines()
+    assert text[0] == "domain 7: 4 of its 8 watches are on what is not there; it may have 4096"
+    assert text[1:] == [
+        f"{path}  {token}  is stale: {why}".replace("\x1b", r"\x1b")
+        for (path, token), why in [(watched[i], why) for i, why in wrong]]
+    # Domain 9 has none, so it is only listed when it is named.
+    assert ok(host, "watches", "--stale").splitlines() == text
+    assert ok(host, "watches", "9", "--stale") == (
+        "domain 9: 0 of its 1 watches are on what is not there; it may have 4096\n")
+    found, = json.loads(ok(host, "watches", "--stale", "--json"))["domains"]
+    assert {key: found[key] for key in ("domid", "watches", "watches_max")} == {
+        "domid": 7, "watches": 8, "watches_max": 4096}
+    assert [(watch["path"], watch["why"]) for watch in found["stale"]] == [
+        (watched[i][0], why) for i, why in wrong]
+    done = ctl(host, "watches", "--stale", "8")
+    assert done.returncode == 1 and done.stderr.startswith("xsproxyctl watches: ")
+    assert "DOMID is missing" in ctl(host, "watches").stderr
+
+
 def test_domains(host):
     guest = host.add_guest(7)
     quota = WATCH_QUOTA[host.flavour]

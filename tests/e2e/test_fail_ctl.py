@@ -67,9 +67,11 @@ def test_commands():
         guest = host.add_guest(7)
         for i in range(3):
             guest.watch("data", f"token {i}")
+        guest.watch("data/none", "stale")
         guest.start()
         control = ("--control", host.run_dir / "control")
         for args in (("watches", 7), ("watches", 7, "--json"), ("transactions", 7),
+                     ("watches", "--stale", *control), ("watches", "--stale", "--json", *control),
                      ("check", *control), ("domains", *control), ("domain", 7, "--json", *control)):
             command = Failing(host, *args)
             _, expected, _ = command.run(0)
