@@ -53,6 +53,23 @@ static uint32_t info_reason(const struct domain_info *d)
 	return d->flags >> DOM_REASON_SHIFT & XEN_DOMINF_shutdownmask;
 }
 
+static void info_fill(xc_domaininfo_t *info, const struct domain_info *d)
+{
+	memset(info, 0, sizeof(*info));
+	info->domain = (domid_t)d->domid;
+	if (d->flags & DOM_DYING)
+		info->flags |= XEN_DOMINF_dying;
+	if (d->flags & DOM_SHUTDOWN)
+		info->flags |= XEN_DOMINF_shutdown | info_reason(d) << XEN_DOMINF_shutdownshift;
+	if (!info->flags)
+		info->flags = XEN_DOMINF_blocked;
+	info->tot_pages = TOT_PAGES;
+	info->max_pages = TOT_PAGES;
+	info->nr_online_vcpus = 1;
+}
+
+/* 4.18 has the second in place of the first. */
+#if XEN_DOMCTL_INTERFACE_VERSION < 0x16
 SIM_EXPORT int xc_domain_getinfo(xc_interface *xch, uint32_t first_domid, unsigned int max_doms,
 				 xc_dominfo_t *info)
 {
@@ -87,6 +104,23 @@ SIM_EXPORT int xc_domain_getinfo(xc_interface *xch, uint32_t first_domid, unsign
 	}
 	return (int)n;
 }
+#else
+SIM_EXPORT int xc_domain_getinfo_single(xc_interface *xch, uint32_t domid, xc_domaininfo_t *info)
+{
+	struct domain_info d;
+
+	if (!active_dir()) {
+		SIM_NEXT(xc_domain_getinfo_single);
+		return next_xc_domain_getinfo_single(xch, domid, info);
+	}
+	if (domain_get(active_sim(), domid, &d)) {
+		errno = ESRCH;
+		return -1;
+	}
+	info_fill(info, &d);
+	return 0;
+}
+#endif
 
 SIM_EXPORT int xc_domain_getinfolist(xc_interface *xch, uint32_t first_domain,
 				     unsigned int max_domains, xc_domaininfo_t *info)
@@ -101,18 +135,7 @@ SIM_EXPORT int xc_domain_getinfolist(xc_interface *xch, uint32_t first_domain,
 	for (n = 0; n < max_domains; n++, info++) {
 		if (domain_next(active_sim(), first_domain, &d))
 			break;
-		memset(info, 0, sizeof(*info));
-		info->domain = (domid_t)d.domid;
-		if (d.flags & DOM_DYING)
-			info->flags |= XEN_DOMINF_dying;
-		if (d.flags & DOM_SHUTDOWN)
-			info->flags |= XEN_DOMINF_shutdown | info_reason(&d)
-								     << XEN_DOMINF_shutdownshift;
-		if (!info->flags)
-			info->flags = XEN_DOMINF_blocked;
-		info->tot_pages = TOT_PAGES;
-		info->max_pages = TOT_PAGES;
-		info->nr_online_vcpus = 1;
+		info_fill(info, &d);
 		first_domain = d.domid + 1;
 	}
 	return (int)n;
