@@ -16,14 +16,37 @@
 #include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
+#include <link.h>
+#include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #define LIB_EVTCHN "libxenevtchn.so.1"
 #define LIB_GNTTAB "libxengnttab.so.1"
-#define LIB_CTRL   "libxenctrl.so.4.17"
+#define LIB_CTRL   "libxenctrl.so." /* of whichever Xen runs */
 #define LIB_C	   "libc.so.6"
+
+struct loaded {
+	const char *name;
+	char path[PATH_MAX];
+};
+
+/* Whether the library's name begins with the one that is looked for; then its path is kept. */
+static int real_loaded(struct dl_phdr_info *info, size_t size, void *data)
+{
+	const char *slash = strrchr(info->dlpi_name, '/');
+	const char *name = slash ? slash + 1 : info->dlpi_name;
+	struct loaded *loaded = data;
+
+	(void)size;
+	if (strncmp(name, loaded->name, strlen(loaded->name)) ||
+	    strlen(info->dlpi_name) >= sizeof(loaded->path))
+		return 0;
+	strcpy(loaded->path, info->dlpi_name);
+	return 1;
+}
 
 /*
  * RTLD_NEXT looks in the global scope only. A plug-in that was loaded into a scope of its own can
@@ -32,10 +55,13 @@
 static void *real_find(const char *symbol, const char *library)
 {
 	void *found = dlsym(RTLD_NEXT, symbol), *handle;
+	struct loaded loaded = { .name = library };
 
 	if (found)
 		return found;
-	handle = dlopen(library, RTLD_LAZY | RTLD_NOLOAD);
+	if (!dl_iterate_phdr(real_loaded, &loaded))
+		return NULL;
+	handle = dlopen(loaded.path, RTLD_LAZY | RTLD_NOLOAD);
 	if (!handle)
 		return NULL;
 	found = dlsym(handle, symbol);
@@ -43,7 +69,7 @@ static void *real_find(const char *symbol, const char *library)
 	return found;
 }
 
-/* Declares `next`, the function named @name in @library, or NULL. */
+/* Declares `next`, the function named @name in the library that @library begins, or NULL. */
 #define NEXT(name, library)              \
 	static __typeof__(&(name)) next; \
 	next = next ? next : (__typeof__(&(name)))real_find(#name, (library))
