@@ -260,7 +260,7 @@ class Stack:
         self.wait_serving()
 
     def wait_serving(self):
-        """oxenstored says hello before it has opened its event channels."""
+        """Until a toolstack is served, by either name of the socket."""
         socks = [self.dir / "upstream", self.sim.path(xensim.SOCKET)]
         with xsclient.Client(socks[0] if socks[0].exists() else socks[1]) as dom0:
             dom0.directory("/")

@@ -255,7 +255,7 @@ WRAPPER = ROOT / "systemd/xenstored-wrapper"
 
 
 def wrapper_env(stack, **extra):
-    env = stack.sim.env(XSPROXY_DIR=stack.dir, XSPROXY_BRIDGE=BRIDGE,
+    env = stack.sim.env(**xensim.SAY_READY, XSPROXY_DIR=stack.dir, XSPROXY_BRIDGE=BRIDGE,
                         XSPROXY_XENSTORED=stack.sim.daemon_argv(stack.flavour)[0])
     return {**env, **{key: str(value) for key, value in extra.items()}}
 

@@ -210,8 +210,7 @@ def test_live_update(sim):
 @pytest.mark.parametrize("flavour", FLAVOURS)
 def test_daemonized(sim, flavour):
     """As init starts it: double fork, chdir, pid file."""
-    argv = [arg for arg in sim.daemon_argv(flavour)
-            if arg not in ("--no-fork", "--output-pid")]
+    argv = [arg for arg in sim.daemon_argv(flavour) if arg != "--no-fork"]
     pidfile = "/var/run/xen/xenstored.pid"
     subprocess.run([*argv, "--pid-file", pidfile], env=sim.env(), check=True, timeout=10)
     # dom0's kernel is told when the daemon is up.

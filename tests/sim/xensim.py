@@ -32,6 +32,10 @@ SOCKET = "/run/xenstored/socket"
 
 Domain = collections.namedtuple("Domain", "port gfn")
 
+# The simulator prints that line when the process first waits in its loop (lib/ready.c).
+SAY_READY = {"XENSIM_SAY_READY": "1"}
+READY = b"libxensim: ready\n"
+
 # As the paths are rewritten in lib/paths.c.
 _REDIRECTS = (
     ("/var/run/", "run/"),
@@ -62,11 +66,12 @@ class Daemon:
         self._copier.start()
 
     def _copy(self):
-        # A pipe rather than the file itself: its first line can be waited for.
+        # A pipe rather than the file itself: a line can be waited for.
         with open(self.log, "ab", buffering=0) as out, self.process.stdout as pipe:
             for line in pipe:
                 out.write(line)
-                self._ready.set()
+                if READY in line:
+                    self._ready.set()
         self._ready.set()
 
     @property
@@ -77,7 +82,7 @@ class Daemon:
         return self.log.read_text(errors="replace")
 
     def wait_ready(self, timeout=TIMEOUT):
-        """Wait for the first line on standard output."""
+        """Wait until it waits in its loop, which SAY_READY has to ask for."""
         if not self._ready.wait(timeout):
             raise xsclient.Timeout(f"{self.name} did not start:\n{self.text()}")
         self.check()
@@ -216,11 +221,12 @@ class XenSim(xsclient.Closing):
         return env
 
     def start(self, name, argv, *preloads, ready=True, env=None, **popen):
-        """Start a process of the machine; with @ready, wait for its first line of output.
+        """Start a process of the machine; with @ready, wait until it waits in its loop.
 
         @popen: what subprocess.Popen takes, and polite=False to end it with SIGKILL only.
         """
-        daemon = Daemon(name, [str(arg) for arg in argv], self.env(*preloads, **(env or {})),
+        said = SAY_READY if ready else {}
+        daemon = Daemon(name, [str(arg) for arg in argv], self.env(*preloads, **said, **(env or {})),
                         self.dir / f"{name}.log", **popen)
         self.daemons.append(daemon)
         if ready:
@@ -228,9 +234,9 @@ class XenSim(xsclient.Closing):
         return daemon
 
     def daemon_argv(self, flavour, *args):
-        """The command line of a daemon in the foreground that prints a line when it is up."""
+        """The command line of a daemon in the foreground."""
         if flavour == "C":
-            return [XEN_BIN / "xenstored", "--no-fork", "--output-pid", *args]
+            return [XEN_BIN / "xenstored", "--no-fork", *args]
         if flavour == "O":
             return [XEN_BIN / "oxenstored", "--no-fork", *args]
         raise ValueError(flavour)
