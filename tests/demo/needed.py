@@ -10,7 +10,7 @@ sys.path[:0] = [str(pathlib.Path(__file__).resolve().parents[1] / name) for name
 import xensim  # noqa: E402
 from xsguest import BUILD  # noqa: E402
 
-PACKAGE = "xen-utils-4.17"
+PACKAGE = f"xen-utils-{xensim.XEN_VERSION}"
 TOOLS = {"xenstore-ls": "xenstore-utils"}
 CONTROL = xensim.XEN_BIN / "xenstore-control"
 NAMES = {"C": "xenstored", "O": "oxenstored"}

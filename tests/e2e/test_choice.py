@@ -167,14 +167,14 @@ def test_select_finds_the_files(altered):
 # --- the wrapper and the daemon
 
 RUNNING = "/usr/lib/xen-9.9"  # the Xen that runs there
-NOTED = "/usr/lib/xen-4.17/bin/xenstored"  # and what was chosen with the one before
+NOTED = "/usr/lib/xen-9.8/bin/xenstored"  # and what was chosen with the one before
 
 
 @pytest.fixture
 def upgraded(altered):
     """A host after an upgrade of its distribution, with the wrapper."""
     for name in "xenstored", "oxenstored":
-        for place in "/usr/lib/xen-4.17/bin", "/usr/sbin":
+        for place in *pathlib.Path("/usr/lib").glob("xen-*/bin"), "/usr/sbin":
             altered.remove(f"{place}/{name}")
     altered.stub("/usr/lib/xen-common/bin/xen-dir", f"echo {RUNNING}")
     altered.stub("/usr/bin/logger")

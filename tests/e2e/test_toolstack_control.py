@@ -191,7 +191,7 @@ def test_everything_else_goes_upstream(flavour):
                 for words in (["live-update"], ["live-update", "-s"], ["live-update", "-f", "/x"],
                               ["live-update", "-s", "-t", "60", "-F"]):
                     assert control(client, *words) == "EINVAL"
-            tool_fails(host, "live-update", "/usr/lib/xen-4.17/bin/xenstored")
+            tool_fails(host, "live-update", XEN_BIN / "xenstored")
             host.check()
     direct, proxied = answers
     # What help says of itself is another test's.

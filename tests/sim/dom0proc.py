@@ -17,6 +17,7 @@ import signal
 import subprocess
 import sys
 
+import xensim
 import xsclient
 
 PR_SET_PDEATHSIG = 1
@@ -30,8 +31,8 @@ class Dom0Proc(xsclient.Closing):
 
     def __init__(self, sim, *preloads):
         self.process = subprocess.Popen(
-            [sys.executable, __file__], env=sim.env(*preloads), stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE, text=True)
+            [sys.executable, __file__, xensim.XEN_VERSION], env=sim.env(*preloads),
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
 
     def close(self):
         """Kill it, if it still lives."""
@@ -115,7 +116,7 @@ def _fork():
 
 
 def main():
-    for name in ("libxenevtchn.so.1", "libxengnttab.so.1", "libxenctrl.so.4.17"):
+    for name in ("libxenevtchn.so.1", "libxengnttab.so.1", f"libxenctrl.so.{sys.argv[1]}"):
         ctypes.CDLL(name, mode=ctypes.RTLD_GLOBAL)
     # As the dynamic linker searches: preloaded libraries first.
     lib = ctypes.CDLL(None, use_errno=True)

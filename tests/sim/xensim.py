@@ -24,7 +24,10 @@ import xsclient
 import xsguest
 from xsguest import BUILD
 
-XEN_BIN = pathlib.Path(os.environ.get("XEN_BIN", "/usr/lib/xen-4.17/bin"))
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+XEN_VERSION = subprocess.run([ROOT / "tests/xen-version"], stdout=subprocess.PIPE, text=True,
+                             check=True).stdout.strip()
+XEN_BIN = pathlib.Path(os.environ.get("XEN_BIN", f"/usr/lib/xen-{XEN_VERSION}/bin"))
 FLAVOURS = ("C", "O")
 TIMEOUT = 20.0
 NUDGE = 0.2  # s
@@ -225,8 +228,8 @@ class XenSim(xsclient.Closing):
 
         @popen: what subprocess.Popen takes, and polite=False to end it with SIGKILL only.
         """
-        said = SAY_READY if ready else {}
-        daemon = Daemon(name, [str(arg) for arg in argv], self.env(*preloads, **said, **(env or {})),
+        env = self.env(*preloads, **(SAY_READY if ready else {}), **(env or {}))
+        daemon = Daemon(name, [str(arg) for arg in argv], env,
                         self.dir / f"{name}.log", **popen)
         self.daemons.append(daemon)
         if ready:

@@ -13,8 +13,8 @@
 #include "migration/stream.h"
 
 #define SEED	   20200327
-#define VERIFY	   "/usr/lib/xen-4.17/bin/verify-stream-v2"
-#define VERIFY_LIB "/usr/lib/xen-4.17/lib/python"
+#define VERIFY	   XEN_DIR "/bin/verify-stream-v2"
+#define VERIFY_LIB XEN_DIR "/lib/python"
 
 static void round_trip(unsigned int seed, unsigned int count)
 {

@@ -10,6 +10,7 @@ import dataclasses
 import functools
 import hashlib
 import os
+import platform
 import re
 import shutil
 import threading
@@ -18,7 +19,9 @@ import images
 from cpio import Initramfs
 from images import REPOSITORY, WORK, output
 
-PACKAGES = "systemd-sysv udev kmod dbus xen-utils-4.17 xenstore-utils busybox-static".split()
+PACKAGES = (f"systemd-sysv udev kmod dbus xen-utils-{images.XEN_VERSION} xenstore-utils"
+            " busybox-static").split()
+SUITE = platform.freedesktop_os_release()["VERSION_CODENAME"]  # whose Xen this machine has
 EXCLUDED = "/usr/share/doc/* /usr/share/man/* /usr/share/locale/* /usr/share/info/*".split()
 SIZE = "1G"
 EXAMPLES = "/usr/share/doc/xsproxy/examples"
@@ -54,14 +57,14 @@ exec /bin/busybox switch_root /root /sbin/init
 
 # The test's own additions: where its logs go, and its way in.
 FSTAB = "log /var/log/xen 9p trans=virtio,version=9p2000.L,msize=131072,cache=none 0 0\n"
-COMMANDS = """[Unit]
+COMMANDS = f"""[Unit]
 Description=Commands of the test
 DefaultDependencies=no
 After=systemd-modules-load.service
 
 [Service]
 ExecStart=/usr/local/sbin/take-commands
-Environment=PATH=/usr/lib/xen-4.17/bin:/usr/local/sbin:/usr/sbin:/usr/bin:/usr/local/busybox
+Environment=PATH={images.XEN_BIN}:/usr/local/sbin:/usr/sbin:/usr/bin:/usr/local/busybox
 KillMode=process
 
 [Install]
@@ -80,7 +83,8 @@ def base_tree():
     """A Debian tree with PACKAGES and what our package depends on, made once."""
     depends = output("dpkg-deb", "--field", package(), "Depends")
     packages = PACKAGES + re.findall(r"(?:^|, )([a-z0-9.+-]+)", depends)
-    name = "root-" + hashlib.sha256(" ".join(packages + EXCLUDED).encode()).hexdigest()[:8]
+    words = " ".join([SUITE, *packages, *EXCLUDED])
+    name = "root-" + hashlib.sha256(words.encode()).hexdigest()[:8]
     tree = WORK / name
     if not tree.exists():
         for old in WORK.glob("root-*"):
@@ -89,7 +93,7 @@ def base_tree():
         options = ["--quiet", "--variant=minbase", "--include=" + ",".join(packages)]
         options += [f"--dpkgopt=path-exclude={path}" for path in EXCLUDED]
         # In a mount namespace: what is mounted there when this is killed would be deleted next.
-        output("unshare", "--mount", "mmdebstrap", *options, "bookworm", part)
+        output("unshare", "--mount", "mmdebstrap", *options, SUITE, part)
         part.rename(tree)
     return tree
 
@@ -134,7 +138,7 @@ def install(tree, deb, upstream, files):
         config.write(f"access-log-file = {images.ACCESS_LOG}\n")
     with open(tree / "etc/default/xen", "a") as defaults:
         if upstream != "oxenstored":  # Debian's choice
-            defaults.write(f"XENSTORED=/usr/lib/xen-4.17/bin/{upstream}\n")
+            defaults.write(f"XENSTORED={images.XEN_BIN}/{upstream}\n")
         defaults.write("XENCONSOLED_ARGS=--log=guest\n")
     shutil.copy(deb, tree / "tmp/xsproxy.deb")
     output("chroot", tree, "dpkg", "-i", "--path-include=/usr/share/doc/xsproxy*",

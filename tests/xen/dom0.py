@@ -6,9 +6,8 @@ import re
 import time
 
 import machine
+from images import XEN_BIN
 from machine import LIMITS, Failure, OutOfTime
-
-DAEMON_DIR = "/usr/lib/xen-4.17/bin"
 
 
 class Dom0:
@@ -27,7 +26,7 @@ class Dom0:
         self.run("echo '[xsproxy]' >/etc/xsproxy/xsproxy.conf;"
                  "setsid xsproxyd --config /etc/xsproxy/xsproxy.conf </dev/null"
                  " >/var/log/xen/xsproxyd 2>&1 & echo $! >/run/xsproxyd.pid")
-        self._start_daemon(f"XSPROXY_XENSTORED={DAEMON_DIR}/{self.upstream}"
+        self._start_daemon(f"XSPROXY_XENSTORED={XEN_BIN}/{self.upstream}"
                            " /usr/libexec/xsproxy/xenstored")
 
     def _start_daemon(self, command):
@@ -85,7 +84,7 @@ class DirectDom0(Dom0):
     """A dom0 without xsproxy."""
 
     def start_store(self):
-        self._start_daemon(f"{DAEMON_DIR}/{self.upstream}")
+        self._start_daemon(f"{XEN_BIN}/{self.upstream}")
 
 
 class SystemdDom0(Dom0):

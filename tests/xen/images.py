@@ -24,8 +24,6 @@ REPOSITORY = HERE.parent.parent
 BUILD = pathlib.Path(os.environ.get("XSPROXY_BUILD", REPOSITORY / "build")).resolve()
 WORK = REPOSITORY / "build" / "xen"
 
-HYPERVISOR = "xen-hypervisor-4.17-amd64"
-XEN_BIN = pathlib.Path("/usr/lib/xen-4.17/bin")
 XEN_TOOLS = ("xl xenstored oxenstored xenconsoled xen-init-dom0 libxl-save-helper xenstore-control"
              " lsevtchn").split()
 STORE_TOOLS = "read write list ls exists rm watch".split()
@@ -50,6 +48,11 @@ def output(*command, **kwargs):
     if done.returncode:
         raise SystemExit(f"check-xen: '{' '.join(words)}' failed:\n{done.stdout}{done.stderr}")
     return done.stdout
+
+
+# The Xen of this machine's tools, which is the one that is booted.
+XEN_VERSION = output(REPOSITORY / "tests/xen-version").strip()
+XEN_BIN = pathlib.Path(f"/usr/lib/xen-{XEN_VERSION}/bin")
 
 
 def kernel_package():
@@ -188,7 +191,7 @@ def prepare():
     WORK.mkdir(parents=True, exist_ok=True)
     debs = WORK / "debs"
     kernel_tree = unpack(download(kernel_package(), debs), WORK / "tree")
-    xen_tree = unpack(download(HYPERVISOR, debs), WORK / "tree")
+    xen_tree = unpack(download(f"xen-hypervisor-{XEN_VERSION}-amd64", debs), WORK / "tree")
 
     vmlinux = kernel_tree / "vmlinux"
     if not vmlinux.exists():
@@ -196,7 +199,8 @@ def prepare():
             unpacked_kernel(next(kernel_tree.glob("boot/vmlinuz-*"))))
         vmlinux.with_suffix(".part").rename(vmlinux)
     xen = WORK / "xen"
-    xen.write_bytes(gzip.decompress(next(xen_tree.glob("boot/xen-4.17-amd64.gz")).read_bytes()))
+    packed = next(xen_tree.glob(f"boot/xen-{XEN_VERSION}-amd64.gz"))
+    xen.write_bytes(gzip.decompress(packed.read_bytes()))
 
     output(os.environ.get("CC", "gcc"), "-std=gnu17", "-O2", "-g", "-Wall", "-Wextra", "-Werror",
            f"-I{REPOSITORY}", "-static", "-o", WORK / "xs", *HERE.glob("*.c"))
