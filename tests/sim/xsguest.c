@@ -160,10 +160,10 @@ static int payload_make(const struct verb *verb, char **words, int n, char *payl
 		len += add;
 	}
 	/* A value has no NUL behind it; no payload is empty, as Linux has it. */
-	if (verb->type == XS_WRITE)
-		len--;
 	if (!n)
 		payload[len++] = '\0';
+	else if (verb->type == XS_WRITE)
+		len--;
 	return (int)len;
 }
 
