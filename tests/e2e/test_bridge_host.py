@@ -14,7 +14,8 @@ import time
 
 import pytest
 
-from bridge_bed import BIND, BRIDGE, BUSY, ROOT, Stack, TIMEOUT, UNMAP, wait_until
+from bridge_bed import (
+    BIND, BRIDGE, BUSY, ROOT, Stack, TIMEOUT, UNMAP, compile_c, wait_until)
 import xensim
 from xensim import BUILD
 
@@ -246,6 +247,18 @@ def test_inert_without_xen_libraries():
     done = subprocess.run(["cat", "/proc/self/comm"], env={"LD_PRELOAD": str(BRIDGE)},
                           capture_output=True, text=True, check=True)
     assert done.stdout == "cat\n" and done.stderr == ""
+
+
+def test_a_plugin_of_any_xen(tmp_path):
+    """libxenctrl has Xen's version in its name, and is found also where only a plug-in has it."""
+    name = "libxenctrl.so.9.9"
+    library = compile_c(tmp_path, name, "next_xen.c", "-shared", "-fPIC", f"-Wl,-soname,{name}")
+    plugin = compile_c(tmp_path, "plugin.so", "next_xen.c", "-DPLUGIN", library,
+                       f"-Wl,-rpath,{tmp_path}")
+    script = f"import ctypes; print(ctypes.CDLL('{plugin}').answers())"
+    done = subprocess.run(["/usr/bin/python3", "-c", script], env={"LD_PRELOAD": str(BRIDGE)},
+                          capture_output=True, text=True, check=True)
+    assert (done.stdout, done.stderr) == ("1\n", "")
 
 
 # The wrapper.
