@@ -154,7 +154,7 @@ static void assert_text(uint32_t type, const void *payload, uint32_t len, const 
 	control_text_reply(type, &msg);
 	assert_int_equal(msg.hdr.req_id, 5);
 	assert_int_equal(msg.hdr.len, strlen(text) + 1);
-	assert_string_equal(msg.payload, text);
+	assert_string_equal((char *)msg.payload, text);
 }
 
 static void replies_are_lines(void **state)
@@ -236,7 +236,7 @@ static void the_worst_fits(void **state)
 	(void)state;
 	set(&msg, 0, payload, make_watches(payload, 1, MESSAGE_WATCH_MAX - 3, '\xff'));
 	control_text_reply(MESSAGE_GET_DOMAIN_WATCHES, &msg);
-	assert_string_equal(msg.payload, "9");
+	assert_string_equal((char *)msg.payload, "9");
 	memset(payload, '\xff', sizeof(payload) - 1);
 	payload[sizeof(payload) - 1] = 0;
 	set(&msg, 0, payload, sizeof(payload));

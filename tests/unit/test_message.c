@@ -126,7 +126,7 @@ static void every_error_goes_there_and_back(void **state)
 		assert_int_equal(msg.hdr.req_id, 7);
 		assert_int_equal(msg.hdr.tx_id, 9);
 		assert_int_equal(msg.hdr.len, strlen(name) + 1);
-		assert_string_equal(msg.payload, name);
+		assert_string_equal((char *)msg.payload, name);
 		assert_string_equal(message_error_name(xsd_errors[i].errnum), name);
 		assert_int_equal(message_error_parse(msg.payload, msg.hdr.len),
 				 xsd_errors[i].errnum);

@@ -39,7 +39,7 @@ static uint32_t guest_reads_all(struct rig *rig, uint32_t first, uint32_t *repli
 		}
 		assert_int_equal(msg.hdr.type, XS_WATCH_EVENT);
 		snprintf(path, sizeof(path), "path/%u", n++);
-		assert_string_equal(msg.payload, path);
+		assert_string_equal((char *)msg.payload, path);
 	}
 	return n - first;
 }
@@ -183,7 +183,7 @@ static void a_guest_that_reads_comes_to_a_boundary(void **state)
 	rig->s->drain.quiesce--;
 	rig_run(rig);
 	queue_get_message(&rig->guest_in, &msg);
-	assert_string_equal(msg.payload, "path/5");
+	assert_string_equal((char *)msg.payload, "path/5");
 	assert_reads(rig, 6, MANY - 6);
 }
 
