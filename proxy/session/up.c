@@ -12,12 +12,12 @@
 
 #include "protocol/clock.h"
 #include "protocol/control_text.h"
-#include "proxy/daemon.h"
 #include "proxy/observe/tap.h"
 #include "proxy/session/guard.h"
 #include "proxy/session/hooks.h"
 #include "proxy/session/pending.h"
 #include "proxy/session/session.h"
+#include "proxy/session/track.h"
 #include "proxy/util.h"
 
 /* Put back what taking the request in pieces has cost. */
@@ -59,73 +59,6 @@ static bool refuse(struct session *s, struct message *msg, uint32_t consume, int
 	release_page(s);
 	s->hooks->dropped(s);
 	return true;
-}
-
-/* END T of a transaction that must not succeed goes upstream as F (down.c makes EAGAIN of it). */
-static void track_end(struct session *s, struct message *msg, struct ledger_pending *pending)
-{
-	int slot = transaction_find(&s->transactions, msg->hdr.tx_id);
-
-	pending->ref = PENDING_NO_TRANSACTION;
-	if (slot < 0)
-		return;
-	pending->ref = (uint32_t)slot;
-	if (!(transaction_at(&s->transactions, slot)->flags & TRANSACTION_CONFLICT))
-		return;
-	if (msg->hdr.len && msg->payload[0] == 'T') {
-		msg->payload[0] = 'F';
-		pending->flags |= PENDING_CONFLICT;
-	}
-}
-
-/* How many watches it may have and what they may take, as configured now. */
-static void bound_watches(struct session *s)
-{
-	const struct config *config = &s->daemon->config;
-	uint32_t mib = s->privileged ? config->client_memory : config->watch_memory;
-
-	s->watches.most = s->privileged ? UINT32_MAX : config->watches;
-	s->watches.log.most = mib * POOL_MIB;
-}
-
-/*
- * Note what the reply will need. The commit cannot be abandoned after success.
- * Return: 0, or the positive errno to answer.
- */
-static int track(struct session *s, struct commit *commit, struct message *msg,
-		 struct ledger_pending *pending, uint32_t batch)
-{
-	int ret = 0;
-
-	switch (msg->hdr.type) {
-	case XS_WATCH:
-		bound_watches(s);
-		return -watch_intend(&s->watches, commit, msg->payload, msg->hdr.len, batch,
-				     &pending->ref);
-	case XS_UNWATCH:
-		return -watch_intend_removal(&s->watches, commit, msg->payload, msg->hdr.len,
-					     &pending->ref);
-	case XS_TRANSACTION_START:
-		ret = transaction_reserve(&s->transactions);
-		if (ret < 0)
-			return -ret;
-		pending->ref = (uint32_t)ret;
-		return 0;
-	case XS_TRANSACTION_END:
-		track_end(s, msg, pending);
-		return 0;
-	case XS_INTRODUCE:
-	case XS_RELEASE:
-	case XS_SET_TARGET:
-		s->hooks->gate_pass(s, (int)(pending - s->ledger->pending));
-		return 0;
-	case XS_CONTROL:
-		if (s->privileged && control_text_is_help(msg))
-			pending->flags |= PENDING_HELP;
-		return 0;
-	default:
-		return 0;
-	}
 }
 
 /*
@@ -217,13 +150,13 @@ static bool forward(struct session *s, struct message *msg, struct message *said
 	pending = pending_fill(s->ledger, slot, &s->seq, &msg->hdr, PENDING_FORWARD);
 	pending->up_tx = up_tx;
 	commit_begin(&commit, &s->place);
-	err = track(s, &commit, msg, pending, 0);
+	err = track_request(s, &commit, msg, pending, 0);
 	if (err)
 		return refuse(s, said, consume, err);
 
 	pending_take(s->ledger, &commit, slot);
 	if (size > s->back.out.size) {
-		/* What track() changed must be in every piece. */
+		/* What track_request() changed must be in every piece. */
 		memcpy(account_page(&s->account, word_get(&s->ledger->up_page)), msg->payload,
 		       msg->hdr.len);
 		send_first(s, &commit, slot, msg);
@@ -482,7 +415,7 @@ int up_inject(struct session *s, const struct message *msg, struct op *op, uint3
 	pending = pending_fill(s->ledger, slot, &s->seq, &msg->hdr, PENDING_SWALLOW);
 	pending->up_tx = msg->hdr.tx_id;
 	commit_begin(&commit, &s->place);
-	err = track(s, &commit, &copy, pending, batch);
+	err = track_request(s, &commit, &copy, pending, batch);
 	if (err && size > s->back.out.size)
 		release_page(s);
 	if (err)
