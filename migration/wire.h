@@ -27,15 +27,8 @@
 
 /* Our requests, docs/protocol.md; the other types are in xen/io/xs_wire.h. */
 enum wire_type {
-	WIRE_QUIESCE = 0x100,
-	WIRE_ADD_DOMAIN_WATCHES,
-	WIRE_GET_DOMAIN_WATCHES,
-	WIRE_START_DOMAIN_TRANSACTION,
-	WIRE_UNQUIESCE,
-	WIRE_HOLD,
-	WIRE_GET_DOMAIN_TRANSACTIONS,
-	WIRE_GET_DOMAIN_STATE,
-	WIRE_RESET_DOMAIN,
+#define OURS(number, name, ...) WIRE_##name = (number),
+#include "protocol/requests.def"
 };
 
 struct wire;

@@ -5,19 +5,6 @@
  */
 #include "tests/unit/test_migrate_server.h"
 
-#include "protocol/message.h"
-
-/* Both sides of the same docs/protocol.md */
-_Static_assert((int)WIRE_QUIESCE == (int)MESSAGE_QUIESCE, "");
-_Static_assert((int)WIRE_ADD_DOMAIN_WATCHES == (int)MESSAGE_ADD_DOMAIN_WATCHES, "");
-_Static_assert((int)WIRE_GET_DOMAIN_WATCHES == (int)MESSAGE_GET_DOMAIN_WATCHES, "");
-_Static_assert((int)WIRE_START_DOMAIN_TRANSACTION == (int)MESSAGE_START_DOMAIN_TRANSACTION, "");
-_Static_assert((int)WIRE_UNQUIESCE == (int)MESSAGE_UNQUIESCE, "");
-_Static_assert((int)WIRE_HOLD == (int)MESSAGE_HOLD, "");
-_Static_assert((int)WIRE_GET_DOMAIN_TRANSACTIONS == (int)MESSAGE_GET_DOMAIN_TRANSACTIONS, "");
-_Static_assert((int)WIRE_GET_DOMAIN_STATE == (int)MESSAGE_GET_DOMAIN_STATE, "");
-_Static_assert((int)WIRE_RESET_DOMAIN == (int)MESSAGE_RESET_DOMAIN, "");
-
 #define BIG 300000
 
 /* What replies came to, in the order in which they came. */
