@@ -2,14 +2,21 @@
 """Our own toolstack requests (docs/protocol.md), and what their tests share."""
 
 import contextlib
+import pathlib
+import sys
 
-import xsclient
-from harness import Host
-from xsclient import ERROR, join, strings
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[2] / "tools"))
 
-QUIESCE, ADD_DOMAIN_WATCHES, GET_DOMAIN_WATCHES, START_DOMAIN_TRANSACTION = range(0x100, 0x104)
-UNQUIESCE, HOLD, GET_DOMAIN_TRANSACTIONS, GET_DOMAIN_STATE, RESET_DOMAIN = range(0x104, 0x109)
-OURS = range(QUIESCE, GET_DOMAIN_TRANSACTIONS + 1)
+import lists  # noqa: E402
+import xsclient  # noqa: E402
+from harness import Host  # noqa: E402
+from xsclient import ERROR, join, strings  # noqa: E402
+
+LISTED = lists.entries("requests.def", "OURS")
+TYPES = {name: int(number, 0) for number, name, *_ in lists.by_number(LISTED)}
+globals().update(TYPES)  # QUIESCE and so on
+OURS = tuple(TYPES.values())
+WORDS = tuple(entry[4] for entry in LISTED)  # by CONTROL, in the order of `help`
 
 UNKNOWN_TX = {"C": "ENOENT", "O": "EIO"}
 WATCH_LIMIT = {"C": 129, "O": 101}
@@ -64,16 +71,16 @@ def ask(client, type_, *words):
 
 
 def quiesce(client, domid):
-    assert ask(client, QUIESCE, domid) == b"OK\0"
+    assert ask(client, TYPES["QUIESCE"], domid) == b"OK\0"
 
 
 def unquiesce(client, domid):
-    assert ask(client, UNQUIESCE, domid) == b"OK\0"
+    assert ask(client, TYPES["UNQUIESCE"], domid) == b"OK\0"
 
 
 def watch_page(client, domid, index=0):
     """One page of GET_DOMAIN_WATCHES: the gencnt, [(path, token), ...]."""
-    gencnt, *rest = strings(client.request(GET_DOMAIN_WATCHES, join(domid, index)))
+    gencnt, *rest = strings(client.request(TYPES["GET_DOMAIN_WATCHES"], join(domid, index)))
     assert len(rest) % 2 == 0
     return int(gencnt), list(zip(rest[::2], rest[1::2]))
 
@@ -97,14 +104,16 @@ def tracked_watches(client, domid):
 
 
 def tracked_transactions(client, domid):
-    ids = [int(text) for text in strings(client.request(GET_DOMAIN_TRANSACTIONS, join(domid)))]
+    reply = client.request(TYPES["GET_DOMAIN_TRANSACTIONS"], join(domid))
+    ids = [int(text) for text in strings(reply)]
     assert len(set(ids)) == len(ids)
     return set(ids)
 
 
 def add_watches(client, domid, watches):
     """ADD_DOMAIN_WATCHES: None, or the error's name."""
-    reply = ask(client, ADD_DOMAIN_WATCHES, domid, *(text for pair in watches for text in pair))
+    words = [text for pair in watches for text in pair]
+    reply = ask(client, TYPES["ADD_DOMAIN_WATCHES"], domid, *words)
     return None if reply == b"OK\0" else reply
 
 
@@ -116,7 +125,7 @@ def error_of(msg):
 def settle(host):
     """xsproxyd has done all it could with what reached it before."""
     for _ in range(2):
-        ask(host.dom0, GET_DOMAIN_TRANSACTIONS, 0)
+        ask(host.dom0, TYPES["GET_DOMAIN_TRANSACTIONS"], 0)
 
 
 def events_until_now(guest):

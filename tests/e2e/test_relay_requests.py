@@ -9,6 +9,7 @@ import pytest
 
 import xsclient
 from harness import Host
+from ours import OURS
 from relay import FLAVOURS, SIZES, Tape, children, exchange, packet, pattern, same
 from xsclient import (CONTROL, DIRECTORY, DIRECTORY_PART, ERROR, GET_DOMAIN_PATH, GET_PERMS,
                       INTRODUCE, IS_DOMAIN_INTRODUCED, MKDIR, READ, RELEASE, RESET_WATCHES, RESUME,
@@ -143,7 +144,7 @@ def test_every_type_works(flavour):
     same(flavour, scenario)
 
 
-@pytest.mark.parametrize("type_", range(0x100, 0x108))
+@pytest.mark.parametrize("type_", OURS)
 def test_our_requests_are_for_dom0(flavour, type_):
     """A guest gets EACCES; direct, such types do not exist (docs/protocol.md)."""
     def scenario(host):

@@ -8,16 +8,14 @@ import threading
 import pytest
 
 import xsclient
-from ours import (ADD_DOMAIN_WATCHES, START_DOMAIN_TRANSACTION, add_watches, ask, error_of, limits,
-                  quiesce, running, said, settle, tracked_transactions, tracked_watches, unquiesce)
+from ours import (ADD_DOMAIN_WATCHES, START_DOMAIN_TRANSACTION, WORDS, add_watches, ask, error_of,
+                  limits, quiesce, running, said, settle, tracked_transactions, tracked_watches,
+                  unquiesce)
 from relay import FLAVOURS, introduce, run_tool, wait_until
 from xensim import XEN_BIN
 from xsclient import CONTROL, READ, TRANSACTION_END, WATCH, WATCH_EVENT, WRITE, join
 
 pytestmark = pytest.mark.parametrize("flavour", FLAVOURS)
-
-COMMANDS = ("quiesce", "unquiesce", "hold", "get-domain-watches", "add-domain-watches",
-            "start-domain-transaction", "get-domain-transactions")
 
 
 def tool(host, *args):
@@ -166,9 +164,9 @@ def test_help(flavour):
         text = host.dom0.request(CONTROL, b"help\0").rstrip(b"\0\n").decode()
         assert text.startswith(upstream)
         names = [line.split()[0] for line in text[len(upstream):].split("\n") if line]
-        assert [name for name in names if name in COMMANDS] == list(COMMANDS)
+        assert [name for name in names if name in WORDS] == list(WORDS)
         assert tool(host, "help").rstrip("\n") == text
-        for command in COMMANDS:
+        for command in WORDS:
             assert command in tool_fails(host, "quiesce", "x")
 
 

@@ -22,7 +22,7 @@ COUNTER = '''COUNTER(yawns, OCTET, 99, 5, "YWN/s", "yawns", "%s",
 
 @pytest.fixture(name="tree")
 def a_tree(tmp_path):
-    for path in (*MADE, *LISTS, "tools/generate"):
+    for path in (*MADE, *LISTS, "tools/generate", "tools/lists.py"):
         (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(ROOT / path, tmp_path / path)
     return tmp_path
