@@ -15,6 +15,7 @@ REQUEST = '''OURS(0x1ff, GET_DOMAIN_MOOD, get_domain_mood, TOOLSTACK,
      "ww", "<domid>|<day>|",
      "w*", "good| or bad| (it depends)")
 '''
+UNSAID = f"{MADE[0]} has no paragraph about GET_DOMAIN_MOOD; write it"
 COUNTER = '''COUNTER(yawns, OCTET, 99, 5, "YWN/s", "yawns", "%s",
 	"yawns_total", "Yawns (of guests).", SAME)
 '''
@@ -53,8 +54,11 @@ def test_a_request_that_is_added(tree):
     status, said = generate(tree, "--check")
     assert status == 1
     assert said.splitlines() == [
-        f"{path} is not what protocol/*.def says; run make generate" for path in MADE]
-    assert generate(tree) == (0, "") and generate(tree, "--check") == (0, "")
+        *(f"{path} is not what protocol/*.def says; run make generate" for path in MADE), UNSAID]
+    # Nobody but its author can write what it does.
+    assert generate(tree) == (0, "") and generate(tree, "--check") == (1, f"{UNSAID}\n")
+    insert(tree / MADE[0], "**GET_DOMAIN_MOOD** asks.\n\n", "## By CONTROL\n")
+    assert generate(tree, "--check") == (0, "")
     protocol, bash, lua = [(tree / path).read_text() for path in MADE]
     assert (r"| 0x1ff | GET_DOMAIN_MOOD | toolstack | `<domid>\|<day>\|` "
             r"| `good\|` or `bad\|` (it depends) |"
