@@ -1,4 +1,4 @@
-/* SPDX-License-Identifier: MIT */
+// SPDX-License-Identifier: MIT
 /*
  * attach - map, bind, unbind and unmap of a domain. See attach.h.
  *

@@ -1,4 +1,4 @@
-/* SPDX-License-Identifier: MIT */
+// SPDX-License-Identifier: MIT
 /*
  * bridge - the context of libxsproxy-bridge.so and its wake-up. See bridge.h.
  *

@@ -1,4 +1,4 @@
-/* SPDX-License-Identifier: MIT */
+// SPDX-License-Identifier: MIT
 /*
  * fence - killing an xsproxyd that was given up. See fence.h.
  *

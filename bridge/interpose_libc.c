@@ -1,4 +1,4 @@
-/* SPDX-License-Identifier: MIT */
+// SPDX-License-Identifier: MIT
 /*
  * interpose_libc - the libc calls by which xenstored reaches its socket and dom0's page.
  *

@@ -1,4 +1,4 @@
-/* SPDX-License-Identifier: MIT */
+// SPDX-License-Identifier: MIT
 /*
  * interpose_xen - the Xen library calls that xenstored makes and the bridge answers.
  *

@@ -1,4 +1,4 @@
-/* SPDX-License-Identifier: MIT */
+// SPDX-License-Identifier: MIT
 /*
  * owner - accepting, checking and calling xsproxyd. See owner.h.
  *

@@ -1,4 +1,4 @@
-/* SPDX-License-Identifier: MIT */
+// SPDX-License-Identifier: MIT
 /*
  * redirect - see redirect.h. Called by interpose_libc.c, and by the wake-up when it fails.
  *

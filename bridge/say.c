@@ -1,4 +1,4 @@
-/* SPDX-License-Identifier: MIT */
+// SPDX-License-Identifier: MIT
 /*
  * say - see say.h. Called by bridge_log() alone, rarely, inside xenstored.
  *

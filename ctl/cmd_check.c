@@ -1,4 +1,4 @@
-/* SPDX-License-Identifier: MIT */
+// SPDX-License-Identifier: MIT
 /*
  * cmd_check - whether all is well, for those who ask every minute: monitoring, scripts.
  *

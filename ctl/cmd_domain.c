@@ -1,4 +1,4 @@
-/* SPDX-License-Identifier: MIT */
+// SPDX-License-Identifier: MIT
 /*
  * cmd_domain - the commands about one domain's session that are one request to xsproxyd each.
  */

@@ -1,4 +1,4 @@
-/* SPDX-License-Identifier: MIT */
+// SPDX-License-Identifier: MIT
 /*
  * cmd_stream - the commands about migration streams: export, import, show. Thin: what they do is in
  * migration/.

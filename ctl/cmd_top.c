@@ -1,4 +1,4 @@
-/* SPDX-License-Identifier: MIT */
+// SPDX-License-Identifier: MIT
 /*
  * cmd_top - which domains ask most: a table each interval, on the terminal or one below the other.
  */

@@ -1,4 +1,4 @@
-/* SPDX-License-Identifier: MIT */
+// SPDX-License-Identifier: MIT
 /*
  * cmd_trace - the commands that show messages as lines: trace, as they pass, and flight, the last
  * ones that xsproxyd has kept.

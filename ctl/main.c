@@ -1,4 +1,4 @@
-/* SPDX-License-Identifier: MIT */
+// SPDX-License-Identifier: MIT
 /*
  * main - xsproxyctl: finds the command, has its command line parsed, runs it.
  *

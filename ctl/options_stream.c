@@ -1,4 +1,4 @@
-/* SPDX-License-Identifier: MIT */
+// SPDX-License-Identifier: MIT
 /*
  * options_stream - options of export and import: what becomes of the domain, and of what a stream
  * cannot hold, or this host does not take. See options_set.h.

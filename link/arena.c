@@ -1,4 +1,4 @@
-/* SPDX-License-Identifier: MIT */
+// SPDX-License-Identifier: MIT
 /*
  * arena - making, mapping and reserving shared memory. See arena.h.
  *

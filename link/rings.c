@@ -1,4 +1,4 @@
-/* SPDX-License-Identifier: MIT */
+// SPDX-License-Identifier: MIT
 /*
  * rings - making and mapping what xenstored and xsproxyd share. See rings.h.
  *

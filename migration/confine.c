@@ -1,4 +1,4 @@
-/* SPDX-License-Identifier: MIT */
+// SPDX-License-Identifier: MIT
 /*
  * confine - see confine.h. Maps and roots come from a command line and are few, so they are lists.
  */

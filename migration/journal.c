@@ -1,4 +1,4 @@
-/* SPDX-License-Identifier: MIT */
+// SPDX-License-Identifier: MIT
 /*
  * journal - see journal.h. The file: a header, the octets of vm, entries, an END. An entry is a
  * kind, a size, and a node as migration/record encodes it; WANT follows the HAD of the same node.

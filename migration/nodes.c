@@ -1,4 +1,4 @@
-/* SPDX-License-Identifier: MIT */
+// SPDX-License-Identifier: MIT
 /*
  * nodes - see nodes.h. A node asked for is a job: it waits in a queue, then its requests are under
  * way, and with the last reply it is handed over and freed.

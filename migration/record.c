@@ -1,4 +1,4 @@
-/* SPDX-License-Identifier: MIT */
+// SPDX-License-Identifier: MIT
 /*
  * record - see record.h. Bottom up: the rules for values, the table of fields, how a field is
  * sized, encoded and decoded, and the loops over the table.

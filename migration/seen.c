@@ -1,4 +1,4 @@
-/* SPDX-License-Identifier: MIT */
+// SPDX-License-Identifier: MIT
 /*
  * seen - see seen.h. Open addressing with linear probing; a slot's place is the top bits of its
  * hash, so that the table can grow without reading keys again.

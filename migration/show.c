@@ -1,4 +1,4 @@
-/* SPDX-License-Identifier: MIT */
+// SPDX-License-Identifier: MIT
 /*
  * show - see show.h. A format is a pair of functions; show_stream() runs them over the records.
  */

@@ -1,4 +1,4 @@
-/* SPDX-License-Identifier: MIT */
+// SPDX-License-Identifier: MIT
 /*
  * stream_reader - the reading half of stream.h: the framing, one record, the check of the whole.
  * The check and the caller's passes run the same code; only the check looks for duplicates.

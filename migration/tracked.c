@@ -1,4 +1,4 @@
-/* SPDX-License-Identifier: MIT */
+// SPDX-License-Identifier: MIT
 /*
  * tracked - see tracked.h. Watches go as many to a request as fit; where one of them is refused,
  * one by one.

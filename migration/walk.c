@@ -1,4 +1,4 @@
-/* SPDX-License-Identifier: MIT */
+// SPDX-License-Identifier: MIT
 /*
  * walk - see walk.h. Two tables: the nodes read so far, and the paths of which events have come.
  */

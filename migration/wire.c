@@ -1,4 +1,4 @@
-/* SPDX-License-Identifier: MIT */
+// SPDX-License-Identifier: MIT
 /*
  * wire - see wire.h. Bottom up: names of errors, octets on their way, one message, waiting.
  * Connecting is in wire_connect.c.

@@ -1,4 +1,4 @@
-/* SPDX-License-Identifier: MIT */
+// SPDX-License-Identifier: MIT
 /*
  * wire_connect - the part of wire.h that knows where xsproxyd is.
  */

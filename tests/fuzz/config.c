@@ -1,4 +1,4 @@
-/* SPDX-License-Identifier: MIT */
+// SPDX-License-Identifier: MIT
 /*
  * xsproxy.conf: a file is refused with its line and the reason, or what it says is within its
  * bounds, and what is printed of it reads as the same.

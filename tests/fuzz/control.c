@@ -1,4 +1,4 @@
-/* SPDX-License-Identifier: MIT */
+// SPDX-License-Identifier: MIT
 /*
  * The control socket: any octets, in pieces, then the end. Each line gets one reply, each reply is
  * a line with a JSON object, and guests notice nothing but what was asked for.

@@ -1,4 +1,4 @@
-/* SPDX-License-Identifier: MIT */
+// SPDX-License-Identifier: MIT
 /*
  * CONTROL's strings to our requests and our replies to text, for any payload; also how replies and
  * errors are read. The first octet chooses the reply's type.

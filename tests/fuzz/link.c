@@ -1,4 +1,4 @@
-/* SPDX-License-Identifier: MIT */
+// SPDX-License-Identifier: MIT
 /*
  * The link between the bridge and xsproxyd, in both directions: packets of any size, with any
  * number of descriptors, of any type and order, from a peer that is not what it should be.

@@ -1,4 +1,4 @@
-/* SPDX-License-Identifier: MIT */
+// SPDX-License-Identifier: MIT
 /*
  * The body of a migration record: what is decoded encodes to the very same octets, a refusal names
  * a place inside the body, and nothing outside of the body is read.

@@ -1,4 +1,4 @@
-/* SPDX-License-Identifier: MIT */
+// SPDX-License-Identifier: MIT
 /*
  * A guest that owns its page and plays every trick on it, also while xsproxyd reads it or stores to
  * it, before a well-behaved xenstored; toolstack requests about it come in between, and xsproxyd is

@@ -1,4 +1,4 @@
-/* SPDX-License-Identifier: MIT */
+// SPDX-License-Identifier: MIT
 /*
  * A migration stream from a file: it is refused as a whole, with a place in it, or every pass over
  * it gives the same records, and writing these makes a stream that reads the same.

@@ -1,4 +1,4 @@
-/* SPDX-License-Identifier: MIT */
+// SPDX-License-Identifier: MIT
 /*
  * A stream of frames as xsproxyctl reads it: each is a line of printable text, a line of JSON, and
  * whole blocks of a capture; no request is shown twice or not at all.

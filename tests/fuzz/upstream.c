@@ -1,4 +1,4 @@
-/* SPDX-License-Identifier: MIT */
+// SPDX-License-Identifier: MIT
 /*
  * A xenstored that says anything: fragments, replies that nobody asked for or of odd kinds, lengths
  * and indexes that cannot be, its ring changing while it is read. The guest behaves, and whatever

@@ -1,4 +1,4 @@
-/* SPDX-License-Identifier: MIT */
+// SPDX-License-Identifier: MIT
 /*
  * xensim: what `xl` and the hypervisor are to a host, for a simulated machine.
  */

@@ -1,4 +1,4 @@
-/* SPDX-License-Identifier: MIT */
+// SPDX-License-Identifier: MIT
 /*
  * xsguest: a guest that does as it is told and prints what it sent and got, one line each, the same
  * for the same behaviour, so that two runs can be compared. A program on top of guest.h; it talks

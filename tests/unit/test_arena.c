@@ -1,4 +1,4 @@
-/* SPDX-License-Identifier: MIT */
+// SPDX-License-Identifier: MIT
 /* Shared memory: that it is what arena.h and rings.h promise, and that strangers are refused. */
 #include <errno.h>
 #include <fcntl.h>

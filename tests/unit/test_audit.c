@@ -1,4 +1,4 @@
-/* SPDX-License-Identifier: MIT */
+// SPDX-License-Identifier: MIT
 /*
  * One wrong word, anywhere in what a session leaves behind: the next process takes the session over
  * or starts it afresh, serves another one, and never crashes, hangs, or touches what is not its

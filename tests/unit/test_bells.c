@@ -1,4 +1,4 @@
-/* SPDX-License-Identifier: MIT */
+// SPDX-License-Identifier: MIT
 /*
  * The doorbells. What counts: a bell that was rung is taken, by whatever interleaving and also when
  * its ringer died half-way and a successor rings everything once more.

@@ -1,4 +1,4 @@
-/* SPDX-License-Identifier: MIT */
+// SPDX-License-Identifier: MIT
 /* Who is put aside: the domain that a process served when it crashed, twice in a row. */
 #include <setjmp.h>
 #include <signal.h>

@@ -1,4 +1,4 @@
-/* SPDX-License-Identifier: MIT */
+// SPDX-License-Identifier: MIT
 /*
  * What inih gets to see of xsproxy.conf is read alike by all its versions. One before 57 takes the
  * rest of a line that does not fit its buffer for a line of its own; a later one drops what comes

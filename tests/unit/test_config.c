@@ -1,4 +1,4 @@
-/* SPDX-License-Identifier: MIT */
+// SPDX-License-Identifier: MIT
 /*
  * xsproxy.conf: every option with its units and limits, that a mistake is refused with file, line,
  * key and what is allowed, what a reload takes over, and that what is printed is read back as the

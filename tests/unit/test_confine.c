@@ -1,4 +1,4 @@
-/* SPDX-License-Identifier: MIT */
+// SPDX-License-Identifier: MIT
 /*
  * test_confine - the import policy: exact homes and roots, maps, permissions, what is rewritten and
  * what is not.

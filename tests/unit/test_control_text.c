@@ -1,4 +1,4 @@
-/* SPDX-License-Identifier: MIT */
+// SPDX-License-Identifier: MIT
 /*
  * Our requests as `xenstore-control` sends and prints them: which commands are ours, the payload
  * that they mean, and replies as lines of printable text, cut at an item.

@@ -1,4 +1,4 @@
-/* SPDX-License-Identifier: MIT */
+// SPDX-License-Identifier: MIT
 /*
  * test_ctl_options - command lines of xsproxyctl: what is taken, what is refused and why.
  */

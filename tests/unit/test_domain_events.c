@@ -1,4 +1,4 @@
-/* SPDX-License-Identifier: MIT */
+// SPDX-License-Identifier: MIT
 /*
  * Guests' events as the event channel device gives them: many that are there at once are taken in
  * few wake-ups, so many at most in one, and one that comes alone costs hardly more than itself.

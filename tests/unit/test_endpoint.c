@@ -1,4 +1,4 @@
-/* SPDX-License-Identifier: MIT */
+// SPDX-License-Identifier: MIT
 /*
  * One side of a session: when the other side is woken (always when it might wait, never else), when
  * there is new work already, and that indexes are taken anew each turn.

@@ -1,4 +1,4 @@
-/* SPDX-License-Identifier: MIT */
+// SPDX-License-Identifier: MIT
 /*
  * What waits for the front: octets come out as they went in, across page and 2^32 boundaries, in
  * pieces and whole; clearing, filtering, notes on events; the next process finds the same; and a

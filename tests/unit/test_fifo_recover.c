@@ -1,4 +1,4 @@
-/* SPDX-License-Identifier: MIT */
+// SPDX-License-Identifier: MIT
 /*
  * The fifo of a process that died: what waited waits, whatever was reserved is free again, and a
  * ledger that cannot be is refused.

@@ -1,4 +1,4 @@
-/* SPDX-License-Identifier: MIT */
+// SPDX-License-Identifier: MIT
 /*
  * The one form that both of us read alike: by a table; and at random against two readers that take
  * a payload apart as the C daemon and as oxenstored do. Whatever is forwarded, both readers and the

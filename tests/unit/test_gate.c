@@ -1,4 +1,4 @@
-/* SPDX-License-Identifier: MIT */
+// SPDX-License-Identifier: MIT
 /*
  * What becomes of an INTRODUCE or RELEASE when the domain that it is about does not settle in time:
  * never does a C daemon that has a part of a request reset the ring that it comes from. And what it

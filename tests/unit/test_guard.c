@@ -1,4 +1,4 @@
-/* SPDX-License-Identifier: MIT */
+// SPDX-License-Identifier: MIT
 /*
  * What a guest can end xenstored with stays here, by default: which messages those are, whom it is
  * about, what is left to xenstored, and that it is counted.

@@ -1,4 +1,4 @@
-/* SPDX-License-Identifier: MIT */
+// SPDX-License-Identifier: MIT
 /*
  * A commit happens at one instant: whichever store the process dies at, recovery leaves all of its
  * words as before or all as after, in another process too, where memory and page are mapped

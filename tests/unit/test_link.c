@@ -1,4 +1,4 @@
-/* SPDX-License-Identifier: MIT */
+// SPDX-License-Identifier: MIT
 /* The link: packets with and without descriptors, and everything that must be refused. */
 #include <errno.h>
 #include <fcntl.h>

@@ -1,4 +1,4 @@
-/* SPDX-License-Identifier: MIT */
+// SPDX-License-Identifier: MIT
 /*
  * Log lines: their form on stderr, the level, that the longest is cut and ends in one newline; and
  * that a guest's lines are limited, with a count of what was left out, a minute being one of our

@@ -1,4 +1,4 @@
-/* SPDX-License-Identifier: MIT */
+// SPDX-License-Identifier: MIT
 /*
  * The loop runs what is ready, once a round; who is short of memory runs again later and later, and
  * nobody else with it.

@@ -1,4 +1,4 @@
-/* SPDX-License-Identifier: MIT */
+// SPDX-License-Identifier: MIT
 /* The wire format: sizes, which types are ours, names, errors both ways, splitting into strings. */
 #include <setjmp.h>
 #include <stdarg.h>

@@ -1,4 +1,4 @@
-/* SPDX-License-Identifier: MIT */
+// SPDX-License-Identifier: MIT
 /*
  * test_migrate_intake - a stream as it will be imported: what is counted, rewritten and refused,
  * and in which words.

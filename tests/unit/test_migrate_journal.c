@@ -1,4 +1,4 @@
-/* SPDX-License-Identifier: MIT */
+// SPDX-License-Identifier: MIT
 /*
  * test_migrate_journal - what is written is read again; what is cut off anywhere is nothing, or all
  * of it; who has it has it alone.

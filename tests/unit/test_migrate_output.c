@@ -1,4 +1,4 @@
-/* SPDX-License-Identifier: MIT */
+// SPDX-License-Identifier: MIT
 /*
  * test_migrate_output - where a stream goes, all of it or nothing; sets of paths; octets of a
  * guest's in messages.

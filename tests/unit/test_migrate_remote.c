@@ -1,4 +1,4 @@
-/* SPDX-License-Identifier: MIT */
+// SPDX-License-Identifier: MIT
 /*
  * test_migrate_remote - the toolstack requests: how they are spelt, lists that come in pages or
  * change while they are read, and answers that make no sense.

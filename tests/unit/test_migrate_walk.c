@@ -1,4 +1,4 @@
-/* SPDX-License-Identifier: MIT */
+// SPDX-License-Identifier: MIT
 /*
  * test_migrate_walk - reading nodes: large directories, nodes that vanish, change or appear while
  * they are read, and what never comes to rest.

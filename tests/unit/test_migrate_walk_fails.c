@@ -1,4 +1,4 @@
-/* SPDX-License-Identifier: MIT */
+// SPDX-License-Identifier: MIT
 /*
  * test_migrate_walk_fails - what a walk makes of nodes that no record can hold, of a directory that
  * is too large or never comes to rest, and of a store that goes away.

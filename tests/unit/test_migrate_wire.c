@@ -1,4 +1,4 @@
-/* SPDX-License-Identifier: MIT */
+// SPDX-License-Identifier: MIT
 /*
  * test_migrate_wire - the client of the wire protocol: replies in any order and in any pieces,
  * events between them, names of errors, and what ends a connection.

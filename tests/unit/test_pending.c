@@ -1,4 +1,4 @@
-/* SPDX-License-Identifier: MIT */
+// SPDX-License-Identifier: MIT
 /*
  * Requests under way: slots come and go with their commit, ids are unique, never 0 and below 2^30,
  * also where the counter wraps and after a restart.

@@ -1,4 +1,4 @@
-/* SPDX-License-Identifier: MIT */
+// SPDX-License-Identifier: MIT
 /*
  * Pages for what does not fit a ledger: handed out once, never page 0, given back, claimed by
  * number after a restart; a shared pool's memory lies in extents and goes back to the system.

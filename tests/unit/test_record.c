@@ -1,4 +1,4 @@
-/* SPDX-License-Identifier: MIT */
+// SPDX-License-Identifier: MIT
 /*
  * test_record - the bodies of DOMAIN_XENSTORE_DATA records against octets written by hand, every
  * rule of docs/protocol.md, "Migration stream", and random records and damage.

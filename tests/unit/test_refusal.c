@@ -1,4 +1,4 @@
-/* SPDX-License-Identifier: MIT */
+// SPDX-License-Identifier: MIT
 /*
  * Refusals: what counts as one, the first line of each kind, the minute's totals, and that neither
  * the table nor the log grows at a guest's will.

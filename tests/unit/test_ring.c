@@ -1,4 +1,4 @@
-/* SPDX-License-Identifier: MIT */
+// SPDX-License-Identifier: MIT
 /*
  * The byte queue: room and used near 2^32, copies over the end of the data, and that indexes which
  * cannot be are refused, whoever wrote them.

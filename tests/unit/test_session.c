@@ -1,4 +1,4 @@
-/* SPDX-License-Identifier: MIT */
+// SPDX-License-Identifier: MIT
 /*
  * A session relays: requests whole and under ids of ours, replies with the guest's own, both in
  * pieces where they are larger than a ring.

@@ -1,4 +1,4 @@
-/* SPDX-License-Identifier: MIT */
+// SPDX-License-Identifier: MIT
 /*
  * A session whose ledger turns out to be broken is started afresh: the guest's ring is reset, and
  * on the back ring, which is a stream, what had been begun comes to an end first.

@@ -1,4 +1,4 @@
-/* SPDX-License-Identifier: MIT */
+// SPDX-License-Identifier: MIT
 /*
  * Requests that xsproxy answers itself, between those that it relays: in order, never inside of
  * another message, on dom0's ring, not for guests; and what becomes of an answer when the process

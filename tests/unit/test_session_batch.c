@@ -1,4 +1,4 @@
-/* SPDX-License-Identifier: MIT */
+// SPDX-License-Identifier: MIT
 /*
  * ADD_DOMAIN_WATCHES is all or nothing, also when the process dies at any store in the middle of
  * it, on a running and on a quiesced domain: afterwards we and upstream know the same watches, all

@@ -1,4 +1,4 @@
-/* SPDX-License-Identifier: MIT */
+// SPDX-License-Identifier: MIT
 /*
  * What a session may have: a guest's watches have bounds of their own, dom0's ring has a reserve
  * that guests cannot empty, and an UNWATCH needs no memory, whoever asks, also across a restart and

@@ -1,4 +1,4 @@
-/* SPDX-License-Identifier: MIT */
+// SPDX-License-Identifier: MIT
 /*
  * The guest's and upstream's faults: they end that session, tell the guest why, take back what
  * upstream holds for it, and nothing that it does later is looked at.

@@ -1,4 +1,4 @@
-/* SPDX-License-Identifier: MIT */
+// SPDX-License-Identifier: MIT
 /*
  * The process may die between any two instructions: turns of a session in a random world are run in
  * a child, instruction by instruction (ptrace). Whenever one of them has changed the shared memory,

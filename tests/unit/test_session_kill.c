@@ -1,4 +1,4 @@
-/* SPDX-License-Identifier: MIT */
+// SPDX-License-Identifier: MIT
 /*
  * The process may die at any store of a commit: whatever guest and xenstored do until the next one
  * takes over, and while it runs, nothing is lost, doubled or torn, and nothing stands still.

@@ -1,4 +1,4 @@
-/* SPDX-License-Identifier: MIT */
+// SPDX-License-Identifier: MIT
 /*
  * A session's pace: so many requests at once, so many messages a turn, and a guest that does not
  * read: what is for it waits in order, then its requests wait, then upstream does.

@@ -1,4 +1,4 @@
-/* SPDX-License-Identifier: MIT */
+// SPDX-License-Identifier: MIT
 /*
  * A session in a random world: both sides get the very octets that the other one sent, in order,
  * nothing stands still, and what is known of watches and transactions is right in the end; also

@@ -1,4 +1,4 @@
-/* SPDX-License-Identifier: MIT */
+// SPDX-License-Identifier: MIT
 /*
  * When a session may be made to stand still: nothing is owed to the guest, and nothing is taken
  * from it in part; but events may wait for a guest that does not read, and it gets them afterwards,

@@ -1,4 +1,4 @@
-/* SPDX-License-Identifier: MIT */
+// SPDX-License-Identifier: MIT
 /*
  * A toolstack client's session, whose sides are socket buffers: the longest message in one piece,
  * replies beyond the protocol's limit (oxenstored sends such), and answers of ours around them.

@@ -1,4 +1,4 @@
-/* SPDX-License-Identifier: MIT */
+// SPDX-License-Identifier: MIT
 /*
  * A session's states: reconnection of the guest's ring, standing still, a bound or unbound channel,
  * what is offered to the guest, events that wait, and the epoch.

@@ -1,4 +1,4 @@
-/* SPDX-License-Identifier: MIT */
+// SPDX-License-Identifier: MIT
 /*
  * What a session knows of its connection: transactions under the guest's and under upstream's ids,
  * watches from upstream's OK on, and what RESET_WATCHES and lost replies make of them.

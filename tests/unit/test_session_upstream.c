@@ -1,4 +1,4 @@
-/* SPDX-License-Identifier: MIT */
+// SPDX-License-Identifier: MIT
 /*
  * What upstream and the machine do to a session: the C daemon's re-INTRODUCE, which forgets the
  * connection and zeroes the back ring; answers that no daemon gives; and memory that is short for a

@@ -1,4 +1,4 @@
-/* SPDX-License-Identifier: MIT */
+// SPDX-License-Identifier: MIT
 /*
  * test_show - what migration/show prints, as text and as JSON, for plain and for hostile octets.
  */

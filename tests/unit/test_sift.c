@@ -1,4 +1,4 @@
-/* SPDX-License-Identifier: MIT */
+// SPDX-License-Identifier: MIT
 /*
  * The events that a failed ADD_DOMAIN_WATCHES has brought about go, and no others, whatever happens
  * to the fifo meanwhile; and one turn never compares all events with all watches.

@@ -1,4 +1,4 @@
-/* SPDX-License-Identifier: MIT */
+// SPDX-License-Identifier: MIT
 /*
  * test_stream - whole streams: octets written by hand in both directions, every refusal with its
  * place and reason, pipes, limits, ten million records in bounded memory.

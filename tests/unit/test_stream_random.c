@@ -1,4 +1,4 @@
-/* SPDX-License-Identifier: MIT */
+// SPDX-License-Identifier: MIT
 /*
  * test_stream_random - random streams come back as they were written, and of damaged ones whatever
  * is accepted says just what its octets say.

@@ -1,4 +1,4 @@
-/* SPDX-License-Identifier: MIT */
+// SPDX-License-Identifier: MIT
 /*
  * Who chooses keys cannot have them collide: names made for uthash's own function lie in many
  * buckets, and where they lie is different in each process.

@@ -1,4 +1,4 @@
-/* SPDX-License-Identifier: MIT */
+// SPDX-License-Identifier: MIT
 /*
  * test_trace_flow - requests and their replies: which belong together, and which are wanted.
  */

@@ -1,4 +1,4 @@
-/* SPDX-License-Identifier: MIT */
+// SPDX-License-Identifier: MIT
 /*
  * test_trace_text - lines of a trace: every request, and octets that no terminal may get.
  */

@@ -1,4 +1,4 @@
-/* SPDX-License-Identifier: MIT */
+// SPDX-License-Identifier: MIT
 /*
  * test_trace_view - frames as they are read: whole ones, parts, and what is none.
  */

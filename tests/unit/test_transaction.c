@@ -1,4 +1,4 @@
-/* SPDX-License-Identifier: MIT */
+// SPDX-License-Identifier: MIT
 /*
  * Open transactions: guest and upstream ids, extents beyond the ledger's own slots, ending all by
  * the epoch, and that the next process finds exactly what the last one knew.

@@ -1,4 +1,4 @@
-/* SPDX-License-Identifier: MIT */
+// SPDX-License-Identifier: MIT
 /*
  * The watches of a connection: that only upstream's OK makes one, the order of registration
  * whatever is under way, duplicates, RESET_WATCHES, paging, and memory that runs out.

@@ -1,4 +1,4 @@
-/* SPDX-License-Identifier: MIT */
+// SPDX-License-Identifier: MIT
 /*
  * What makes two watches the same, what the daemons make of a payload, how long one may be, and
  * which watch explains an event.

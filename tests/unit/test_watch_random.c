@@ -1,4 +1,4 @@
-/* SPDX-License-Identifier: MIT */
+// SPDX-License-Identifier: MIT
 /*
  * A random life of a connection's watches against a model of upstream's list: pipelined WATCH and
  * UNWATCH in both spellings, duplicates, RESET_WATCHES, compaction. After every step the next

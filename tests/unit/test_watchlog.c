@@ -1,4 +1,4 @@
-/* SPDX-License-Identifier: MIT */
+// SPDX-License-Identifier: MIT
 /*
  * The log of watches: what was appended is found again in order, also by the next process; taking
  * back, further segments, bounds; and that all memory goes back to the pool.

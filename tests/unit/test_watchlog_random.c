@@ -1,4 +1,4 @@
-/* SPDX-License-Identifier: MIT */
+// SPDX-License-Identifier: MIT
 /*
  * The log of watches in a random life against a simple model: appending, ending, taking back and
  * tidying; after every step the next process must find the same log.

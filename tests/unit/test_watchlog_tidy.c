@@ -1,4 +1,4 @@
-/* SPDX-License-Identifier: MIT */
+// SPDX-License-Identifier: MIT
 /*
  * Getting rid of the dead records of a log: what lives keeps its order and is told where it is,
  * what a request under way refers to stays where it is, one page is enough, whatever the log's

@@ -1,4 +1,4 @@
-/* SPDX-License-Identifier: MIT */
+// SPDX-License-Identifier: MIT
 /*
  * See maps.h. The locks on `procs` are POSIX record locks: they belong to the process, so a forked
  * child does not keep its parent's mappings alive, as a grant mapping is not inherited either.

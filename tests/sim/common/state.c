@@ -1,4 +1,4 @@
-/* SPDX-License-Identifier: MIT */
+// SPDX-License-Identifier: MIT
 /*
  * See state.h: creates and maps the files of a simulated machine, and holds its lock.
  */

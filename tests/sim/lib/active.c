@@ -1,4 +1,4 @@
-/* SPDX-License-Identifier: MIT */
+// SPDX-License-Identifier: MIT
 /*
  * See active.h. Nothing here runs in a constructor, since interposers are called before those, and
  * active_dir() uses nothing that a sanitizer intercepts.

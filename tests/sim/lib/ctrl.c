@@ -1,4 +1,4 @@
-/* SPDX-License-Identifier: MIT */
+// SPDX-License-Identifier: MIT
 /*
  * libxenctrl of the simulated machine: what Xenstore daemons ask about domains, and the foreign
  * mapping that oxenstored uses instead of a grant.

@@ -1,4 +1,4 @@
-/* SPDX-License-Identifier: MIT */
+// SPDX-License-Identifier: MIT
 /*
  * The system calls that take a path, so that the daemons of many simulated machines run side by
  * side: each path goes through paths_redirect(). Also RLIMIT_NOFILE, which oxenstored wants beyond

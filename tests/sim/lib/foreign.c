@@ -1,4 +1,4 @@
-/* SPDX-License-Identifier: MIT */
+// SPDX-License-Identifier: MIT
 /*
  * See foreign.h. oxenstored unmaps a foreign page with plain munmap(), so that is interposed here.
  */

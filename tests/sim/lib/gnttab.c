@@ -1,4 +1,4 @@
-/* SPDX-License-Identifier: MIT */
+// SPDX-License-Identifier: MIT
 /*
  * libxengnttab of the simulated machine, as far as Xenstore needs it: a domain grants dom0 its
  * Xenstore page under GNTTAB_RESERVED_XENSTORE and nothing else.
