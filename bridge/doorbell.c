@@ -39,7 +39,8 @@ static bool doorbell_worth(struct bridge *b, uint32_t domid)
 	/* Its pages need not exist. */
 	if (!attach_is_mapped(b, domid))
 		return false;
-	if (!atomic_load_explicit(&rings_attach(&b->rings, domid)->quiet, memory_order_relaxed))
+	if (!atomic_load_explicit(&rings_attach(&b->rings, domid)->quiet_bell,
+				  memory_order_relaxed))
 		return true;
 	return __atomic_load_n(&ring->rsp_cons, __ATOMIC_RELAXED) != ring->rsp_prod || ring->error;
 }

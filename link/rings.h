@@ -76,16 +76,16 @@ struct rings_header {
 };
 
 /*
- * Where xenstored believes the domain is attached. Written by the bridge only, but for `quiet`;
- * read by xsproxyd in a round trip (link.h) or when it connects. map_gen counts map and unmap,
- * bind_gen counts bind and unbind: odd while mapped (bound).
+ * Where xenstored believes the domain is attached. Written by the bridge only, but for
+ * `quiet_bell`; read by xsproxyd in a round trip (link.h) or when it connects. map_gen counts map
+ * and unmap, bind_gen counts bind and unbind: odd while mapped (bound).
  */
 struct rings_attach {
 	_Atomic uint32_t map_gen;
 	_Atomic uint32_t bind_gen;
 	_Atomic uint32_t remote_port; /* valid while bound */
 	/* written by xsproxyd only; 1: it waits for octets from xenstored and for nothing else */
-	_Atomic uint32_t quiet;
+	_Atomic uint32_t quiet_bell;
 	_Atomic uint64_t gfn; /* as given to xc_map_foreign_range; 0 where the daemon maps grants */
 };
 

@@ -184,13 +184,13 @@ static bool back_awake(struct session *s)
 	return !s->await_back;
 }
 
-static void greet(struct session *s)
+static void offer_features(struct session *s)
 {
 	uint32_t features = FEATURES_OURS;
 
-	if (s->greeted)
+	if (s->features_offered)
 		return;
-	s->greeted = true;
+	s->features_offered = true;
 	features |= s->place.back_page->server_features & FEATURE_DEPTH;
 	s->place.front_page->server_features = features;
 }
@@ -236,7 +236,7 @@ static bool front_begin(struct session *s)
 	if (state != LEDGER_RUN)
 		return false;
 	if (!s->socket) {
-		greet(s);
+		offer_features(s);
 		if (atomic_load_explicit(page_word(&s->place.front_page->connection),
 					 memory_order_acquire) != XENSTORE_CONNECTED) {
 			reconnect_begin(s);
@@ -278,12 +278,12 @@ static bool look_once_more(const struct session *s)
 }
 
 /* What the bridge need not tell us; a full barrier must follow before the ring is read again. */
-static void set_quiet(struct session *s, bool quiet)
+static void set_quiet_bell(struct session *s, bool quiet_bell)
 {
-	if (s->socket || s->quiet == quiet)
+	if (s->socket || s->quiet_bell == quiet_bell)
 		return;
-	s->quiet = quiet;
-	atomic_store_explicit(&s->attach->quiet, quiet, memory_order_relaxed);
+	s->quiet_bell = quiet_bell;
+	atomic_store_explicit(&s->attach->quiet_bell, quiet_bell, memory_order_relaxed);
 }
 
 void session_bound(struct session *s, bool reset)
@@ -291,8 +291,8 @@ void session_bound(struct session *s, bool reset)
 	s->await_back = reset;
 	s->unbound = false;
 	/* Whoever was here before may have left it. */
-	s->quiet = true;
-	set_quiet(s, false);
+	s->quiet_bell = true;
+	set_quiet_bell(s, false);
 	session_ready(s);
 }
 
@@ -326,7 +326,7 @@ void session_run(struct session *s)
 		s->back.nudge = true;
 
 	tap_turn_moved(s->tap, s->front_open && fifo_used(&s->fifo), is_unread(s));
-	set_quiet(s, !s->back.starved && !s->drain.settle);
+	set_quiet_bell(s, !s->back.starved && !s->drain.settle);
 	/* Our indexes must be visible before theirs are read again, or both sides might sleep. */
 	atomic_thread_fence(memory_order_seq_cst);
 	if (s->front_open)
@@ -438,7 +438,7 @@ void session_fail(struct session *s, uint32_t error, const char *why)
 }
 
 /* Upstream will never answer these. */
-static void answer_orphans(struct session *s)
+static void answer_unanswerable(struct session *s)
 {
 	enum ledger_state state = session_state(s);
 	bool deliver = state == LEDGER_RUN || state == LEDGER_QUIET;
@@ -484,7 +484,7 @@ void session_upstream_reset(struct session *s)
 		commit_set(&commit, &s->ledger->up_fill, 0);
 	}
 	commit_end(&commit);
-	answer_orphans(s);
+	answer_unanswerable(s);
 	s->hooks->watches_lost(s);
 
 	session_bury(s);

@@ -223,7 +223,7 @@ static bool send_more(struct session *s)
 }
 
 /* Take octets of a request that is not whole yet, or larger than a ring; @want in all. */
-static bool take_piece(struct session *s, uint32_t want)
+static bool take_octets(struct session *s, uint32_t want)
 {
 	struct ledger *ledger = s->ledger;
 	uint32_t fill = word_get(&ledger->up_fill);
@@ -351,7 +351,7 @@ bool up_step(struct session *s)
 
 	used = ring_used(&s->front.in_view);
 	if (fill + used < MESSAGE_HEADER)
-		return take_piece(s, MESSAGE_HEADER);
+		return take_octets(s, MESSAGE_HEADER);
 
 	/* The header is read here, once; from now on only the copy counts. */
 	in_hdr = min_u32(fill, MESSAGE_HEADER);
@@ -375,7 +375,7 @@ bool up_step(struct session *s)
 			  msg.payload, msg.hdr.len);
 		return request(s, &msg, size - fill);
 	}
-	return take_piece(s, fill < MESSAGE_HEADER ? MESSAGE_HEADER : size);
+	return take_octets(s, fill < MESSAGE_HEADER ? MESSAGE_HEADER : size);
 }
 
 /* Our own large request uses the place of the front's, which must stand at a boundary. */
