@@ -18,7 +18,7 @@ struct op;
 struct session;
 
 struct session_hooks {
-	/* --- up.c, with a whole request of a privileged session */
+	/* --- up.c, with a whole request; of any session gate() and gate_pass() only */
 
 	/** root_only() - whether it is refused with EACCES, for its user may not ask for it. */
 	bool (*root_only)(const struct session *s, const struct message *msg);
@@ -42,7 +42,10 @@ struct session_hooks {
 
 	/** inject() - send one by up_inject(). Return: whether one was sent. */
 	bool (*inject)(struct session *s);
-	/** reply() - upstream's reply to a request that @op sent or waited for; not delivered. */
+	/**
+	 * reply() - upstream's reply to a request that @op sent, which nobody else gets; or that it
+	 * held back (gate()), whose asker has been given it.
+	 */
 	void (*reply)(struct session *s, struct op *op, const struct ledger_pending *pending,
 		      const struct message *msg);
 	/** lost() - the reply to what was sent in @slot will never come. */

@@ -2,7 +2,7 @@
 /*
  * toolstack_gate - holds back INTRODUCE and RELEASE until the domain's requests are taken and
  * answered (docs/architecture.md, "INTRODUCE, RELEASE and the C daemon's zeroes"). Called by up.c
- * for each request of a privileged session.
+ * for each request that would be forwarded.
  */
 #include <errno.h>
 #include <event2/event.h>
