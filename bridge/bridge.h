@@ -5,7 +5,7 @@
  * The library sits in an unmodified xenstored or oxenstored (LD_PRELOAD) and does nothing until
  * that process opens its event channels. From then on guests' pages are back rings in shared
  * memory (rings.h) and guests' event channels are virtual ports, RINGS_PORT_BASE + domid; xsproxyd
- *does the real mapping and binding, told so over the link (link.h).
+ * does the real mapping and binding, told so over the link (link.h).
  *
  *	interpose_xen.c, interpose_libc.c   the exported symbols: decide and pass on
  *	real.c                              the functions behind them (RTLD_NEXT)

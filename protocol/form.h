@@ -17,8 +17,8 @@
  * with domid and depth in decimal, and nothing else: what upstream would do for a message in
  * another form is said in this one, what it would refuse is not sent.
  *
- * Called by up.c for what it forwards. Knows no session; must never change what a request in this
- * form says.
+ * Called for what a session would forward. Knows no session; must never change what a request in
+ * this form says.
  */
 #ifndef XSPROXY_PROTOCOL_FORM_H
 #define XSPROXY_PROTOCOL_FORM_H

@@ -3,8 +3,8 @@
  * notify - the one line that `systemctl status` shows of us (STATUS=): what xsproxyd is doing, and
  * what is wrong for as long as it is.
  *
- * Called by upstream.c, settings.c, public.c and metrics.c. Must be the only one that sends
- * STATUS=, or one of the two would hide the other.
+ * Called by whoever finds out, and by what else shows it (`status`, metrics). Must be the only one
+ * that sends STATUS=, or one of the two would hide the other.
  */
 #ifndef XSPROXY_PROXY_NOTIFY_H
 #define XSPROXY_PROXY_NOTIFY_H

@@ -2,9 +2,9 @@
 /*
  * xen - the real pages and event channels of guests, by libxengnttab and libxenevtchn.
  *
- * Called by proxy/host/domain.c and the loop only. Opened at the first attach, since the service is
- * up before /dev/xen is. Never keeps a page or a port that it was not asked for: a mapping that
- * outlives its domain leaves a "(null)" zombie in `xl list`.
+ * Called by proxy/host/ only, and freed with the daemon. Opened at the first attach, since the
+ * service is up before /dev/xen is. Never keeps a page or a port that it was not asked for: a
+ * mapping that outlives its domain leaves a "(null)" zombie in `xl list`.
  */
 #ifndef XSPROXY_RING_XEN_H
 #define XSPROXY_RING_XEN_H

@@ -6,8 +6,8 @@
  * A privileged account (dom0's ring) has all reserves, others only the one for vital pages. A
  * toolstack socket has a pool to itself, so it need not be privileged.
  *
- * Embedded in the session; used by fifo, watch log, transactions, up.c and session.c. It keeps no
- * list of the pages: whoever takes one gives it back.
+ * Embedded in the session; used by all in proxy/session/ that keeps something in extents. It keeps
+ * no list of the pages: whoever takes one gives it back.
  */
 #ifndef XSPROXY_PROXY_SESSION_ACCOUNT_H
 #define XSPROXY_PROXY_SESSION_ACCOUNT_H

@@ -4,8 +4,9 @@
  * each start: who did so twice in a row is put aside, and the others are served.
  *
  * A crash is a signal that the process raised itself, or the watchdog's SIGABRT; being killed is
- * nobody's fault. What it says lies with the ledgers, for the next xsproxyd. Called by upstream.c
- * (when it connects), loop.c and domain.c (whose turn it is); never stops anything by itself.
+ * nobody's fault. What it says lies with the ledgers, for the next xsproxyd. Called by proxy/host/,
+ * when there are ledgers, and around whatever is done for one domain, a session's turn above all;
+ * never stops anything by itself.
  */
 #ifndef XSPROXY_PROXY_SESSION_BLAME_H
 #define XSPROXY_PROXY_SESSION_BLAME_H

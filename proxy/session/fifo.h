@@ -7,8 +7,9 @@
  * takes octets from `fifo_head`; `fifo_left` says how many it has yet to get of a message that it
  * got in part, so `fifo_left == 0` is a message boundary.
  *
- * Used by down.c. A page leaves the pool with the first octet in it and returns with the last;
- * their numbers are in one more page, the directory.
+ * Used by the session, both ways, and by proxy/toolstack/ to drop events. A page leaves the pool
+ * with the first octet in it and returns with the last; their numbers are in one more page, the
+ * directory.
  */
 #ifndef XSPROXY_PROXY_SESSION_FIFO_H
 #define XSPROXY_PROXY_SESSION_FIFO_H

@@ -6,7 +6,7 @@
  * private memory, so that one code serves both. Heap structures of the other modules are caches
  * that can be rebuilt from it.
  *
- * A step of a session never depends on the order of two stores. Its module
+ * A step of a session happens at one instant, however many words it changes. Its module
  *
  *	1. copies octets to where nobody looks yet: beyond the producer index of a ring, beyond the
  *	   tail of the fifo or the watch log, into a free pending or transaction slot;
@@ -14,9 +14,10 @@
  *	3. ends it with commit_end(): the words go into the ledger's record, which is marked valid,
  *	   then they are stored where they belong, then the mark is cleared.
  *
- * ledger_recover() completes a valid record: each word that has its old value gets the new one. So
- * the process may die between any two instructions (docs/architecture.md, "Why the ledger is
- * correct").
+ * ledger_recover() completes a valid record. Its words are stored in order: all up to the last one
+ * that has its new value were, and the other side may have moved on from them; those behind it get
+ * theirs. So the process may die between any two instructions (docs/architecture.md, "Why the
+ * ledger is correct").
  *
  * Used by proxy/ modules of a session. Nothing here waits, allocates or logs.
  */

@@ -13,7 +13,8 @@
  * - from LEDGERS_EXTENT_OFF: pages that ledgers refer to by number (pool.h); number 0 is nobody's.
  *
  * In front of a bridge of xsproxy 0.1 the same things lie in its arena (memory.h), so offsets are
- * members. Written by xsproxyd only. Used by memory.c, ledger.c, pool.c, domain.c, hold.c, blame.c.
+ * members. Written by xsproxyd only. Used by proxy/host/, which makes or takes them up, and by
+ * whatever lies in them: ledgers, extents, holds, blame.
  */
 #ifndef XSPROXY_PROXY_SESSION_LEDGERS_H
 #define XSPROXY_PROXY_SESSION_LEDGERS_H

@@ -6,7 +6,7 @@
  * its request at once and an id is never used twice in a row. A slot exists while its bit in the
  * ledger's pending_mask is set; it is filled while nobody looks, then taken by a commit.
  *
- * Used by up.c and down.c.
+ * Used by proxy/session/, and by proxy/toolstack/ to see whether anything is under way.
  */
 #ifndef XSPROXY_PROXY_SESSION_PENDING_H
 #define XSPROXY_PROXY_SESSION_PENDING_H
@@ -17,7 +17,7 @@ enum pending_kind {
 	PENDING_FORWARD = 1, /* pass the reply on */
 	PENDING_SWALLOW,     /* we injected the request, its reply is ours */
 	PENDING_ANSWER,	     /* upstream never saw it, we answer */
-	PENDING_DISCARD,     /* the requester has reset its connection; drop the reply */
+	PENDING_DISCARD,     /* begun before the session was made afresh; drop the reply */
 };
 
 /* struct ledger_pending.ref of a TRANSACTION_END whose id the connection does not have */

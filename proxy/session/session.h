@@ -154,7 +154,9 @@ bool session_drained(const struct session *s);
  */
 bool session_settled(const struct session *s);
 
-/** session_quiet() - stop touching the front for good; only when drained, or before the first turn.
+/**
+ * session_quiet() - touch the front no more, until session_resume(); only when drained, or before
+ * the first turn.
  */
 void session_quiet(struct session *s);
 
@@ -164,7 +166,7 @@ void session_set_stand(struct session *s, const struct stand *stand);
 /** session_stand() - what that said, or NULL: it runs, or nothing is known. */
 const struct stand *session_stand(const struct session *s);
 
-/** session_resume() - the reverse. */
+/** session_resume() - end what session_quiet() began; else do nothing. */
 void session_resume(struct session *s);
 
 /** session_bound() - xenstored has bound the event channel anew. @reset: and will reset the ring */

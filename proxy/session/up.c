@@ -2,10 +2,10 @@
 /*
  * up - from the front to upstream: one request at a time, whole.
  *
- * A request that lies in the front's queue whole, and for which the back has room, goes over in one
- * step. Else its octets are taken as they come into the ledger (header) and an extent (payload),
- * for Linux notifies us only if we have consumed all that it wrote before; when it is whole it goes
- * upstream, in pieces if it is larger than the back ring.
+ * A request that lies in the front's queue whole and fits the back ring stays there until that has
+ * room for it, and goes over in one step. Of others octets are taken as they come, into the ledger
+ * (header) and an extent (payload), for Linux notifies us only if we have consumed all that it
+ * wrote before; once whole they go upstream, in pieces if they are larger than the back ring.
  */
 #include <errno.h>
 #include <string.h>

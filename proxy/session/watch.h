@@ -10,7 +10,7 @@
  * ENOENT. Replies come in the order of requests, so resolving intents as replies arrive gives
  * upstream's own list.
  *
- * Used by up.c, down.c and the toolstack requests. The table is a cache of the log.
+ * Used by the session, and by proxy/toolstack/ for its requests. The table is a cache of the log.
  */
 #ifndef XSPROXY_PROXY_SESSION_WATCH_H
 #define XSPROXY_PROXY_SESSION_WATCH_H

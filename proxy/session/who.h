@@ -7,7 +7,7 @@
  * connects, and by the name of that process then; dom0's kernel by its ring. Requests of guests
  * never come here.
  *
- * Used by public.c, client.c, refusal.c, control*.c, domain.c, toolstack*.c, op.c and lease.c.
+ * Used where a connection is accepted, and by what carries out, refuses or shows such requests.
  */
 #ifndef XSPROXY_PROXY_SESSION_WHO_H
 #define XSPROXY_PROXY_SESSION_WHO_H

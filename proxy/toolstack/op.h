@@ -8,7 +8,7 @@
  * looks only at the ops of its own session. It ends once: with an answer, at its deadline, or
  * silently when nobody is left to answer.
  *
- * Used by toolstack*.c, op.c and batch.c.
+ * Used by proxy/toolstack/; the control socket only fills in an asker.
  */
 #ifndef XSPROXY_PROXY_TOOLSTACK_OP_H
 #define XSPROXY_PROXY_TOOLSTACK_OP_H
@@ -74,7 +74,7 @@ struct op {
 /**
  * op_new() - a new op on the daemon's list.
  * @asker: copied
- * @deadline: whether it ends after the configured quiesce timeout (op_deadline())
+ * @deadline: whether it ends after the configured quiesce timeout
  *
  * Return: 0 or -ENOMEM.
  */
