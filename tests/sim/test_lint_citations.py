@@ -13,9 +13,12 @@ RIGHT = {
                    "1. **One copy.** It is made\n"
                    "   once ([what](#why-it-is-right), \"One copy\", above).\n",
     "README.md": "Read [this](docs/how.md#how-it-works), `docs/how.md`, \"One copy\", and\n"
-                 "<https://example.org/docs/other.md>. `proxy/up.c` and `up.c` exist.\n",
+                 "<https://example.org/docs/other.md>. `proxy/up.c` and `up.c` exist.\n"
+                 "`proxy/up.c` (`up_step()`), `up.c`\n(`up_step`), `up.c`, `up_step()`, `up.c` "
+                 "(`UP`).\n",
     "proxy/up.c": "/*\n * Called by proxy/up, see docs/how.md, \"Why it\n * is right\" and \"One\n"
-                  " * copy\"; proxy/*.c, proxy/NAME.c.\n */\n#include <stdio.h>\n",
+                  " * copy\"; proxy/*.c, proxy/NAME.c.\n */\n#include <stdio.h>\n"
+                  "#define UP(n) (n)\nstatic struct up *up_step(void)\n{\n\tup_more(1);\n}\n",
     "run.py": "# Runs /usr/share/doc/it/how.md and f\"proxy/{name}.c\".\n",
 }
 
@@ -50,6 +53,9 @@ def test_nothing_wrong(tmp_path):
     ("b.md", "[b](docs/how.md#two)\n", "b.md:1: a link to docs/how.md#two, which is no heading"),
     ("a.c", "/* Called by\n * proxy/down.c. */\n", "a.c:2: there is no proxy/down.c"),
     ("a.c", "/* Called by down.c */\n", "a.c:1: there is no file down.c"),
+    ("b.md", "\n`proxy/up.c` (`down_step()`)\n", "b.md:2: there is no down_step() in proxy/up.c"),
+    ("b.md", "`up.c`\n(`step`)\n", "b.md:1: there is no step() in up.c"),
+    ("b.md", "`up.c`, `up_more()`\n", "b.md:1: there is no up_more() in up.c"),
     ("a.sh", "# as rule 5 has it\n", "a.sh:1: \"rule 5\" leads out"),
     ("a.sh", "# ../" + "shared" + "/notes\n", "a.sh:1: \"" + "shared" + "/\" leads out"),
 ])
