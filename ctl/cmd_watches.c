@@ -1,4 +1,4 @@
-/* SPDX-License-Identifier: MIT */
+// SPDX-License-Identifier: MIT
 /*
  * cmd_watches - the command about watches: those of one domain, or those on what is not there.
  */

@@ -1,4 +1,4 @@
-/* SPDX-License-Identifier: MIT */
+// SPDX-License-Identifier: MIT
 /*
  * test_confine_values - which values are rewritten for a map, and which are left as they are.
  */

@@ -1,4 +1,4 @@
-/* SPDX-License-Identifier: MIT */
+// SPDX-License-Identifier: MIT
 /*
  * Users and groups of xsproxy.conf: names and numbers, and what is no list of them.
  */

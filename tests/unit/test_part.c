@@ -1,4 +1,4 @@
-/* SPDX-License-Identifier: MIT */
+// SPDX-License-Identifier: MIT
 /*
  * What a session leaves in the page of its guest when it ends: whole messages, however full the
  * ring was, unless the guest has begun to read the one that is there in part.

@@ -1,4 +1,4 @@
-/* SPDX-License-Identifier: MIT */
+// SPDX-License-Identifier: MIT
 /*
  * Says when a daemon is up: with XENSIM_SAY_READY in its environment a line goes to its standard
  * output when it first waits for several descriptors. Both daemons do so by poll(2) in their loop
