@@ -12,6 +12,7 @@ int answers(void)
 #else
 void *xc_map_foreign_range(void *xch, uint32_t domid, int size, int prot, unsigned long mfn)
 {
+	/* NOLINTNEXTLINE(performance-no-int-to-ptr): any value that shows who was called */
 	return (void *)(domid + mfn);
 }
 #endif
