@@ -22,8 +22,8 @@ STATUS_KEYS = {"version", "pid", "uptime", "state", "reason", "bridge_lacks", "x
                "domains", "states", "unknown_domains", "clients", "clients_waiting",
                "clients_waited", "hold_new", "log_level", "config_error"}
 DOMAIN_KEYS = {"domid", "state", "reason", "introduced", "stopped", "session", "watches",
-               "transactions", "requests", "queued", "memory", "events", "replies", "unfinished",
-               "refusals", "last_error"}
+               "watches_max", "transactions", "requests", "queued", "memory", "events", "replies",
+               "unfinished", "refusals", "last_error"}
 
 
 @pytest.fixture

@@ -242,5 +242,5 @@ def test_socket_is_private(flavour):
                               timeout=xsclient.TIMEOUT, cwd="/")
         assert done.stdout == "0\n" or "ConnectionResetError" in done.stderr \
             or "BrokenPipeError" in done.stderr, done
-        wait_until(lambda: "another user" in host.proxy.text())
+        wait_until(lambda: "on the Xenstore socket; list the user" in host.proxy.text())
         assert host.client().directory("/")

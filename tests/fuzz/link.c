@@ -19,6 +19,7 @@
 #include "proxy/host/upstream.c"
 
 #include "proxy/loop.h"
+#include "proxy/toolstack/toolstack.h"
 #include "ring/xen.h"
 #include "tests/fuzz/fuzz.h"
 #include "tests/unit/old_arena.h"
@@ -326,6 +327,7 @@ static void begin(void)
 	/* There is no bridge to connect to, should the time come. */
 	strcpy(the_daemon.config.run_dir, "/dev/null");
 	the_daemon.base = event_base_new();
+	the_daemon.hooks = &toolstack_hooks;
 	CHECK(!loop_new(&the_daemon.loop, the_daemon.base, &(struct loop_hooks){ 0 }));
 	CHECK(!rings_create(&new_rings, RINGS_FLAVOUR_C));
 	CHECK(!ledgers_create(&kept, rings_header(&new_rings)->id));
