@@ -69,15 +69,6 @@ int command_hold(const struct options *options, const struct report *report)
 
 /* --- lists */
 
-/* Takes over @value, which is NULL when memory ran out. */
-static int print_and_drop(json_t *value)
-{
-	int r = print_json(value);
-
-	json_decref(value);
-	return r;
-}
-
 static void print_transactions(const struct remote_transactions *transactions)
 {
 	puts("TRANSACTION");
@@ -110,7 +101,7 @@ int command_transactions(const struct options *options, const struct report *rep
 	if (r)
 		return report_fail(report, r, "domain %u: %s", options->domid, remote_reason(r));
 	if (options->json)
-		r = print_and_drop(transactions_json(options->domid, &transactions));
+		r = print_json_new(transactions_json(options->domid, &transactions));
 	else
 		print_transactions(&transactions);
 	free(transactions.ids);

@@ -108,14 +108,6 @@ static json_t *watches_json(uint16_t domid, const struct remote_watches *watches
 	return json_pack("{s:i,s:o}", "domid", domid, "watches", list);
 }
 
-static int print_and_drop(json_t *value)
-{
-	int r = print_json(value);
-
-	json_decref(value);
-	return r;
-}
-
 static int list_watches(struct wire *wire, const struct options *options,
 			const struct report *report)
 {
@@ -124,7 +116,7 @@ static int list_watches(struct wire *wire, const struct options *options,
 
 	if (r)
 		return report_fail(report, r, "domain %u: %s", options->domid, remote_reason(r));
-	r = options->json ? print_and_drop(watches_json(options->domid, &watches))
+	r = options->json ? print_json_new(watches_json(options->domid, &watches))
 			  : print_watches(&watches);
 	remote_watches_free(&watches);
 	return print_end(r, report);
@@ -236,7 +228,7 @@ static int list_stale(struct wire *wire, const struct options *options, const st
 	}
 	printing = !r;
 	if (printing && options->json)
-		r = print_and_drop(json_pack("{s:O}", "domains", found));
+		r = print_json_new(json_pack("{s:O}", "domains", found));
 	json_decref(all);
 	json_decref(found);
 	return printing ? print_end(r, report) : r;

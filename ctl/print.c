@@ -18,6 +18,14 @@ int print_json(const json_t *value)
 	return r && !ferror(stdout) ? -ENOMEM : 0;
 }
 
+int print_json_new(json_t *value)
+{
+	int r = print_json(value);
+
+	json_decref(value);
+	return r;
+}
+
 int print_end(int r, const struct report *report)
 {
 	errno = 0;

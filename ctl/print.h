@@ -16,6 +16,9 @@
 /* A line of JSON. @value: NULL means that memory ran out. Returns 0 or -ENOMEM. */
 int print_json(const json_t *value);
 
+/* The same; takes over @value. */
+int print_json_new(json_t *value);
+
 /*
  * Have it all written.
  *

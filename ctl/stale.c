@@ -4,18 +4,15 @@
  */
 #include "ctl/stale.h"
 
+#include "migration/confine.h"
 #include "migration/nodes.h"
 
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <xen/io/xs_wire.h>
 
-#define HOMES	  "/local/domain/"
-#define BACKLOG	  64 /* nodes asked for at a time */
-#define DOMID_MAX 0x7fef
-#define TEXT_MAX  8 /* octets of a domid and NUL */
+#define BACKLOG 64 /* nodes asked for at a time */
 
 static int on_node(void *arg, struct node *node)
 {
@@ -36,7 +33,7 @@ static int want_node(struct nodes *nodes, uint16_t domid, const char *path, size
 		return 0;
 	if (*path == '/')
 		return nodes_want(nodes, path, strlen(path), (int)index);
-	len = asprintf(&absolute, HOMES "%u/%s", domid, path);
+	len = asprintf(&absolute, "/local/domain/%u/%s", domid, path);
 	if (len < 0)
 		return -ENOMEM;
 	r = nodes_want(nodes, absolute, (size_t)len, (int)index);
@@ -66,30 +63,9 @@ static int find_nodes(struct stale *stale, struct wire *wire, uint16_t domid,
 /* The domain in whose home a path is; 0, which never ends, for none. */
 static uint16_t home_of(const char *path)
 {
-	unsigned long domid;
-	char *end;
+	uint16_t domid;
 
-	if (strncmp(path, HOMES, sizeof(HOMES) - 1))
-		return 0;
-	path += sizeof(HOMES) - 1;
-	if (*path < '1' || *path > '9')
-		return 0;
-	domid = strtoul(path, &end, 10);
-	return (*end && *end != '/') || domid > DOMID_MAX ? 0 : (uint16_t)domid;
-}
-
-static int is_gone(struct wire *wire, uint16_t domid, bool *gone)
-{
-	char text[TEXT_MAX];
-	struct wire_reply reply;
-	struct iovec part;
-	int r;
-
-	snprintf(text, sizeof(text), "%u", domid);
-	part = wire_string(text);
-	r = wire_call(wire, XS_IS_DOMAIN_INTRODUCED, 0, &part, 1, &reply);
-	*gone = !r && (!reply.len || reply.data[0] != 'T');
-	return r;
+	return confine_path_home(path, strlen(path), &domid) ? domid : 0;
 }
 
 static int find_domains(struct stale *stale, struct wire *wire,
@@ -97,7 +73,7 @@ static int find_domains(struct stale *stale, struct wire *wire,
 {
 	/* Watches on one domain's nodes mostly follow each other. */
 	uint16_t asked = 0;
-	bool gone = false;
+	bool here = true;
 	int r = 0;
 
 	for (size_t i = 0; !r && i < watches->nr; i++) {
@@ -106,9 +82,9 @@ static int find_domains(struct stale *stale, struct wire *wire,
 		if (!domid)
 			continue;
 		if (domid != asked)
-			r = is_gone(wire, domid, &gone);
+			r = remote_is_introduced(wire, domid, &here);
 		asked = domid;
-		if (gone)
+		if (!r && !here)
 			stale->watches[i] = (struct stale_watch){ STALE_DOMAIN, domid };
 	}
 	return r;

@@ -121,8 +121,7 @@ static bool map_perm_domid(const struct confine *confine, uint16_t *domid)
 
 /* --- paths */
 
-/* If @path is in a domain's home, how many octets of it name the home; otherwise 0. */
-static size_t path_home(const char *path, size_t len, uint16_t *domid)
+size_t confine_path_home(const char *path, size_t len, uint16_t *domid)
 {
 	size_t digits, home;
 
@@ -141,7 +140,7 @@ int confine_map_path(const struct confine *confine, const char *path, size_t len
 	char home[HOME_MAX] = "";
 	size_t home_len = 0;
 	uint16_t domid;
-	size_t cut = path_home(path, len, &domid);
+	size_t cut = confine_path_home(path, len, &domid);
 
 	if (cut) {
 		if (!map_domid(confine, &domid))
@@ -168,7 +167,7 @@ static bool path_is_below(const char *path, size_t len, const char *root, size_t
 bool confine_is_home(const struct confine *confine, const char *path, size_t len)
 {
 	uint16_t domid;
-	size_t home = path_home(path, len, &domid);
+	size_t home = confine_path_home(path, len, &domid);
 
 	return home && home == len && domid == confine->domid;
 }
@@ -186,7 +185,7 @@ bool confine_is_asked(const struct confine *confine, const char *path, size_t le
 {
 	const struct root *root;
 	uint16_t domid;
-	bool own = path_home(path, len, &domid) && domid == confine->domid;
+	bool own = confine_path_home(path, len, &domid) && domid == confine->domid;
 
 	LL_FOREACH(confine->roots, root)
 	if (path_is_below(path, len, root->path, root->len) &&
@@ -200,7 +199,7 @@ static bool path_is_allowed(const struct confine *confine, const char *path, siz
 	const struct root *root;
 	uint16_t domid;
 
-	if (path_home(path, len, &domid) && domid == confine->domid)
+	if (confine_path_home(path, len, &domid) && domid == confine->domid)
 		return true;
 	LL_FOREACH(confine->roots, root)
 	if (path_is_below(path, len, root->path, root->len))
@@ -306,7 +305,7 @@ static bool value_is_mapped(const struct confine *confine, const struct record_n
 
 	return confine->map_values && node->value_len &&
 	       !rules_node_path(node->value, node->value_len, 0, NULL) &&
-	       path_home(node->value, node->value_len, &domid) && map_from(confine, domid);
+	       confine_path_home(node->value, node->value_len, &domid) && map_from(confine, domid);
 }
 
 static void confine_value(struct confine *confine, struct record_node *node,

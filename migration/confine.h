@@ -72,6 +72,9 @@ int confine_add_root(struct confine *confine, const char *path);
 /* Keep permissions for domains that are not mapped. */
 void confine_keep_perms(struct confine *confine);
 
+/* If @path is in a domain's home, how many octets of it name the home, whose @domid is; else 0. */
+size_t confine_path_home(const char *path, size_t len, uint16_t *domid);
+
 /* Rewrite values that are a path in the home of a domain that is mapped. */
 void confine_map_values(struct confine *confine);
 

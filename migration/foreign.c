@@ -4,11 +4,12 @@
  */
 #include "migration/foreign.h"
 
+#include "migration/remote.h"
+
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <xen/io/xs_wire.h>
 
 #define PERM_MAX 8 /* octets of "n65535" and NUL */
 
@@ -29,16 +30,11 @@ const char *foreign_why(char out[FOREIGN_WHY_MAX], uint16_t domid)
 
 static int ask(struct wire *wire, uint16_t domid, uint8_t *here)
 {
-	char text[PERM_MAX];
-	struct wire_reply reply;
-	struct iovec part;
-	int r;
+	bool is;
+	int r = remote_is_introduced(wire, domid, &is);
 
-	snprintf(text, sizeof(text), "%u", domid);
-	part = wire_string(text);
-	r = wire_call(wire, XS_IS_DOMAIN_INTRODUCED, 0, &part, 1, &reply);
 	if (!r)
-		*here = reply.len && reply.data[0] == 'T' ? HERE_YES : HERE_NO;
+		*here = is ? HERE_YES : HERE_NO;
 	return r;
 }
 

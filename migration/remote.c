@@ -6,6 +6,7 @@
 
 #include "migration/report.h"
 #include "protocol/clock.h"
+#include "protocol/message.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -61,7 +62,7 @@ static int connect_once(struct wire **wire, const char *path, int timeout_ms)
 	if (r)
 		return r;
 	wire_set_patience(*wire, NULL, timeout_ms);
-	r = wire_call(*wire, WIRE_GET_DOMAIN_STATE, 0, NULL, 0, NULL);
+	r = wire_call(*wire, MESSAGE_GET_DOMAIN_STATE, 0, NULL, 0, NULL);
 	if (wire_answered(r))
 		return 0;
 	wire_free(*wire);
@@ -81,6 +82,15 @@ int remote_reconnect(struct wire **wire, const char *path, int timeout_ms)
 	return r;
 }
 
+int remote_is_introduced(struct wire *wire, uint16_t domid, bool *is)
+{
+	struct wire_reply reply;
+	int r = call_domid(wire, XS_IS_DOMAIN_INTRODUCED, domid, &reply);
+
+	*is = !r && reply.len && reply.data[0] == 'T';
+	return r;
+}
+
 int remote_get_state(struct wire *wire, uint16_t domid, enum remote_state *state)
 {
 	static const char *const words[] = {
@@ -90,7 +100,7 @@ int remote_get_state(struct wire *wire, uint16_t domid, enum remote_state *state
 		[REMOTE_ENDED] = "ended",
 	};
 	struct wire_reply reply;
-	int r = call_domid(wire, WIRE_GET_DOMAIN_STATE, domid, &reply);
+	int r = call_domid(wire, MESSAGE_GET_DOMAIN_STATE, domid, &reply);
 
 	if (r)
 		return r;
@@ -110,7 +120,7 @@ int remote_get_why(struct wire *wire, uint16_t domid, char text[static REMOTE_WH
 	struct number number;
 	struct iovec parts[] = { number_part(&number, domid), wire_string("why") };
 	struct wire_reply reply;
-	int r = wire_call(wire, WIRE_GET_DOMAIN_STATE, 0, parts, 2, &reply);
+	int r = wire_call(wire, MESSAGE_GET_DOMAIN_STATE, 0, parts, 2, &reply);
 	const char *why;
 
 	if (r)
@@ -126,7 +136,7 @@ int remote_get_why(struct wire *wire, uint16_t domid, char text[static REMOTE_WH
 
 int remote_quiesce(struct wire *wire, uint16_t domid)
 {
-	return call_domid(wire, WIRE_QUIESCE, domid, NULL);
+	return call_domid(wire, MESSAGE_QUIESCE, domid, NULL);
 }
 
 int remote_lease(struct wire *wire, uint16_t domid)
@@ -134,22 +144,22 @@ int remote_lease(struct wire *wire, uint16_t domid)
 	struct number text;
 	struct iovec parts[] = { number_part(&text, domid), wire_string("lease") };
 
-	return wire_call(wire, WIRE_QUIESCE, 0, parts, 2, NULL);
+	return wire_call(wire, MESSAGE_QUIESCE, 0, parts, 2, NULL);
 }
 
 int remote_unquiesce(struct wire *wire, uint16_t domid)
 {
-	return call_domid(wire, WIRE_UNQUIESCE, domid, NULL);
+	return call_domid(wire, MESSAGE_UNQUIESCE, domid, NULL);
 }
 
 int remote_hold(struct wire *wire, uint16_t domid)
 {
-	return call_domid(wire, WIRE_HOLD, domid, NULL);
+	return call_domid(wire, MESSAGE_HOLD, domid, NULL);
 }
 
 int remote_reset(struct wire *wire, uint16_t domid)
 {
-	return call_domid(wire, WIRE_RESET_DOMAIN, domid, NULL);
+	return call_domid(wire, MESSAGE_RESET_DOMAIN, domid, NULL);
 }
 
 /* --- watches */
@@ -186,7 +196,7 @@ static int get_page(struct wire *wire, uint16_t domid, struct remote_watches *wa
 	struct wire_reply reply;
 	size_t head, nr;
 	char *octets;
-	int r = call_number(wire, WIRE_GET_DOMAIN_WATCHES, domid, (uint32_t)watches->nr, &reply);
+	int r = call_number(wire, MESSAGE_GET_DOMAIN_WATCHES, domid, (uint32_t)watches->nr, &reply);
 
 	if (r)
 		return r;
@@ -277,7 +287,7 @@ int remote_add_watches(struct wire *wire, uint16_t domid, const char *pairs, siz
 	struct number text;
 	struct iovec parts[] = { number_part(&text, domid), { (char *)pairs, len } };
 
-	return wire_call(wire, WIRE_ADD_DOMAIN_WATCHES, 0, parts, 2, NULL);
+	return wire_call(wire, MESSAGE_ADD_DOMAIN_WATCHES, 0, parts, 2, NULL);
 }
 
 /* --- transactions */
@@ -288,7 +298,7 @@ int remote_get_transactions(struct wire *wire, uint16_t domid,
 	struct wire_reply reply;
 	size_t nr = 0;
 	uint32_t *ids;
-	int r = call_domid(wire, WIRE_GET_DOMAIN_TRANSACTIONS, domid, &reply);
+	int r = call_domid(wire, MESSAGE_GET_DOMAIN_TRANSACTIONS, domid, &reply);
 
 	*transactions = (struct remote_transactions){ 0 };
 	if (r)
@@ -316,7 +326,7 @@ int remote_get_transactions(struct wire *wire, uint16_t domid,
 
 int remote_start_transaction(struct wire *wire, uint16_t domid, uint32_t id)
 {
-	return call_number(wire, WIRE_START_DOMAIN_TRANSACTION, domid, id, NULL);
+	return call_number(wire, MESSAGE_START_DOMAIN_TRANSACTION, domid, id, NULL);
 }
 
 const char *remote_reason(int err)

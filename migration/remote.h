@@ -12,6 +12,7 @@
 #ifndef XSPROXY_MIGRATION_REMOTE_H
 #define XSPROXY_MIGRATION_REMOTE_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -56,6 +57,9 @@ struct remote_transactions {
  * Returns 0; or what connecting failed with last.
  */
 int remote_reconnect(struct wire **wire, const char *path, int timeout_ms);
+
+/* Whether a domain is introduced, which any xenstored knows. Returns 0, or as wire_call(). */
+int remote_is_introduced(struct wire *wire, uint16_t domid, bool *is);
 
 /* How a domain stands (GET_DOMAIN_STATE). -EPROTO for a word that nobody knows. */
 int remote_get_state(struct wire *wire, uint16_t domid, enum remote_state *state);

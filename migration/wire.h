@@ -25,12 +25,6 @@
 #define WIRE_PATH_MAX  108	  /* of a socket, NUL included */
 #define WIRE_SLOW_MS   6000	  /* longer than a QUIESCE takes by default */
 
-/* Our requests, docs/protocol.md; the other types are in xen/io/xs_wire.h. */
-enum wire_type {
-#define OURS(number, name, ...) WIRE_##name = (number),
-#include "protocol/requests.def"
-};
-
 struct wire;
 
 struct wire_reply {

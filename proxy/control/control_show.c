@@ -24,6 +24,7 @@
 #include "proxy/session/refusal.h"
 #include "proxy/session/rest.h"
 #include "proxy/session/session.h"
+#include "proxy/session/track.h"
 #include "proxy/session/who.h"
 #include "proxy/settings.h"
 
@@ -147,13 +148,14 @@ static json_t *stopped(const struct daemon *daemon, uint32_t domid, const struct
 			 "uid", (json_int_t)stand->by.uid);
 }
 
-/* The request that the guest has begun and not finished, or null. */
-/* As session_run() sets it. */
 static json_t *watches_max(const struct session *s)
 {
-	return s->privileged ? json_null() : json_integer((json_int_t)s->daemon->config.watches);
+	uint32_t most = track_watches_most(s);
+
+	return most == UINT32_MAX ? json_null() : json_integer((json_int_t)most);
 }
 
+/* The request that the guest has begun and not finished, or null. */
 static json_t *unfinished(const struct session *s)
 {
 	struct rest_request request;

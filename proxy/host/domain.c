@@ -202,11 +202,11 @@ static void session_detach(struct domain *domain, bool forget)
 	if (forget)
 		part_take_back(domain->session);
 	session_free(domain->session, forget);
-	if (forget)
-		lease_drop(domain->domains->daemon, domain->domid);
 	domain->session = NULL;
-	if (forget)
+	if (forget) {
+		lease_drop(domain->domains->daemon, domain->domid);
 		ledger_give_back(domain);
+	}
 }
 
 /* --- what xenstored does */
@@ -236,9 +236,7 @@ static int add(struct domains *domains, struct domain *domain)
 	HASH_ADD_INT(domains->by_domid, domid, domain);
 	if (!domain->hh.tbl)
 		return -ENOMEM;
-	blame_turn(domain->domid);
 	err = session_attach(domain);
-	blame_rest();
 	if (err) {
 		HASH_DELETE(hh, domains->by_domid, domain);
 		return err;
@@ -365,6 +363,16 @@ int domains_change(struct domains *domains, const struct link_msg *msg)
 	return err;
 }
 
+static int map_one(struct domains *domains, uint32_t domid, const struct rings *rings)
+{
+	int err;
+
+	blame_turn(domid);
+	err = map(domains, domid, atomic_load(&rings_attach(rings, domid)->map_gen));
+	blame_rest();
+	return err;
+}
+
 static int bind_one(struct domain *domain, const struct rings *rings)
 {
 	struct rings_attach *attach = rings_attach(rings, domain->domid);
@@ -388,8 +396,7 @@ int domains_attach_all(struct domains *domains)
 	hold_sweep(memory);
 	/* First all ledgers claim their extents; nobody may take a new one before. */
 	ARENA_EACH(rings_header(rings)->mapped, domid)
-		if (map(domains, domid, atomic_load(&rings_attach(rings, domid)->map_gen)) ==
-		    -ENOMEM)
+		if (map_one(domains, domid, rings) == -ENOMEM)
 			return -ENOMEM;
 	HASH_ITER(hh, domains->by_domid, domain, tmp)
 		if (bind_one(domain, rings) == -ENOMEM)

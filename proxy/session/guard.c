@@ -84,7 +84,7 @@ int guard_form(struct session *s, const struct message *msg, struct message *uni
 
 int guard_error(struct session *s, const struct xsd_sockmsg *hdr)
 {
-	/* Who watches is asked in no transaction. */
+	/* These are in no transaction, whatever they say. */
 	if (!hdr->tx_id || hdr->type == XS_WATCH || hdr->type == XS_UNWATCH)
 		return EINVAL;
 	if (transaction_find(&s->transactions, hdr->tx_id) >= 0)

@@ -24,13 +24,18 @@ static void end_transaction(struct session *s, struct message *msg, struct ledge
 	}
 }
 
+uint32_t track_watches_most(const struct session *s)
+{
+	return s->privileged ? UINT32_MAX : s->daemon->config.watches;
+}
+
 /* How many watches it may have and what they may take, as configured now. */
 static void bound_watches(struct session *s)
 {
 	const struct config *config = &s->daemon->config;
 	uint32_t mib = s->privileged ? config->client_memory : config->watch_memory;
 
-	s->watches.most = s->privileged ? UINT32_MAX : config->watches;
+	s->watches.most = track_watches_most(s);
 	s->watches.log.most = mib * POOL_MIB;
 }
 

@@ -183,7 +183,6 @@ void watchlog_undo(struct watchlog *log, struct commit *commit, uint32_t pos)
 	log->used -= size;
 }
 
-/* Whether there is a record at an offset of a segment, or that segment's end. */
 uint32_t watchlog_next(const struct watchlog *log, uint32_t pos)
 {
 	uint32_t tail = word_get(&log->ledger->log_tail);

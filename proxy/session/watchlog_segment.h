@@ -57,6 +57,7 @@ static inline uint32_t record_size(uint32_t len)
 	return (uint32_t)(sizeof(struct watch_record) + len + GRAIN - 1) & ~(GRAIN - 1);
 }
 
+/* Whether there is a record at an offset of a segment, or that segment's end. */
 static inline bool is_record(const struct watchlog *log, uint32_t segment, uint32_t off)
 {
 	uint32_t pos = POS(segment, off);

@@ -6,6 +6,7 @@
 #include "tests/unit/test_migrate_server.h"
 
 #include "migration/remote.h"
+#include "protocol/message.h"
 
 /* A request that is expected, and the answer to it. */
 struct step {
@@ -58,13 +59,13 @@ static void test_simple(void **state)
 {
 	static const char pairs[] = "control/shutdown\0tok\0@releaseDomain\0";
 
-	SCRIPT({ WIRE_QUIESCE, STRING("7"), STRING("OK") },
-	       { WIRE_QUIESCE, STRING("7"), "EBUSY", 0 },
-	       { WIRE_UNQUIESCE, STRING("32751"), STRING("OK") },
-	       { WIRE_HOLD, STRING("7"), "EEXIST", 0 },
-	       { WIRE_RESET_DOMAIN, STRING("7"), STRING("OK") },
-	       { WIRE_START_DOMAIN_TRANSACTION, STRING("7\0004294967295"), STRING("OK") },
-	       { WIRE_ADD_DOMAIN_WATCHES, "7\0control/shutdown\0tok\0@releaseDomain\0",
+	SCRIPT({ MESSAGE_QUIESCE, STRING("7"), STRING("OK") },
+	       { MESSAGE_QUIESCE, STRING("7"), "EBUSY", 0 },
+	       { MESSAGE_UNQUIESCE, STRING("32751"), STRING("OK") },
+	       { MESSAGE_HOLD, STRING("7"), "EEXIST", 0 },
+	       { MESSAGE_RESET_DOMAIN, STRING("7"), STRING("OK") },
+	       { MESSAGE_START_DOMAIN_TRANSACTION, STRING("7\0004294967295"), STRING("OK") },
+	       { MESSAGE_ADD_DOMAIN_WATCHES, "7\0control/shutdown\0tok\0@releaseDomain\0",
 		 sizeof("7\0control/shutdown\0tok\0@releaseDomain\0"), STRING("OK") });
 
 	(void)state;
@@ -84,13 +85,13 @@ static void test_state(void **state)
 {
 	enum remote_state got;
 
-	SCRIPT({ WIRE_GET_DOMAIN_STATE, STRING("7"), STRING("running") },
-	       { WIRE_GET_DOMAIN_STATE, STRING("7"), STRING("quiesced") },
-	       { WIRE_GET_DOMAIN_STATE, STRING("7"), STRING("held") },
-	       { WIRE_GET_DOMAIN_STATE, STRING("7"), STRING("ended") },
-	       { WIRE_GET_DOMAIN_STATE, STRING("7"), "ENOENT", 0 },
-	       { WIRE_GET_DOMAIN_STATE, STRING("7"), STRING("dancing") },
-	       { WIRE_GET_DOMAIN_STATE, STRING("7"), "running", strlen("running") });
+	SCRIPT({ MESSAGE_GET_DOMAIN_STATE, STRING("7"), STRING("running") },
+	       { MESSAGE_GET_DOMAIN_STATE, STRING("7"), STRING("quiesced") },
+	       { MESSAGE_GET_DOMAIN_STATE, STRING("7"), STRING("held") },
+	       { MESSAGE_GET_DOMAIN_STATE, STRING("7"), STRING("ended") },
+	       { MESSAGE_GET_DOMAIN_STATE, STRING("7"), "ENOENT", 0 },
+	       { MESSAGE_GET_DOMAIN_STATE, STRING("7"), STRING("dancing") },
+	       { MESSAGE_GET_DOMAIN_STATE, STRING("7"), "running", strlen("running") });
 
 	(void)state;
 	for (int want = REMOTE_RUNNING; want <= REMOTE_ENDED; want++) {
@@ -120,9 +121,9 @@ static void test_pages(void **state)
 {
 	struct remote_watches watches;
 
-	SCRIPT({ WIRE_GET_DOMAIN_WATCHES, STRING("7\0000"), STRING("5\0a\0one\0b\0") },
-	       { WIRE_GET_DOMAIN_WATCHES, STRING("7\0002"), STRING("5\0c\0three") },
-	       { WIRE_GET_DOMAIN_WATCHES, STRING("7\0003"), STRING("5") });
+	SCRIPT({ MESSAGE_GET_DOMAIN_WATCHES, STRING("7\0000"), STRING("5\0a\0one\0b\0") },
+	       { MESSAGE_GET_DOMAIN_WATCHES, STRING("7\0002"), STRING("5\0c\0three") },
+	       { MESSAGE_GET_DOMAIN_WATCHES, STRING("7\0003"), STRING("5") });
 
 	(void)state;
 	assert_int_equal(remote_get_watches(wire, 7, &watches), 0);
@@ -138,8 +139,8 @@ static void test_no_watches(void **state)
 {
 	struct remote_watches watches;
 
-	SCRIPT({ WIRE_GET_DOMAIN_WATCHES, STRING("7\0000"), STRING("0") },
-	       { WIRE_GET_DOMAIN_WATCHES, STRING("8\0000"), "ENOENT", 0 });
+	SCRIPT({ MESSAGE_GET_DOMAIN_WATCHES, STRING("7\0000"), STRING("0") },
+	       { MESSAGE_GET_DOMAIN_WATCHES, STRING("8\0000"), "ENOENT", 0 });
 
 	(void)state;
 	assert_int_equal(remote_get_watches(wire, 7, &watches), 0);
@@ -154,10 +155,10 @@ static void test_changing(void **state)
 {
 	struct remote_watches watches;
 
-	SCRIPT({ WIRE_GET_DOMAIN_WATCHES, STRING("7\0000"), STRING("5\0a\0one") },
-	       { WIRE_GET_DOMAIN_WATCHES, STRING("7\0001"), STRING("6\0b\0two") },
-	       { WIRE_GET_DOMAIN_WATCHES, STRING("7\0000"), STRING("6\0b\0two") },
-	       { WIRE_GET_DOMAIN_WATCHES, STRING("7\0001"), STRING("6") });
+	SCRIPT({ MESSAGE_GET_DOMAIN_WATCHES, STRING("7\0000"), STRING("5\0a\0one") },
+	       { MESSAGE_GET_DOMAIN_WATCHES, STRING("7\0001"), STRING("6\0b\0two") },
+	       { MESSAGE_GET_DOMAIN_WATCHES, STRING("7\0000"), STRING("6\0b\0two") },
+	       { MESSAGE_GET_DOMAIN_WATCHES, STRING("7\0001"), STRING("6") });
 
 	(void)state;
 	assert_int_equal(remote_get_watches(wire, 7, &watches), 0);
@@ -197,9 +198,9 @@ static void test_depth(void **state)
 {
 	struct remote_watches watches;
 
-	SCRIPT({ WIRE_GET_DOMAIN_WATCHES, STRING("7\0000"), STRING("5\0a\0one\0\0002\0b\0two") },
-	       { WIRE_GET_DOMAIN_WATCHES, STRING("7\0002"), STRING("5\0c\0three") },
-	       { WIRE_GET_DOMAIN_WATCHES, STRING("7\0003"), STRING("5") });
+	SCRIPT({ MESSAGE_GET_DOMAIN_WATCHES, STRING("7\0000"), STRING("5\0a\0one\0\0002\0b\0two") },
+	       { MESSAGE_GET_DOMAIN_WATCHES, STRING("7\0002"), STRING("5\0c\0three") },
+	       { MESSAGE_GET_DOMAIN_WATCHES, STRING("7\0003"), STRING("5") });
 
 	(void)state;
 	assert_int_equal(remote_get_watches(wire, 7, &watches), 0);
@@ -215,11 +216,11 @@ static void test_watch_nonsense(void **state)
 {
 	struct remote_watches watches;
 
-	SCRIPT({ WIRE_GET_DOMAIN_WATCHES, STRING("7\0000"), "5", 1 },
-	       { WIRE_GET_DOMAIN_WATCHES, STRING("7\0000"), STRING("5\0a") },
-	       { WIRE_GET_DOMAIN_WATCHES, STRING("7\0000"), STRING("5\0a\0b\0c") },
-	       { WIRE_GET_DOMAIN_WATCHES, STRING("7\0000"), STRING("5\0\0002") },
-	       { WIRE_GET_DOMAIN_WATCHES, STRING("7\0000"), STRING("12345678901\0a\0b") });
+	SCRIPT({ MESSAGE_GET_DOMAIN_WATCHES, STRING("7\0000"), "5", 1 },
+	       { MESSAGE_GET_DOMAIN_WATCHES, STRING("7\0000"), STRING("5\0a") },
+	       { MESSAGE_GET_DOMAIN_WATCHES, STRING("7\0000"), STRING("5\0a\0b\0c") },
+	       { MESSAGE_GET_DOMAIN_WATCHES, STRING("7\0000"), STRING("5\0\0002") },
+	       { MESSAGE_GET_DOMAIN_WATCHES, STRING("7\0000"), STRING("12345678901\0a\0b") });
 
 	(void)state;
 	for (size_t i = 0; i < script.nr; i++)
@@ -231,12 +232,12 @@ static void test_transactions(void **state)
 {
 	struct remote_transactions transactions;
 
-	SCRIPT({ WIRE_GET_DOMAIN_TRANSACTIONS, STRING("7"), STRING("3\0004294967295\0001") },
-	       { WIRE_GET_DOMAIN_TRANSACTIONS, STRING("7"), "ENOENT", 0 },
-	       { WIRE_GET_DOMAIN_TRANSACTIONS, STRING("7"), STRING("3\0x") },
-	       { WIRE_GET_DOMAIN_TRANSACTIONS, STRING("7"), STRING("0") },
-	       { WIRE_GET_DOMAIN_TRANSACTIONS, STRING("7"), STRING("4294967296") },
-	       { WIRE_GET_DOMAIN_TRANSACTIONS, STRING("7"), "3", 1 });
+	SCRIPT({ MESSAGE_GET_DOMAIN_TRANSACTIONS, STRING("7"), STRING("3\0004294967295\0001") },
+	       { MESSAGE_GET_DOMAIN_TRANSACTIONS, STRING("7"), "ENOENT", 0 },
+	       { MESSAGE_GET_DOMAIN_TRANSACTIONS, STRING("7"), STRING("3\0x") },
+	       { MESSAGE_GET_DOMAIN_TRANSACTIONS, STRING("7"), STRING("0") },
+	       { MESSAGE_GET_DOMAIN_TRANSACTIONS, STRING("7"), STRING("4294967296") },
+	       { MESSAGE_GET_DOMAIN_TRANSACTIONS, STRING("7"), "3", 1 });
 
 	(void)state;
 	assert_int_equal(remote_get_transactions(wire, 7, &transactions), 0);
