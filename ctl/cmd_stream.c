@@ -5,9 +5,9 @@
  */
 #include "ctl/command.h"
 #include "migration/export.h"
+#include "migration/format/libxl_stream.h"
 #include "migration/import.h"
 #include "migration/show.h"
-#include "migration/stream.h"
 
 #include <errno.h>
 #include <fcntl.h>

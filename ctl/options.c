@@ -5,9 +5,9 @@
 #include "ctl/options.h"
 #include "ctl/options_set.h"
 
+#include "migration/format/libxl_stream.h"
+#include "migration/format/rules.h"
 #include "migration/intake.h"
-#include "migration/rules.h"
-#include "migration/stream.h"
 
 #include <errno.h>
 #include <getopt.h>
@@ -21,7 +21,7 @@
 #define INTERVAL_MAX	 3600.0
 #define INTERVAL_DEFAULT 2000 /* ms */
 
-#define MAX_STREAM_LIMIT ((uint64_t)32 << 30) /* what a reader can count (stream.h) */
+#define MAX_STREAM_LIMIT ((uint64_t)32 << 30) /* what a reader can count (libxl_stream.h) */
 
 struct option_spec {
 	unsigned int bit; /* 0: always taken */

@@ -25,9 +25,9 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "migration/format/record.h"
+#include "migration/format/rules.h"
 #include "migration/omissions.h"
-#include "migration/record.h"
-#include "migration/rules.h"
 
 #define CONFINE_DOMID_MAX 0x7fef /* what follows is reserved by Xen */
 

@@ -15,8 +15,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "migration/format/record.h"
 #include "migration/plan.h"
-#include "migration/record.h"
 #include "migration/wire.h"
 
 #define EDITS_PAYLOAD_MAX 4096 /* XENSTORE_PAYLOAD_MAX */

@@ -4,11 +4,11 @@
  */
 #include "migration/export.h"
 
+#include "migration/format/libxl_stream.h"
 #include "migration/omissions.h"
 #include "migration/output.h"
 #include "migration/receiver.h"
 #include "migration/remote.h"
-#include "migration/stream.h"
 #include "migration/walk.h"
 #include "migration/wire.h"
 

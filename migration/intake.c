@@ -5,8 +5,8 @@
 #include "migration/intake.h"
 
 #include "migration/edits.h"
+#include "migration/format/libxl_stream.h"
 #include "migration/remote.h"
-#include "migration/stream.h"
 
 #include <errno.h>
 #include <fcntl.h>

@@ -2,8 +2,8 @@
 /*
  * intake - a stream as it will be imported: read to its end, checked, confined, rewritten.
  *
- * After intake_open() each record obeys the format (migration/stream), may be written here
- * (migration/confine), and fits the request that will carry it. Then the records can be had as
+ * After intake_open() each record obeys the format (migration/format/libxl_stream), may be written
+ * here (migration/confine), and fits the request that will carry it. Then the records can be had as
  * often as it takes, those of one kind at a time.
  *
  * A stream that no export makes is refused as a whole. What a guest may have done is not: what does
@@ -21,8 +21,8 @@
 #include <stdint.h>
 
 #include "migration/confine.h"
+#include "migration/format/record.h"
 #include "migration/omissions.h"
-#include "migration/record.h"
 #include "migration/report.h"
 
 struct intake;

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: MIT
 /*
  * journal - see journal.h. The file: a header, the octets of vm, entries, an END. An entry is a
- * kind, a size, and a node as migration/record encodes it; WANT follows the HAD of the same node.
+ * kind, a size, and a node as migration/format/record encodes it; WANT follows the HAD of the same
+ * node.
  */
 #include "migration/journal.h"
 

@@ -21,7 +21,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "migration/record.h"
+#include "migration/format/record.h"
 #include "migration/wire.h"
 
 struct nodes;

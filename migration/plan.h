@@ -29,10 +29,10 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "migration/format/record.h"
 #include "migration/intake.h"
 #include "migration/nodes.h"
 #include "migration/omissions.h"
-#include "migration/record.h"
 #include "migration/wire.h"
 
 #include "protocol/table.h"

@@ -30,7 +30,7 @@
 #include <stdbool.h>
 #include <stdio.h>
 
-#include "migration/stream.h"
+#include "migration/format/libxl_stream.h"
 
 /*
  * Print all records of @reader and a summary; "skipped" counts optional records.

@@ -17,9 +17,9 @@
 
 #include <stddef.h>
 
+#include "migration/format/libxl_stream.h"
 #include "migration/omissions.h"
 #include "migration/report.h"
-#include "migration/stream.h"
 #include "migration/wire.h"
 
 #define WALK_ROUNDS 3 /* of reading again */

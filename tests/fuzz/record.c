@@ -5,7 +5,7 @@
  */
 #include <errno.h>
 
-#include "migration/record.h"
+#include "migration/format/record.h"
 #include "tests/fuzz/fuzz.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)

@@ -7,7 +7,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-#include "migration/stream.h"
+#include "migration/format/libxl_stream.h"
 #include "tests/fuzz/fuzz.h"
 
 #define MAX_STREAM 65536

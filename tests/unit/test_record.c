@@ -9,8 +9,8 @@
 #include <errno.h>
 #include <stdio.h>
 
-#include "migration/record.h"
-#include "migration/rules.h"
+#include "migration/format/record.h"
+#include "migration/format/rules.h"
 
 #define FIXED_SEED 20200327
 

@@ -13,7 +13,7 @@
 #include <stdio.h>
 #include <sys/wait.h>
 
-#include "migration/stream.h"
+#include "migration/format/libxl_stream.h"
 
 /* --- octets written by hand */
 

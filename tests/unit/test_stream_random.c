@@ -10,7 +10,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "migration/stream.h"
+#include "migration/format/libxl_stream.h"
 
 #define SEED	   20200327
 #define VERIFY	   XEN_DIR "/bin/verify-stream-v2"

@@ -9,7 +9,7 @@
 #include <sys/resource.h>
 #include <sys/wait.h>
 
-#include "migration/stream.h"
+#include "migration/format/libxl_stream.h"
 #include "tests/unit/golden/records.h"
 #include "tests/unit/golden/streams.h"
 

@@ -19,7 +19,7 @@
 
 #include <cmocka.h> /* needs the above */
 
-#include "migration/stream.h"
+#include "migration/format/libxl_stream.h"
 
 #define ARRAY_LEN(array) (sizeof(array) / sizeof(*(array)))
 

@@ -8,11 +8,11 @@
  * fields; encoder, decoder and size all read that table, so they cannot drift apart, and both
  * directions apply the same rules: what can be written can be read.
  *
- * Called by migration/stream (framing), and by export and import, which fill and read struct
- * record. Must never allocate, do I/O, or keep anything between two calls.
+ * Called by migration/format/libxl_stream (framing), and by export and import, which fill and read
+ * struct record. Must never allocate, do I/O, or keep anything between two calls.
  */
-#ifndef XSPROXY_MIGRATION_RECORD_H
-#define XSPROXY_MIGRATION_RECORD_H
+#ifndef XSPROXY_MIGRATION_FORMAT_RECORD_H
+#define XSPROXY_MIGRATION_FORMAT_RECORD_H
 
 #include <stddef.h>
 #include <stdint.h>

@@ -5,9 +5,9 @@
  *
  * Offsets in this file count from the start of the body; the stream adds where the body is.
  */
-#include "migration/record.h"
+#include "migration/format/record.h"
 
-#include "migration/rules.h"
+#include "migration/format/rules.h"
 
 #include <endian.h>
 #include <errno.h>

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: MIT
 /*
- * stream_writer - the writing half of stream.h.
+ * libxl_writer - the writing half of libxl_stream.h.
  */
-#include "migration/stream.h"
+#include "migration/format/libxl_stream.h"
 
-#include "migration/stream_format.h"
+#include "migration/format/libxl_framing.h"
 #include "text/buffer.h"
 
 #include <endian.h>

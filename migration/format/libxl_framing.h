@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * stream_format - how a libxl migration stream is framed (libxl-migration-stream.pandoc, revision
- * 2), for stream_writer.c and stream_reader.c alone. The stream's header is big-endian; records are
+ * libxl_framing - how a libxl migration stream is framed (libxl-migration-stream.pandoc, revision
+ * 2), for libxl_writer.c and libxl_reader.c alone. The stream's header is big-endian; records are
  * little-endian, as the header's options say.
  */
-#ifndef XSPROXY_MIGRATION_STREAM_FORMAT_H
-#define XSPROXY_MIGRATION_STREAM_FORMAT_H
+#ifndef XSPROXY_MIGRATION_FORMAT_LIBXL_FRAMING_H
+#define XSPROXY_MIGRATION_FORMAT_LIBXL_FRAMING_H
 
 #include <stdint.h>
 

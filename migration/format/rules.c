@@ -2,7 +2,7 @@
 /*
  * rules - see rules.h.
  */
-#include "migration/rules.h"
+#include "migration/format/rules.h"
 
 #include <stdbool.h>
 #include <stddef.h>

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * stream - a libxl migration stream of DOMAIN_XENSTORE_DATA records, as a whole.
+ * libxl_stream - a libxl migration stream of DOMAIN_XENSTORE_DATA records, as a whole.
  *
  *	header   ident "LibxlFmt" u64, version 2 u32, options 0 u32: big-endian
  *	record   type u32, length u32: little-endian; body; zeroes up to a multiple of 8
@@ -11,18 +11,18 @@
  * records one by one. A reader takes its input from anything that can be read, also a pipe: it
  * spools it to an unnamed file, checks all of it, and only then lets the caller have records, as
  * often as it likes. So whoever applies a stream knows before the first record that the last one is
- * good. At most one record is in memory at a time, besides migration/seen.
+ * good. At most one record is in memory at a time, besides migration/format/seen.
  *
  * Called by export (writer), import and show (reader). Must never touch a store, and never change
  * or guess at what it reads.
  */
-#ifndef XSPROXY_MIGRATION_STREAM_H
-#define XSPROXY_MIGRATION_STREAM_H
+#ifndef XSPROXY_MIGRATION_FORMAT_LIBXL_STREAM_H
+#define XSPROXY_MIGRATION_FORMAT_LIBXL_STREAM_H
 
 #include <stdint.h>
 #include <stdio.h>
 
-#include "migration/record.h"
+#include "migration/format/record.h"
 
 #define STREAM_MAX_DEFAULT ((uint64_t)64 << 20) /* octets; of --max-stream */
 

@@ -2,7 +2,7 @@
 /*
  * spool - see spool.h.
  */
-#include "migration/spool.h"
+#include "migration/format/spool.h"
 
 #include <errno.h>
 #include <stdio.h>

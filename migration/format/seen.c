@@ -3,7 +3,7 @@
  * seen - see seen.h. Open addressing with linear probing; a slot's place is the top bits of its
  * hash, so that the table can grow without reading keys again.
  */
-#include "migration/seen.h"
+#include "migration/format/seen.h"
 
 #include "protocol/table.h"
 

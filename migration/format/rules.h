@@ -4,15 +4,15 @@
  *
  * docs/protocol.md, "Migration stream", lists what a reader refuses; Xen's xenstore.txt says which
  * paths are valid. Each rule stands alone, over plain memory, so the encoder, the decoder and the
- * import policy share it. Called by migration/record and migration/confine. Must never allocate, or
- * read beyond the length given: values are not NUL-terminated.
+ * import policy share it. Called by migration/format/record and migration/confine. Must never
+ * allocate, or read beyond the length given: values are not NUL-terminated.
  */
-#ifndef XSPROXY_MIGRATION_RULES_H
-#define XSPROXY_MIGRATION_RULES_H
+#ifndef XSPROXY_MIGRATION_FORMAT_RULES_H
+#define XSPROXY_MIGRATION_FORMAT_RULES_H
 
 #include <stddef.h>
 
-#include "migration/record.h"
+#include "migration/format/record.h"
 
 #define RULES_PATH_MAX 3072 /* octets of any path */
 

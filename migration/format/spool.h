@@ -3,11 +3,12 @@
  * spool - input that may be a pipe, kept in an unnamed temporary file so that it can be read twice.
  *
  * The file has no name from birth and mode 0600 (tmpfile(), O_TMPFILE): a stream holds secrets such
- * as VNC passwords, and nothing is left behind when the process dies. Called by migration/stream
- * alone. Must never keep more than a stdio buffer in memory or look at what it carries.
+ * as VNC passwords, and nothing is left behind when the process dies. Called by
+ * migration/format/libxl_stream alone. Must never keep more than a stdio buffer in memory or look
+ * at what it carries.
  */
-#ifndef XSPROXY_MIGRATION_SPOOL_H
-#define XSPROXY_MIGRATION_SPOOL_H
+#ifndef XSPROXY_MIGRATION_FORMAT_SPOOL_H
+#define XSPROXY_MIGRATION_FORMAT_SPOOL_H
 
 #include <stdbool.h>
 #include <stddef.h>

@@ -9,10 +9,10 @@
  * and double, so the table takes less than 28 octets a record, that is less than twice the octets
  * of the shortest records.
  *
- * Called by stream_reader alone. Must never keep a key in memory.
+ * Called by libxl_reader alone. Must never keep a key in memory.
  */
-#ifndef XSPROXY_MIGRATION_SEEN_H
-#define XSPROXY_MIGRATION_SEEN_H
+#ifndef XSPROXY_MIGRATION_FORMAT_SEEN_H
+#define XSPROXY_MIGRATION_FORMAT_SEEN_H
 
 #include <stddef.h>
 #include <stdint.h>

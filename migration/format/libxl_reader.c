@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: MIT
 /*
- * stream_reader - the reading half of stream.h: the framing, one record, the check of the whole.
- * The check and the caller's passes run the same code; only the check looks for duplicates.
+ * libxl_reader - the reading half of libxl_stream.h: the framing, one record, the check of the
+ * whole. The check and the caller's passes run the same code; only the check looks for duplicates.
  */
-#include "migration/stream.h"
+#include "migration/format/libxl_stream.h"
 
-#include "migration/seen.h"
-#include "migration/spool.h"
-#include "migration/stream_format.h"
+#include "migration/format/libxl_framing.h"
+#include "migration/format/seen.h"
+#include "migration/format/spool.h"
 #include "text/buffer.h"
 
 #include <endian.h>
