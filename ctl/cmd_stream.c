@@ -68,14 +68,14 @@ int command_import(const struct options *options, const struct report *report)
 int command_show(const struct options *options, const struct report *report)
 {
 	const char *name = strcmp(options->file, "-") ? options->file : "standard input";
-	struct stream_reader *reader = NULL;
+	struct libxl_reader *reader = NULL;
 	struct record_fault fault;
 	int fd = name == options->file ? open(name, O_RDONLY | O_CLOEXEC) : STDIN_FILENO;
 	int r;
 
 	if (fd < 0)
 		return report_fail(report, -errno, "cannot open %s: %s", name, strerror(errno));
-	r = stream_reader_open(&reader, fd, options->max_stream, &fault);
+	r = libxl_reader_open(&reader, fd, options->max_stream, &fault);
 	if (fd != STDIN_FILENO)
 		close(fd);
 	if (r == -EBADMSG)
@@ -86,6 +86,6 @@ int command_show(const struct options *options, const struct report *report)
 	if (r)
 		return report_fail(report, r, "cannot read %s: %s", name, report_local_reason(r));
 	r = show_stream(reader, stdout, options->json);
-	stream_reader_free(reader);
+	libxl_reader_free(reader);
 	return r ? report_fail(report, r, "cannot show %s: %s", name, report_local_reason(r)) : 0;
 }

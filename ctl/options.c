@@ -461,7 +461,7 @@ int options_parse(struct options *options, unsigned int accepts, enum option_arg
 	struct parsing parsing = { options, report };
 	int r;
 
-	*options = (struct options){ .max_stream = STREAM_MAX_DEFAULT,
+	*options = (struct options){ .max_stream = LIBXL_STREAM_MAX_DEFAULT,
 				     .max_nodes = INTAKE_NODES_DEFAULT,
 				     .journal = RUN_DIR,
 				     .interval_ms = INTERVAL_DEFAULT,

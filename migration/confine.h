@@ -113,7 +113,7 @@ int confine_map_path(const struct confine *confine, const char *path, size_t len
  * @omissions: told about permissions that are left out and values that are rewritten; NULL: nobody
  *             is
  * @fault: may be NULL; for the first two errors gets the reason (and offset 0: see
- *         stream_reader_locate())
+ *         libxl_reader_locate())
  *
  * Returns 0; -EBADMSG if the policy forbids it; -ENAMETOOLONG if its path is too long once it is
  * mapped; or -ENOMEM.

@@ -4,6 +4,7 @@
  */
 #include "migration/export.h"
 
+#include "migration/format/libxl_record.h"
 #include "migration/format/libxl_stream.h"
 #include "migration/omissions.h"
 #include "migration/output.h"
@@ -34,7 +35,7 @@ struct exporter {
 	struct remote_watches watches;
 	struct remote_transactions transactions;
 	struct walk *walk;
-	struct stream_writer *writer;
+	struct libxl_writer *writer;
 };
 
 #define fail(ex, err, ...) report_fail((ex)->report, err, __VA_ARGS__)
@@ -222,7 +223,7 @@ static int write_watch(struct exporter *ex, const struct remote_watch *watch)
 			      .watch = { watch->path, strlen(watch->path), watch->token,
 					 strlen(watch->token) } };
 	struct record_fault fault;
-	int r = record_check(&rec, &fault);
+	int r = libxl_record_check(&rec, &fault);
 
 	if (r) {
 		omit_of_watch(ex, watch, "watch", watch->token, fault.reason);
@@ -232,20 +233,20 @@ static int write_watch(struct exporter *ex, const struct remote_watch *watch)
 	if (watch->depth)
 		omit_of_watch(ex, watch, "depth of a watch", watch->depth,
 			      "a stream cannot express it; the watch is exported without");
-	return stream_writer_append(ex->writer, &rec, NULL);
+	return libxl_writer_append(ex->writer, &rec, NULL);
 }
 
 static int write_transaction(struct exporter *ex, uint32_t id)
 {
 	struct record rec = { .kind = RECORD_TRANSACTION, .transaction = { id } };
 
-	return stream_writer_append(ex->writer, &rec, NULL);
+	return libxl_writer_append(ex->writer, &rec, NULL);
 }
 
 /* Returns 0, or what writing failed with, which has not been reported. */
 static int export_write_records(struct exporter *ex)
 {
-	int r = stream_writer_new(&ex->writer, output_file(ex->output));
+	int r = libxl_writer_new(&ex->writer, output_file(ex->output));
 
 	if (!r)
 		r = walk_write(ex->walk, ex->writer);
@@ -336,7 +337,7 @@ static int export_write(struct exporter *ex)
 		r = export_keep(ex);
 	if (r)
 		return r;
-	r = stream_writer_finish(ex->writer);
+	r = libxl_writer_finish(ex->writer);
 	if (!r)
 		r = output_commit(ex->output);
 	return r ? fail_to_write(ex, r) : 0;
@@ -387,7 +388,7 @@ int export_domain(const struct export_options *options, const struct report *rep
 	int r = export_run(&ex);
 
 	walk_free(ex.walk);
-	stream_writer_free(ex.writer);
+	libxl_writer_free(ex.writer);
 	if (r && ex.kept && ex.ran)
 		export_take_back(&ex);
 	output_free(ex.output);

@@ -23,7 +23,7 @@ struct intake {
 	const char *name; /* of the stream */
 	uint16_t domid;
 	const struct report *report;
-	struct stream_reader *reader;
+	struct libxl_reader *reader;
 	struct confine *confine;
 	uint64_t nr[RECORD_TRANSACTION + 1];
 	uint64_t max_nodes;
@@ -41,7 +41,7 @@ static int read_stream(struct intake *intake, const struct intake_options *optio
 		fd = open(options->file, O_RDONLY | O_CLOEXEC);
 	if (fd < 0)
 		return -errno;
-	r = stream_reader_open(&intake->reader, fd, options->max_stream, fault);
+	r = libxl_reader_open(&intake->reader, fd, options->max_stream, fault);
 	if (options->file)
 		close(fd);
 	return r;
@@ -175,7 +175,7 @@ static int check_records(struct intake *intake, struct omissions *omissions,
 	struct record in, here;
 	int r = intake_rewind(intake);
 
-	while (!r && (r = stream_reader_next(intake->reader, &in)) > 0) {
+	while (!r && (r = libxl_reader_next(intake->reader, &in)) > 0) {
 		r = take(intake, &in, &here, omissions, fault);
 		if (r > 0) {
 			intake->nr[in.kind]++;
@@ -183,7 +183,7 @@ static int check_records(struct intake *intake, struct omissions *omissions,
 		}
 	}
 	if (r == -EBADMSG)
-		stream_reader_locate(intake->reader, fault);
+		libxl_reader_locate(intake->reader, fault);
 	return r;
 }
 
@@ -204,7 +204,7 @@ int intake_rewind(struct intake *intake)
 {
 	intake->own = 0;
 	intake->others = 0;
-	return stream_reader_rewind(intake->reader);
+	return libxl_reader_rewind(intake->reader);
 }
 
 int intake_next(struct intake *intake, enum record_kind kind, struct record *rec)
@@ -212,7 +212,7 @@ int intake_next(struct intake *intake, enum record_kind kind, struct record *rec
 	struct record in;
 	int r;
 
-	while ((r = stream_reader_next(intake->reader, &in)) > 0) {
+	while ((r = libxl_reader_next(intake->reader, &in)) > 0) {
 		if (in.kind != kind)
 			continue;
 		r = take(intake, &in, rec, NULL, NULL);
@@ -231,7 +231,7 @@ void intake_free(struct intake *intake)
 {
 	if (!intake)
 		return;
-	stream_reader_free(intake->reader);
+	libxl_reader_free(intake->reader);
 	confine_free(intake->confine);
 	free(intake);
 }

@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: MIT
 /*
  * journal - see journal.h. The file: a header, the octets of vm, entries, an END. An entry is a
- * kind, a size, and a node as migration/format/record encodes it; WANT follows the HAD of the same
- * node.
+ * kind, a size, and a node as migration/format/libxl_record encodes it; WANT follows the HAD of the
+ * same node.
  */
 #include "migration/journal.h"
 
+#include "migration/format/libxl_record.h"
 #include "text/buffer.h"
 
 #include <errno.h>
@@ -61,11 +62,11 @@ static int put_node(FILE *file, struct buffer *buffer, enum entry_kind kind,
 		    const struct plan_node *node, const struct plan_state *state)
 {
 	struct record rec = { .kind = RECORD_NODE, .node = plan_record(node, state) };
-	struct entry entry = { .kind = kind, .size = (uint32_t)record_size(&rec) };
+	struct entry entry = { .kind = kind, .size = (uint32_t)libxl_record_size(&rec) };
 	int r = buffer_reserve(buffer, entry.size);
 
 	if (!r)
-		r = record_encode(&rec, buffer->data, entry.size, NULL);
+		r = libxl_record_encode(&rec, buffer->data, entry.size, NULL);
 	if (!r)
 		r = put(file, &entry, sizeof(entry));
 	return r ? r : put(file, buffer->data, entry.size);
@@ -166,7 +167,7 @@ static int get_entry(struct cursor *cur, struct entry *entry, struct record *rec
 	body = get(cur, entry->size);
 	if (!body)
 		return -ENODATA;
-	return entry->kind == ENTRY_END ? 0 : record_decode(rec, body, entry->size, NULL);
+	return entry->kind == ENTRY_END ? 0 : libxl_record_decode(rec, body, entry->size, NULL);
 }
 
 static bool same_path(const struct record_node *a, const struct record_node *b)

@@ -185,11 +185,11 @@ static void totals_count(struct totals *totals, const struct record *rec)
 }
 
 /* What only the reader's position at END can tell. */
-static void totals_close(struct totals *totals, const struct stream_reader *reader)
+static void totals_close(struct totals *totals, const struct libxl_reader *reader)
 {
 	struct record_fault end;
 
-	stream_reader_locate(reader, &end);
+	libxl_reader_locate(reader, &end);
 	totals->skipped = end.record - 1 - totals->nodes - totals->watches - totals->transactions;
 	totals->octets = end.offset + 8; /* END is the last thing in a stream */
 }
@@ -200,16 +200,15 @@ static int output_error(void)
 	return errno ? -errno : -EIO;
 }
 
-static int show_records(struct stream_reader *reader, struct show *show,
-			const struct format *format)
+static int show_records(struct libxl_reader *reader, struct show *show, const struct format *format)
 {
 	struct totals totals = { 0 };
 	struct record rec;
-	int r = stream_reader_rewind(reader);
+	int r = libxl_reader_rewind(reader);
 
 	if (r)
 		return r;
-	while ((r = stream_reader_next(reader, &rec)) > 0) {
+	while ((r = libxl_reader_next(reader, &rec)) > 0) {
 		totals_count(&totals, &rec);
 		r = format->record(show, &rec);
 		if (!r && ferror(show->out))
@@ -223,7 +222,7 @@ static int show_records(struct stream_reader *reader, struct show *show,
 	return format->summary(show, &totals);
 }
 
-int show_stream(struct stream_reader *reader, FILE *out, bool json)
+int show_stream(struct libxl_reader *reader, FILE *out, bool json)
 {
 	struct show show = { .out = out };
 	int r;

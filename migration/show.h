@@ -41,6 +41,6 @@
  *
  * Returns 0, -ENOMEM, or what reading the spool or writing @out failed with.
  */
-int show_stream(struct stream_reader *reader, FILE *out, bool json);
+int show_stream(struct libxl_reader *reader, FILE *out, bool json);
 
 #endif

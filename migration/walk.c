@@ -4,6 +4,7 @@
  */
 #include "migration/walk.h"
 
+#include "migration/format/libxl_record.h"
 #include "migration/nodes.h"
 #include "migration/pathset.h"
 
@@ -336,13 +337,13 @@ static void report_missing(struct walk *walk, const struct entry *entry)
 	}
 }
 
-static int write_entry(struct walk *walk, struct stream_writer *writer, const struct entry *entry)
+static int write_entry(struct walk *walk, struct libxl_writer *writer, const struct entry *entry)
 {
 	struct record rec = { .kind = RECORD_NODE,
 			      .node = { entry->path, entry->path_len, entry->perms, entry->nr_perms,
 					entry->value, entry->value_len } };
 	struct record_fault fault;
-	int r = record_check(&rec, &fault);
+	int r = libxl_record_check(&rec, &fault);
 
 	if (r == -EBADMSG) {
 		leave_out(walk, entry->path, entry->path_len, "node", fault.reason);
@@ -350,11 +351,11 @@ static int write_entry(struct walk *walk, struct stream_writer *writer, const st
 	}
 	report_missing(walk, entry);
 	if (!r)
-		r = stream_writer_append(writer, &rec, NULL);
+		r = libxl_writer_append(writer, &rec, NULL);
 	return r;
 }
 
-int walk_write(struct walk *walk, struct stream_writer *writer)
+int walk_write(struct walk *walk, struct libxl_writer *writer)
 {
 	struct entry *entry, *next;
 	int r = 0;

@@ -57,6 +57,6 @@ int walk_read(struct walk *walk);
  * Write all nodes that a stream can hold, parents before children, in the order of their paths.
  * Returns 0, or what writing failed with: a negative errno, which the caller puts into words.
  */
-int walk_write(struct walk *walk, struct stream_writer *writer);
+int walk_write(struct walk *walk, struct libxl_writer *writer);
 
 #endif

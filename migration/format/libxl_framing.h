@@ -9,34 +9,35 @@
 
 #include <stdint.h>
 
-#define STREAM_IDENT		 0x4c6962786c466d74ULL /* "LibxlFmt" */
-#define STREAM_VERSION		 2
-#define STREAM_OPTION_BIG_ENDIAN 0x1
+#define LIBXL_STREAM_IDENT	       0x4c6962786c466d74ULL /* "LibxlFmt" */
+#define LIBXL_STREAM_VERSION	       2
+#define LIBXL_STREAM_OPTION_BIG_ENDIAN 0x1
 
-#define STREAM_END		 0x00000000
-#define STREAM_XENSTORE_DATA	 0x00000007
-#define STREAM_OPTIONAL		 0x80000000 /* and above: to be skipped by who does not know it */
-#define STREAM_ALIGNMENT	 8
+#define LIBXL_STREAM_END	       0x00000000
+#define LIBXL_STREAM_XENSTORE_DATA     0x00000007
+#define LIBXL_STREAM_OPTIONAL	       0x80000000 /* and above: may be skipped */
+#define LIBXL_STREAM_ALIGNMENT	       8
 
-struct stream_header {
+struct libxl_header {
 	uint64_t ident;
 	uint32_t version;
 	uint32_t options;
 };
 
-/* Before the body; zeroes follow it up to a multiple of STREAM_ALIGNMENT. */
-struct stream_record_header {
+/* Before the body; zeroes follow it up to a multiple of LIBXL_STREAM_ALIGNMENT. */
+struct libxl_record_header {
 	uint32_t type;
 	uint32_t length; /* octets of the body, without the zeroes */
 };
 
-_Static_assert(sizeof(struct stream_header) == 16, "the header has no holes");
-_Static_assert(sizeof(struct stream_record_header) == 8, "a record's header has no holes");
+_Static_assert(sizeof(struct libxl_header) == 16, "the header has no holes");
+_Static_assert(sizeof(struct libxl_record_header) == 8, "a record's header has no holes");
 
 /* The octets that @length octets of a body take with their padding. */
-static inline uint64_t stream_padded(uint64_t length)
+static inline uint64_t libxl_padded(uint64_t length)
 {
-	return (length + STREAM_ALIGNMENT - 1) / STREAM_ALIGNMENT * STREAM_ALIGNMENT;
+	return (length + LIBXL_STREAM_ALIGNMENT - 1) / LIBXL_STREAM_ALIGNMENT *
+	       LIBXL_STREAM_ALIGNMENT;
 }
 
 #endif

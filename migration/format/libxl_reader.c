@@ -6,6 +6,7 @@
 #include "migration/format/libxl_stream.h"
 
 #include "migration/format/libxl_framing.h"
+#include "migration/format/libxl_record.h"
 #include "migration/format/seen.h"
 #include "migration/format/spool.h"
 #include "text/buffer.h"
@@ -16,7 +17,7 @@
 #include <stdbool.h>
 #include <stdlib.h>
 
-struct stream_reader {
+struct libxl_reader {
 	struct spool *spool;
 	uint64_t max;
 	uint64_t record; /* number of the current record */
@@ -32,7 +33,7 @@ struct stream_reader {
 #define refuse(reader, ...) (record_refuse(&(reader)->fault, __VA_ARGS__), -EBADMSG)
 
 /* The stream ends too early: by itself, or because no more of it was taken. */
-static int refuse_end(struct stream_reader *reader, const char *where)
+static int refuse_end(struct libxl_reader *reader, const char *where)
 {
 	uint64_t end = spool_pos(reader->spool) + spool_left(reader->spool);
 
@@ -42,9 +43,9 @@ static int refuse_end(struct stream_reader *reader, const char *where)
 	return refuse(reader, end, "the stream ends %s", where);
 }
 
-static int reader_get_header(struct stream_reader *reader)
+static int reader_get_header(struct libxl_reader *reader)
 {
-	struct stream_header header;
+	struct libxl_header header;
 	uint32_t options;
 	int r;
 
@@ -54,25 +55,24 @@ static int reader_get_header(struct stream_reader *reader)
 	if (r)
 		return r;
 	options = be32toh(header.options);
-	if (be64toh(header.ident) != STREAM_IDENT)
+	if (be64toh(header.ident) != LIBXL_STREAM_IDENT)
 		return refuse(reader, 0, "not a libxl stream: ident 0x%016" PRIx64,
 			      be64toh(header.ident));
-	if (be32toh(header.version) != STREAM_VERSION)
-		return refuse(reader, offsetof(struct stream_header, version),
+	if (be32toh(header.version) != LIBXL_STREAM_VERSION)
+		return refuse(reader, offsetof(struct libxl_header, version),
 			      "version %" PRIu32 ", not %d", be32toh(header.version),
-			      STREAM_VERSION);
-	if (options & STREAM_OPTION_BIG_ENDIAN)
-		return refuse(reader, offsetof(struct stream_header, options),
+			      LIBXL_STREAM_VERSION);
+	if (options & LIBXL_STREAM_OPTION_BIG_ENDIAN)
+		return refuse(reader, offsetof(struct libxl_header, options),
 			      "the stream is big-endian");
 	if (options)
-		return refuse(reader, offsetof(struct stream_header, options),
+		return refuse(reader, offsetof(struct libxl_header, options),
 			      "unknown options 0x%08" PRIx32, options);
 	return 0;
 }
 
 /* The start of the next record. */
-static int reader_get_record_header(struct stream_reader *reader,
-				    struct stream_record_header *header)
+static int reader_get_record_header(struct libxl_reader *reader, struct libxl_record_header *header)
 {
 	int r;
 
@@ -91,18 +91,18 @@ static int reader_get_record_header(struct stream_reader *reader,
 }
 
 /* Before anything is allocated for a body, or skipped: is it there, with its padding? */
-static int check_room(struct stream_reader *reader, const struct stream_record_header *header)
+static int check_room(struct libxl_reader *reader, const struct libxl_record_header *header)
 {
 	uint64_t left = spool_left(reader->spool);
 
 	if (header->length > left)
 		return refuse_end(reader, "inside a record's body");
-	if (stream_padded(header->length) > left)
+	if (libxl_padded(header->length) > left)
 		return refuse_end(reader, "inside a record's padding");
 	return 0;
 }
 
-static int check_padding(struct stream_reader *reader, const uint8_t *pad, size_t len)
+static int check_padding(struct libxl_reader *reader, const uint8_t *pad, size_t len)
 {
 	for (size_t i = 0; i < len; i++)
 		if (pad[i])
@@ -111,20 +111,20 @@ static int check_padding(struct stream_reader *reader, const uint8_t *pad, size_
 	return 0;
 }
 
-static int reader_end(struct stream_reader *reader, const struct stream_record_header *header)
+static int reader_end(struct libxl_reader *reader, const struct libxl_record_header *header)
 {
 	if (header->length)
-		return refuse(reader, reader->start + offsetof(struct stream_record_header, length),
+		return refuse(reader, reader->start + offsetof(struct libxl_record_header, length),
 			      "END with a length of %" PRIu32, header->length);
 	if (spool_left(reader->spool) || spool_cut(reader->spool))
 		return refuse(reader, spool_pos(reader->spool), "octets follow END");
 	return 0;
 }
 
-static int reader_skip(struct stream_reader *reader, const struct stream_record_header *header)
+static int reader_skip(struct libxl_reader *reader, const struct libxl_record_header *header)
 {
-	uint8_t pad[STREAM_ALIGNMENT];
-	size_t pad_len = stream_padded(header->length) - header->length;
+	uint8_t pad[LIBXL_STREAM_ALIGNMENT];
+	size_t pad_len = libxl_padded(header->length) - header->length;
 	int r = check_room(reader, header);
 
 	if (!r)
@@ -136,7 +136,7 @@ static int reader_skip(struct stream_reader *reader, const struct stream_record_
 	return check_padding(reader, pad, pad_len);
 }
 
-static int refuse_type(struct stream_reader *reader, uint32_t type)
+static int refuse_type(struct libxl_reader *reader, uint32_t type)
 {
 	static const char *const libxl[] = {
 		[1] = "LIBXC_CONTEXT",	[2] = "EMULATOR_XENSTORE_DATA", [3] = "EMULATOR_CONTEXT",
@@ -152,11 +152,11 @@ static int refuse_type(struct stream_reader *reader, uint32_t type)
 
 /* --- reader: records */
 
-static int reader_get_body(struct stream_reader *reader, const struct stream_record_header *header,
+static int reader_get_body(struct libxl_reader *reader, const struct libxl_record_header *header,
 			   struct record *rec)
 {
 	uint64_t body = spool_pos(reader->spool);
-	size_t size = stream_padded(header->length);
+	size_t size = libxl_padded(header->length);
 	int r = check_room(reader, header);
 
 	if (!r)
@@ -165,7 +165,7 @@ static int reader_get_body(struct stream_reader *reader, const struct stream_rec
 		r = spool_get(reader->spool, reader->body.data, size);
 	if (r)
 		return r;
-	r = record_decode(rec, reader->body.data, header->length, &reader->fault);
+	r = libxl_record_decode(rec, reader->body.data, header->length, &reader->fault);
 	if (r) {
 		reader->fault.offset += body;
 		return r;
@@ -174,22 +174,22 @@ static int reader_get_body(struct stream_reader *reader, const struct stream_rec
 			     size - header->length);
 }
 
-/* stream_reader_next(), with refusals in reader->fault. */
-static int reader_next(struct stream_reader *reader, struct record *rec)
+/* libxl_reader_next(), with refusals in reader->fault. */
+static int reader_next(struct libxl_reader *reader, struct record *rec)
 {
 	for (;;) {
-		struct stream_record_header header;
+		struct libxl_record_header header;
 		int r = reader_get_record_header(reader, &header);
 
 		if (r)
 			return r;
-		if (header.type == STREAM_END)
+		if (header.type == LIBXL_STREAM_END)
 			return reader_end(reader, &header);
-		if (header.type == STREAM_XENSTORE_DATA) {
+		if (header.type == LIBXL_STREAM_XENSTORE_DATA) {
 			r = reader_get_body(reader, &header, rec);
 			return r ? r : 1;
 		}
-		if (!(header.type & STREAM_OPTIONAL))
+		if (!(header.type & LIBXL_STREAM_OPTIONAL))
 			return refuse_type(reader, header.type);
 		r = reader_skip(reader, &header);
 		if (r)
@@ -197,7 +197,7 @@ static int reader_next(struct stream_reader *reader, struct record *rec)
 	}
 }
 
-static int refuse_duplicate(struct stream_reader *reader, enum record_kind kind, uint64_t earlier)
+static int refuse_duplicate(struct libxl_reader *reader, enum record_kind kind, uint64_t earlier)
 {
 	static const char *const what[] = {
 		[RECORD_NODE] = "this node",
@@ -206,24 +206,24 @@ static int refuse_duplicate(struct stream_reader *reader, enum record_kind kind,
 	};
 
 	return refuse(reader, reader->start, "%s was given before, at octet %" PRIu64, what[kind],
-		      earlier - sizeof(struct stream_record_header));
+		      earlier - sizeof(struct libxl_record_header));
 }
 
 /* The first pass. */
-static int reader_check(struct stream_reader *reader)
+static int reader_check(struct libxl_reader *reader)
 {
 	struct record rec = { 0 };
 	int r = seen_new(&reader->seen, spool_fd(reader->spool));
 
 	if (!r)
-		r = stream_reader_rewind(reader);
+		r = libxl_reader_rewind(reader);
 	if (r)
 		return r;
 	while ((r = reader_next(reader, &rec)) > 0) {
-		uint64_t body = reader->start + sizeof(struct stream_record_header);
+		uint64_t body = reader->start + sizeof(struct libxl_record_header);
 		uint64_t earlier;
 
-		r = seen_add(reader->seen, reader->body.data, record_key_size(&rec), body,
+		r = seen_add(reader->seen, reader->body.data, libxl_record_key_size(&rec), body,
 			     &earlier);
 		if (r)
 			return r;
@@ -233,7 +233,7 @@ static int reader_check(struct stream_reader *reader)
 	return r;
 }
 
-int stream_reader_rewind(struct stream_reader *reader)
+int libxl_reader_rewind(struct libxl_reader *reader)
 {
 	int r = spool_rewind(reader->spool);
 
@@ -243,7 +243,7 @@ int stream_reader_rewind(struct stream_reader *reader)
 	return r ? r : reader_get_header(reader);
 }
 
-int stream_reader_next(struct stream_reader *reader, struct record *rec)
+int libxl_reader_next(struct libxl_reader *reader, struct record *rec)
 {
 	int r = reader->ended ? 0 : reader_next(reader, rec);
 
@@ -251,13 +251,13 @@ int stream_reader_next(struct stream_reader *reader, struct record *rec)
 	return r;
 }
 
-void stream_reader_locate(const struct stream_reader *reader, struct record_fault *fault)
+void libxl_reader_locate(const struct libxl_reader *reader, struct record_fault *fault)
 {
 	fault->record = reader->record;
 	fault->offset = reader->start;
 }
 
-void stream_reader_free(struct stream_reader *reader)
+void libxl_reader_free(struct libxl_reader *reader)
 {
 	if (!reader)
 		return;
@@ -267,15 +267,15 @@ void stream_reader_free(struct stream_reader *reader)
 	free(reader);
 }
 
-static void stream_reader_freep(struct stream_reader **reader)
+static void libxl_reader_freep(struct libxl_reader **reader)
 {
-	stream_reader_free(*reader);
+	libxl_reader_free(*reader);
 }
 
-int stream_reader_open(struct stream_reader **out, int fd, uint64_t max_stream,
-		       struct record_fault *fault)
+int libxl_reader_open(struct libxl_reader **out, int fd, uint64_t max_stream,
+		      struct record_fault *fault)
 {
-	__attribute__((cleanup(stream_reader_freep))) struct stream_reader *reader = NULL;
+	__attribute__((cleanup(libxl_reader_freep))) struct libxl_reader *reader = NULL;
 	int r;
 
 	if (max_stream > SEEN_OFFSET_MAX)
@@ -292,7 +292,7 @@ int stream_reader_open(struct stream_reader **out, int fd, uint64_t max_stream,
 		fault->record = reader->record;
 	}
 	if (!r)
-		r = stream_reader_rewind(reader);
+		r = libxl_reader_rewind(reader);
 	if (r)
 		return r;
 	*out = reader;

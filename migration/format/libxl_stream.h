@@ -24,20 +24,20 @@
 
 #include "migration/format/record.h"
 
-#define STREAM_MAX_DEFAULT ((uint64_t)64 << 20) /* octets; of --max-stream */
+#define LIBXL_STREAM_MAX_DEFAULT ((uint64_t)64 << 20) /* octets; of --max-stream */
 
-struct stream_writer;
-struct stream_reader;
+struct libxl_writer;
+struct libxl_reader;
 
 /*
  * Start a stream: writes the header.
  *
- * @out: gets the writer; stream_writer_free() it
+ * @out: gets the writer; libxl_writer_free() it
  * @file: where to write; stays the caller's, who closes it after the writer is gone
  *
  * Returns 0, -ENOMEM, or what writing failed with.
  */
-int stream_writer_new(struct stream_writer **out, FILE *file);
+int libxl_writer_new(struct libxl_writer **out, FILE *file);
 
 /*
  * Append one record. Duplicates are the caller's to avoid.
@@ -46,26 +46,26 @@ int stream_writer_new(struct stream_writer **out, FILE *file);
  *         the rule that it breaks
  *
  * Errors are sticky: after one every append and the finish fail with it, and as END is missing then
- * no reader takes the torso. Returns 0; -EBADMSG and -EMSGSIZE as record_encode(); -ENOMEM; or what
- * writing failed with.
+ * no reader takes the torso. Returns 0; -EBADMSG and -EMSGSIZE as libxl_record_encode(); -ENOMEM;
+ * or what writing failed with.
  */
-int stream_writer_append(struct stream_writer *writer, const struct record *rec,
-			 struct record_fault *fault);
+int libxl_writer_append(struct libxl_writer *writer, const struct record *rec,
+			struct record_fault *fault);
 
 /*
  * Write END and flush the file. To be called once, last. Returns 0, the sticky error, or what
  * writing failed with.
  */
-int stream_writer_finish(struct stream_writer *writer);
+int libxl_writer_finish(struct libxl_writer *writer);
 
 /* Frees @writer, which may be NULL; writes nothing, and leaves the file open. */
-void stream_writer_free(struct stream_writer *writer);
+void libxl_writer_free(struct libxl_writer *writer);
 
 /*
  * Read @fd up to its end and check the whole stream (docs/protocol.md, "Migration stream", lists
  * what is refused).
  *
- * @out: gets the reader, before the first record; stream_reader_free() it
+ * @out: gets the reader, before the first record; libxl_reader_free() it
  * @fd: anything readable and blocking; stays the caller's and is not needed afterwards
  * @max_stream: the most octets that are taken, less than 32 GiB
  * @fault: may be NULL; for -EBADMSG gets the first thing that is wrong. For records the offset is
@@ -75,14 +75,14 @@ void stream_writer_free(struct stream_writer *writer);
  * Returns 0; -EBADMSG if the stream is refused; -EINVAL for @max_stream; -ENOMEM; or what reading
  * @fd or spooling failed with.
  */
-int stream_reader_open(struct stream_reader **out, int fd, uint64_t max_stream,
-		       struct record_fault *fault);
+int libxl_reader_open(struct libxl_reader **out, int fd, uint64_t max_stream,
+		      struct record_fault *fault);
 
 /* Frees @reader, which may be NULL. */
-void stream_reader_free(struct stream_reader *reader);
+void libxl_reader_free(struct libxl_reader *reader);
 
 /* Go back to before the first record. Returns 0, or what seeking failed with. */
-int stream_reader_rewind(struct stream_reader *reader);
+int libxl_reader_rewind(struct libxl_reader *reader);
 
 /*
  * The next DOMAIN_XENSTORE_DATA record; optional records are skipped.
@@ -91,14 +91,14 @@ int stream_reader_rewind(struct stream_reader *reader);
  *
  * Returns 1; 0 at END; or negative errno when the spool cannot be read (-ENOMEM, -EIO, ...).
  */
-int stream_reader_next(struct stream_reader *reader, struct record *rec);
+int libxl_reader_next(struct libxl_reader *reader, struct record *rec);
 
 /*
- * Where the record is that stream_reader_next() gave last, for a fault found by the caller; at END
+ * Where the record is that libxl_reader_next() gave last, for a fault found by the caller; at END
  * that of END, so its number tells how many records there are.
  *
  * @fault: gets record and offset (where the record begins); its reason is left alone
  */
-void stream_reader_locate(const struct stream_reader *reader, struct record_fault *fault);
+void libxl_reader_locate(const struct libxl_reader *reader, struct record_fault *fault);
 
 #endif

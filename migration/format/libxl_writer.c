@@ -5,6 +5,7 @@
 #include "migration/format/libxl_stream.h"
 
 #include "migration/format/libxl_framing.h"
+#include "migration/format/libxl_record.h"
 #include "text/buffer.h"
 
 #include <endian.h>
@@ -12,7 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-struct stream_writer {
+struct libxl_writer {
 	FILE *file;
 	int error; /* the first one, for ever */
 	uint64_t records;
@@ -20,7 +21,7 @@ struct stream_writer {
 	struct buffer body;
 };
 
-static int writer_put(struct stream_writer *writer, const void *data, size_t len)
+static int writer_put(struct libxl_writer *writer, const void *data, size_t len)
 {
 	if (fwrite(data, 1, len, writer->file) != len)
 		return -errno;
@@ -28,66 +29,66 @@ static int writer_put(struct stream_writer *writer, const void *data, size_t len
 	return 0;
 }
 
-static int writer_put_header(struct stream_writer *writer)
+static int writer_put_header(struct libxl_writer *writer)
 {
-	struct stream_header header = { .ident = htobe64(STREAM_IDENT),
-					.version = htobe32(STREAM_VERSION) };
+	struct libxl_header header = { .ident = htobe64(LIBXL_STREAM_IDENT),
+				       .version = htobe32(LIBXL_STREAM_VERSION) };
 
 	return writer_put(writer, &header, sizeof(header));
 }
 
-static int writer_put_record_header(struct stream_writer *writer, uint32_t type, uint32_t length)
+static int writer_put_record_header(struct libxl_writer *writer, uint32_t type, uint32_t length)
 {
-	struct stream_record_header header = { .type = htole32(type), .length = htole32(length) };
+	struct libxl_record_header header = { .type = htole32(type), .length = htole32(length) };
 
 	return writer_put(writer, &header, sizeof(header));
 }
 
-static int writer_put_record(struct stream_writer *writer, const struct record *rec,
+static int writer_put_record(struct libxl_writer *writer, const struct record *rec,
 			     struct record_fault *fault)
 {
-	size_t size = record_size(rec);
+	size_t size = libxl_record_size(rec);
 	int r;
 
 	if (size == SIZE_MAX)
 		return -EMSGSIZE;
-	r = buffer_reserve(&writer->body, stream_padded(size));
+	r = buffer_reserve(&writer->body, libxl_padded(size));
 	if (r)
 		return r;
-	r = record_encode(rec, writer->body.data, size, fault);
+	r = libxl_record_encode(rec, writer->body.data, size, fault);
 	if (r == -EBADMSG && fault) {
 		fault->record = writer->records + 1;
-		fault->offset += writer->offset + sizeof(struct stream_record_header);
+		fault->offset += writer->offset + sizeof(struct libxl_record_header);
 	}
 	if (r)
 		return r;
-	memset((uint8_t *)writer->body.data + size, 0, stream_padded(size) - size);
-	r = writer_put_record_header(writer, STREAM_XENSTORE_DATA, size);
+	memset((uint8_t *)writer->body.data + size, 0, libxl_padded(size) - size);
+	r = writer_put_record_header(writer, LIBXL_STREAM_XENSTORE_DATA, size);
 	if (!r)
-		r = writer_put(writer, writer->body.data, stream_padded(size));
+		r = writer_put(writer, writer->body.data, libxl_padded(size));
 	if (!r)
 		writer->records++;
 	return r;
 }
 
-int stream_writer_append(struct stream_writer *writer, const struct record *rec,
-			 struct record_fault *fault)
+int libxl_writer_append(struct libxl_writer *writer, const struct record *rec,
+			struct record_fault *fault)
 {
 	if (!writer->error)
 		writer->error = writer_put_record(writer, rec, fault);
 	return writer->error;
 }
 
-int stream_writer_finish(struct stream_writer *writer)
+int libxl_writer_finish(struct libxl_writer *writer)
 {
 	if (!writer->error)
-		writer->error = writer_put_record_header(writer, STREAM_END, 0);
+		writer->error = writer_put_record_header(writer, LIBXL_STREAM_END, 0);
 	if (!writer->error && fflush(writer->file))
 		writer->error = -errno;
 	return writer->error;
 }
 
-void stream_writer_free(struct stream_writer *writer)
+void libxl_writer_free(struct libxl_writer *writer)
 {
 	if (!writer)
 		return;
@@ -95,14 +96,14 @@ void stream_writer_free(struct stream_writer *writer)
 	free(writer);
 }
 
-static void stream_writer_freep(struct stream_writer **writer)
+static void libxl_writer_freep(struct libxl_writer **writer)
 {
-	stream_writer_free(*writer);
+	libxl_writer_free(*writer);
 }
 
-int stream_writer_new(struct stream_writer **out, FILE *file)
+int libxl_writer_new(struct libxl_writer **out, FILE *file)
 {
-	__attribute__((cleanup(stream_writer_freep))) struct stream_writer *writer = NULL;
+	__attribute__((cleanup(libxl_writer_freep))) struct libxl_writer *writer = NULL;
 	int r;
 
 	writer = calloc(1, sizeof(*writer));

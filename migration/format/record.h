@@ -1,15 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * record - the bodies of DOMAIN_XENSTORE_DATA records (libxl record type 7).
+ * record - a node, a watch or an open transaction, as streams of any format hold them in memory.
  *
- * One body holds one node, one watch or one open transaction of a domain. The layout is the
- * proposal's "New Save Record" as docs/protocol.md, "Migration stream", fixes it: a u32 sub-type,
- * then the fields, little-endian, each padded to 4 octets. One table in record.c describes the
- * fields; encoder, decoder and size all read that table, so they cannot drift apart, and both
- * directions apply the same rules: what can be written can be read.
+ * Permissions lie in memory as libxl's stream has them, so that reading one copies nothing.
  *
- * Called by migration/format/libxl_stream (framing), and by export and import, which fill and read
- * struct record. Must never allocate, do I/O, or keep anything between two calls.
+ * Used by the readers and writers of this folder, and by all that makes or takes such records.
+ * Must never allocate, do I/O, or know how a format lays them out.
  */
 #ifndef XSPROXY_MIGRATION_FORMAT_RECORD_H
 #define XSPROXY_MIGRATION_FORMAT_RECORD_H
@@ -20,14 +16,14 @@
 #define RECORD_PATH_MAX	  3072 /* octets; Xen's docs/misc/xenstore.txt forbids longer paths */
 #define RECORD_REASON_MAX 192
 
-/* The values are the sub-types of the proposal. */
+/* The values are the sub-types of libxl's records. */
 enum record_kind {
 	RECORD_NODE = 1,
 	RECORD_WATCH = 2,
 	RECORD_TRANSACTION = 3,
 };
 
-/* A permission, laid out as on the wire, so that decoding can point at it. */
+/* A permission, laid out as in libxl's records, so that decoding can point at it. */
 struct record_perm {
 	uint8_t letter;	  /* 'w', 'r', 'b' or 'n' */
 	uint8_t pad;	  /* 0 */
@@ -81,50 +77,10 @@ struct record_fault {
 int record_refuse(struct record_fault *fault, uint64_t offset, const char *format, ...)
 	__attribute__((format(printf, 3, 4)));
 
-/* A permission from its parts. Nothing is checked here; record_encode() does. */
+/* A permission from its parts. Nothing is checked here. */
 struct record_perm record_perm_make(char letter, uint16_t domid);
 
 /* The domid of @perm. */
 uint16_t record_perm_domid(const struct record_perm *perm);
-
-/*
- * The octets that the encoded body of @rec has, its padding to 4 included, that to 8 not.
- * Returns 0 for an unknown kind, SIZE_MAX for what does not fit a record's 32-bit length.
- */
-size_t record_size(const struct record *rec);
-
-/*
- * How many octets at the start of the encoded body identify it: two records of a stream are
- * duplicates (same node path; same watch path and token; same transaction) exactly if they agree
- * in these. The encoding is prefix-free, so comparing them is enough. @rec must be encodable.
- */
-size_t record_key_size(const struct record *rec);
-
-/*
- * Whether every field of @rec obeys the rules that a reader applies: what a guest wrote may not.
- * Returns 0, or -EBADMSG with the reason in @fault, which may be NULL.
- */
-int record_check(const struct record *rec, struct record_fault *fault);
-
-/*
- * Encode @rec into @buf of @size octets (proposal, "New Save Record").
- *
- * @size: what record_size() said
- * @fault: may be NULL; gets the offset in the body and the reason of a refusal
- *
- * Returns 0; -EBADMSG if @rec breaks a rule that a reader would refuse; -EMSGSIZE if it fits no
- * record, or @size is not its size. @buf is undefined after a failure.
- */
-int record_encode(const struct record *rec, void *buf, size_t size, struct record_fault *fault);
-
-/*
- * Decode and check the body @buf of @size octets (docs/protocol.md, "Migration stream").
- *
- * @rec: gets pointers into @buf, so it is valid for as long as that memory
- * @fault: may be NULL; gets the offset in the body and the reason of a refusal
- *
- * Returns 0, or -EBADMSG if anything is wrong; @rec is undefined then.
- */
-int record_decode(struct record *rec, const void *buf, size_t size, struct record_fault *fault);
 
 #endif

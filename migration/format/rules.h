@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * rules - what the values in a migration record have to look like.
+ * rules - what the values in a record have to look like, whatever the format.
  *
  * docs/protocol.md, "Migration stream", lists what a reader refuses; Xen's xenstore.txt says which
  * paths are valid. Each rule stands alone, over plain memory, so the encoder, the decoder and the
- * import policy share it. Called by migration/format/record and migration/confine. Must never
+ * import policy share it. Called by migration/format/libxl_record and migration/confine. Must never
  * allocate, or read beyond the length given: values are not NUL-terminated.
  */
 #ifndef XSPROXY_MIGRATION_FORMAT_RULES_H

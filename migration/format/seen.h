@@ -36,7 +36,7 @@ void seen_free(struct seen *seen);
 /*
  * Add the key that lies at @offset in the spool.
  *
- * @key: its @len octets in memory; keys must be prefix-free (record_key_size())
+ * @key: its @len octets in memory; keys must be prefix-free (libxl_record_key_size())
  * @offset: a multiple of 8, not 0, at most SEEN_OFFSET_MAX
  * @earlier: gets the offset of an equal key that was added before, 0 if there is none
  *

@@ -5,7 +5,7 @@
  */
 #include <errno.h>
 
-#include "migration/format/record.h"
+#include "migration/format/libxl_record.h"
 #include "tests/fuzz/fuzz.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
@@ -17,15 +17,15 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	int r;
 
 	memcpy(body, data, size);
-	r = record_decode(&rec, body, size, &fault);
+	r = libxl_record_decode(&rec, body, size, &fault);
 	CHECK(!r || r == -EBADMSG);
 	if (r) {
 		CHECK(fault.offset <= size);
 		CHECK(memchr(fault.reason, 0, sizeof(fault.reason)) && fault.reason[0]);
 	} else {
-		CHECK(record_size(&rec) == size);
-		CHECK(record_key_size(&rec) <= size);
-		CHECK(!record_encode(&rec, again, size, &fault));
+		CHECK(libxl_record_size(&rec) == size);
+		CHECK(libxl_record_key_size(&rec) <= size);
+		CHECK(!libxl_record_encode(&rec, again, size, &fault));
 		CHECK(!memcmp(again, body, size));
 	}
 	free(again);

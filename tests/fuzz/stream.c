@@ -25,17 +25,17 @@ FILE *tmpfile(void)
 	return fdopen(dup(fd), "w+");
 }
 
-static struct stream_reader *open_reader(const uint8_t *data, size_t size, int *err)
+static struct libxl_reader *open_reader(const uint8_t *data, size_t size, int *err)
 {
 	struct record_fault fault = { .offset = UINT64_MAX };
-	struct stream_reader *reader = NULL;
+	struct libxl_reader *reader = NULL;
 
 	if (input_fd < 0)
 		input_fd = memfd_create("stream", MFD_CLOEXEC);
 	CHECK(!ftruncate(input_fd, 0));
 	CHECK(pwrite(input_fd, data, size, 0) == (ssize_t)size);
 	CHECK(!lseek(input_fd, 0, SEEK_SET));
-	*err = stream_reader_open(&reader, input_fd, MAX_STREAM, &fault);
+	*err = libxl_reader_open(&reader, input_fd, MAX_STREAM, &fault);
 	CHECK(!*err || *err == -EBADMSG);
 	CHECK(!*err == !!reader);
 	if (*err)
@@ -44,27 +44,27 @@ static struct stream_reader *open_reader(const uint8_t *data, size_t size, int *
 }
 
 /* One pass, whose records go to @writer if there is one. Return: how many there were. */
-static uint32_t pass(struct stream_reader *reader, struct stream_writer *writer)
+static uint32_t pass(struct libxl_reader *reader, struct libxl_writer *writer)
 {
 	struct record_fault fault;
 	struct record rec;
 	uint32_t n = 0;
 	int r;
 
-	while ((r = stream_reader_next(reader, &rec)) > 0) {
+	while ((r = libxl_reader_next(reader, &rec)) > 0) {
 		n++;
 		if (writer)
-			CHECK(!stream_writer_append(writer, &rec, &fault));
+			CHECK(!libxl_writer_append(writer, &rec, &fault));
 	}
 	CHECK(!r);
-	CHECK(!stream_reader_next(reader, &rec)); /* the end stays the end */
+	CHECK(!libxl_reader_next(reader, &rec)); /* the end stays the end */
 	return n;
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-	struct stream_reader *reader;
-	struct stream_writer *writer;
+	struct libxl_reader *reader;
+	struct libxl_writer *writer;
 	char *octets = NULL;
 	size_t len = 0;
 	uint32_t n;
@@ -75,13 +75,13 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	if (err)
 		return 0;
 	n = pass(reader, NULL);
-	CHECK(!stream_reader_rewind(reader));
+	CHECK(!libxl_reader_rewind(reader));
 	file = open_memstream(&octets, &len);
-	CHECK(!stream_writer_new(&writer, file));
+	CHECK(!libxl_writer_new(&writer, file));
 	CHECK(pass(reader, writer) == n);
-	CHECK(!stream_writer_finish(writer));
-	stream_writer_free(writer);
-	stream_reader_free(reader);
+	CHECK(!libxl_writer_finish(writer));
+	libxl_writer_free(writer);
+	libxl_reader_free(reader);
 	fclose(file);
 
 	/* Optional records of others are the only thing that does not come back. */
@@ -89,7 +89,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	reader = open_reader((uint8_t *)octets, len, &err);
 	CHECK(!err);
 	CHECK(pass(reader, NULL) == n);
-	stream_reader_free(reader);
+	libxl_reader_free(reader);
 	free(octets);
 	return 0;
 }

@@ -23,7 +23,7 @@ struct bed {
 static void bed_start(struct bed *bed)
 {
 	memset(bed, 0, sizeof(*bed));
-	bed->options.max_stream = STREAM_MAX_DEFAULT;
+	bed->options.max_stream = LIBXL_STREAM_MAX_DEFAULT;
 	bed->options.domid = 7;
 	bed->options.max_nodes = INTAKE_NODES_DEFAULT;
 	written_start(&bed->written);

@@ -9,7 +9,7 @@
 #include <errno.h>
 #include <stdio.h>
 
-#include "migration/format/record.h"
+#include "migration/format/libxl_record.h"
 #include "migration/format/rules.h"
 
 #define FIXED_SEED 20200327
@@ -21,9 +21,9 @@ static void test_golden_encode(void **state)
 		const struct golden_record *golden = &golden_records[i];
 		uint8_t body[64];
 
-		assert_int_equal(record_size(&golden->rec), golden->len);
+		assert_int_equal(libxl_record_size(&golden->rec), golden->len);
 		memset(body, 0xaa, sizeof(body));
-		assert_int_equal(record_encode(&golden->rec, body, golden->len, NULL), 0);
+		assert_int_equal(libxl_record_encode(&golden->rec, body, golden->len, NULL), 0);
 		assert_memory_equal(body, golden_full + golden->body, golden->len);
 		assert_int_equal(body[golden->len], 0xaa);
 	}
@@ -36,8 +36,9 @@ static void test_golden_decode(void **state)
 		const struct golden_record *golden = &golden_records[i];
 		struct record rec;
 
-		assert_int_equal(record_decode(&rec, golden_full + golden->body, golden->len, NULL),
-				 0);
+		assert_int_equal(
+			libxl_record_decode(&rec, golden_full + golden->body, golden->len, NULL),
+			0);
 		assert_record_equal(&rec, &golden->rec);
 	}
 }
@@ -54,7 +55,8 @@ static void test_decode_unaligned(void **state)
 			struct record rec;
 
 			memcpy(body + shift, golden_full + golden->body, golden->len);
-			assert_int_equal(record_decode(&rec, body + shift, golden->len, NULL), 0);
+			assert_int_equal(libxl_record_decode(&rec, body + shift, golden->len, NULL),
+					 0);
 			assert_record_equal(&rec, &golden->rec);
 		}
 	}
@@ -66,7 +68,7 @@ static void test_decode_copies_nothing(void **state)
 	struct record rec;
 
 	(void)state;
-	assert_int_equal(record_decode(&rec, body, 52, NULL), 0);
+	assert_int_equal(libxl_record_decode(&rec, body, 52, NULL), 0);
 	assert_ptr_equal(rec.node.path, body + 8);
 	assert_ptr_equal(rec.node.perms, body + 32);
 	assert_ptr_equal(rec.node.value, body + 44);
@@ -88,7 +90,8 @@ static void test_key_size(void **state)
 {
 	(void)state;
 	for (size_t i = 0; i < ARRAY_LEN(golden_records); i++)
-		assert_int_equal(record_key_size(&golden_records[i].rec), golden_records[i].key);
+		assert_int_equal(libxl_record_key_size(&golden_records[i].rec),
+				 golden_records[i].key);
 }
 
 /* Each prefix of each body ends inside something; the copies let ASan see a read beyond. */
@@ -105,7 +108,7 @@ static void test_truncated(void **state)
 
 			assert_non_null(body);
 			memcpy(body, golden_full + golden->body, len);
-			assert_int_equal(record_decode(&rec, body, len, &fault), -EBADMSG);
+			assert_int_equal(libxl_record_decode(&rec, body, len, &fault), -EBADMSG);
 			assert_true(fault.offset <= len);
 			free(body);
 		}
@@ -121,10 +124,10 @@ static void test_decode_reports(void **state)
 	(void)state;
 	memcpy(body, golden_full + 24, sizeof(body));
 	body[33] = 1; /* the pad octet of the first permission */
-	assert_int_equal(record_decode(&rec, body, sizeof(body), &fault), -EBADMSG);
+	assert_int_equal(libxl_record_decode(&rec, body, sizeof(body), &fault), -EBADMSG);
 	assert_fault(&fault, 0, 33, "non-zero padding in a permission");
-	assert_int_equal(record_decode(&rec, body, sizeof(body), NULL), -EBADMSG);
-	assert_int_equal(record_decode(&rec, body, 0, &fault), -EBADMSG);
+	assert_int_equal(libxl_record_decode(&rec, body, sizeof(body), NULL), -EBADMSG);
+	assert_int_equal(libxl_record_decode(&rec, body, 0, &fault), -EBADMSG);
 	assert_fault(&fault, 0, 0, "the record ends inside the sub-type");
 }
 
@@ -133,11 +136,11 @@ static void test_decode_reports(void **state)
 static void assert_encode_refused(const struct record *rec, uint64_t offset, const char *reason)
 {
 	struct record_fault fault;
-	size_t size = record_size(rec);
+	size_t size = libxl_record_size(rec);
 	uint8_t *body = malloc(size ? size : 1);
 
 	assert_non_null(body);
-	assert_int_equal(record_encode(rec, body, size, &fault), -EBADMSG);
+	assert_int_equal(libxl_record_encode(rec, body, size, &fault), -EBADMSG);
 	assert_fault(&fault, 0, offset, reason);
 	free(body);
 }
@@ -172,14 +175,14 @@ static void test_encode_sizes(void **state)
 	uint8_t body[64];
 
 	(void)state;
-	assert_int_equal(record_encode(&rec, body, 51, &fault), -EMSGSIZE);
+	assert_int_equal(libxl_record_encode(&rec, body, 51, &fault), -EMSGSIZE);
 	assert_fault(&fault, 0, 0, "the record does not have 51 octets");
-	assert_int_equal(record_encode(&rec, body, 56, NULL), -EMSGSIZE);
+	assert_int_equal(libxl_record_encode(&rec, body, 56, NULL), -EMSGSIZE);
 	rec.node.value_len = (size_t)UINT32_MAX + 1;
-	assert_true(record_size(&rec) == SIZE_MAX);
+	assert_true(libxl_record_size(&rec) == SIZE_MAX);
 	rec.node.value_len = UINT32_MAX; /* fits its field, but not the record's length */
-	assert_true(record_size(&rec) == SIZE_MAX);
-	assert_int_equal(record_encode(&rec, body, SIZE_MAX, NULL), -EMSGSIZE);
+	assert_true(libxl_record_size(&rec) == SIZE_MAX);
+	assert_int_equal(libxl_record_encode(&rec, body, SIZE_MAX, NULL), -EMSGSIZE);
 }
 
 /* --- rules */
@@ -269,13 +272,13 @@ static void round_trips(unsigned int seed, unsigned int count)
 		size_t size;
 
 		random_record(&seed, &random);
-		size = record_size(&random.rec);
+		size = libxl_record_size(&random.rec);
 		assert_true(size <= sizeof(body));
 		assert_int_equal(size % 4, 0);
-		assert_int_equal(record_encode(&random.rec, body, size, NULL), 0);
-		assert_int_equal(record_decode(&rec, body, size, NULL), 0);
+		assert_int_equal(libxl_record_encode(&random.rec, body, size, NULL), 0);
+		assert_int_equal(libxl_record_decode(&rec, body, size, NULL), 0);
 		assert_record_equal(&rec, &random.rec);
-		assert_true(record_key_size(&rec) <= size);
+		assert_true(libxl_record_key_size(&rec) <= size);
 	}
 }
 
@@ -299,13 +302,13 @@ static void damage(unsigned int seed, unsigned int count)
 		for (unsigned int n = 1 + random_below(&seed, 3); n; n--)
 			body[random_below(&seed, (unsigned int)golden->len)] =
 				(uint8_t)random_below(&seed, random_below(&seed, 2) ? 4 : 256);
-		if (record_decode(&rec, body, golden->len, &fault)) {
+		if (libxl_record_decode(&rec, body, golden->len, &fault)) {
 			assert_true(fault.offset <= golden->len);
 			assert_true(fault.reason[0]);
 			continue;
 		}
-		assert_int_equal(record_size(&rec), golden->len);
-		assert_int_equal(record_encode(&rec, again, golden->len, NULL), 0);
+		assert_int_equal(libxl_record_size(&rec), golden->len);
+		assert_int_equal(libxl_record_encode(&rec, again, golden->len, NULL), 0);
 		assert_memory_equal(again, body, golden->len);
 	}
 }

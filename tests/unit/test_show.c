@@ -14,15 +14,15 @@
 /* What is shown for a stream; free() it. */
 static char *shown(const void *octets, size_t len, bool json)
 {
-	struct stream_reader *reader;
+	struct libxl_reader *reader;
 	char *text = NULL;
 	size_t text_len;
 	FILE *out = open_memstream(&text, &text_len);
 
 	assert_non_null(out);
-	assert_int_equal(open_octets(&reader, octets, len, STREAM_MAX_DEFAULT, NULL), 0);
+	assert_int_equal(open_octets(&reader, octets, len, LIBXL_STREAM_MAX_DEFAULT, NULL), 0);
 	assert_int_equal(show_stream(reader, out, json), 0);
-	stream_reader_free(reader);
+	libxl_reader_free(reader);
 	fclose(out);
 	return text;
 }
@@ -179,7 +179,7 @@ static void test_all_octets(void **state)
 
 static void test_again(void **state)
 {
-	struct stream_reader *reader;
+	struct libxl_reader *reader;
 	struct record rec;
 	char *text = NULL;
 	size_t len;
@@ -188,12 +188,12 @@ static void test_again(void **state)
 	(void)state;
 	assert_non_null(out);
 	assert_int_equal(open_octets(&reader, golden_optional, sizeof(golden_optional),
-				     STREAM_MAX_DEFAULT, NULL),
+				     LIBXL_STREAM_MAX_DEFAULT, NULL),
 			 0);
-	assert_int_equal(stream_reader_next(reader, &rec), 1);
+	assert_int_equal(libxl_reader_next(reader, &rec), 1);
 	assert_int_equal(show_stream(reader, out, false), 0);
 	assert_int_equal(show_stream(reader, out, true), 0);
-	stream_reader_free(reader);
+	libxl_reader_free(reader);
 	fclose(out);
 	assert_string_equal(text, "transaction 1\n"
 				  "nodes: 0, watches: 0, transactions: 1, skipped: 2, octets: 64\n"
@@ -205,12 +205,12 @@ static void test_again(void **state)
 
 static void test_full_disk(void **state)
 {
-	struct stream_reader *reader;
+	struct libxl_reader *reader;
 
 	(void)state;
-	assert_int_equal(
-		open_octets(&reader, golden_full, sizeof(golden_full), STREAM_MAX_DEFAULT, NULL),
-		0);
+	assert_int_equal(open_octets(&reader, golden_full, sizeof(golden_full),
+				     LIBXL_STREAM_MAX_DEFAULT, NULL),
+			 0);
 	for (int json = 0; json < 2; json++) {
 		for (int buffered = 0; buffered < 2; buffered++) {
 			FILE *out = fopen("/dev/full", "we");
@@ -222,7 +222,7 @@ static void test_full_disk(void **state)
 			fclose(out);
 		}
 	}
-	stream_reader_free(reader);
+	libxl_reader_free(reader);
 }
 
 int main(void)

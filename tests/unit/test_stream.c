@@ -35,88 +35,88 @@ static void test_golden_write(void **state)
 	free(written.octets);
 }
 
-static void assert_golden_records(struct stream_reader *reader)
+static void assert_golden_records(struct libxl_reader *reader)
 {
 	struct record_fault place;
 	struct record rec;
 
 	for (size_t i = 0; i < ARRAY_LEN(golden_records); i++) {
-		assert_int_equal(stream_reader_next(reader, &rec), 1);
+		assert_int_equal(libxl_reader_next(reader, &rec), 1);
 		assert_record_equal(&rec, &golden_records[i].rec);
-		stream_reader_locate(reader, &place);
+		libxl_reader_locate(reader, &place);
 		assert_int_equal(place.record, i + 1);
 		assert_int_equal(place.offset, golden_records[i].body - 8);
 	}
-	assert_int_equal(stream_reader_next(reader, &rec), 0);
-	assert_int_equal(stream_reader_next(reader, &rec), 0); /* END stays END */
-	stream_reader_locate(reader, &place);
+	assert_int_equal(libxl_reader_next(reader, &rec), 0);
+	assert_int_equal(libxl_reader_next(reader, &rec), 0); /* END stays END */
+	libxl_reader_locate(reader, &place);
 	assert_int_equal(place.record, ARRAY_LEN(golden_records) + 1);
 	assert_int_equal(place.offset, sizeof(golden_full) - 8);
 }
 
 static void test_golden_read(void **state)
 {
-	struct stream_reader *reader;
+	struct libxl_reader *reader;
 
 	(void)state;
-	assert_int_equal(
-		open_octets(&reader, golden_full, sizeof(golden_full), STREAM_MAX_DEFAULT, NULL),
-		0);
+	assert_int_equal(open_octets(&reader, golden_full, sizeof(golden_full),
+				     LIBXL_STREAM_MAX_DEFAULT, NULL),
+			 0);
 	assert_golden_records(reader);
-	assert_int_equal(stream_reader_rewind(reader), 0);
+	assert_int_equal(libxl_reader_rewind(reader), 0);
 	assert_golden_records(reader);
-	stream_reader_free(reader);
+	libxl_reader_free(reader);
 }
 
 static void test_rewind_halfway(void **state)
 {
-	struct stream_reader *reader;
+	struct libxl_reader *reader;
 	struct record rec;
 
 	(void)state;
-	assert_int_equal(
-		open_octets(&reader, golden_full, sizeof(golden_full), STREAM_MAX_DEFAULT, NULL),
-		0);
-	assert_int_equal(stream_reader_next(reader, &rec), 1);
-	assert_int_equal(stream_reader_next(reader, &rec), 1);
-	assert_int_equal(stream_reader_rewind(reader), 0);
+	assert_int_equal(open_octets(&reader, golden_full, sizeof(golden_full),
+				     LIBXL_STREAM_MAX_DEFAULT, NULL),
+			 0);
+	assert_int_equal(libxl_reader_next(reader, &rec), 1);
+	assert_int_equal(libxl_reader_next(reader, &rec), 1);
+	assert_int_equal(libxl_reader_rewind(reader), 0);
 	assert_golden_records(reader);
-	stream_reader_free(reader);
+	libxl_reader_free(reader);
 }
 
 static void test_empty(void **state)
 {
-	struct stream_reader *reader;
+	struct libxl_reader *reader;
 	struct record rec;
 
 	(void)state;
-	assert_int_equal(
-		open_octets(&reader, golden_empty, sizeof(golden_empty), STREAM_MAX_DEFAULT, NULL),
-		0);
-	assert_int_equal(stream_reader_next(reader, &rec), 0);
-	stream_reader_free(reader);
+	assert_int_equal(open_octets(&reader, golden_empty, sizeof(golden_empty),
+				     LIBXL_STREAM_MAX_DEFAULT, NULL),
+			 0);
+	assert_int_equal(libxl_reader_next(reader, &rec), 0);
+	libxl_reader_free(reader);
 }
 
 static void test_optional_skipped(void **state)
 {
-	struct stream_reader *reader;
+	struct libxl_reader *reader;
 	struct record_fault place;
 	struct record rec;
 
 	(void)state;
 	assert_int_equal(open_octets(&reader, golden_optional, sizeof(golden_optional),
-				     STREAM_MAX_DEFAULT, NULL),
+				     LIBXL_STREAM_MAX_DEFAULT, NULL),
 			 0);
-	assert_int_equal(stream_reader_next(reader, &rec), 1);
+	assert_int_equal(libxl_reader_next(reader, &rec), 1);
 	assert_int_equal(rec.kind, RECORD_TRANSACTION);
 	assert_int_equal(rec.transaction.tx_id, 1);
-	stream_reader_locate(reader, &place);
+	libxl_reader_locate(reader, &place);
 	assert_int_equal(place.record, 2);
 	assert_int_equal(place.offset, 32);
-	assert_int_equal(stream_reader_next(reader, &rec), 0);
-	stream_reader_locate(reader, &place);
+	assert_int_equal(libxl_reader_next(reader, &rec), 0);
+	libxl_reader_locate(reader, &place);
 	assert_int_equal(place.record, 4);
-	stream_reader_free(reader);
+	libxl_reader_free(reader);
 }
 
 /* --- refusals */
@@ -124,7 +124,7 @@ static void test_optional_skipped(void **state)
 static void assert_refused(const void *octets, size_t len, uint64_t max, uint64_t record,
 			   uint64_t offset, const char *reason)
 {
-	struct stream_reader *reader = NULL;
+	struct libxl_reader *reader = NULL;
 	struct record_fault fault = { 0 };
 
 	assert_int_equal(open_octets(&reader, octets, len, max, &fault), -EBADMSG);
@@ -147,10 +147,10 @@ static void test_refusals(void **state)
 			len = refusal->at + refusal->patch_len;
 		if (refusal->len)
 			len = refusal->len;
-		assert_refused(octets, len, STREAM_MAX_DEFAULT, refusal->record, refusal->offset,
-			       refusal->reason);
+		assert_refused(octets, len, LIBXL_STREAM_MAX_DEFAULT, refusal->record,
+			       refusal->offset, refusal->reason);
 	}
-	assert_refused("", 0, STREAM_MAX_DEFAULT, 0, 0, "the stream ends inside the header");
+	assert_refused("", 0, LIBXL_STREAM_MAX_DEFAULT, 0, 0, "the stream ends inside the header");
 	print_message("%zu refusals\n", ARRAY_LEN(refusals) + 1);
 }
 
@@ -161,7 +161,7 @@ static void test_refuse_optional_padding(void **state)
 	(void)state;
 	memcpy(octets, golden_optional, sizeof(octets));
 	octets[31] = 1;
-	assert_refused(octets, sizeof(octets), STREAM_MAX_DEFAULT, 1, 31,
+	assert_refused(octets, sizeof(octets), LIBXL_STREAM_MAX_DEFAULT, 1, 31,
 		       "non-zero padding after a record");
 }
 
@@ -169,11 +169,12 @@ static void test_every_truncation(void **state)
 {
 	(void)state;
 	for (size_t len = 0; len < sizeof(golden_full); len++) {
-		struct stream_reader *reader = NULL;
+		struct libxl_reader *reader = NULL;
 		struct record_fault fault;
 
-		assert_int_equal(open_octets(&reader, golden_full, len, STREAM_MAX_DEFAULT, &fault),
-				 -EBADMSG);
+		assert_int_equal(
+			open_octets(&reader, golden_full, len, LIBXL_STREAM_MAX_DEFAULT, &fault),
+			-EBADMSG);
 		assert_int_equal(fault.offset, len);
 	}
 }
@@ -189,7 +190,7 @@ static void assert_duplicate(const struct record *first, const struct record *se
 	written_add(&written, &between);
 	written_add(&written, second);
 	written_finish(&written);
-	assert_refused(written.octets, written.len, STREAM_MAX_DEFAULT, 3, offset, reason);
+	assert_refused(written.octets, written.len, LIBXL_STREAM_MAX_DEFAULT, 3, offset, reason);
 	free(written.octets);
 }
 
@@ -216,7 +217,7 @@ static void test_no_duplicates(void **state)
 	struct record watch = golden_records[1].rec;
 	struct record transaction = golden_records[2].rec;
 	struct record node = golden_records[0].rec;
-	struct stream_reader *reader;
+	struct libxl_reader *reader;
 	struct written written;
 
 	(void)state;
@@ -237,8 +238,9 @@ static void test_no_duplicates(void **state)
 	written_add(&written, &transaction);
 	written_finish(&written);
 	assert_int_equal(
-		open_octets(&reader, written.octets, written.len, STREAM_MAX_DEFAULT, NULL), 0);
-	stream_reader_free(reader);
+		open_octets(&reader, written.octets, written.len, LIBXL_STREAM_MAX_DEFAULT, NULL),
+		0);
+	libxl_reader_free(reader);
 	free(written.octets);
 }
 
@@ -248,7 +250,7 @@ static void test_long_duplicates(void **state)
 	static char path[3072], token[8000];
 	struct record rec = { .kind = RECORD_WATCH,
 			      .watch = { path, sizeof(path), token, sizeof(token) } };
-	struct stream_reader *reader;
+	struct libxl_reader *reader;
 	struct written written;
 
 	(void)state;
@@ -262,8 +264,9 @@ static void test_long_duplicates(void **state)
 	written_add(&written, &rec);
 	written_finish(&written);
 	assert_int_equal(
-		open_octets(&reader, written.octets, written.len, STREAM_MAX_DEFAULT, NULL), 0);
-	stream_reader_free(reader);
+		open_octets(&reader, written.octets, written.len, LIBXL_STREAM_MAX_DEFAULT, NULL),
+		0);
+	libxl_reader_free(reader);
 	free(written.octets);
 }
 
@@ -271,12 +274,12 @@ static void test_long_duplicates(void **state)
 
 static void test_max_stream(void **state)
 {
-	struct stream_reader *reader;
+	struct libxl_reader *reader;
 	size_t len = sizeof(golden_full);
 
 	(void)state;
 	assert_int_equal(open_octets(&reader, golden_full, len, len, NULL), 0);
-	stream_reader_free(reader);
+	libxl_reader_free(reader);
 	assert_refused(golden_full, len, len - 1, 6, len - 1,
 		       "the stream is longer than 231 octets");
 	assert_refused(golden_full, len, 100, 2, 100, "the stream is longer than 100 octets");
@@ -289,12 +292,13 @@ static void test_max_stream(void **state)
 static void test_endless_input(void **state)
 {
 	int fd = open("/dev/zero", O_RDONLY | O_CLOEXEC);
-	struct stream_reader *reader;
+	struct libxl_reader *reader;
 	struct record_fault fault;
 
 	(void)state;
 	assert_true(fd >= 0);
-	assert_int_equal(stream_reader_open(&reader, fd, STREAM_MAX_DEFAULT, &fault), -EBADMSG);
+	assert_int_equal(libxl_reader_open(&reader, fd, LIBXL_STREAM_MAX_DEFAULT, &fault),
+			 -EBADMSG);
 	assert_fault(&fault, 0, 0, "not a libxl stream: ident 0x0000000000000000");
 	close(fd);
 }
@@ -302,13 +306,13 @@ static void test_endless_input(void **state)
 static void test_bad_input(void **state)
 {
 	int fd = open("/", O_RDONLY | O_CLOEXEC);
-	struct stream_reader *reader;
+	struct libxl_reader *reader;
 
 	(void)state;
 	assert_true(fd >= 0);
-	assert_int_equal(stream_reader_open(&reader, fd, STREAM_MAX_DEFAULT, NULL), -EISDIR);
+	assert_int_equal(libxl_reader_open(&reader, fd, LIBXL_STREAM_MAX_DEFAULT, NULL), -EISDIR);
 	close(fd);
-	assert_int_equal(stream_reader_open(&reader, -1, STREAM_MAX_DEFAULT, NULL), -EBADF);
+	assert_int_equal(libxl_reader_open(&reader, -1, LIBXL_STREAM_MAX_DEFAULT, NULL), -EBADF);
 }
 
 static void test_huge_value(void **state)
@@ -316,7 +320,7 @@ static void test_huge_value(void **state)
 	size_t len = 3 << 20;
 	char *value = calloc(1, len);
 	struct record rec = golden_records[0].rec, got;
-	struct stream_reader *reader;
+	struct libxl_reader *reader;
 	struct written written;
 
 	(void)state;
@@ -328,10 +332,11 @@ static void test_huge_value(void **state)
 	written_add(&written, &rec);
 	written_finish(&written);
 	assert_int_equal(
-		open_octets(&reader, written.octets, written.len, STREAM_MAX_DEFAULT, NULL), 0);
-	assert_int_equal(stream_reader_next(reader, &got), 1);
+		open_octets(&reader, written.octets, written.len, LIBXL_STREAM_MAX_DEFAULT, NULL),
+		0);
+	assert_int_equal(libxl_reader_next(reader, &got), 1);
 	assert_record_equal(&got, &rec);
-	stream_reader_free(reader);
+	libxl_reader_free(reader);
 	free(written.octets);
 	free(value);
 }
@@ -340,16 +345,16 @@ static void test_huge_value(void **state)
 
 static void test_pipe(void **state)
 {
-	struct stream_reader *reader;
+	struct libxl_reader *reader;
 	pid_t pid;
 	int fd = start_child(&pid, write_octet_by_octet, sizeof(golden_full));
 
 	(void)state;
-	assert_int_equal(stream_reader_open(&reader, fd, STREAM_MAX_DEFAULT, NULL), 0);
+	assert_int_equal(libxl_reader_open(&reader, fd, LIBXL_STREAM_MAX_DEFAULT, NULL), 0);
 	close(fd);
 	wait_child(pid);
 	assert_golden_records(reader);
-	stream_reader_free(reader);
+	libxl_reader_free(reader);
 }
 
 /* Limits on memory, and many records, are not for valgrind. */
@@ -369,13 +374,13 @@ static void test_ten_million_records(void **state)
 /* As many records as the default limit allows: of the shortest kind, and of those not kept. */
 static void test_full_stream(void **state)
 {
-	uint64_t room = STREAM_MAX_DEFAULT - sizeof(golden_empty);
+	uint64_t room = LIBXL_STREAM_MAX_DEFAULT - sizeof(golden_empty);
 
 	(void)state;
 	skip_memcheck();
-	assert_read_within(write_transactions, room / 16, room / 16, STREAM_MAX_DEFAULT,
+	assert_read_within(write_transactions, room / 16, room / 16, LIBXL_STREAM_MAX_DEFAULT,
 			   (rlim_t)128 << 20);
-	assert_read_within(write_empty_optionals, room / 8, 0, STREAM_MAX_DEFAULT,
+	assert_read_within(write_empty_optionals, room / 8, 0, LIBXL_STREAM_MAX_DEFAULT,
 			   (rlim_t)16 << 20);
 }
 
@@ -385,59 +390,59 @@ static void test_writer_refuses(void **state)
 {
 	struct record bad = { .kind = RECORD_TRANSACTION };
 	struct record_fault fault;
-	struct stream_reader *reader;
+	struct libxl_reader *reader;
 	struct written written;
 
 	(void)state;
 	written_start(&written);
 	written_add(&written, &golden_records[0].rec);
-	assert_int_equal(stream_writer_append(written.writer, &bad, &fault), -EBADMSG);
+	assert_int_equal(libxl_writer_append(written.writer, &bad, &fault), -EBADMSG);
 	assert_fault(&fault, 2, 80 + 8 + 4, "tx_id is 0");
-	assert_int_equal(stream_writer_append(written.writer, &golden_records[1].rec, NULL),
+	assert_int_equal(libxl_writer_append(written.writer, &golden_records[1].rec, NULL),
 			 -EBADMSG);
-	assert_int_equal(stream_writer_finish(written.writer), -EBADMSG);
-	stream_writer_free(written.writer);
+	assert_int_equal(libxl_writer_finish(written.writer), -EBADMSG);
+	libxl_writer_free(written.writer);
 	fclose(written.file);
 	assert_octets_equal(written.octets, written.len, golden_full, 80);
 	assert_int_equal(
-		open_octets(&reader, written.octets, written.len, STREAM_MAX_DEFAULT, NULL),
+		open_octets(&reader, written.octets, written.len, LIBXL_STREAM_MAX_DEFAULT, NULL),
 		-EBADMSG);
 	free(written.octets);
 
 	written_start(&written);
 	bad = golden_records[0].rec;
 	bad.node.value_len = (size_t)UINT32_MAX + 1;
-	assert_int_equal(stream_writer_append(written.writer, &bad, NULL), -EMSGSIZE);
-	assert_int_equal(stream_writer_append(written.writer, &(struct record){ 0 }, NULL),
+	assert_int_equal(libxl_writer_append(written.writer, &bad, NULL), -EMSGSIZE);
+	assert_int_equal(libxl_writer_append(written.writer, &(struct record){ 0 }, NULL),
 			 -EMSGSIZE);
-	stream_writer_free(written.writer);
+	libxl_writer_free(written.writer);
 	fclose(written.file);
 	free(written.octets);
 
 	written_start(&written);
-	assert_int_equal(stream_writer_append(written.writer, &(struct record){ 0 }, &fault),
+	assert_int_equal(libxl_writer_append(written.writer, &(struct record){ 0 }, &fault),
 			 -EBADMSG);
 	assert_fault(&fault, 1, 24, "unknown sub-type 0");
-	stream_writer_free(written.writer);
+	libxl_writer_free(written.writer);
 	fclose(written.file);
 	free(written.octets);
-	stream_writer_free(NULL);
-	stream_reader_free(NULL);
+	libxl_writer_free(NULL);
+	libxl_reader_free(NULL);
 }
 
 static void test_writer_full_disk(void **state)
 {
 	FILE *file = fopen("/dev/full", "we");
-	struct stream_writer *writer = NULL;
+	struct libxl_writer *writer = NULL;
 
 	(void)state;
 	assert_non_null(file);
-	assert_int_equal(stream_writer_new(&writer, file), 0); /* still buffered */
-	assert_int_equal(stream_writer_finish(writer), -ENOSPC);
-	assert_int_equal(stream_writer_finish(writer), -ENOSPC);
-	stream_writer_free(writer);
+	assert_int_equal(libxl_writer_new(&writer, file), 0); /* still buffered */
+	assert_int_equal(libxl_writer_finish(writer), -ENOSPC);
+	assert_int_equal(libxl_writer_finish(writer), -ENOSPC);
+	libxl_writer_free(writer);
 	setvbuf(file, NULL, _IONBF, 0);
-	assert_int_equal(stream_writer_new(&writer, file), -ENOSPC);
+	assert_int_equal(libxl_writer_new(&writer, file), -ENOSPC);
 	fclose(file);
 }
 

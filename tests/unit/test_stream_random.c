@@ -19,7 +19,7 @@
 static void round_trip(unsigned int seed, unsigned int count)
 {
 	struct random_record *random = calloc(count, sizeof(*random));
-	struct stream_reader *reader;
+	struct libxl_reader *reader;
 	struct written written;
 	struct record rec;
 
@@ -31,13 +31,14 @@ static void round_trip(unsigned int seed, unsigned int count)
 	}
 	written_finish(&written);
 	assert_int_equal(
-		open_octets(&reader, written.octets, written.len, STREAM_MAX_DEFAULT, NULL), 0);
+		open_octets(&reader, written.octets, written.len, LIBXL_STREAM_MAX_DEFAULT, NULL),
+		0);
 	for (unsigned int i = 0; i < count; i++) {
-		assert_int_equal(stream_reader_next(reader, &rec), 1);
+		assert_int_equal(libxl_reader_next(reader, &rec), 1);
 		assert_record_equal(&rec, &random[i].rec);
 	}
-	assert_int_equal(stream_reader_next(reader, &rec), 0);
-	stream_reader_free(reader);
+	assert_int_equal(libxl_reader_next(reader, &rec), 0);
+	libxl_reader_free(reader);
 	free(written.octets);
 	free(random);
 }
@@ -49,7 +50,7 @@ static void test_round_trip(void **state)
 }
 
 /* Rewriting what a damaged stream still says must give the same octets. */
-static void assert_canonical(struct stream_reader *reader, const uint8_t *octets, size_t len)
+static void assert_canonical(struct libxl_reader *reader, const uint8_t *octets, size_t len)
 {
 	struct written written;
 	struct record_fault end;
@@ -57,12 +58,12 @@ static void assert_canonical(struct stream_reader *reader, const uint8_t *octets
 	uint64_t records = 0;
 
 	written_start(&written);
-	while (stream_reader_next(reader, &rec) > 0) {
+	while (libxl_reader_next(reader, &rec) > 0) {
 		written_add(&written, &rec);
 		records++;
 	}
 	written_finish(&written);
-	stream_reader_locate(reader, &end);
+	libxl_reader_locate(reader, &end);
 	if (end.record == records + 1) /* otherwise damage made a record optional */
 		assert_octets_equal(written.octets, written.len, octets, len);
 	free(written.octets);
@@ -75,19 +76,20 @@ static void damage(unsigned int seed, unsigned int count)
 	for (unsigned int i = 0; i < count; i++) {
 		uint8_t octets[sizeof(golden_full)];
 		struct record_fault fault = { 0 };
-		struct stream_reader *reader;
+		struct libxl_reader *reader;
 
 		memcpy(octets, golden_full, sizeof(octets));
 		for (unsigned int n = 1 + random_below(&seed, 2); n; n--)
 			octets[random_below(&seed, sizeof(octets))] =
 				(uint8_t)random_below(&seed, 256);
-		if (open_octets(&reader, octets, sizeof(octets), STREAM_MAX_DEFAULT, &fault)) {
+		if (open_octets(&reader, octets, sizeof(octets), LIBXL_STREAM_MAX_DEFAULT,
+				&fault)) {
 			assert_true(fault.reason[0] && fault.offset <= sizeof(octets));
 			continue;
 		}
 		accepted++;
 		assert_canonical(reader, octets, sizeof(octets));
-		stream_reader_free(reader);
+		libxl_reader_free(reader);
 	}
 	print_message("%u of %u accepted\n", accepted, count);
 }

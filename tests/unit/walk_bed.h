@@ -135,15 +135,15 @@ struct result {
 
 static inline void list_stream(const char *octets, size_t len, char *text, size_t size)
 {
-	struct stream_reader *reader = NULL;
+	struct libxl_reader *reader = NULL;
 	struct record rec;
 	size_t n = 0;
 
-	assert_int_equal(open_octets(&reader, octets, len, STREAM_MAX_DEFAULT, NULL), 0);
-	while (stream_reader_next(reader, &rec) > 0)
+	assert_int_equal(open_octets(&reader, octets, len, LIBXL_STREAM_MAX_DEFAULT, NULL), 0);
+	while (libxl_reader_next(reader, &rec) > 0)
 		n += (size_t)snprintf(text + n, size - n, "%.*s=%.*s ", (int)rec.node.path_len,
 				      rec.node.path, (int)rec.node.value_len, rec.node.value);
-	stream_reader_free(reader);
+	libxl_reader_free(reader);
 }
 
 /* Walk @store from up to two roots, the second of which must exist. */
@@ -174,7 +174,7 @@ static inline void walk_store(struct store *store, const char *home, const char 
 		written_finish(&written);
 		list_stream(written.octets, written.len, result->text, sizeof(result->text));
 	} else {
-		stream_writer_free(written.writer);
+		libxl_writer_free(written.writer);
 		fclose(written.file);
 	}
 	free(written.octets);

@@ -62,16 +62,16 @@ static inline void write_transactions(int fd, uint64_t count)
 {
 	FILE *file = fdopen(fd, "w");
 	struct record rec = { .kind = RECORD_TRANSACTION };
-	struct stream_writer *writer;
+	struct libxl_writer *writer;
 
-	if (!file || stream_writer_new(&writer, file))
+	if (!file || libxl_writer_new(&writer, file))
 		_exit(1);
 	for (uint64_t i = 1; i <= count; i++) {
 		rec.transaction.tx_id = (uint32_t)i;
-		if (stream_writer_append(writer, &rec, NULL))
+		if (libxl_writer_append(writer, &rec, NULL))
 			_exit(2);
 	}
-	_exit(stream_writer_finish(writer) ? 3 : 0);
+	_exit(libxl_writer_finish(writer) ? 3 : 0);
 }
 
 static inline void write_empty_optionals(int fd, uint64_t count)
@@ -91,18 +91,18 @@ static inline void write_empty_optionals(int fd, uint64_t count)
 static inline void read_within(int fd, uint64_t max_stream, uint64_t want, rlim_t memory)
 {
 	struct rlimit limit = { memory, memory };
-	struct stream_reader *reader;
+	struct libxl_reader *reader;
 	struct record rec;
 	uint64_t got = 0;
 
 	if (!SANITIZED && setrlimit(RLIMIT_AS, &limit)) /* ASan maps terabytes */
 		_exit(1);
-	if (stream_reader_open(&reader, fd, max_stream, NULL))
+	if (libxl_reader_open(&reader, fd, max_stream, NULL))
 		_exit(2);
-	while (stream_reader_next(reader, &rec) > 0)
+	while (libxl_reader_next(reader, &rec) > 0)
 		if (rec.transaction.tx_id != ++got)
 			_exit(3);
-	stream_reader_free(reader);
+	libxl_reader_free(reader);
 	_exit(got == want ? 0 : 4);
 }
 

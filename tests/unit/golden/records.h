@@ -105,11 +105,11 @@ static inline int input_fd(const void *octets, size_t len)
 	return fd;
 }
 
-static inline int open_octets(struct stream_reader **reader, const void *octets, size_t len,
+static inline int open_octets(struct libxl_reader **reader, const void *octets, size_t len,
 			      uint64_t max, struct record_fault *fault)
 {
 	int fd = input_fd(octets, len);
-	int r = stream_reader_open(reader, fd, max, fault);
+	int r = libxl_reader_open(reader, fd, max, fault);
 
 	close(fd);
 	return r;
@@ -120,7 +120,7 @@ struct written {
 	FILE *file;
 	char *octets;
 	size_t len;
-	struct stream_writer *writer;
+	struct libxl_writer *writer;
 };
 
 static inline void written_start(struct written *written)
@@ -128,18 +128,18 @@ static inline void written_start(struct written *written)
 	memset(written, 0, sizeof(*written));
 	written->file = open_memstream(&written->octets, &written->len);
 	assert_non_null(written->file);
-	assert_int_equal(stream_writer_new(&written->writer, written->file), 0);
+	assert_int_equal(libxl_writer_new(&written->writer, written->file), 0);
 }
 
 static inline void written_add(struct written *written, const struct record *rec)
 {
-	assert_int_equal(stream_writer_append(written->writer, rec, NULL), 0);
+	assert_int_equal(libxl_writer_append(written->writer, rec, NULL), 0);
 }
 
 static inline void written_finish(struct written *written)
 {
-	assert_int_equal(stream_writer_finish(written->writer), 0);
-	stream_writer_free(written->writer);
+	assert_int_equal(libxl_writer_finish(written->writer), 0);
+	libxl_writer_free(written->writer);
 	fclose(written->file);
 }
 
