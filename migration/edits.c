@@ -4,11 +4,10 @@
  */
 #include "migration/edits.h"
 
-#include <errno.h>
-#include <stdio.h>
-#include <xen/io/xs_wire.h>
+#include "migration/perms.h"
 
-_Static_assert(EDITS_PAYLOAD_MAX == XENSTORE_PAYLOAD_MAX, "they are the same");
+#include <errno.h>
+#include <xen/io/xs_wire.h>
 
 /* --- replies */
 
@@ -50,28 +49,12 @@ static int send_edit(struct edits *edits, struct plan_node *node, uint32_t type,
 	return r ? r : wire_send(edits->wire, type, 0, parts, rest.iov_len ? 3 : 2, fn, node, 0);
 }
 
-int edits_format_perms(const struct record_node *node, char out[EDITS_PAYLOAD_MAX], size_t *len)
-{
-	size_t room = EDITS_PAYLOAD_MAX - node->path_len - 1;
-	size_t n = 0;
-
-	for (size_t i = 0; i < node->nr_perms; i++) {
-		n += (size_t)snprintf(out + n, room - n, "%c%u", node->perms[i].letter,
-				      record_perm_domid(&node->perms[i])) +
-		     1;
-		if (n > room)
-			return -E2BIG;
-	}
-	*len = n;
-	return 0;
-}
-
 static int write_perms(struct edits *edits, struct plan_node *node, const struct plan_state *to)
 {
 	struct record_node rec = plan_record(node, to);
-	char perms[EDITS_PAYLOAD_MAX];
+	char perms[PERMS_PAYLOAD_MAX];
 	size_t len = 0;
-	int r = edits_format_perms(&rec, perms, &len);
+	int r = perms_format(&rec, perms, &len);
 
 	return r ? r
 		 : send_edit(edits, node, XS_SET_PERMS, on_set_perms, (struct iovec){ perms, len });

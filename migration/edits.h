@@ -6,20 +6,13 @@
  * nodes that it has touched, for each request, while everybody waits. How many requests are under
  * way is the connection's window.
  *
- * Called by migration/graft, and by intake for the format of permissions. Must never retry, or
- * change what it writes.
+ * Called by migration/graft. Must never retry, or change what it writes.
  */
 #ifndef XSPROXY_MIGRATION_EDITS_H
 #define XSPROXY_MIGRATION_EDITS_H
 
-#include <stddef.h>
-#include <stdint.h>
-
-#include "migration/format/record.h"
 #include "migration/plan.h"
 #include "migration/wire.h"
-
-#define EDITS_PAYLOAD_MAX 4096 /* XENSTORE_PAYLOAD_MAX */
 
 enum edit {
 	EDIT_VALUE,
@@ -53,14 +46,5 @@ int edits_remove(struct edits *edits, struct plan_node *node);
 
 /* Wait for all replies. Returns as wire_drain(). */
 int edits_finish(struct edits *edits);
-
-/*
- * The payload of SET_PERMS behind the path: strings of a letter and a domid.
- *
- * @out, @len: gets it
- *
- * Returns 0, or -E2BIG if it fits no request together with the node's path.
- */
-int edits_format_perms(const struct record_node *node, char out[EDITS_PAYLOAD_MAX], size_t *len);
 
 #endif

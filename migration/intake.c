@@ -4,8 +4,8 @@
  */
 #include "migration/intake.h"
 
-#include "migration/edits.h"
 #include "migration/format/libxl_stream.h"
+#include "migration/perms.h"
 #include "migration/remote.h"
 
 #include <errno.h>
@@ -91,14 +91,14 @@ static void leave_out(struct omissions *omissions, const struct record *rec, con
 static void fit_node(struct record *rec, struct omissions *omissions)
 {
 	struct record_node *node = &rec->node;
-	char perms[EDITS_PAYLOAD_MAX];
+	char perms[PERMS_PAYLOAD_MAX];
 	size_t nr_perms = node->nr_perms, len;
 
 	if (node->path_len + 1 + node->value_len > XENSTORE_PAYLOAD_MAX) {
 		leave_out(omissions, rec, "value", "path and value fit no request");
 		node->value_len = 0;
 	}
-	while (node->nr_perms > 1 && edits_format_perms(node, perms, &len))
+	while (node->nr_perms > 1 && perms_format(node, perms, &len))
 		node->nr_perms--;
 	if (node->nr_perms < nr_perms)
 		leave_out(omissions, rec, "permissions", "not all of them fit a request");
