@@ -106,7 +106,7 @@ struct bridge *bridge_get(void)
 	return b;
 }
 
-/* Returns NULL when the run directory is as it must be, or what is wrong with it. */
+/* Return: NULL when the run directory is as it must be, or what is wrong with it. */
 static const char *bridge_check_dir(struct bridge *b)
 {
 	struct stat st;

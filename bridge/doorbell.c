@@ -132,7 +132,7 @@ static int doorbell_real(struct bridge *b, uint32_t events)
 	return port;
 }
 
-/* Looks at everything but the bells. Returns a real port, or -1. */
+/* Looks at everything but the bells. Return: a real port, or -1. */
 static int doorbell_others(struct bridge *b)
 {
 	struct epoll_event events[SOURCES];

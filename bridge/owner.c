@@ -81,7 +81,7 @@ static int64_t owner_now_ms(void)
 	return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
 }
 
-/* Waits for an answer. Returns as link_recv(), and -ETIMEDOUT. */
+/* Waits for an answer. Return: as link_recv(), and -ETIMEDOUT. */
 static int owner_wait(struct bridge *b, struct link_msg *msg)
 {
 	int64_t deadline = owner_now_ms() + LINK_TIMEOUT_MS;

@@ -129,7 +129,7 @@ static int from_hex(char c)
 	return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
 }
 
-/* Returns the number of octets, or -EBADMSG. */
+/* Return: the number of octets, or -EBADMSG. */
 static ssize_t unhex(char out[FRAME_MAX], const char *hex)
 {
 	size_t len = strlen(hex);

@@ -17,7 +17,7 @@
  * @options: as parsed, without options.help
  * @report: told about failures, a line each; its name is that of the command
  *
- * Returns 0, or a negative errno, which has been reported.
+ * Return: 0, or a negative errno, which has been reported.
  */
 typedef int (*command_fn)(const struct options *options, const struct report *report);
 
@@ -31,40 +31,48 @@ struct command {
 	const char *help;     /* paragraphs */
 };
 
-/* cmd_stream.c */
+/* --- cmd_stream.c */
+
 int command_export(const struct options *options, const struct report *report);
 int command_import(const struct options *options, const struct report *report);
 int command_show(const struct options *options, const struct report *report);
 
-/* cmd_domain.c */
+/* --- cmd_domain.c */
+
 int command_quiesce(const struct options *options, const struct report *report);
 int command_unquiesce(const struct options *options, const struct report *report);
 int command_hold(const struct options *options, const struct report *report);
 int command_watches(const struct options *options, const struct report *report);
 int command_transactions(const struct options *options, const struct report *report);
 
-/* cmd_control.c */
+/* --- cmd_control.c */
+
 int command_status(const struct options *options, const struct report *report);
 int command_domains(const struct options *options, const struct report *report);
 int command_domain(const struct options *options, const struct report *report);
 int command_log_level(const struct options *options, const struct report *report);
 int command_reload(const struct options *options, const struct report *report);
 
-/* cmd_check.c */
+/* --- cmd_check.c */
+
 int command_check(const struct options *options, const struct report *report);
 
-/* cmd_stats.c, cmd_top.c */
+/* --- cmd_stats.c, cmd_top.c */
+
 int command_stats(const struct options *options, const struct report *report);
 int command_top(const struct options *options, const struct report *report);
 
-/* cmd_trace.c */
+/* --- cmd_trace.c */
+
 int command_trace(const struct options *options, const struct report *report);
 int command_flight(const struct options *options, const struct report *report);
 
-/* cmd_capture.c */
+/* --- cmd_capture.c */
+
 int command_capture(const struct options *options, const struct report *report);
 
-/* What hold --new and quiesce --lease come to. */
+/* --- cmd_control.c: what hold --new and quiesce --lease come to */
+
 int command_hold_new(const struct options *options, const struct report *report);
 int command_quiesce_lease(const struct options *options, const struct report *report);
 

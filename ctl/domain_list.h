@@ -11,21 +11,19 @@
 
 #include "ctl/control.h"
 
-/*
- * Have `domains` carried out.
- *
+/**
+ * domain_list() - have `domains` carried out.
  * @all: a list, which they are added to; NULL means that memory ran out
  *
- * Returns 0, or a negative errno, which has been reported.
+ * Return: 0, or a negative errno, which has been reported.
  */
 int domain_list(struct control *control, json_t *all, const struct report *report);
 
-/*
- * Find out whether a domain is introduced, without a word if it is not.
- *
+/**
+ * domain_introduced() - find out whether a domain is introduced, without a word if it is not.
  * @is: set
  *
- * Returns 0, or a negative errno, which has been reported.
+ * Return: 0, or a negative errno, which has been reported.
  */
 int domain_introduced(struct control *control, uint16_t domid, bool *is,
 		      const struct report *report);

@@ -50,28 +50,27 @@ struct load {
 /* Has a command carried out as control_run() does. */
 typedef int (*load_ask_fn)(void *arg, const char *command, json_t *arguments, json_t **out);
 
-/*
- * Take a sample.
- *
+/**
+ * load_take() - take a sample.
  * @load: zero, or what an earlier sample has left, whose memory is used again; load_free() it
  *
- * Returns 0, -ENOMEM, or what @ask returned.
+ * Return: 0, -ENOMEM, or what @ask returned.
  */
 int load_take(struct load *load, load_ask_fn ask, void *arg);
 
-/*
- * What happened a second between two samples.
- *
+/**
+ * load_rate() - what happened a second between two samples.
  * @rates: as in load_take()
  * @before: a session that it does not have has no rates yet
  *
- * Returns 0 or -ENOMEM.
+ * Return: 0 or -ENOMEM.
  */
 int load_rate(struct load *rates, const struct load *before, const struct load *now);
 
-/* The most first, then by domain. */
+/** load_sort() - the most first, then by domain. */
 void load_sort(struct load *rates, enum option_sort sort);
 
+/** load_free() - free what is in it. */
 void load_free(struct load *load);
 
 #endif

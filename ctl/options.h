@@ -121,26 +121,26 @@ struct options {
 	char control[WIRE_PATH_MAX];
 };
 
-/*
- * Parse a command line.
- *
+/**
+ * options_parse() - parse a command line.
  * @options: filled, whatever is returned; options_free() it. Points into @argv.
  * @accepts: bits of the options that the command takes
  * @argument: what its argument is
  * @argc, @argv: the command's name and what follows
  * @report: told what is wrong
  *
- * Returns 0; -EINVAL for a command line that is wrong, which has been reported; or -ENOMEM.
+ * Return: 0; -EINVAL for a command line that is wrong, which has been reported; or -ENOMEM.
  */
 int options_parse(struct options *options, unsigned int accepts, enum option_argument argument,
 		  int argc, char **argv, const struct report *report);
 
+/** options_free() - free what is in it. */
 void options_free(struct options *options);
 
-/* The name of a sort key, as --sort takes it. */
+/** options_sort_name() - the name of a sort key, as --sort takes it. */
 const char *options_sort_name(enum option_sort sort);
 
-/* Print a line of help for each option in @accepts. */
+/** options_help() - print a line of help for each option in @accepts. */
 void options_help(FILE *out, unsigned int accepts);
 
 #endif

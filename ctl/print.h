@@ -13,25 +13,24 @@
 
 #include "migration/report.h"
 
-/* A line of JSON. @value: NULL means that memory ran out. Returns 0 or -ENOMEM. */
+/** print_json() - a line of JSON. @value: NULL means that memory ran out. Return: 0 or -ENOMEM. */
 int print_json(const json_t *value);
 
-/* The same; takes over @value. */
+/** print_json_new() - the same; takes over @value. */
 int print_json_new(json_t *value);
 
-/*
- * Have it all written.
- *
+/**
+ * print_end() - have it all written.
  * @r: what printing came to
  *
- * Returns 0, or a negative errno, which has been reported.
+ * Return: 0, or a negative errno, which has been reported.
  */
 int print_end(int r, const struct report *report);
 
-/* A member of an answer: a string, or "-" where there is none. */
+/** print_text() - a member of an answer: a string, or "-" where there is none. */
 const char *print_text(const json_t *object, const char *key);
 
-/* A member of an answer: a number, or 0 where there is none. */
+/** print_number() - a member of an answer: a number, or 0 where there is none. */
 int64_t print_number(const json_t *object, const char *key);
 
 #endif

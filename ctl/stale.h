@@ -38,17 +38,20 @@ struct stale {
 	size_t nr;		     /* that are stale */
 };
 
-/*
- * Find out. @stale: filled, whatever is returned; stale_clear() it. @domid: whose watches they are.
- * Returns 0; -ENOMEM; or as wire_call() and nodes_run().
+/**
+ * stale_find() - find out.
+ * @stale: filled, whatever is returned; stale_clear() it
+ * @domid: whose watches they are
+ *
+ * Return: 0; -ENOMEM; or as wire_call() and nodes_run().
  */
 int stale_find(struct stale *stale, struct wire *wire, uint16_t domid,
 	       const struct remote_watches *watches);
 
-/* Say why the watch at @index is stale. Returns whether it is. */
+/** stale_why() - say why the watch at @index is stale. Return: whether it is. */
 bool stale_why(const struct stale *stale, size_t index, char out[STALE_WHY_MAX]);
 
-/* Frees what is in it. */
+/** stale_clear() - free what is in it. */
 void stale_clear(struct stale *stale);
 
 #endif

@@ -141,7 +141,7 @@ static void histogram_open(struct histogram *histogram, const json_t *part)
 	histogram->at = 0;
 }
 
-/* The least bound that some part still has. Returns false when there is none. */
+/* The least bound that some part still has. Return: false when there is none. */
 static bool next_bound(const struct histogram *histograms, int64_t *bound)
 {
 	bool any = false;

@@ -10,7 +10,12 @@
 #include <jansson.h>
 #include <stdio.h>
 
-/* @out: errors are left in it for the caller to find. Returns 0 or -ENOMEM. */
+/**
+ * statistics_print() - print an answer to `stats`.
+ * @out: errors are left in it for the caller to find
+ *
+ * Return: 0 or -ENOMEM.
+ */
 int statistics_print(FILE *out, const json_t *stats);
 
 #endif

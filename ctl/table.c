@@ -52,7 +52,7 @@ static const struct column {
 
 _Static_assert(NR_COLUMNS == COLUMNS_HERE + COUNTERS, "the places have no gap");
 
-/* Append @text at the right of @column. Returns false when the column is beyond @width. */
+/* Append @text at the right of @column. Return: false when the column is beyond @width. */
 static bool put(char *out, size_t *columns_used, int width, const struct column *column,
 		const char *text)
 {

@@ -12,10 +12,10 @@
 #define TABLE_ALL  1000 /* as a width: every column */
 #define TABLE_LINE 512	/* octets of a line, NUL included */
 
-/* The columns that fit into @width, by name; the one sorted by is marked. */
+/** table_head() - the columns that fit into @width, by name; the one sorted by is marked. */
 void table_head(char out[TABLE_LINE], int width, enum option_sort sort);
 
-/* A domain's row. @name: instead of the domain's number, or NULL */
+/** table_row() - a domain's row. @name: instead of the domain's number, or NULL */
 void table_row(char out[TABLE_LINE], int width, const struct load_row *row, const char *name);
 
 #endif

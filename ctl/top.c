@@ -75,7 +75,7 @@ static void take_keys(struct top *top)
 /*
  * Wait for a key, for @fd to be readable, or until @deadline in ns.
  *
- * Returns whether @fd is readable.
+ * Return: whether @fd is readable.
  */
 static bool wait_for(struct top *top, int fd, uint64_t deadline)
 {
@@ -155,7 +155,7 @@ static int take_sample(struct top *top)
 	return r;
 }
 
-/* Returns 0, also when there is no answer, or -ENOMEM. */
+/* Return: 0, also when there is no answer, or -ENOMEM. */
 static int sample(struct top *top)
 {
 	int r = take_sample(top);
@@ -174,7 +174,7 @@ static int sample(struct top *top)
 	return 0;
 }
 
-/* Returns lines, or NULL when memory ran out. */
+/* Return: lines, or NULL when memory ran out. */
 static char *details_of(const json_t *stats)
 {
 	char *text = NULL;

@@ -17,10 +17,10 @@
 
 #define TOP_SAID 256
 
-/*
- * Until q is pressed. An xsproxyd that is not there, or goes away, is waited for.
+/**
+ * top_run() - until q is pressed. An xsproxyd that is not there, or goes away, is waited for.
  *
- * Returns 0, or a negative errno, which has been reported.
+ * Return: 0, or a negative errno, which has been reported.
  */
 int top_run(const struct options *options, const struct report *report);
 
@@ -45,21 +45,31 @@ enum top_key {
 	TOP_BACK,
 };
 
-/* Take the terminal. Returns 0, or a negative errno, which has been reported. */
+/**
+ * top_screen_open() - take the terminal.
+ *
+ * Return: 0, or a negative errno, which has been reported.
+ */
 int top_screen_open(const struct report *report);
 
-/* Give it back. */
+/** top_screen_close() - give it back. */
 void top_screen_close(void);
 
+/** top_screen_draw() - show @view, as much as there is room for. */
 void top_screen_draw(struct top_view *view);
 
-/* The chosen domain is from now on the one that is marked. Returns false when there is none. */
+/**
+ * top_screen_choose() - the chosen domain is from now on the one that is marked.
+ *
+ * Return: false when there is none.
+ */
 bool top_screen_choose(struct top_view *view);
 
-/*
- * Carry out what a key asks for, as far as it is about the view, or hand it on. Never waits.
+/**
+ * top_screen_key() - carry out what a key asks for, as far as it is about the view, or hand it on.
+ * Never waits.
  *
- * Returns false when no key has been pressed.
+ * Return: false when no key has been pressed.
  */
 bool top_screen_key(struct top_view *view, enum top_key *key);
 

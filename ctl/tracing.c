@@ -65,7 +65,7 @@ static json_t *ops_json(const struct filter *filter)
 	return NULL;
 }
 
-/* Returns NULL when memory ran out. */
+/* Return: NULL when memory ran out. */
 static json_t *filter_json(const struct filter *filter, uint32_t snap)
 {
 	json_t *object = json_pack("{s:i,s:b,s:b}", "snap", filter->snap ? filter->snap : snap,
@@ -118,7 +118,7 @@ int tracing_start(struct control *control, const struct options *options, uint32
 
 /* --- writing */
 
-/* Write what there is. Returns 0; -EINTR for a signal; or what writing failed with. */
+/* Write what there is. Return: 0; -EINTR for a signal; or what writing failed with. */
 static int write_out(struct tracing *tracing)
 {
 	struct tracing_sink *sink = tracing->sink;
@@ -169,7 +169,7 @@ static int take_frames(struct tracing *tracing)
 	return r;
 }
 
-/* Returns 0, -ECONNRESET when the connection has ended, or another negative errno. */
+/* Return: 0, -ECONNRESET when the connection has ended, or another negative errno. */
 static int read_in(struct tracing *tracing)
 {
 	ssize_t n = recv(tracing->fd, tracing->in + tracing->len, IN_SIZE - tracing->len, 0);

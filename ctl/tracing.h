@@ -16,7 +16,7 @@
 
 /* Where frames go */
 struct tracing_sink {
-	/* Take a frame. Returns 0, or a negative errno that ends it all. */
+	/* Take a frame. Return: 0, or a negative errno that ends it all. */
 	int (*take)(void *arg, const struct view *view);
 	/* There are no more. */
 	void (*end)(void *arg);
@@ -26,23 +26,21 @@ struct tracing_sink {
 	const char *name; /* of what @fd is */
 };
 
-/*
- * Ask for frames, and say which of the domains are not there.
- *
+/**
+ * tracing_start() - ask for frames, and say which of the domains are not there.
  * @snap: if the options say nothing
  *
- * Returns 0, or a negative errno, which has been reported.
+ * Return: 0, or a negative errno, which has been reported.
  */
 int tracing_start(struct control *control, const struct options *options, uint32_t snap,
 		  const struct report *report);
 
-/*
- * Pass frames to @sink and write out what it makes of them, until a signal comes or nobody reads
- * it any more, both of which is fine.
- *
+/**
+ * tracing_run() - pass frames to @sink and write out what it makes of them, until a signal comes or
+ * nobody reads it any more, both of which is fine.
  * @interrupt: caught already
  *
- * Returns 0, or a negative errno, which has been reported.
+ * Return: 0, or a negative errno, which has been reported.
  */
 int tracing_run(struct control *control, const struct interrupt *interrupt,
 		struct tracing_sink *sink, const struct report *report);

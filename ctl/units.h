@@ -15,19 +15,19 @@
 
 /* All return @out, so that they can be arguments of a format. */
 
-/* A duration in ns: 850ns, 12.3us, 4.56ms, 1.23s. */
+/** units_time() - a duration in ns: 850ns, 12.3us, 4.56ms, 1.23s. */
 const char *units_time(char out[UNITS_MAX], int64_t ns);
 
-/* A number of octets: 512, 1.50K, 12.3M. */
+/** units_octets() - a number of octets: 512, 1.50K, 12.3M. */
 const char *units_octets(char out[UNITS_MAX], double octets);
 
-/* How often a second: 0, 0.50, 12.3, 123k. */
+/** units_rate() - how often a second: 0, 0.50, 12.3, 123k. */
 const char *units_rate(char out[UNITS_MAX], double rate);
 
-/* A share of 1 as 12.3%. */
+/** units_share() - a share of 1 as 12.3%. */
 const char *units_share(char out[UNITS_MAX], double share);
 
-/* How many columns @text takes. */
+/** units_columns() - how many columns @text takes. */
 size_t units_columns(const char *text);
 
 #endif

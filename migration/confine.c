@@ -46,7 +46,7 @@ struct confine {
 
 /*
  * A domid at the start of @text in the one spelling that Xenstore paths use: "07" or "+7" is no
- * domain's name. Returns the octets it has, 0 if there is none.
+ * domain's name. Return: the octets it has, 0 if there is none.
  */
 static size_t parse_domid(const char *text, size_t len, uint16_t *domid)
 {

@@ -38,84 +38,90 @@ struct confine_map {
 	uint16_t to;   /* here */
 };
 
-/*
- * Parse "OLD=NEW": two plain decimal numbers up to CONFINE_DOMID_MAX, without signs, spaces or
- * leading zeroes. Returns 0, or -EINVAL with @map undefined.
+/**
+ * confine_map_parse() - parse "OLD=NEW": two plain decimal numbers up to CONFINE_DOMID_MAX, without
+ * signs, spaces or leading zeroes.
+ *
+ * Return: 0, or -EINVAL with @map undefined.
  */
 int confine_map_parse(struct confine_map *map, const char *text);
 
-/*
- * A policy without maps and roots.
- *
+/**
+ * confine_new() - a policy without maps and roots.
  * @out: gets the policy; confine_free() it
  * @domid: the domain here, 1 to CONFINE_DOMID_MAX
  *
- * Returns 0, -EINVAL for @domid, or -ENOMEM.
+ * Return: 0, -EINVAL for @domid, or -ENOMEM.
  */
 int confine_new(struct confine **out, uint16_t domid);
 
-/* Frees @confine, which may be NULL. */
+/** confine_free() - free @confine, which may be NULL. */
 void confine_free(struct confine *confine);
 
-/*
- * Add a map; a copy is kept. Returns 0; -EINVAL for a domid above CONFINE_DOMID_MAX; -EEXIST if
- * another map has the same @from or @to, since two domains must not become one; or -ENOMEM.
+/**
+ * confine_add_map() - add a map; a copy is kept.
+ *
+ * Return: 0; -EINVAL for a domid above CONFINE_DOMID_MAX; -EEXIST if another map has the same @from
+ * or @to, since two domains must not become one; or -ENOMEM.
  */
 int confine_add_map(struct confine *confine, const struct confine_map *map);
 
-/*
- * Allow nodes at and below @path, as it is named here; a copy is kept. Returns 0; -EINVAL for a
- * path that no node can have; or -ENOMEM.
+/**
+ * confine_add_root() - allow nodes at and below @path, as it is named here; a copy is kept.
+ *
+ * Return: 0; -EINVAL for a path that no node can have; or -ENOMEM.
  */
 int confine_add_root(struct confine *confine, const char *path);
 
-/* Keep permissions for domains that are not mapped. */
+/** confine_keep_perms() - keep permissions for domains that are not mapped. */
 void confine_keep_perms(struct confine *confine);
 
-/* If @path is in a domain's home, how many octets of it name the home, whose @domid is; else 0. */
+/**
+ * confine_path_home() - if @path is in a domain's home, how many octets of it name the home, whose
+ * @domid is; else 0.
+ */
 size_t confine_path_home(const char *path, size_t len, uint16_t *domid);
 
-/* Rewrite values that are a path in the home of a domain that is mapped. */
+/** confine_map_values() - rewrite values that are a path in the home of a domain that is mapped. */
 void confine_map_values(struct confine *confine);
 
-/*
- * Whether a node of the stream belongs to a domain whose number here is not known. Of the home
- * plan_decide() says whose it is.
+/**
+ * confine_is_foreign() - whether a node of the stream belongs to a domain whose number here is not
+ * known. Of the home plan_decide() says whose it is.
  */
 bool confine_is_foreign(const struct confine *confine, const struct record_node *node);
 
-/* Whether a path is the home of the domain that is imported. */
+/** confine_is_home() - whether a path is the home of the domain that is imported. */
 bool confine_is_home(const struct confine *confine, const char *path, size_t len);
 
-/*
- * Whether the command line asks for nodes at @path: it has a root there or above that is not the
- * home or above the home.
+/**
+ * confine_is_asked() - whether the command line asks for nodes at @path: it has a root there or
+ * above that is not the home or above the home.
  */
 bool confine_is_asked(const struct confine *confine, const char *path, size_t len);
 
-/*
- * Rewrite the absolute path @path of @len octets if it is in the home of a domain that is mapped.
- *
+/**
+ * confine_map_path() - rewrite the absolute path @path of @len octets if it is in the home of a
+ * domain that is mapped.
  * @out: gets the path, also an unchanged one; not NUL-terminated
  * @out_len: gets its octets
  *
- * Returns 0; -EPERM if it is in the home of a NEW that is no OLD; or -ENAMETOOLONG if it grows
+ * Return: 0; -EPERM if it is in the home of a NEW that is no OLD; or -ENAMETOOLONG if it grows
  * beyond RULES_PATH_MAX.
  */
 int confine_map_path(const struct confine *confine, const char *path, size_t len,
 		     char out[RULES_PATH_MAX], size_t *out_len);
 
-/*
- * Check and rewrite one record.
- *
+/**
+ * confine_record() - check and rewrite one record.
  * @in: as a reader gave it, so it obeys rules.h
  * @out: what to import; points into @in's memory and into @confine's, until the next call
- * @omissions: told about permissions that are left out and values that are rewritten; NULL: nobody
- *             is
+ * @omissions: told about permissions that are left out and values that are rewritten; NULL:
+ *	nobody is
  * @fault: may be NULL; for the first two errors gets the reason (and offset 0: see
- *         libxl_reader_locate())
+ *	libxl_reader_locate())
  *
- * Returns 0; -EBADMSG if the policy forbids it; -ENAMETOOLONG if its path is too long once it is
+ * Return: 0; -EBADMSG if the policy forbids it; -ENAMETOOLONG if its path is too long once it is
  * mapped; or -ENOMEM.
  */
 int confine_record(struct confine *confine, const struct record *in, struct record *out,

@@ -20,7 +20,7 @@ enum edit {
 	EDIT_REMOVE,
 };
 
-/* Called when the daemon refuses one. Returns 0, or a negative errno that ends the wait. */
+/* Called when the daemon refuses one. Return: 0, or a negative errno that ends the wait. */
 typedef int (*edits_fn)(void *arg, struct plan_node *node, enum edit edit, int err);
 
 struct edits {
@@ -29,22 +29,21 @@ struct edits {
 	void *arg;
 };
 
-/*
- * Write a node's value or its permissions; the daemon makes missing parents.
- *
+/**
+ * edits_write() - write a node's value or its permissions; the daemon makes missing parents.
  * @edits, @node: outlive the request
  * @to: what it gets
  *
- * Returns 0, also if it will fail yet; -E2BIG for what fits no request; what @refused returned for
+ * Return: 0, also if it will fail yet; -E2BIG for what fits no request; what @refused returned for
  * an earlier request; or as wire_send() and wire_wait().
  */
 int edits_write(struct edits *edits, struct plan_node *node, enum edit edit,
 		const struct plan_state *to);
 
-/* Remove a node and what is below, if it is there. Returns as edits_write(). */
+/** edits_remove() - remove a node and what is below, if it is there. Return: as edits_write(). */
 int edits_remove(struct edits *edits, struct plan_node *node);
 
-/* Wait for all replies. Returns as wire_drain(). */
+/** edits_finish() - wait for all replies. Return: as wire_drain(). */
 int edits_finish(struct edits *edits);
 
 #endif

@@ -243,7 +243,7 @@ static int write_transaction(struct exporter *ex, uint32_t id)
 	return libxl_writer_append(ex->writer, &rec, NULL);
 }
 
-/* Returns 0, or what writing failed with, which has not been reported. */
+/* Return: 0, or what writing failed with, which has not been reported. */
 static int export_write_records(struct exporter *ex)
 {
 	int r = libxl_writer_new(&ex->writer, output_file(ex->output));
@@ -280,7 +280,7 @@ static const char *outcome(const struct exporter *ex)
 	return ex->ran ? "goes on here" : "stays quiesced here, as it was before";
 }
 
-/* Wait for what the receiver says. Returns 0 or a failure, which has been reported. */
+/* Wait for what the receiver says. Return: 0 or a failure, which has been reported. */
 static int export_ask_receiver(struct exporter *ex, int *status)
 {
 	int r;

@@ -45,12 +45,12 @@ struct export_options {
 	const char *list;    /* file for what is left out (omissions.h), or NULL */
 };
 
-/*
- * Export a domain (docs/protocol.md, "Migration stream"). Signals are caught as interrupt.h says.
- *
+/**
+ * export_domain() - export a domain (docs/protocol.md, "Migration stream"). Signals are caught as
+ * interrupt.h says.
  * @report: told about failures, a line each, and about nodes that kept changing
  *
- * Returns 0, or a negative errno, which has been reported.
+ * Return: 0, or a negative errno, which has been reported.
  */
 int export_domain(const struct export_options *options, const struct report *report);
 

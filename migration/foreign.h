@@ -21,22 +21,21 @@
 
 #define FOREIGN_WHY_MAX 128
 
-/*
- * Say that a node's owner is not here, and what to do.
- *
+/**
+ * foreign_why() - say that a node's owner is not here, and what to do.
  * @out: gets the text; returned, so that it can be a reason
  * @domid: the owner's, here
  */
 const char *foreign_why(char out[FOREIGN_WHY_MAX], uint16_t domid);
 
-/*
- * Mark the nodes of a plan that belong to domains that are not introduced here, so that they are
- * left out. The home of the domain, @domid, is not among them: plan_decide() says whose it is.
- *
+/**
+ * foreign_leave_out() - mark the nodes of a plan that belong to domains that are not introduced
+ * here, so that they are left out. The home of the domain, @domid, is not among them: plan_decide()
+ * says whose it is.
  * @plan: made, and not decided yet
  * @omissions: told what is left out
  *
- * Returns 0; -ENOMEM; or as wire_call().
+ * Return: 0; -ENOMEM; or as wire_call().
  */
 int foreign_leave_out(struct plan *plan, struct wire *wire, uint16_t domid,
 		      const struct confine *confine, struct omissions *omissions);

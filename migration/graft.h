@@ -23,16 +23,18 @@
 #include "migration/report.h"
 #include "migration/wire.h"
 
-/*
- * Do what @plan says. Returns 0, or a negative errno, which has been reported; then any part of it
- * may have been done.
+/**
+ * graft_apply() - do what @plan says.
+ *
+ * Return: 0, or a negative errno, which has been reported; then any part of it may have been done.
  */
 int graft_apply(struct plan *plan, struct wire *wire, struct omissions *omissions,
 		const struct report *report);
 
-/*
- * Take back what graft_apply() may have done, on any connection. Returns 0, or a negative errno,
- * which has been reported.
+/**
+ * graft_revert() - take back what graft_apply() may have done, on any connection.
+ *
+ * Return: 0, or a negative errno, which has been reported.
  */
 int graft_revert(struct plan *plan, struct wire *wire, const struct report *report);
 

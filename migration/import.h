@@ -49,19 +49,20 @@ struct import_options {
 	const char *list;  /* file for what is left out (omissions.h), or NULL */
 };
 
-/*
- * Import a domain (docs/protocol.md, "Migration stream"). Once the stream has been read, signals
- * are caught as interrupt.h says.
- *
+/**
+ * import_domain() - import a domain (docs/protocol.md, "Migration stream"). Once the stream has
+ * been read, signals are caught as interrupt.h says.
  * @report: told about failures, a line each, and about what is left out
  *
- * Returns 0, or a negative errno, which has been reported.
+ * Return: 0, or a negative errno, which has been reported.
  */
 int import_domain(const struct import_options *options, const struct report *report);
 
-/*
- * Take back what an import that was killed has left, if there is any. Needs of @options only
- * @socket, @dir and the domain. Returns as import_domain().
+/**
+ * import_recover() - take back what an import that was killed has left, if there is any. Needs of
+ * @options only @socket, @dir and the domain.
+ *
+ * Return: as import_domain().
  */
 int import_recover(const struct import_options *options, const struct report *report);
 

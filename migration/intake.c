@@ -131,7 +131,7 @@ static bool watch_fits(const struct intake *intake, const struct record_watch *w
 }
 
 /*
- * A record as it will be imported. @omissions, @fault: may be NULL. Returns 1; 0 if it is left out;
+ * A record as it will be imported. @omissions, @fault: may be NULL. Return: 1; 0 if it is left out;
  * or as confine_record().
  */
 static int take(struct intake *intake, const struct record *in, struct record *here,

@@ -43,37 +43,35 @@ struct intake_options {
 
 #define INTAKE_NODES_DEFAULT 1200 /* the daemons' quota is 1000; toolstacks may add to it */
 
-/*
- * Read and check a stream.
- *
+/**
+ * intake_open() - read and check a stream.
  * @out: gets the intake, before the first record; intake_free() it
  * @omissions: told what is left out; not used afterwards
  * @report: told about failures: number, offset and reason of what is refused
  *
- * Returns 0, or a negative errno, which has been reported: -EBADMSG for a stream that is refused.
+ * Return: 0, or a negative errno, which has been reported: -EBADMSG for a stream that is refused.
  */
 int intake_open(struct intake **out, const struct intake_options *options,
 		struct omissions *omissions, const struct report *report);
 
-/* Frees @intake, which may be NULL. */
+/** intake_free() - free @intake, which may be NULL. */
 void intake_free(struct intake *intake);
 
-/* How many records of a kind there are, without those that are left out. */
+/** intake_count() - how many records of a kind there are, without those that are left out. */
 uint64_t intake_count(const struct intake *intake, enum record_kind kind);
 
-/* Go back to before the first record. Returns 0, or what seeking failed with. */
+/** intake_rewind() - go back to before the first record. Return: 0, or what seeking failed with. */
 int intake_rewind(struct intake *intake);
 
-/*
- * The next record of a kind, as it will be imported.
- *
+/**
+ * intake_next() - the next record of a kind, as it will be imported.
  * @rec: valid until the next call
  *
- * Returns 1; 0 at the end; or what reading the spool failed with.
+ * Return: 1; 0 at the end; or what reading the spool failed with.
  */
 int intake_next(struct intake *intake, enum record_kind kind, struct record *rec);
 
-/* What the records are confined to; the intake's. */
+/** intake_confine() - what the records are confined to; the intake's. */
 const struct confine *intake_confine(const struct intake *intake);
 
 #endif

@@ -20,27 +20,26 @@ struct interrupt {
 	sigset_t waiting; /* what is blocked while waiting */
 };
 
-/*
- * Catch the signals for the rest of the process's life. Call it before any other thread exists.
- *
+/**
+ * interrupt_catch() - catch the signals for the rest of the process's life. Call it before any
+ * other thread exists.
  * @interrupt: filled; pass it to who waits
  *
- * Returns 0, or what sigaction() or sigprocmask() failed with.
+ * Return: 0, or what sigaction() or sigprocmask() failed with.
  */
 int interrupt_catch(struct interrupt *interrupt);
 
-/*
- * poll() that ends on a signal, also on one that came before.
- *
+/**
+ * interrupt_poll() - poll() that ends on a signal, also on one that came before.
  * @interrupt: as interrupt_catch() filled it; NULL: no signal ends the wait
  * @timeout_ms: as poll() has it; starts anew when something else ends the system call
  *
- * Returns what poll() returns; -EINTR for a signal; or what poll() failed with.
+ * Return: what poll() returns; -EINTR for a signal; or what poll() failed with.
  */
 int interrupt_poll(const struct interrupt *interrupt, struct pollfd *fds, nfds_t nr,
 		   int timeout_ms);
 
-/* Whether a signal has come. Returns 0 or -EINTR. */
+/** interrupt_check() - whether a signal has come. Return: 0 or -EINTR. */
 int interrupt_check(const struct interrupt *interrupt);
 
 #endif

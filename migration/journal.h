@@ -29,37 +29,42 @@ struct journal_head {
 	size_t vm_len;
 };
 
-/*
- * Open and lock the journal of a domain.
- *
+/**
+ * journal_open() - open and lock the journal of a domain.
  * @out: gets it; journal_free() it
  *
- * Returns 0; -EBUSY if another import of that domain has it; -ENOMEM; or what opening failed with.
+ * Return: 0; -EBUSY if another import of that domain has it; -ENOMEM; or what opening failed with.
  */
 int journal_open(struct journal **out, const char *dir, uint16_t domid);
 
-/* Closes it, and removes it unless it has something that is still to be taken back. NULL: nothing.
+/**
+ * journal_free() - close it, and remove it unless it has something that is still to be taken
+ * back. NULL: nothing.
  */
 void journal_free(struct journal *journal);
 
+/** journal_path() - of the file; stays the journal's. */
 const char *journal_path(const struct journal *journal);
 
-/* Write all of it. Returns 0, or what writing failed with; there is no journal then. */
+/**
+ * journal_write() - write all of it.
+ *
+ * Return: 0, or what writing failed with; there is no journal then.
+ */
 int journal_write(struct journal *journal, const struct journal_head *head,
 		  const struct plan *plan);
 
-/*
- * Read what an import that was killed has left.
- *
+/**
+ * journal_read() - read what an import that was killed has left.
  * @head: gets it; free() its vm
  * @plan: empty; gets the nodes that were to be changed; plan_clear() it
  *
- * Returns 1; 0 if there is nothing, or the import was killed before it changed anything; -EBADMSG
+ * Return: 1; 0 if there is nothing, or the import was killed before it changed anything; -EBADMSG
  * for what is no journal; -ENOMEM; or what reading failed with.
  */
 int journal_read(struct journal *journal, struct journal_head *head, struct plan *plan);
 
-/* There is nothing to be taken back any more. */
+/** journal_done() - there is nothing to be taken back any more. */
 void journal_done(struct journal *journal);
 
 #endif

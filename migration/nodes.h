@@ -53,35 +53,35 @@ struct node {
 	size_t children_len;
 };
 
-/* Returns 0, or a negative errno that ends nodes_run(). */
+/* Return: 0, or a negative errno that ends nodes_run(). */
 typedef int (*nodes_fn)(void *arg, struct node *node);
 
-/*
+/**
+ * nodes_new() - a reader of nodes.
  * @out: gets the reader; nodes_free() it
  * @wire: a connection that outlives it
  * @children: whether names of children are wanted
  * @fn: called with each node, and @arg
  *
- * Returns 0 or -ENOMEM.
+ * Return: 0 or -ENOMEM.
  */
 int nodes_new(struct nodes **out, struct wire *wire, bool children, nodes_fn fn, void *arg);
 
-/* Frees @nodes, which may be NULL, and what is under way on its connection. */
+/** nodes_free() - free @nodes, which may be NULL, and what is under way on its connection. */
 void nodes_free(struct nodes *nodes);
 
-/*
- * Ask for the node at @path of @len octets; nothing happens until nodes_run().
- *
+/**
+ * nodes_want() - ask for the node at @path of @len octets; nothing happens until nodes_run().
  * @tag: for the caller, comes back with the node
  *
- * Returns 0; -ENAMETOOLONG for a path that fits no request; or -ENOMEM.
+ * Return: 0; -ENAMETOOLONG for a path that fits no request; or -ENOMEM.
  */
 int nodes_want(struct nodes *nodes, const char *path, size_t len, int tag);
 
-/*
- * Read nodes until no more than @most of those asked for are left.
+/**
+ * nodes_run() - read nodes until no more than @most of those asked for are left.
  *
- * Returns 0; what @fn returned; or as wire_wait(). After a failure only nodes_free() is allowed.
+ * Return: 0; what @fn returned; or as wire_wait(). After a failure only nodes_free() is allowed.
  */
 int nodes_run(struct nodes *nodes, size_t most);
 

@@ -57,7 +57,7 @@ static void say(struct omissions *omissions, const struct omission *omission)
 		    omission->now ? "now " : "", omission->now ? now : omission->why);
 }
 
-/* Nothing for NULL octets. Returns 0, or -1 when memory ran out. */
+/* Nothing for NULL octets. Return: 0, or -1 when memory ran out. */
 static int add_octets(struct omissions *omissions, json_t *object, const char *key,
 		      const char *octets, size_t len)
 {

@@ -40,25 +40,33 @@ struct omission {
 
 struct omissions;
 
-/*
- * @out: gets an empty list; omissions_free() it
+/**
+ * omissions_new() - an empty list.
+ * @out: gets it; omissions_free() it
  * @report: gets the lines; outlives it
  * @file: gets the objects, from its start; mode 0600 if it is new; NULL: no file
  *
- * Returns 0, -ENOMEM, or what opening failed with.
+ * Return: 0, -ENOMEM, or what opening failed with.
  */
 int omissions_new(struct omissions **out, const struct report *report, const char *file);
 
-/* Frees @omissions, which may be NULL. */
+/** omissions_free() - free @omissions, which may be NULL. */
 void omissions_free(struct omissions *omissions);
 
-/* List one; nothing that @omission points at is kept. What fails is told by omissions_finish(). */
+/**
+ * omissions_add() - list one; nothing that @omission points at is kept. What fails is told by
+ * omissions_finish().
+ */
 void omissions_add(struct omissions *omissions, const struct omission *omission);
 
-/* How many of a kind there are. */
+/** omissions_count() - how many of a kind there are. */
 uint64_t omissions_count(const struct omissions *omissions, enum omission_kind kind);
 
-/* There are no more: flush the file. Returns 0, or what writing failed with first. */
+/**
+ * omissions_finish() - there are no more: flush the file.
+ *
+ * Return: 0, or what writing failed with first.
+ */
 int omissions_finish(struct omissions *omissions);
 
 #endif

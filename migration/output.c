@@ -27,7 +27,7 @@ struct output {
 
 /*
  * A pipe that is ready takes PIPE_BUF octets without blocking, so all waiting happens where a
- * signal can end it. Returns the octets written, or a negative errno.
+ * signal can end it. Return: the octets written, or a negative errno.
  */
 static ssize_t write_some(const struct output *output, const char *data, size_t len)
 {

@@ -18,33 +18,38 @@
 
 struct output;
 
-/*
+/**
+ * output_open() - a file that appears when it is complete, or what there is already to write to.
  * @out: gets the output; output_free() it
  * @path: NULL is standard output
  * @interrupt: see interrupt_poll(); outlives it
  *
- * Returns 0, -ENOMEM, or what opening failed with.
+ * Return: 0, -ENOMEM, or what opening failed with.
  */
 int output_open(struct output **out, const char *path, const struct interrupt *interrupt);
 
-/*
- * The same for a pipe that is open: @fd is taken over, also if it fails. Returns 0 or -ENOMEM.
+/**
+ * output_adopt() - the same for a pipe that is open: @fd is taken over, also if it fails.
+ *
+ * Return: 0 or -ENOMEM.
  */
 int output_adopt(struct output **out, int fd, const struct interrupt *interrupt);
 
-/*
- * The file to write to; stays the output's. Writing fails with EINTR for a signal, EPIPE when the
- * reader of a pipe is gone.
+/**
+ * output_file() - the file to write to; stays the output's. Writing fails with EINTR for a signal,
+ * EPIPE when the reader of a pipe is gone.
  */
 FILE *output_file(struct output *output);
 
-/*
- * What was written is complete: flush it, and let the file appear. To be called once.
- * Returns 0, or what any writing, fsync() or rename() failed with.
+/**
+ * output_commit() - what was written is complete: flush it, and let the file appear. To be called
+ * once.
+ *
+ * Return: 0, or what any writing, fsync() or rename() failed with.
  */
 int output_commit(struct output *output);
 
-/* Frees @output, which may be NULL; a file that was not committed disappears. */
+/** output_free() - free @output, which may be NULL; a file that was not committed disappears. */
 void output_free(struct output *output);
 
 #endif

@@ -19,19 +19,19 @@ struct pathset {
 	char path[]; /* NUL-terminated */
 };
 
-/* The octets of @path's parent; @len for "/", which has none. */
+/** pathset_parent() - the octets of @path's parent; @len for "/", which has none. */
 size_t pathset_parent(const char *path, size_t len);
 
-/* Add a copy of @path, if it is not there. Returns 0 or -ENOMEM. */
+/** pathset_add() - add a copy of @path, if it is not there. Return: 0 or -ENOMEM. */
 int pathset_add(struct pathset **set, const char *path, size_t len);
 
-/*
- * How many octets of @path name it, or else the nearest thing above it, that is in the set; 0 if
- * there is none.
+/**
+ * pathset_cover() - how many octets of @path name it, or else the nearest thing above it, that is
+ * in the set; 0 if there is none.
  */
 size_t pathset_cover(const struct pathset *set, const char *path, size_t len);
 
-/* Make the set empty. */
+/** pathset_clear() - make the set empty. */
 void pathset_clear(struct pathset **set);
 
 #endif

@@ -75,48 +75,54 @@ struct plan {
 	size_t nr;		 /* that are not left */
 };
 
-/*
- * Take the nodes of a stream, and read what is here. @plan: empty; plan_clear() it. Returns 0;
- * -ENOMEM; or what reading the stream or the store failed with.
+/**
+ * plan_make() - take the nodes of a stream, and read what is here.
+ * @plan: empty; plan_clear() it
+ *
+ * Return: 0; -ENOMEM; or what reading the stream or the store failed with.
  */
 int plan_make(struct plan *plan, struct intake *intake, struct wire *wire);
 
-/*
- * Decide what is done to each.
- *
+/**
+ * plan_decide() - decide what is done to each.
  * @domid: the domain's, here
  * @overwrite: the rules are left aside
  * @omissions: told what is left as it is and differs, and what has no place
  *
- * Returns 0, or -ENOMEM.
+ * Return: 0, or -ENOMEM.
  */
 int plan_decide(struct plan *plan, uint16_t domid, const struct confine *confine, bool overwrite,
 		struct omissions *omissions);
 
-/*
- * Add a node as migration/journal has it. @had: NULL: it did not exist. Returns 0 or -ENOMEM.
+/**
+ * plan_add() - add a node as migration/journal has it.
+ * @had: NULL: it did not exist
+ *
+ * Return: 0 or -ENOMEM.
  */
 int plan_add(struct plan *plan, const struct record_node *want, const struct record_node *had);
 
-/* The node at a path, or NULL. */
+/** plan_find() - the node at a path, or NULL. */
 struct plan_node *plan_find(const struct plan *plan, const char *path, size_t len);
 
-/*
- * Read what is in the store of the nodes that are not left, or of @all, and hand each to @fn.
- * Returns 0, -ENOMEM, or as nodes_run().
+/**
+ * plan_read() - read what is in the store of the nodes that are not left, or of @all, and hand each
+ * to @fn.
+ *
+ * Return: 0, -ENOMEM, or as nodes_run().
  */
 int plan_read(const struct plan *plan, struct wire *wire, bool all, nodes_fn fn, void *arg);
 
-/* Put parents before children. */
+/** plan_sort() - put parents before children. */
 void plan_sort(struct plan *plan);
 
-/* Whether what was read is @state: value and permissions. */
+/** plan_state_is() - whether what was read is @state: value and permissions. */
 bool plan_state_is(const struct plan_state *state, const struct node *node);
 
-/* A state as a record; points into both. */
+/** plan_record() - a state as a record; points into both. */
 struct record_node plan_record(const struct plan_node *node, const struct plan_state *state);
 
-/* Frees what is in it. */
+/** plan_clear() - free what is in it. */
 void plan_clear(struct plan *plan);
 
 #endif

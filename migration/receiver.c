@@ -33,7 +33,7 @@ static int set_signals(posix_spawnattr_t *attr)
 	return posix_spawnattr_setflags(attr, POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF);
 }
 
-/* Returns 0 or a positive errno, as posix_spawn() does. */
+/* Return: 0 or a positive errno, as posix_spawn() does. */
 static int spawn(struct receiver *receiver, const char *command, int in)
 {
 	char *const argv[] = { (char *)"sh", (char *)"-c", (char *)command, NULL };

@@ -187,7 +187,7 @@ static bool is_pairs(const char *octets, size_t len)
 }
 
 /*
- * Append the page that begins with watch number @watches->nr. Returns 1; 0 if there are no more;
+ * Append the page that begins with watch number @watches->nr. Return: 1; 0 if there are no more;
  * -ESTALE if the list is no longer the one that @gencnt belongs to.
  */
 static int get_page(struct wire *wire, uint16_t domid, struct remote_watches *watches,

@@ -18,33 +18,42 @@ struct report {
 	const char *who; /* begins each line */
 };
 
-/*
- * Print "who: message". Returns @err, so that a failure is one statement.
- *
+/**
+ * report_fail() - print "who: message".
  * @err: a negative errno; the caller has put it into words already
+ *
+ * Return: @err, so that a failure is one statement.
  */
 int report_fail(const struct report *report, int err, const char *format, ...)
 	__attribute__((format(printf, 3, 4)));
 
-/* Print "who: warning: message". */
+/** report_warn() - print "who: warning: message". */
 void report_warn(const struct report *report, const char *format, ...)
 	__attribute__((format(printf, 2, 3)));
 
-/* The words for a negative errno, where nothing more is known about it; static memory. */
+/**
+ * report_reason() - the words for a negative errno, where nothing more is known about it; static
+ * memory.
+ */
 const char *report_reason(int err);
 
-/* The same for files and descriptors: xenstored has no part in it, so no quota of its is meant. */
+/**
+ * report_local_reason() - the same for files and descriptors: xenstored has no part in it, so no
+ * quota of its is meant.
+ */
 const char *report_local_reason(int err);
 
-/* Warn that xsproxyd does not answer yet; a wire_slow_fn, called with a report. */
+/** report_slow() - warn that xsproxyd does not answer yet; a wire_slow_fn, called with a report. */
 void report_slow(const void *report);
 
-/* Say that connecting to xsproxyd at @path failed with @err, which is returned. */
+/**
+ * report_no_connection() - say that connecting to xsproxyd at @path failed with @err, which is
+ * returned.
+ */
 int report_no_connection(const struct report *report, int err, const char *path);
 
-/*
- * Octets as show.h prints them in text, shortened where they are many.
- *
+/**
+ * report_octets() - octets as show.h prints them in text, shortened where they are many.
  * @out: gets the text; returned, so that it can be an argument of a format
  */
 const char *report_octets(char out[REPORT_OCTETS_MAX], const char *octets, size_t len);

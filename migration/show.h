@@ -32,14 +32,13 @@
 
 #include "migration/format/libxl_stream.h"
 
-/*
- * Print all records of @reader and a summary; "skipped" counts optional records.
- *
+/**
+ * show_stream() - print all records of @reader and a summary; "skipped" counts optional records.
  * @reader: rewound first; at its end afterwards
  * @out: flushed; stays the caller's
  * @json: JSON instead of text
  *
- * Returns 0, -ENOMEM, or what reading the spool or writing @out failed with.
+ * Return: 0, -ENOMEM, or what reading the spool or writing @out failed with.
  */
 int show_stream(struct libxl_reader *reader, FILE *out, bool json);
 

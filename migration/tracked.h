@@ -31,10 +31,14 @@ struct tracked {
 	bool strict;
 };
 
-/* Returns 0, or a negative errno, which has been reported. */
+/**
+ * tracked_add_watches() - give the domain the watches of the stream.
+ *
+ * Return: 0, or a negative errno, which has been reported.
+ */
 int tracked_add_watches(const struct tracked *tracked);
 
-/* Likewise. */
+/** tracked_start_transactions() - likewise the transactions. */
 int tracked_start_transactions(const struct tracked *tracked);
 
 #endif

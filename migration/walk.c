@@ -176,7 +176,7 @@ static int on_event(void *arg, const char *path)
 
 /*
  * Where to read again for a change at @path: there, or further up, for the daemon makes missing
- * parents without an event for each. Returns the octets of that path, 0 if it is below no root.
+ * parents without an event for each. Return: the octets of that path, 0 if it is below no root.
  */
 static size_t top_of_change(const struct walk *walk, const char *path, size_t len)
 {

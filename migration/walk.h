@@ -26,36 +26,42 @@
 
 struct walk;
 
-/*
- * @out: gets an empty walk; walk_free() it
+/**
+ * walk_new() - an empty walk.
+ * @out: gets it; walk_free() it
  * @wire: a connection that outlives it; its watch events are the walk's from now on
  * @omissions: told what cannot be read or does not fit a stream; outlives it
  * @report: told about failures and about what kept changing; outlives it
  *
- * Returns 0 or -ENOMEM.
+ * Return: 0 or -ENOMEM.
  */
 int walk_new(struct walk **out, struct wire *wire, struct omissions *omissions,
 	     const struct report *report);
 
-/* Frees @walk, which may be NULL, and what is under way on its connection. */
+/** walk_free() - free @walk, which may be NULL, and what is under way on its connection. */
 void walk_free(struct walk *walk);
 
-/*
- * Watch @path, to be read with all that is below.
- *
+/**
+ * walk_add_root() - watch @path, to be read with all that is below.
  * @path: absolute and valid; a copy is kept
  * @required: whether it is an error if it does not exist
  *
- * Returns 0, or a negative errno, which has been reported.
+ * Return: 0, or a negative errno, which has been reported.
  */
 int walk_add_root(struct walk *walk, const char *path, bool required);
 
-/* Read everything. To be called once. Returns 0, or a negative errno, which has been reported. */
+/**
+ * walk_read() - read everything. To be called once.
+ *
+ * Return: 0, or a negative errno, which has been reported.
+ */
 int walk_read(struct walk *walk);
 
-/*
- * Write all nodes that a stream can hold, parents before children, in the order of their paths.
- * Returns 0, or what writing failed with: a negative errno, which the caller puts into words.
+/**
+ * walk_write() - write all nodes that a stream can hold, parents before children, in the order of
+ * their paths.
+ *
+ * Return: 0, or what writing failed with: a negative errno, which the caller puts into words.
  */
 int walk_write(struct walk *walk, struct libxl_writer *writer);
 

@@ -214,7 +214,7 @@ static int take_reply(struct wire *wire, const struct xsd_sockmsg *hdr, const ch
 	return was.fn(was.arg, was.tag, &reply);
 }
 
-/* Take a message off the queue. Returns 1, 0 if none is complete, or a negative errno. */
+/* Take a message off the queue. Return: 1, 0 if none is complete, or a negative errno. */
 static int wire_take(struct wire *wire)
 {
 	struct queue *in = &wire->in;

@@ -27,7 +27,7 @@ static inline uint64_t clock_seconds(void)
 	return clock_monotonic() / 1000000000u;
 }
 
-/* What CLOCK_REALTIME is ahead of CLOCK_MONOTONIC. */
+/** clock_realtime_offset() - what CLOCK_REALTIME is ahead of CLOCK_MONOTONIC. */
 static inline uint64_t clock_realtime_offset(void)
 {
 	return clock_ns(CLOCK_REALTIME) - clock_monotonic();

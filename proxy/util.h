@@ -23,7 +23,7 @@ static inline struct timeval timeval_ms(uint32_t ms)
 	return (struct timeval){ .tv_sec = ms / 1000, .tv_usec = ms % 1000 * 1000L };
 }
 
-/* A word of a Xenstore page, for access that is whole and ordered. */
+/** page_word() - a word of a Xenstore page, for access that is whole and ordered. */
 static inline _Atomic uint32_t *page_word(uint32_t *word)
 {
 	return (_Atomic uint32_t *)word;

@@ -16,9 +16,11 @@ struct buffer {
 	size_t size; /* octets at @data */
 };
 
-/*
- * Make room for @size octets; the content is undefined afterwards, and @data may have moved.
- * Returns 0, or -ENOMEM with the buffer as it was.
+/**
+ * buffer_reserve() - make room for @size octets; the content is undefined afterwards, and @data may
+ * have moved.
+ *
+ * Return: 0, or -ENOMEM with the buffer as it was.
  */
 int buffer_reserve(struct buffer *buffer, size_t size);
 

@@ -14,19 +14,18 @@
 
 #include "text/buffer.h"
 
-/*
- * Print octets, with \xHH for those outside printable ASCII and for those in @also.
- *
+/**
+ * escape_text() - print octets, with \xHH for those outside printable ASCII and for those in @also.
  * @out: errors are left in it for the caller to find
  */
 void escape_text(FILE *out, const char *octets, size_t len, const char *also);
 
-/*
- * A JSON string of octets, with \xHH for those that are not UTF-8, for DEL and for backslashes.
- *
+/**
+ * escape_json() - a JSON string of octets, with \xHH for those that are not UTF-8, for DEL and for
+ * backslashes.
  * @scratch: used and kept for the next call
  *
- * Returns a new string, or NULL when memory ran out.
+ * Return: a new string, or NULL when memory ran out.
  */
 json_t *escape_json(struct buffer *scratch, const char *octets, size_t len);
 

@@ -33,26 +33,29 @@ struct fields {
 	bool cut;
 };
 
-/* Begin with the fields of @view, a message that has a payload. */
+/** fields_begin() - begin with the fields of @view, a message that has a payload. */
 void fields_begin(struct fields *fields, const struct view *view);
 
-/* The next field. Returns false when there is none left. */
+/** fields_next() - the next field. Return: false when there is none left. */
 bool fields_next(struct fields *fields, struct field *field);
 
-/* Whether a reply to @type has a list of any length. */
+/** fields_is_list() - whether a reply to @type has a list of any length. */
 bool fields_is_list(uint32_t type);
 
 #define FIELDS_NAME_MAX 32
 
-/* The name of a type, "UNKNOWN 0x2a" of one that nobody knows; @out may be used for it. */
+/**
+ * fields_type_name() - the name of a type, "UNKNOWN 0x2a" of one that nobody knows; @out may be
+ * used for it.
+ */
 const char *fields_type_name(uint32_t type, char out[FIELDS_NAME_MAX]);
 
-/*
- * The type of a request's name, in any case, or of a number, which need not have a name.
- *
+/**
+ * fields_type_parse() - the type of a request's name, in any case, or of a number, which need not
+ * have a name.
  * @type: gets it
  *
- * Returns 0, or -ENOENT when there is none.
+ * Return: 0, or -ENOENT when there is none.
  */
 int fields_type_parse(const char *name, uint32_t *type);
 

@@ -82,7 +82,7 @@ static struct waiting *take_off(struct flow *flow, struct flow_session *session,
 }
 
 /*
- * Give out the request at @at with @answer, which may be NULL. Returns whether the session is still
+ * Give out the request at @at with @answer, which may be NULL. Return: whether the session is still
  * there, as others wait in it.
  */
 static bool end_at(struct flow *flow, struct flow_session *session, struct waiting **at,

@@ -25,16 +25,20 @@ struct flow;
 /* @emit: told each exchange, in the order in which they end */
 typedef void (*flow_emit_fn)(void *arg, const struct exchange *exchange);
 
-/* Returns NULL when memory ran out. */
+/**
+ * flow_new() - ties replies to their requests.
+ *
+ * Return: NULL when memory ran out.
+ */
 struct flow *flow_new(flow_emit_fn emit, void *arg);
 
-/* NULL is fine. Forgets the requests that wait for a reply. */
+/** flow_free() - NULL is fine. Forgets the requests that wait for a reply. */
 void flow_free(struct flow *flow);
 
-/* Take the next frame. Returns 0 or -ENOMEM. */
+/** flow_take() - take the next frame. Return: 0 or -ENOMEM. */
 int flow_take(struct flow *flow, const struct view *view);
 
-/* No more frames come: give out the requests that wait for a reply. */
+/** flow_end() - no more frames come: give out the requests that wait for a reply. */
 void flow_end(struct flow *flow);
 
 /* What has to be true of an exchange */
@@ -43,9 +47,8 @@ struct wanted {
 	uint64_t slower; /* ns that it took at least */
 };
 
-/*
- * Whether an exchange is wanted. Events and losses always are.
- *
+/**
+ * exchange_is_wanted() - whether an exchange is wanted. Events and losses always are.
  * @now: ns of CLOCK_REALTIME; until then a request without a reply has waited
  */
 bool exchange_is_wanted(const struct exchange *exchange, const struct wanted *wanted, uint64_t now);

@@ -13,7 +13,12 @@
 #include "trace/flow.h"
 #include "trace/outbuf.h"
 
-/* Add a line with its newline. @scratch: used and kept for the next call. Returns 0 or -ENOMEM. */
+/**
+ * json_exchange() - add a line with its newline.
+ * @scratch: used and kept for the next call
+ *
+ * Return: 0 or -ENOMEM.
+ */
 int json_exchange(struct buffer *scratch, struct outbuf *out, const struct exchange *exchange);
 
 #endif

@@ -82,7 +82,7 @@ static bool is_plain(unsigned char c)
 	return c >= 0x20 && c < 0x7f && c != '\\' && c != '"';
 }
 
-/* The character of @len octets at @s. Returns its length, or 0 when it is not UTF-8 (RFC 3629). */
+/* The character of @len octets at @s. Return: its length, or 0 when it is not UTF-8 (RFC 3629). */
 static size_t utf8_decode(const unsigned char *s, size_t len, uint32_t *code)
 {
 	static const uint32_t least[] = { 0, 0, 0x80, 0x800, 0x10000 };

@@ -21,24 +21,30 @@ struct outbuf {
 	bool failed; /* memory ran out: something is missing in it */
 };
 
+/** outbuf_free() - free what is in it. */
 void outbuf_free(struct outbuf *out);
 
-/* Forget the first @len octets, which have been written. */
+/** outbuf_drop() - forget the first @len octets, which have been written. */
 void outbuf_drop(struct outbuf *out, size_t len);
 
+/** outbuf_add() - add octets; without memory nothing is added, and @out->failed is set. */
 void outbuf_add(struct outbuf *out, const void *octets, size_t len);
+
+/** outbuf_text() - add a string, without its NUL. */
 void outbuf_text(struct outbuf *out, const char *text);
+
+/** outbuf_char() - add one character. */
 void outbuf_char(struct outbuf *out, char c);
 
-/* A number in decimal, with zeros in front up to @width digits. */
+/** outbuf_number() - a number in decimal, with zeros in front up to @width digits. */
 void outbuf_number(struct outbuf *out, uint64_t number, unsigned int width);
 
-/*
- * Octets of whoever, as no terminal takes them for more than text: printable characters as they
- * are, a backslash and a double quote with a backslash in front, every other octet as \xHH.
- *
- * @utf8: characters beyond ASCII may stay, too, if they are UTF-8 and neither control nor format
- * characters (which reorder or hide what stands around them)
+/**
+ * outbuf_escape() - octets of whoever, as no terminal takes them for more than text: printable
+ * characters as they are, a backslash and a double quote with a backslash in front, every other
+ * octet as \xHH.
+ * @utf8: characters beyond ASCII may stay, too, if they are UTF-8 and neither control nor
+ *	format characters (which reorder or hide what stands around them)
  */
 void outbuf_escape(struct outbuf *out, const void *octets, size_t len, bool utf8);
 

@@ -62,7 +62,7 @@ static void add_option(struct outbuf *out, enum option option, const void *value
 	pad(out, len);
 }
 
-/* Returns where the block begins, for block_end(). */
+/* Return: where the block begins, for block_end(). */
 static size_t block_begin(struct outbuf *out, enum block type)
 {
 	size_t start = out->len;

@@ -21,13 +21,18 @@ struct pcapng {
 	uint64_t lost;
 };
 
-/* The blocks that a file begins with. @program: what wrote it; @snap: octets of a payload */
+/**
+ * pcapng_begin() - the blocks that a file begins with.
+ * @program: what wrote it
+ * @snap: octets of a payload
+ */
 void pcapng_begin(struct pcapng *pcapng, struct outbuf *out, const char *program, uint32_t snap,
 		  uint64_t now);
 
+/** pcapng_frame() - a block for @view. */
 void pcapng_frame(struct pcapng *pcapng, struct outbuf *out, const struct view *view);
 
-/* The statistics so far. A file ends with them, but is sound without. */
+/** pcapng_statistics() - the statistics so far. A file ends with them, but is sound without. */
 void pcapng_statistics(const struct pcapng *pcapng, struct outbuf *out, uint64_t now);
 
 #endif

@@ -25,7 +25,7 @@ struct text {
 	char clock[16]; /* 14:03:04 */
 };
 
-/* Add a line with its newline. */
+/** text_exchange() - add a line with its newline. */
 void text_exchange(struct text *text, struct outbuf *out, const struct exchange *exchange);
 
 #endif

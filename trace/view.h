@@ -20,20 +20,20 @@ struct view {
 	uint32_t len;		/* octets at payload; msg.len may be more */
 };
 
-/*
- * Look at the first frame in @len octets.
+/**
+ * view_parse() - look at the first frame in @len octets.
  *
- * Returns its size; 0 when it is not there in full yet; or -EBADMSG when this is no frame.
+ * Return: its size; 0 when it is not there in full yet; or -EBADMSG when this is no frame.
  */
 ssize_t view_parse(struct view *view, const void *octets, size_t len);
 
-/* Whether it is a reply that says an error. */
+/** view_is_error() - whether it is a reply that says an error. */
 static inline bool view_is_error(const struct view *view)
 {
 	return view->frame.kind == FRAME_REPLY && view->msg.type == XS_ERROR;
 }
 
-/* How many octets of the payload the frame has not kept. */
+/** view_cut() - how many octets of the payload the frame has not kept. */
 static inline uint32_t view_cut(const struct view *view)
 {
 	return view->msg.len - view->len;

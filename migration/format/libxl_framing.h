@@ -33,7 +33,7 @@ struct libxl_record_header {
 _Static_assert(sizeof(struct libxl_header) == 16, "the header has no holes");
 _Static_assert(sizeof(struct libxl_record_header) == 8, "a record's header has no holes");
 
-/* The octets that @length octets of a body take with their padding. */
+/** libxl_padded() - the octets that @length octets of a body take with their padding. */
 static inline uint64_t libxl_padded(uint64_t length)
 {
 	return (length + LIBXL_STREAM_ALIGNMENT - 1) / LIBXL_STREAM_ALIGNMENT *

@@ -19,44 +19,48 @@
 
 #include "migration/format/record.h"
 
-/*
- * The octets that the encoded body of @rec has, its padding to 4 included, that to 8 not.
- * Returns 0 for an unknown kind, SIZE_MAX for what does not fit a record's 32-bit length.
+/**
+ * libxl_record_size() - the octets that the encoded body of @rec has, its padding to 4 included,
+ * that to 8 not.
+ *
+ * Return: 0 for an unknown kind, SIZE_MAX for what does not fit a record's 32-bit length.
  */
 size_t libxl_record_size(const struct record *rec);
 
-/*
- * How many octets at the start of the encoded body identify it: two records of a stream are
- * duplicates (same node path; same watch path and token; same transaction) exactly if they agree
- * in these. The encoding is prefix-free, so comparing them is enough. @rec must be encodable.
+/**
+ * libxl_record_key_size() - how many octets at the start of the encoded body identify it: two
+ * records of a stream are duplicates (same node path; same watch path and token; same transaction)
+ * exactly if they agree in these. The encoding is prefix-free, so comparing them is enough. @rec
+ * must be encodable.
  */
 size_t libxl_record_key_size(const struct record *rec);
 
-/*
- * Whether every field of @rec obeys the rules that a reader applies: what a guest wrote may not.
- * Returns 0, or -EBADMSG with the reason in @fault, which may be NULL.
+/**
+ * libxl_record_check() - whether every field of @rec obeys the rules that a reader applies: what a
+ * guest wrote may not.
+ *
+ * Return: 0, or -EBADMSG with the reason in @fault, which may be NULL.
  */
 int libxl_record_check(const struct record *rec, struct record_fault *fault);
 
-/*
- * Encode @rec into @buf of @size octets (proposal, "New Save Record").
- *
+/**
+ * libxl_record_encode() - encode @rec into @buf of @size octets (proposal, "New Save Record").
  * @size: what libxl_record_size() said
  * @fault: may be NULL; gets the offset in the body and the reason of a refusal
  *
- * Returns 0; -EBADMSG if @rec breaks a rule that a reader would refuse; -EMSGSIZE if it fits no
+ * Return: 0; -EBADMSG if @rec breaks a rule that a reader would refuse; -EMSGSIZE if it fits no
  * record, or @size is not its size. @buf is undefined after a failure.
  */
 int libxl_record_encode(const struct record *rec, void *buf, size_t size,
 			struct record_fault *fault);
 
-/*
- * Decode and check the body @buf of @size octets (docs/protocol.md, "Migration stream").
- *
+/**
+ * libxl_record_decode() - decode and check the body @buf of @size octets (docs/protocol.md,
+ * "Migration stream").
  * @rec: gets pointers into @buf, so it is valid for as long as that memory
  * @fault: may be NULL; gets the offset in the body and the reason of a refusal
  *
- * Returns 0, or -EBADMSG if anything is wrong; @rec is undefined then.
+ * Return: 0, or -EBADMSG if anything is wrong; @rec is undefined then.
  */
 int libxl_record_decode(struct record *rec, const void *buf, size_t size,
 			struct record_fault *fault);

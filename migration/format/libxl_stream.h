@@ -29,74 +29,77 @@
 struct libxl_writer;
 struct libxl_reader;
 
-/*
- * Start a stream: writes the header.
- *
+/**
+ * libxl_writer_new() - start a stream: writes the header.
  * @out: gets the writer; libxl_writer_free() it
  * @file: where to write; stays the caller's, who closes it after the writer is gone
  *
- * Returns 0, -ENOMEM, or what writing failed with.
+ * Return: 0, -ENOMEM, or what writing failed with.
  */
 int libxl_writer_new(struct libxl_writer **out, FILE *file);
 
-/*
- * Append one record. Duplicates are the caller's to avoid.
- *
- * @fault: may be NULL; for -EBADMSG gets the number of the record, the offset in the stream and
- *         the rule that it breaks
+/**
+ * libxl_writer_append() - append one record. Duplicates are the caller's to avoid.
+ * @fault: may be NULL; for -EBADMSG gets the number of the record, the offset in the stream
+ *	and the rule that it breaks
  *
  * Errors are sticky: after one every append and the finish fail with it, and as END is missing then
- * no reader takes the torso. Returns 0; -EBADMSG and -EMSGSIZE as libxl_record_encode(); -ENOMEM;
- * or what writing failed with.
+ * no reader takes the torso.
+ *
+ * Return: 0; -EBADMSG and -EMSGSIZE as libxl_record_encode(); -ENOMEM; or what writing failed with.
  */
 int libxl_writer_append(struct libxl_writer *writer, const struct record *rec,
 			struct record_fault *fault);
 
-/*
- * Write END and flush the file. To be called once, last. Returns 0, the sticky error, or what
- * writing failed with.
+/**
+ * libxl_writer_finish() - write END and flush the file. To be called once, last.
+ *
+ * Return: 0, the sticky error, or what writing failed with.
  */
 int libxl_writer_finish(struct libxl_writer *writer);
 
-/* Frees @writer, which may be NULL; writes nothing, and leaves the file open. */
+/**
+ * libxl_writer_free() - free @writer, which may be NULL; writes nothing, and leaves the file open.
+ */
 void libxl_writer_free(struct libxl_writer *writer);
 
-/*
- * Read @fd up to its end and check the whole stream (docs/protocol.md, "Migration stream", lists
- * what is refused).
- *
+/**
+ * libxl_reader_open() - read @fd up to its end and check the whole stream (docs/protocol.md,
+ * "Migration stream", lists what is refused).
  * @out: gets the reader, before the first record; libxl_reader_free() it
  * @fd: anything readable and blocking; stays the caller's and is not needed afterwards
  * @max_stream: the most octets that are taken, less than 32 GiB
- * @fault: may be NULL; for -EBADMSG gets the first thing that is wrong. For records the offset is
- *         that of the offending field or octet, for a record as such (unknown, duplicate) where
- *         it begins, for a stream that stops early where it stops
+ * @fault: may be NULL; for -EBADMSG gets the first thing that is wrong. For records the offset
+ *	is that of the offending field or octet, for a record as such (unknown, duplicate) where it
+ *	begins, for a stream that stops early where it stops
  *
- * Returns 0; -EBADMSG if the stream is refused; -EINVAL for @max_stream; -ENOMEM; or what reading
+ * Return: 0; -EBADMSG if the stream is refused; -EINVAL for @max_stream; -ENOMEM; or what reading
  * @fd or spooling failed with.
  */
 int libxl_reader_open(struct libxl_reader **out, int fd, uint64_t max_stream,
 		      struct record_fault *fault);
 
-/* Frees @reader, which may be NULL. */
+/** libxl_reader_free() - free @reader, which may be NULL. */
 void libxl_reader_free(struct libxl_reader *reader);
 
-/* Go back to before the first record. Returns 0, or what seeking failed with. */
+/**
+ * libxl_reader_rewind() - go back to before the first record.
+ *
+ * Return: 0, or what seeking failed with.
+ */
 int libxl_reader_rewind(struct libxl_reader *reader);
 
-/*
- * The next DOMAIN_XENSTORE_DATA record; optional records are skipped.
- *
+/**
+ * libxl_reader_next() - the next DOMAIN_XENSTORE_DATA record; optional records are skipped.
  * @rec: points into the reader's buffer until the next call on @reader
  *
- * Returns 1; 0 at END; or negative errno when the spool cannot be read (-ENOMEM, -EIO, ...).
+ * Return: 1; 0 at END; or negative errno when the spool cannot be read (-ENOMEM, -EIO, ...).
  */
 int libxl_reader_next(struct libxl_reader *reader, struct record *rec);
 
-/*
- * Where the record is that libxl_reader_next() gave last, for a fault found by the caller; at END
- * that of END, so its number tells how many records there are.
- *
+/**
+ * libxl_reader_locate() - where the record is that libxl_reader_next() gave last, for a fault found
+ * by the caller; at END that of END, so its number tells how many records there are.
  * @fault: gets record and offset (where the record begins); its reason is left alone
  */
 void libxl_reader_locate(const struct libxl_reader *reader, struct record_fault *fault);

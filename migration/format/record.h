@@ -70,17 +70,18 @@ struct record_fault {
 	char reason[RECORD_REASON_MAX];
 };
 
-/*
- * Fill @fault (may be NULL) with @offset, record 0 and a formatted reason.
- * Returns -EBADMSG, so that a refusal is one statement.
+/**
+ * record_refuse() - fill @fault (may be NULL) with @offset, record 0 and a formatted reason.
+ *
+ * Return: -EBADMSG, so that a refusal is one statement.
  */
 int record_refuse(struct record_fault *fault, uint64_t offset, const char *format, ...)
 	__attribute__((format(printf, 3, 4)));
 
-/* A permission from its parts. Nothing is checked here. */
+/** record_perm_make() - a permission from its parts. Nothing is checked here. */
 struct record_perm record_perm_make(char letter, uint16_t domid);
 
-/* The domid of @perm. */
+/** record_perm_domid() - the domid of @perm. */
 uint16_t record_perm_domid(const struct record_perm *perm);
 
 #endif

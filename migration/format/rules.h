@@ -23,23 +23,29 @@
  * @at: added to the offset of a fault: where the value begins
  * @fault: may be NULL; gets the first offending octet and the reason
  *
- * Returns 0, or -EBADMSG.
+ * Return: 0, or -EBADMSG.
  */
 typedef int (*rules_fn)(const void *value, size_t len, size_t at, struct record_fault *fault);
 
-/* Absolute, of [A-Za-z0-9-/_@], no "//", no '/' at the end except of "/", <= RULES_PATH_MAX. */
+/**
+ * rules_node_path() - absolute, of [A-Za-z0-9-/_@], no "//", no '/' at the end except of "/", <=
+ * RULES_PATH_MAX.
+ */
 int rules_node_path(const void *value, size_t len, size_t at, struct record_fault *fault);
 
-/* As a node's path, or relative, or '@' and anything but NUL. */
+/** rules_watch_path() - as a node's path, or relative, or '@' and anything but NUL. */
 int rules_watch_path(const void *value, size_t len, size_t at, struct record_fault *fault);
 
-/* Anything but NUL, also nothing at all. */
+/** rules_token() - anything but NUL, also nothing at all. */
 int rules_token(const void *value, size_t len, size_t at, struct record_fault *fault);
 
-/* At least one struct record_perm, each with a letter of "wrbn" and a pad octet of 0. */
+/**
+ * rules_perms() - at least one struct record_perm, each with a letter of "wrbn" and a pad octet of
+ * 0.
+ */
 int rules_perms(const void *value, size_t len, size_t at, struct record_fault *fault);
 
-/* One uint32_t in host order that is not 0. */
+/** rules_tx_id() - one uint32_t in host order that is not 0. */
 int rules_tx_id(const void *value, size_t len, size_t at, struct record_fault *fault);
 
 #endif

@@ -22,25 +22,25 @@
 
 struct seen;
 
-/*
- * @out: gets the empty set; seen_free() it
+/**
+ * seen_new() - an empty set.
+ * @out: gets it; seen_free() it
  * @fd: the spool that keys are read back from, by pread(); stays the caller's and outlives the set
  *
- * Returns 0 or -ENOMEM.
+ * Return: 0 or -ENOMEM.
  */
 int seen_new(struct seen **out, int fd);
 
-/* Frees @seen, which may be NULL. */
+/** seen_free() - free @seen, which may be NULL. */
 void seen_free(struct seen *seen);
 
-/*
- * Add the key that lies at @offset in the spool.
- *
+/**
+ * seen_add() - add the key that lies at @offset in the spool.
  * @key: its @len octets in memory; keys must be prefix-free (libxl_record_key_size())
  * @offset: a multiple of 8, not 0, at most SEEN_OFFSET_MAX
  * @earlier: gets the offset of an equal key that was added before, 0 if there is none
  *
- * Returns 0 (also for a duplicate, which is not added), -ENOMEM, or what pread() failed with.
+ * Return: 0 (also for a duplicate, which is not added), -ENOMEM, or what pread() failed with.
  */
 int seen_add(struct seen *seen, const void *key, size_t len, uint64_t offset, uint64_t *earlier);
 

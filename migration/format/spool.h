@@ -16,38 +16,47 @@
 
 struct spool;
 
-/*
- * Copy @fd, up to its end or until there is more than @max, and go to the start.
- *
+/**
+ * spool_new() - copy @fd, up to its end or until there is more than @max, and go to the start.
  * @out: gets the spool; spool_free() it
  * @fd: readable and blocking; stays the caller's and is not needed afterwards
  * @max: octets
  *
- * Returns 0 (also when there is more, see spool_cut()), -ENOMEM, or what reading or writing failed
+ * Return: 0 (also when there is more, see spool_cut()), -ENOMEM, or what reading or writing failed
  * with.
  */
 int spool_new(struct spool **out, int fd, uint64_t max);
 
-/* Frees @spool, which may be NULL. */
+/** spool_free() - free @spool, which may be NULL. */
 void spool_free(struct spool *spool);
 
-/* Go to the start. Returns 0, or what seeking failed with. */
+/** spool_rewind() - go to the start. Return: 0, or what seeking failed with. */
 int spool_rewind(struct spool *spool);
 
-/* Read exactly @len octets, no more than spool_left(). Returns 0, or what reading failed with. */
+/**
+ * spool_get() - read exactly @len octets, no more than spool_left().
+ *
+ * Return: 0, or what reading failed with.
+ */
 int spool_get(struct spool *spool, void *data, size_t len);
 
-/* Pass over @len octets, no more than spool_left(). Returns 0, or what seeking failed with. */
+/**
+ * spool_skip() - pass over @len octets, no more than spool_left().
+ *
+ * Return: 0, or what seeking failed with.
+ */
 int spool_skip(struct spool *spool, uint64_t len);
 
-/* Octets read so far since the start, and octets yet to read. */
+/** spool_pos() - octets read so far since the start. */
 uint64_t spool_pos(const struct spool *spool);
+
+/** spool_left() - octets yet to read. */
 uint64_t spool_left(const struct spool *spool);
 
-/* Whether the input went on after what was kept. */
+/** spool_cut() - whether the input went on after what was kept. */
 bool spool_cut(const struct spool *spool);
 
-/* The file, for pread(); stays the spool's. */
+/** spool_fd() - the file, for pread(); stays the spool's. */
 int spool_fd(const struct spool *spool);
 
 #endif

@@ -37,20 +37,23 @@ struct control_args {
 	uint32_t snap;
 };
 
-/* control_show.c */
+/* --- control_show.c */
+
 void control_status(struct control *control, const struct control_args *args);
 void control_domains(struct control *control, const struct control_args *args);
 void control_domain(struct control *control, const struct control_args *args);
 void control_log_level(struct control *control, const struct control_args *args);
 void control_reload(struct control *control, const struct control_args *args);
 
-/* control_tap.c */
+/* --- control_tap.c */
+
 void control_stats(struct control *control, const struct control_args *args);
 void control_load(struct control *control, const struct control_args *args);
 void control_flight(struct control *control, const struct control_args *args);
 void control_trace(struct control *control, const struct control_args *args);
 
-/* control_ask.c: the toolstack requests */
+/* --- control_ask.c: the toolstack requests */
+
 void control_watches(struct control *control, const struct control_args *args);
 void control_transactions(struct control *control, const struct control_args *args);
 void control_quiesce(struct control *control, const struct control_args *args);

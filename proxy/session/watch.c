@@ -105,7 +105,7 @@ static uint32_t base_path(const struct watches *set, char *path)
 	return (uint32_t)sprintf(path, "/local/domain/%u/", set->base_domid);
 }
 
-/* The key of "path NUL token NUL...": canonical path, NUL, token. Returns its length. */
+/* The key of "path NUL token NUL...": canonical path, NUL, token. Return: its length. */
 static uint32_t make_key(const struct watches *set, const char *text, char *key)
 {
 	size_t path_len = strlen(text), token_len = strlen(text + path_len + 1), n = 0;

@@ -31,7 +31,7 @@ static inline uint8_t *segment_base(const struct watchlog *log, uint32_t segment
 	return segment ? account_page(log->account, segment) : log->ledger->log;
 }
 
-/* The word that names the segment behind @segment. */
+/** segment_next() - the word that names the segment behind @segment. */
 static inline ledger_word *segment_next(const struct watchlog *log, uint32_t segment)
 {
 	return &((struct segment *)segment_base(log, segment))->next;
@@ -57,7 +57,7 @@ static inline uint32_t record_size(uint32_t len)
 	return (uint32_t)(sizeof(struct watch_record) + len + GRAIN - 1) & ~(GRAIN - 1);
 }
 
-/* Whether there is a record at an offset of a segment, or that segment's end. */
+/** is_record() - whether there is a record at an offset of a segment, or that segment's end. */
 static inline bool is_record(const struct watchlog *log, uint32_t segment, uint32_t off)
 {
 	uint32_t pos = POS(segment, off);
@@ -73,7 +73,7 @@ static inline int segment_release(struct watchlog *log, uint32_t segment)
 	return 0;
 }
 
-/* Have a segment end at @pos, and @next follow it. */
+/** end_segment() - have a segment end at @pos, and @next follow it. */
 static inline void end_segment(struct watchlog *log, uint32_t pos, uint32_t next)
 {
 	if (POS_OFF(pos) < segment_size(POS_SEGMENT(pos)))

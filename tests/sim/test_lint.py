@@ -67,6 +67,35 @@ def test_rules_that_are_not_shown(tree):
     assert rooms(tree) == ["docs/architecture.md: does not show docs/rooms.txt as it is"]
 
 
+def comments(tree):
+    return says(LINT / "comments", tree).splitlines()
+
+
+def test_comments_of_this_tree(tree):
+    assert comments(tree) == []
+
+
+@pytest.mark.parametrize("comment,complaint", [
+    ("/** loop_dance() - in circles. @turns: how many. Return: 0 or -EINVAL. */", None),
+    ("/**\n * loop_dance() - in circles.\n * @loop, @turns: @whose\n *\n * Return: 0\n */", None),
+    ("/* --- dances */\n", None),
+    ("/* In circles. */", 'is to begin with "/** loop_dance() - " (kernel-doc)'),
+    ("/** loop_jump() - up. */", 'is to begin with "/** loop_dance() - " (kernel-doc)'),
+    ("/**\n * loop_dance() - in circles.\n * @speed: in m/s\n */",
+     "loop_dance() has no parameter speed"),
+    ("/** loop_dance() - in circles. Returns 0. */", '"Return:" instead of "Returns"')])
+def test_comments(tree, comment, complaint):
+    path = tree / "proxy/loop.h"
+    line = path.read_text().count("\n") + 1
+    add(path, f"{comment}\nint loop_dance(struct loop *loop,\n\t       uint32_t turns);\n")
+    assert comments(tree) == ([f"proxy/loop.h:{line}: {complaint}"] if complaint else [])
+
+
+def test_comments_of_static_functions(tree):
+    add(tree / "proxy/loop.c", "/* Twice. Returns 0. */\nstatic int twice(void);\n")
+    assert len(comments(tree)) == 1
+
+
 def test_sizes(tmp_path):
     path = tmp_path / "file.c"
     path.write_text("int f(void)\n{\n" + 60 * "\t;\n" + "}\n")

@@ -277,7 +277,7 @@ static inline void rig_die(struct rig *rig)
 	rig->pool = pool_free(rig->pool);
 }
 
-/* Another one takes up the session. Returns what session_new() says. */
+/* Another one takes up the session. Return: what session_new() says. */
 static inline int rig_revive(struct rig *rig)
 {
 	struct memory before = rig->proxy;
@@ -347,7 +347,7 @@ static inline void assert_message(const struct message *msg, uint32_t type, uint
 	assert_memory_equal(msg->payload, payload, len);
 }
 
-/* Returns the request's id. */
+/* Return: the request's id. */
 static inline uint32_t stored_gets(struct rig *rig, uint32_t type, uint32_t tx_id,
 				   const void *payload, uint32_t len)
 {

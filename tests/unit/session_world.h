@@ -198,7 +198,7 @@ static inline void guest_wishes(struct world *w)
 	w->next_req++;
 }
 
-/* Returns whether it did anything. */
+/* Return: whether it did anything. */
 static inline bool guest_writes(struct world *w)
 {
 	const struct ring *ring = &w->rig.guest_out;

@@ -27,7 +27,7 @@ static void bed_init(struct bed *bed, uint32_t seq)
 	bed->seq = seq;
 }
 
-/* Returns the slot, or -1. */
+/* Return: the slot, or -1. */
 static int take(struct bed *bed, uint32_t req_id, enum pending_kind kind)
 {
 	struct xsd_sockmsg req = { .type = XS_READ, .req_id = req_id, .tx_id = req_id + 1 };

@@ -324,7 +324,7 @@ static void the_c_daemon_forgets_in_the_middle(void **state)
 	rig_close(&bed.rig);
 }
 
-/* Returns whether it died at its store number @at. */
+/* Return: whether it died at its store number @at. */
 static bool death_at(long at, bool quiet, const char *refused)
 {
 	struct bed bed;

@@ -225,7 +225,7 @@ static void assert_watches(struct rig *rig)
 	assert_null(watch);
 }
 
-/* Returns whether it died at its store number @at. */
+/* Return: whether it died at its store number @at. */
 static bool tidying(long at)
 {
 	uint32_t ids[ENDS + 1], used;

@@ -34,7 +34,7 @@ static uint8_t *image_page(struct rig *rig, uint32_t i)
 	}
 }
 
-/* Take a new image. Returns whether something has changed. */
+/* Take a new image. Return: whether something has changed. */
 static bool image_update(struct image *image, struct rig *rig)
 {
 	bool changed = false;
@@ -112,7 +112,7 @@ static void check(struct world *w, const struct image *image)
 	world_close(&copy);
 }
 
-/* Run one turn in a child; look at the memory after each instruction. Returns the states seen. */
+/* Run one turn in a child; look at the memory after each instruction. Return: the states seen. */
 static uint32_t step_through(struct world *w)
 {
 	static struct image image;

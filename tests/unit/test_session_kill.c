@@ -115,7 +115,7 @@ static void count_store(void *arg)
 	(void)arg;
 }
 
-/* A short life that is the same up to its store number @at, where it dies. Returns whether it did.
+/* A short life that is the same up to its store number @at, where it dies. Return: whether it did.
  */
 static bool short_life(uint32_t seed, long at)
 {
@@ -205,7 +205,7 @@ static void answer_resets(struct rig *rig)
 	}
 }
 
-/* Returns whether it died at the store number @at of the turn in which the reset ends. */
+/* Return: whether it died at the store number @at of the turn in which the reset ends. */
 static bool reconnection(long at, bool asks_again)
 {
 	static struct rig rig;

@@ -16,7 +16,7 @@ static int setup(void **state)
 	return 0;
 }
 
-/* The guest opens a transaction; upstream calls it @upstream. Returns the id that the guest gets.
+/* The guest opens a transaction; upstream calls it @upstream. Return: the id that the guest gets.
  */
 static uint32_t start(struct rig *rig, uint32_t upstream)
 {

@@ -76,7 +76,7 @@ static void send(struct life *life)
 	life->queued++;
 }
 
-/* What upstream does with the oldest request. Returns whether it says OK. */
+/* What upstream does with the oldest request. Return: whether it says OK. */
 static bool upstream(struct life *life, const struct request *req)
 {
 	int at = find(life, req->key);

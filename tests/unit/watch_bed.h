@@ -18,7 +18,7 @@ static inline int intend(struct watches *set, struct commit *commit, uint32_t ty
 				: watch_intend_removal(set, commit, payload, len, pos);
 }
 
-/* A request as up.c sends it. Returns its slot. */
+/* A request as up.c sends it. Return: its slot. */
 static inline int ask(struct bed *bed, struct watches *set, uint32_t type, const void *payload,
 		      uint32_t len)
 {

@@ -29,7 +29,7 @@ static inline void set_live(struct bed *bed, struct watchlog *log, uint32_t pos,
 	commit_end(&commit);
 }
 
-/* To the end. Returns what the last call said. */
+/* To the end. Return: what the last call said. */
 static inline int tidy(struct bed *bed, struct watchlog *log, watchlog_moved *moved, void *arg)
 {
 	int err;

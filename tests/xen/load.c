@@ -149,7 +149,7 @@ static const struct operation *find_operation(const char *name)
 	exit(1);
 }
 
-/* Returns the end of the pipe by which they are let go. */
+/* Return: the end of the pipe by which they are let go. */
 static int start_processes(const struct job *job, struct times *times)
 {
 	const struct operation *op = find_operation(job->operation);
