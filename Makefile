@@ -55,14 +55,16 @@ PROGRAMS += $(if $(CTL_SRC),$(BUILD)/xsproxyctl)
 SIM := $(BUILD)/libxensim.so $(BUILD)/xensim $(BUILD)/xsguest $(BUILD)/libxsguest.so $(BUILD)/xsload $(BUILD)/xsprobe $(BUILD)/xsstress
 UNIT := $(patsubst tests/unit/%.c,$(BUILD)/unit/%,$(UNIT_SRC))
 
-.PHONY: all demo play check lint valgrind e2e unit fuzz bench soak install clean deps help
+.PHONY: all demo play check lint lint-fast format valgrind e2e unit fuzz bench soak install clean deps help
 .DELETE_ON_ERROR:
 .SECONDARY:
 
 all: $(PROGRAMS) $(SIM)
 
 help:
+	@echo "deps      install what building and testing needs, from Debian"
 	@echo "all       build everything into $(BUILD)/"
+	@echo "programs  only what goes onto a host"
 	@echo "play      install what is missing, build, and open a shell on a simulated host with traffic:"
 	@echo "          PLAY_DAEMON=oxenstored PLAY_GUESTS=20, or PLAY='xsproxyctl domains' instead of a shell"
 	@echo "demo      install what is missing, build, and show the main job on real daemons"
@@ -73,7 +75,9 @@ help:
 	@echo "e2e       the end-to-end tests; one file: make all test-programs, then"
 	@echo "          /usr/bin/python3 -m pytest -q tests/e2e/test_hold.py"
 	@echo "test-programs what tests need and all does not build: they skip without it"
-	@echo "lint      clang-tidy, cppcheck, and what else looks at sources"
+	@echo "lint      clang-tidy, cppcheck, and what else looks at sources: minutes"
+	@echo "lint-fast all of it but those two: seconds"
+	@echo "format    clang-format of all C files"
 	@echo "generate  write again what documents, bash and Wireshark have of the lists in protocol/"
 	@echo "valgrind  the unit tests under memcheck"
 	@echo "fuzz      run every fuzzer for 60 s"
@@ -184,6 +188,12 @@ generate:
 
 lint:
 	@tests/lint/run $(filter-out -Werror,$(STD)) $(DEFS)
+
+lint-fast:
+	@tests/lint/run --fast
+
+format:
+	@clang-format -i $(wildcard $(shell git ls-files -co --exclude-standard '*.c' '*.h' ':!tests/releases'))
 
 e2e: all other-builds
 	XSPROXY_BUILD=$(abspath $(BUILD)) $(PYTEST) -q tests/sim tests/e2e

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: MIT
 """What a developer is told by the short loops: pytest before make, tests that need more than
-`make all`, and unit tests in a line a program."""
+`make all`, unit tests in a line a program, and `make help`."""
 
 import os
+import re
 import subprocess
 import sys
 
@@ -17,6 +18,21 @@ UNIT = {
     "crashes": "echo '[       OK ] test_a'; kill -SEGV $$",
     "empty": "true",
 }
+
+
+def test_help_has_what_documents_tell_to_make():
+    told = subprocess.run(["make", "-s", "help"], cwd=built.ROOT, capture_output=True, text=True,
+                          check=True).stdout
+    helped = set(re.findall(r"^(\S+)", told, re.M))
+    makefile = "".join((built.ROOT / path).read_text(encoding="utf-8") for path in (
+        "Makefile", "tests/fuzz/fuzz.mk"))
+    for name in helped:
+        assert re.search(rf"^([\w-]+ )*{name}( [\w-]+)*:", makefile, re.M), name
+    for path in "README.md", "CONTRIBUTING.md", "tests/README.md", "docs/architecture.md":
+        text = (built.ROOT / path).read_text(encoding="utf-8")
+        named = re.findall(r"(?:^    |`|&& )make ((?:[A-Z]+=\S+ )*)([a-z-]+)(?=[\s`;])", text,
+                           re.M)
+        assert {target for _, target in named} - {"help"} <= helped, path
 
 
 def pytest_over(build):
