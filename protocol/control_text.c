@@ -27,35 +27,37 @@ struct help {
 _Static_assert(sizeof(struct help) < CONTROL_TEXT_HELP_MAX, "our part of the help has room");
 
 /* The first string of a CONTROL payload, and where the arguments start; NULL if unterminated. */
-static const char *command(const struct message *msg, uint32_t *rest)
+static const char *command(const void *payload, uint32_t len, uint32_t *rest)
 {
-	const char *nul = memchr(msg->payload, 0, msg->hdr.len);
+	const char *nul = memchr(payload, 0, len);
 
 	if (!nul)
 		return NULL;
-	*rest = (uint32_t)(nul - (const char *)msg->payload) + 1;
-	return (const char *)msg->payload;
+	*rest = (uint32_t)(nul - (const char *)payload) + 1;
+	return payload;
 }
 
-uint32_t control_text_type(const struct message *msg)
+uint32_t control_text_named(const void *payload, uint32_t len)
 {
-	const char *name;
 	uint32_t rest;
+	const char *name = command(payload, len, &rest);
 
-	if (msg->hdr.type != XS_CONTROL)
-		return 0;
-	name = command(msg, &rest);
 	for (size_t i = 0; name && i < NR_COMMANDS; i++)
 		if (!strcmp(name, commands[i].name))
 			return commands[i].type;
 	return 0;
 }
 
+uint32_t control_text_type(const struct message *msg)
+{
+	return msg->hdr.type == XS_CONTROL ? control_text_named(msg->payload, msg->hdr.len) : 0;
+}
+
 void control_text_request(const struct message *msg, struct message *out)
 {
 	uint32_t rest = 0, len;
 
-	command(msg, &rest);
+	command(msg->payload, msg->hdr.len, &rest);
 	len = msg->hdr.len - rest;
 	out->hdr = msg->hdr;
 	out->hdr.type = control_text_type(msg);
@@ -121,7 +123,7 @@ int control_text_reply(uint32_t type, struct message *msg)
 bool control_text_is_help(const struct message *msg)
 {
 	uint32_t rest;
-	const char *name = command(msg, &rest);
+	const char *name = command(msg->payload, msg->hdr.len, &rest);
 
 	/* With arguments it is somebody else's idea of help. */
 	return name && rest == msg->hdr.len && !strcmp(name, "help");

@@ -12,11 +12,14 @@
 #include "protocol/message.h"
 
 /**
- * control_text_type() - the request that a CONTROL message names.
+ * control_text_named() - the request that the payload of a CONTROL message names.
  *
  * Return: enum message_type; MESSAGE_REFUSED for live-update, which cannot be proxied; or 0 when
  * the command is upstream's.
  */
+uint32_t control_text_named(const void *payload, uint32_t len);
+
+/** control_text_type() - the same of any message; 0 if it is no CONTROL. */
 uint32_t control_text_type(const struct message *msg);
 
 /**

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "protocol/clock.h"
+#include "protocol/control_text.h"
 #include "proxy/observe/stats.h"
 #include "proxy/util.h"
 
@@ -169,7 +170,7 @@ static bool is_below(const char *prefix, uint32_t domid, const char *path, uint3
 	return !strncmp(text, prefix, n) && (!n || !text[n] || text[n] == '/');
 }
 
-static bool wants_type(const struct trace_filter *filter, uint32_t type)
+static bool has_type(const struct trace_filter *filter, uint32_t type)
 {
 	for (size_t i = 0; i < filter->nr_types; i++)
 		if (filter->types[i] == type)
@@ -177,12 +178,25 @@ static bool wants_type(const struct trace_filter *filter, uint32_t type)
 	return filter->ops & 1ULL << stats_op(type);
 }
 
+/* Also a request of ours that CONTROL carries as text. */
+static bool wants_type(const struct trace_filter *filter, uint32_t type, const void *payload,
+		       uint32_t len)
+{
+	uint32_t named;
+
+	if (has_type(filter, type))
+		return true;
+	named = type == XS_CONTROL ? control_text_named(payload, len) : 0;
+	return message_is_ours(named) && has_type(filter, named);
+}
+
 static bool wants(const struct trace_filter *filter, const struct frame *frame,
 		  const struct xsd_sockmsg *hdr, const void *payload, uint32_t len)
 {
 	if (frame->kind == FRAME_REPLY)
 		return true;
-	if (frame->kind == FRAME_EVENT ? !filter->events : !wants_type(filter, hdr->type))
+	if (frame->kind == FRAME_EVENT ? !filter->events
+				       : !wants_type(filter, hdr->type, payload, len))
 		return false;
 	return !filter->path ||
 	       (has_path(hdr->type) && is_below(filter->path, frame->domid, payload, len));

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """`xsproxyctl trace` and `flight`: they print what guests sent and got, and harm nobody."""
 
+import contextlib
 import json
 import pty
 import signal
@@ -13,7 +14,7 @@ import xsclient
 from control import Control
 from ours import QUIESCE
 from watching import Watching, bare, ctl, frames_of
-from xsclient import WRITE, join
+from xsclient import CONTROL, WRITE, join
 
 
 def mark(guest):
@@ -375,6 +376,25 @@ def test_requests_without_a_name(host, guest, ops, shown):
     assert lines[:-1] == [
         "d7s > " + (f"{name} x = ENOSYS" if "UNKNOWN" in name else 'READ "data/none" = ENOENT')
         for name in shown]
+
+
+@pytest.mark.parametrize("op, shown", [
+    ("quiesce", ["CONTROL quiesce 7", "QUIESCE 7"]),
+    ("GET_DOMAIN_WATCHES,0x104", ["CONTROL unquiesce 7"]),
+    ("UNKNOWN", []),
+    ("CONTROL", ["CONTROL quiesce 7", "CONTROL unquiesce 7", "CONTROL live-update -s",
+                 "CONTROL quiesc 7"])])
+def test_our_requests_also_as_text(host, guest, op, shown):
+    """CONTROL carries them for `xenstore-control`; what else it carries is CONTROL's alone."""
+    with Watching(host, "trace", "--op", op, "--op", "WRITE") as trace:
+        host.dom0.request(CONTROL, join("quiesce", "7"))
+        host.dom0.request(QUIESCE, join(7))
+        host.dom0.request(CONTROL, join("unquiesce", "7"))
+        refused(host.dom0.request, CONTROL, join("live-update", "-s"))
+        with contextlib.suppress(xsclient.XsError):  # oxenstored takes anything
+            host.dom0.request(CONTROL, join("quiesc", "7"))
+        lines = [bare(line) for line in trace.until(mark(guest))]
+    assert [line.split(" = ")[0] for line in lines[:-1]] == [f"d0c > {line}" for line in shown]
 
 
 def test_special_watches_by_their_path(host, guest):
