@@ -44,10 +44,12 @@ def test_rooms_of_this_tree(tree):
     assert rooms(tree) == []
 
 
-def test_a_wrong_direction(tree):
-    add(tree / "proxy/session/up.c", '#include "proxy/host/domain.h"\n')
-    assert ("proxy/session/up.c: proxy/session may not include proxy/host/domain.h "
-            "(docs/rooms.txt)") in rooms(tree)
+@pytest.mark.parametrize("room,file,header", [
+    ("proxy/session", "up.c", "proxy/host/domain.h"),
+    ("migration/format", "libxl_reader.c", "migration/wire.h")])
+def test_a_wrong_direction(tree, room, file, header):
+    add(tree / room / file, f'#include "{header}"\n')
+    assert f"{room}/{file}: {room} may not include {header} (docs/rooms.txt)" in rooms(tree)
 
 
 def test_a_new_circle(tree):
