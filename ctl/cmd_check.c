@@ -103,6 +103,10 @@ static void check_domain(struct check *check, const json_t *domain)
 	else if (!strcmp(state, "ended"))
 		add(check, "domain", print_number(domain, "domid"),
 		    "ended: %s; it is ignored until it is released", reason);
+	if (json_is_true(json_object_get(domain, "near_limit")))
+		add(check, "domain", print_number(domain, "domid"),
+		    "near a limit: it has %" PRId64 " watches; see xsproxyctl watches --stale",
+		    print_number(domain, "watches"));
 }
 
 static int check_domains(struct check *check, struct control *control, const json_t *status,
@@ -113,7 +117,8 @@ static int check_domains(struct check *check, struct control *control, const jso
 	size_t i;
 	int r;
 
-	if (!print_number(states, "failed") && !print_number(states, "ended"))
+	if (!print_number(states, "failed") && !print_number(states, "ended") &&
+	    !print_number(status, "near_limit"))
 		return 0;
 	all = json_array();
 	r = domain_list(control, all, report);

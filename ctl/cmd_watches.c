@@ -212,13 +212,28 @@ static int get_domains(const struct options *options, json_t *all, const struct 
 	return r;
 }
 
+/*
+ * Have xenstored say how many watches a domain may have: xsproxyd takes note of the answer, and has
+ * it in watches_max. Oxenstored does not say.
+ */
+static int ask_quota(struct wire *wire, const struct report *report)
+{
+	struct iovec part = wire_string("quota");
+	int r = wire_call(wire, XS_CONTROL, 0, &part, 1, NULL);
+
+	/* Not everybody may ask, and not every xenstored answers. */
+	return !r || wire_answered(r) ? 0 : report_fail(report, r, "%s", remote_reason(r));
+}
+
 static int list_stale(struct wire *wire, const struct options *options, const struct report *report)
 {
 	json_t *all = json_array(), *found = options->json ? json_array() : NULL;
 	const json_t *domain;
-	int r = get_domains(options, all, report);
+	int r = ask_quota(wire, report);
 	bool printing;
 
+	if (!r)
+		r = get_domains(options, all, report);
 	if (!r && options->json && !found)
 		r = report_fail(report, -ENOMEM, "%s", report_reason(-ENOMEM));
 	for (size_t i = 0; !r && i < json_array_size(all); i++) {

@@ -75,9 +75,9 @@ static const struct command commands[] = {
 	  "exit status is 1: xsproxyd does not answer within 5 s, its configuration is wrong, "
 	  "there "
 	  "is\n"
-	  "no xenstored, it is refused, domains failed, ended or are unknown to it, or toolstacks "
-	  "have\n"
-	  "waited for it for 5 s.\n" },
+	  "no xenstored, it is refused, domains failed, ended, are unknown to it or have nearly as "
+	  "many\n"
+	  "watches as they may have, or toolstacks have waited for it for 5 s.\n" },
 	{ "domains", command_domains, ARGUMENT_NONE, OPTION_JSON | OPTION_CONTROL, "[--json]",
 	  "list the domains",
 	  "Lists every domain that is introduced or held: its state, watches, open transactions,\n"

@@ -2,6 +2,7 @@
 #include "protocol/control_text.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 static const struct {
@@ -154,4 +155,38 @@ void control_text_help(struct message *msg)
 	}
 	msg->payload[n++] = '\0';
 	msg->hdr.len = n;
+}
+
+enum control_text_quota control_text_quota(const struct message *msg)
+{
+	uint32_t rest;
+	const char *name = command(msg, &rest);
+
+	if (!name || strcmp(name, "quota") != 0)
+		return CONTROL_TEXT_QUOTA_NOT;
+	if (rest == msg->hdr.len)
+		return CONTROL_TEXT_QUOTA_SHOW;
+	/* With a domid it shows what that domain has. */
+	return msg->hdr.len - rest >= sizeof("set") && !memcmp(msg->payload + rest, "set", 4)
+		       ? CONTROL_TEXT_QUOTA_SET
+		       : CONTROL_TEXT_QUOTA_NOT;
+}
+
+uint32_t control_text_quota_watches(const struct message *msg)
+{
+	static const char name[] = "watches";
+	char text[XENSTORE_PAYLOAD_MAX + 1], *line, *next, *rest;
+
+	memcpy(text, msg->payload, msg->hdr.len);
+	text[msg->hdr.len] = '\0';
+	for (line = strtok_r(text, "\n", &next); line; line = strtok_r(NULL, "\n", &next)) {
+		line += strspn(line, " ");
+		if (strncmp(line, name, sizeof(name) - 1) != 0)
+			continue;
+		rest = line + sizeof(name) - 1;
+		rest += strspn(rest, " ");
+		if (*rest == ':')
+			return (uint32_t)strtoul(rest + 1, NULL, 10);
+	}
+	return 0;
 }

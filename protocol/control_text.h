@@ -45,4 +45,17 @@ bool control_text_is_help(const struct message *msg);
 /** control_text_help() - append our commands, at most CONTROL_TEXT_HELP_MAX octets, to a reply. */
 void control_text_help(struct message *msg);
 
+/* What a CONTROL wants of xenstored's quotas (docs/daemons.md, "Quotas") */
+enum control_text_quota {
+	CONTROL_TEXT_QUOTA_NOT,
+	CONTROL_TEXT_QUOTA_SHOW, /* those of all domains */
+	CONTROL_TEXT_QUOTA_SET,
+};
+
+/** control_text_quota() - which of these a CONTROL message is. */
+enum control_text_quota control_text_quota(const struct message *msg);
+
+/** control_text_quota_watches() - the number of watches in a list of quotas; 0: it has none. */
+uint32_t control_text_quota_watches(const struct message *msg);
+
 #endif

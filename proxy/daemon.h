@@ -44,6 +44,7 @@ struct daemon {
 	struct upstream *upstream;	   /* the bridge, or the wait for it */
 	enum rings_flavour flavour;	   /* which xenstored it is in; 0: there is none */
 	const struct session_hooks *hooks; /* what sessions ask of the toolstack's requests */
+	uint32_t watch_quota;		   /* xenstored's, of a guest; 0: not known (limit.h) */
 	struct domains *domains;
 	struct holds *holds;
 	struct clients *clients;

@@ -20,11 +20,11 @@
 #include "proxy/host/missing.h"
 #include "proxy/host/upstream.h"
 #include "proxy/log.h"
+#include "proxy/session/limit.h"
 #include "proxy/session/pending.h"
 #include "proxy/session/refusal.h"
 #include "proxy/session/rest.h"
 #include "proxy/session/session.h"
-#include "proxy/session/track.h"
 #include "proxy/session/who.h"
 #include "proxy/settings.h"
 
@@ -86,19 +86,21 @@ void control_status(struct control *control, const struct control_args *args)
 	(void)args;
 	control_return(
 		control,
-		json_pack("{s:s,s:i,s:I,s:s,s:s?,s:s?,s:o,s:i,s:o,s:o,s:i,s:i,s:I,s:b,s:s,s:s?}",
-			  "version", XSPROXY_VERSION, "pid", (int)getpid(), "uptime",
-			  (json_int_t)(clock_seconds() - daemon->started), "state", state, "reason",
-			  foreign, "bridge_lacks", upstream_lacks(daemon->upstream), "xenstored",
-			  xenstored(daemon, memory), "domains",
-			  memory ? (int)count_introduced(memory) : 0, "states",
-			  states(daemon, memory), "unknown_domains", unknown_domains(daemon),
-			  "clients", (int)clients_count(daemon->clients), "clients_waiting",
-			  (int)clients_waiting(daemon->clients), "clients_waited",
-			  (json_int_t)clients_waited(daemon->clients), "hold_new",
-			  memory && hold_new_is(&memory->ledgers), "log_level",
-			  config_level(log_level()), "config_error",
-			  notify_all_wrong(&daemon->notify, wrong)));
+		json_pack(
+			"{s:s,s:i,s:I,s:s,s:s?,s:s?,s:o,s:i,s:o,s:o,s:i,s:i,s:i,s:I,s:b,s:s,s:s?}",
+			"version", XSPROXY_VERSION, "pid", (int)getpid(), "uptime",
+			(json_int_t)(clock_seconds() - daemon->started), "state", state, "reason",
+			foreign, "bridge_lacks", upstream_lacks(daemon->upstream), "xenstored",
+			xenstored(daemon, memory), "domains",
+			memory ? (int)count_introduced(memory) : 0, "states",
+			states(daemon, memory), "unknown_domains", unknown_domains(daemon),
+			"near_limit", (int)domains_near_limit(daemon), "clients",
+			(int)clients_count(daemon->clients), "clients_waiting",
+			(int)clients_waiting(daemon->clients), "clients_waited",
+			(json_int_t)clients_waited(daemon->clients), "hold_new",
+			memory && hold_new_is(&memory->ledgers), "log_level",
+			config_level(log_level()), "config_error",
+			notify_all_wrong(&daemon->notify, wrong)));
 }
 
 /* --- domains */
@@ -150,7 +152,7 @@ static json_t *stopped(const struct daemon *daemon, uint32_t domid, const struct
 
 static json_t *watches_max(const struct session *s)
 {
-	uint32_t most = track_watches_most(s);
+	uint32_t most = limit_watches(s);
 
 	return most == UINT32_MAX ? json_null() : json_integer((json_int_t)most);
 }
@@ -183,9 +185,10 @@ static json_t *domain(const struct daemon *daemon, const struct memory *memory, 
 				    json_boolean(holds_seen(daemon->holds, domid)));
 	if (!s)
 		return object;
-	more = json_pack("{s:i,s:i,s:o,s:i,s:i,s:i,s:i,s:i,s:i,s:o,s:o,s:o}", "session", (int)s->id,
-			 "watches", (int)s->watches.count, "watches_max", watches_max(s),
-			 "transactions", (int)transaction_count(&s->transactions), "requests",
+	more = json_pack("{s:i,s:i,s:o,s:b,s:i,s:i,s:i,s:i,s:i,s:i,s:o,s:o,s:o}", "session",
+			 (int)s->id, "watches", (int)s->watches.count, "watches_max",
+			 watches_max(s), "near_limit", limit_near(s), "transactions",
+			 (int)transaction_count(&s->transactions), "requests",
 			 __builtin_popcount(word_get(&s->ledger->pending_mask)), "queued",
 			 (int)(fifo_used(&s->fifo) + word_get(&s->ledger->fifo_fill)), "memory",
 			 (int)(s->account.used * POOL_PAGE), "events", (int)s->fifo.waiting.events,

@@ -7,6 +7,7 @@
 #include "proxy/host/domain.h"
 #include "proxy/host/hold.h"
 #include "proxy/host/memory.h"
+#include "proxy/session/limit.h"
 #include "proxy/session/session.h"
 #include "proxy/util.h"
 
@@ -76,4 +77,14 @@ void domain_states_count(const struct daemon *daemon, const struct memory *memor
 	for (uint32_t domid = memory ? domain_next(memory, 0) : ARENA_DOMIDS; domid < ARENA_DOMIDS;
 	     domid = domain_next(memory, domid + 1))
 		count[domain_state_of(daemon, memory, domid)]++;
+}
+
+uint32_t domains_near_limit(const struct daemon *daemon)
+{
+	const struct session *s = domains_next_session(daemon->domains, 0);
+	uint32_t n = 0;
+
+	for (; s; s = domains_next_session(daemon->domains, s->domid + 1))
+		n += limit_near(s);
+	return n;
 }

@@ -52,4 +52,7 @@ const char *domain_reason(const struct daemon *daemon, const struct memory *memo
 void domain_states_count(const struct daemon *daemon, const struct memory *memory,
 			 uint32_t count[DOMAIN_STATES]);
 
+/** domains_near_limit() - how many are near a limit (limit.h). */
+uint32_t domains_near_limit(const struct daemon *daemon);
+
 #endif

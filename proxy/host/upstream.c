@@ -143,6 +143,7 @@ static void forget_memory(struct upstream *up)
 	memory_close(&up->memory);
 	up->ready = up->fetching = false;
 	up->daemon->flavour = 0;
+	up->daemon->watch_quota = 0;
 	up->asked.type = 0;
 }
 

@@ -90,6 +90,9 @@ static void put_states(FILE *out, const struct daemon *daemon)
 	put_single(out, "xsproxy_unknown_domains", "gauge",
 		   "Domains that an earlier xenstored knew and this one does not.",
 		   missing_count(domains_missing(daemon->domains)), UNIT_ONE);
+	put_single(out, "xsproxy_domains_near_limit", "gauge",
+		   "Domains whose watches are at [log] quota-warning of a limit.",
+		   domains_near_limit(daemon), UNIT_ONE);
 }
 
 static void put_daemon(FILE *out, const struct daemon *daemon)

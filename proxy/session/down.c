@@ -15,6 +15,7 @@
 #include "protocol/control_text.h"
 #include "proxy/observe/tap.h"
 #include "proxy/session/hooks.h"
+#include "proxy/session/limit.h"
 #include "proxy/session/pending.h"
 #include "proxy/session/session.h"
 #include "proxy/util.h"
@@ -283,6 +284,7 @@ static void reply(struct session *s, struct commit *commit, int slot, struct mes
 	    state == LEDGER_RESET)
 		reconnect_end(s, commit);
 	commit_end(commit);
+	limit_reply(s, slot, &pending, msg);
 
 	if (session_state(s) == LEDGER_GREET)
 		session_greet(s);

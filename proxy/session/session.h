@@ -23,6 +23,7 @@
 #include "proxy/session/endpoint.h"
 #include "proxy/session/fifo.h"
 #include "proxy/session/ledger.h"
+#include "proxy/session/limit.h"
 #include "proxy/session/refusal.h"
 #include "proxy/session/transaction.h"
 #include "proxy/session/watch.h"
@@ -83,6 +84,7 @@ struct session {
 	struct stand stand; /* session_set_stand() */
 	struct log_source source;
 	struct refusals refusals;
+	struct limits limits;
 	struct tap *tap; /* NULL: nobody sees what passes */
 
 	/* The owner (domain.c or client.c) is told when a turn is over; may be NULL. */

@@ -2,8 +2,8 @@
 #include "proxy/session/track.h"
 
 #include "protocol/control_text.h"
-#include "proxy/daemon.h"
 #include "proxy/session/hooks.h"
+#include "proxy/session/limit.h"
 #include "proxy/session/pending.h"
 #include "proxy/session/session.h"
 
@@ -24,19 +24,11 @@ static void end_transaction(struct session *s, struct message *msg, struct ledge
 	}
 }
 
-uint32_t track_watches_most(const struct session *s)
-{
-	return s->privileged ? UINT32_MAX : s->daemon->config.watches;
-}
-
 /* How many watches it may have and what they may take, as configured now. */
 static void bound_watches(struct session *s)
 {
-	const struct config *config = &s->daemon->config;
-	uint32_t mib = s->privileged ? config->client_memory : config->watch_memory;
-
-	s->watches.most = track_watches_most(s);
-	s->watches.log.most = mib * POOL_MIB;
+	s->watches.most = limit_own(s);
+	s->watches.log.most = limit_memory(s) * POOL_MIB;
 }
 
 int track_request(struct session *s, struct commit *commit, struct message *msg,
@@ -67,6 +59,7 @@ int track_request(struct session *s, struct commit *commit, struct message *msg,
 		s->hooks->gate_pass(s, (int)(pending - s->ledger->pending));
 		return 0;
 	case XS_CONTROL:
+		limit_request(s, (int)(pending - s->ledger->pending), msg);
 		if (s->privileged && control_text_is_help(msg))
 			pending->flags |= PENDING_HELP;
 		return 0;

@@ -26,8 +26,4 @@ struct session;
 int track_request(struct session *s, struct commit *commit, struct message *msg,
 		  struct ledger_pending *pending, uint32_t batch);
 
-/** track_watches_most() - how many watches it may have, as configured now; UINT32_MAX: any number.
- */
-uint32_t track_watches_most(const struct session *s);
-
 #endif

@@ -19,11 +19,11 @@ from ours import TX_LIMIT, TX_QUOTA, WATCH_LIMIT, WATCH_QUOTA, error_of
 FLAVOURS = ("C", "O")
 
 STATUS_KEYS = {"version", "pid", "uptime", "state", "reason", "bridge_lacks", "xenstored",
-               "domains", "states", "unknown_domains", "clients", "clients_waiting",
-               "clients_waited", "hold_new", "log_level", "config_error"}
+               "domains", "states", "unknown_domains", "near_limit", "clients",
+               "clients_waiting", "clients_waited", "hold_new", "log_level", "config_error"}
 DOMAIN_KEYS = {"domid", "state", "reason", "introduced", "stopped", "session", "watches",
-               "watches_max", "transactions", "requests", "queued", "memory", "events", "replies",
-               "unfinished", "refusals", "last_error"}
+               "watches_max", "near_limit", "transactions", "requests", "queued", "memory",
+               "events", "replies", "unfinished", "refusals", "last_error"}
 
 
 @pytest.fixture

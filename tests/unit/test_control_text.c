@@ -246,6 +246,61 @@ static void the_worst_fits(void **state)
 
 /* --- help */
 
+static enum control_text_quota quota_of(const char *payload, uint32_t len)
+{
+	struct message msg;
+
+	set(&msg, XS_CONTROL, payload, len);
+	return control_text_quota(&msg);
+}
+
+static void questions_for_quotas(void **state)
+{
+	(void)state;
+	assert_int_equal(quota_of("quota", 6), CONTROL_TEXT_QUOTA_SHOW);
+	assert_int_equal(quota_of("quota\0set\0watches\0"
+				  "9",
+				  20),
+			 CONTROL_TEXT_QUOTA_SET);
+	/* What one domain has, the highest that any had, other commands, no command. */
+	assert_int_equal(quota_of("quota\0"
+				  "7",
+				  8),
+			 CONTROL_TEXT_QUOTA_NOT);
+	assert_int_equal(quota_of("quota\0max", 10), CONTROL_TEXT_QUOTA_NOT);
+	assert_int_equal(quota_of("quota\0set", 9), CONTROL_TEXT_QUOTA_NOT);
+	assert_int_equal(quota_of("quota-soft", 11), CONTROL_TEXT_QUOTA_NOT);
+	assert_int_equal(quota_of("quota", 5), CONTROL_TEXT_QUOTA_NOT);
+	assert_int_equal(quota_of("", 0), CONTROL_TEXT_QUOTA_NOT);
+}
+
+static uint32_t watches_in(const char *text, uint32_t len)
+{
+	struct message msg;
+
+	set(&msg, XS_CONTROL, text, len);
+	return control_text_quota_watches(&msg);
+}
+
+static void lists_of_quotas(void **state)
+{
+	static const char list[] = "Quota settings:\nnodes            :     1000 nodes a domain\n"
+				   "watches          :      128 watches a domain\n";
+	char full[XENSTORE_PAYLOAD_MAX];
+
+	(void)state;
+	assert_int_equal(watches_in(list, sizeof(list)), 128);
+	assert_int_equal(watches_in("  watches: 4", 12), 4);
+	assert_int_equal(watches_in("watches : 12", 11), 1); /* what lies behind does not count */
+	assert_int_equal(watches_in("OK", 3), 0);
+	assert_int_equal(watches_in("", 0), 0);
+	assert_int_equal(watches_in("watches", 7), 0);
+	assert_int_equal(watches_in("watches-max : 7\nmy watches : 8", 30), 0);
+	memset(full, '\n', sizeof(full));
+	memcpy(full + sizeof(full) - 10, "watches:17", 10);
+	assert_int_equal(watches_in(full, sizeof(full)), 17);
+}
+
 static void help_is_recognised(void **state)
 {
 	struct message msg;
@@ -324,6 +379,8 @@ int main(void)
 		cmocka_unit_test(other_octets_are_escaped),
 		cmocka_unit_test(long_replies_are_cut_at_an_item),
 		cmocka_unit_test(the_worst_fits),
+		cmocka_unit_test(questions_for_quotas),
+		cmocka_unit_test(lists_of_quotas),
 		cmocka_unit_test(help_is_recognised),
 		cmocka_unit_test(help_lists_ours_after_upstreams),
 		cmocka_unit_test(help_never_outgrows_a_message),
