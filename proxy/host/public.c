@@ -16,7 +16,7 @@
 #include "proxy/log.h"
 #include "proxy/session/who.h"
 
-#define LISTEN_BACKLOG 128 /* clients are many and short-lived */
+#define LISTEN_BACKLOG SOMAXCONN /* clients are many and short-lived; systemd does the same */
 
 static void log_no_effect(const char *held, const char *option, const char *value,
 			  const char *instead)

@@ -2,6 +2,7 @@
 """What many tests of this directory use: tests/sim, a host of either kind, and guests on it."""
 
 import pathlib
+import resource
 import sys
 
 import pytest
@@ -25,6 +26,15 @@ def a_host(request):
 @pytest.fixture(name="guest")
 def a_guest(host):
     return host.add_guest(7)
+
+
+@pytest.fixture(name="descriptors")
+def a_lot_of_descriptors():
+    """As many as may be, for this process and those that it starts."""
+    before = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (before[1], before[1]))
+    yield
+    resource.setrlimit(resource.RLIMIT_NOFILE, before)
 
 
 @pytest.fixture(name="load")
