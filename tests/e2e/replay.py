@@ -33,6 +33,7 @@ sys.path[:0] = [str(pathlib.Path(__file__).resolve().parents[1] / name) for name
 import relay  # noqa: E402
 import xsclient  # noqa: E402
 from harness import DAEMONS  # noqa: E402
+from ours import OURS  # noqa: E402
 from relay import FLAVOURS, Tape  # noqa: E402
 from xsclient import ERROR, HEADER, NAMES, TRANSACTION_START, WATCH_EVENT, WRITE  # noqa: E402
 
@@ -40,13 +41,14 @@ from xsclient import ERROR, HEADER, NAMES, TRANSACTION_START, WATCH_EVENT, WRITE
 # "OK" for any other, "" if none is known; started: the transaction that it started, or 0.
 Request = collections.namedtuple("Request", "who type tx payload answer started")
 
-PLAYED = {number for number in NAMES if number not in (
-    xsclient.CONTROL, xsclient.INTRODUCE, xsclient.RELEASE, xsclient.IS_DOMAIN_INTRODUCED,
-    xsclient.RESUME, xsclient.SET_TARGET, WATCH_EVENT, ERROR)}
-TYPES = {NAMES[number]: number for number in PLAYED}
+NOT_PLAYED = {xsclient.CONTROL, xsclient.INTRODUCE, xsclient.RELEASE,
+              xsclient.IS_DOMAIN_INTRODUCED, xsclient.RESUME, xsclient.SET_TARGET, WATCH_EVENT,
+              ERROR, *OURS}
+TYPES = {name: number for number, name in NAMES.items() if number not in NOT_PLAYED}
+UNKNOWN = "UNKNOWN "  # and the number: a type without a name
 
 LINE = re.compile(r"(?:\d\d:\d\d:\d\d\.\d+ )?(?P<who>d\d+)(?: s\d+| (?P<client>c\d+))? > "
-                  r"(?:t(?P<tx>\d+) )?(?P<op>[A-Z_]+)(?P<words>.*)")
+                  r"(?:t(?P<tx>\d+) )?(?P<op>UNKNOWN 0x[0-9a-f]+|[A-Z_]+)(?P<words>(?: .*)?)$")
 WORD = re.compile(r' (?:"((?:[^"\\]|\\.)*)"|([^ "]+))(\(no NUL\))?')
 
 TOLD = 10  # lines about answers that differ
@@ -88,15 +90,22 @@ def _answer(found):
     return found[2] if re.fullmatch("E[A-Z0-9]{2,}", found[2] or "") else "OK"
 
 
+def _type_of(name):
+    """The number of a type that is played, or None."""
+    if name.startswith(UNKNOWN):
+        return int(name[len(UNKNOWN):], 0)
+    return TYPES.get(name)
+
+
 def parse_line(line):
     """A Request; None: the line is none that can be played."""
     found = LINE.match(line)
-    if not found or found["op"] not in TYPES:
+    type_ = _type_of(found["op"]) if found else None
+    if type_ is None:
         return None
     words, answer = _words(found["words"])
     if words and words[-1][0].startswith(b"...+"):
         return None
-    type_ = TYPES[found["op"]]
     payload = b"".join(word + b"\0" * ended for word, ended in words) or b"\0"
     if type_ == WRITE and len(words) > 1 and words[-1][1]:
         payload = payload[:-1]
@@ -121,7 +130,8 @@ def to_line(request):
         text[-1:] = [word + "(no NUL)" for word in text[-1:]]
     tx = [f"t{request.tx}"] if request.tx else []
     answer = ["=", str(request.started or request.answer)] if request.answer else []
-    return " ".join([request.who, ">", *tx, NAMES[request.type], *text, *answer])
+    name = NAMES.get(request.type, f"{UNKNOWN}{request.type:#x}")
+    return " ".join([request.who, ">", *tx, name, *text, *answer])
 
 
 # --- captures
@@ -163,7 +173,7 @@ def parse_capture(octets):
             started = payload.rstrip(b"\0").decode("ascii", "replace")
             started = int(started) if request.type == TRANSACTION_START and started.isdigit() else 0
             requests[at[key]] = request._replace(answer=answer, started=started)
-        elif kind == FRAME_REQUEST and header[0] in PLAYED and header[3] == len(payload):
+        elif kind == FRAME_REQUEST and header[0] not in NOT_PLAYED and header[3] == len(payload):
             at[key] = len(requests)
             who = f"d{domid} c{session}" if flags & FRAME_CLIENT else f"d{domid}"
             requests.append(Request(who, header[0], header[2], payload, "", 0))

@@ -37,6 +37,8 @@ def odd_requests(host, guest):
     guest.write("data/empty", "")
     guest.write("data/quoted", 'a "b" \\ = c (no NUL)')
     guest.call(xsclient.UNWATCH, b"data\0token")
+    guest.call(20, b"x\0y\0")
+    guest.call(777, b"\0")
     guest.reset_watches()
     with host.client() as client:
         client.write("/tool/x", "1")
