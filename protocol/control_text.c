@@ -160,7 +160,7 @@ void control_text_help(struct message *msg)
 enum control_text_quota control_text_quota(const struct message *msg)
 {
 	uint32_t rest;
-	const char *name = command(msg, &rest);
+	const char *name = command(msg->payload, msg->hdr.len, &rest);
 
 	if (!name || strcmp(name, "quota") != 0)
 		return CONTROL_TEXT_QUOTA_NOT;
