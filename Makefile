@@ -50,7 +50,8 @@ UNIT_SRC := $(wildcard tests/unit/test_*.c)
 objs = $(patsubst %.c,$(BUILD)/obj/%.o,$(1))
 pic = $(patsubst %.c,$(BUILD)/pic/%.o,$(1))
 
-PROGRAMS := $(BUILD)/xsproxyd $(BUILD)/libxsproxy-bridge.so $(BUILD)/xenstored-wrapper
+PROGRAMS := $(BUILD)/xsproxyd $(BUILD)/xsproxy-keeper $(BUILD)/libxsproxy-bridge.so
+PROGRAMS += $(BUILD)/xenstored-wrapper
 PROGRAMS += $(if $(CTL_SRC),$(BUILD)/xsproxyctl)
 SIM := $(BUILD)/libxensim.so $(BUILD)/xensim $(BUILD)/xsguest $(BUILD)/libxsguest.so $(BUILD)/xsload $(BUILD)/xsprobe $(BUILD)/xsstress
 UNIT := $(patsubst tests/unit/%.c,$(BUILD)/unit/%,$(UNIT_SRC))
@@ -105,6 +106,10 @@ $(BUILD)/pic/%.o: %.c Makefile
 $(BUILD)/xsproxyd: $(call objs,$(DAEMON_SRC))
 	$(call say,LD,$@)
 	$(Q)$(CC) $(SAN_LINK) -o $@ $^ $(call pkg_libs,$(PKGS_DAEMON)) -linih $(LDFLAGS)
+
+$(BUILD)/xsproxy-keeper: $(call objs,keeper/keeper.c $(LINK_SRC))
+	$(call say,LD,$@)
+	$(Q)$(CC) $(SAN_LINK) -o $@ $^ $(call pkg_libs,libsystemd) $(LDFLAGS)
 
 $(BUILD)/libxsproxy-bridge.so: $(call pic,$(BRIDGE_SRC))
 	$(call say,LD,$@)

@@ -205,7 +205,7 @@ void bridge_wake(struct bridge *b, xenevtchn_handle *xce)
 	if (rc < 0)
 		goto fail;
 	what = "socket " LINK_SOCKET;
-	rc = link_listen(b->dir);
+	rc = link_listen(b->dir, LINK_SOCKET);
 	if (rc < 0)
 		goto fail;
 	b->listener = rc;

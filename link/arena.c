@@ -86,7 +86,11 @@ int arena_reserve(const struct arena *arena, uint64_t off, uint64_t len)
 
 void arena_discard(const struct arena *arena, uint64_t off)
 {
-	/* A failure leaves the page reserved, which costs memory and nothing else. */
-	(void)arena_allocate(arena->fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, off,
-			     ARENA_PAGE);
+	arena_discard_many(arena, off, ARENA_PAGE);
+}
+
+void arena_discard_many(const struct arena *arena, uint64_t off, uint64_t len)
+{
+	/* A failure leaves pages reserved, which costs memory and nothing else. */
+	(void)arena_allocate(arena->fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, off, len);
 }

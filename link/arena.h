@@ -67,6 +67,9 @@ int arena_reserve(const struct arena *arena, uint64_t off, uint64_t len);
 /** arena_discard() - give a page's memory back; it reads as zero once reserved again. */
 void arena_discard(const struct arena *arena, uint64_t off);
 
+/** arena_discard_many() - the same for @len octets, whole pages. */
+void arena_discard_many(const struct arena *arena, uint64_t off, uint64_t len);
+
 /**
  * arena_next() - walk a set of domids.
  *

@@ -75,6 +75,9 @@ static bool link_fds_fit(uint32_t type, int count)
 		return count == 1;
 	case LINK_KEPT:
 		return count <= 1;
+	case LINK_PUT:
+	case LINK_HAS:
+		return count && count <= LINK_PUT_FDS;
 	default:
 		return !count;
 	}
@@ -121,20 +124,20 @@ int link_recv(int sock, struct link_msg *msg, int fds[LINK_FDS_MAX])
 	return len == 0 ? -ECONNRESET : -EPROTO;
 }
 
-static int link_address(struct sockaddr_un *addr, const char *dir)
+static int link_address(struct sockaddr_un *addr, const char *dir, const char *name)
 {
 	int len;
 
 	memset(addr, 0, sizeof(*addr));
 	addr->sun_family = AF_UNIX;
-	len = snprintf(addr->sun_path, sizeof(addr->sun_path), "%s/%s", dir, LINK_SOCKET);
+	len = snprintf(addr->sun_path, sizeof(addr->sun_path), "%s/%s", dir, name);
 	return len < 0 || (size_t)len >= sizeof(addr->sun_path) ? -ENAMETOOLONG : 0;
 }
 
 /* A socket, and the address for it. */
-static int link_socket(struct sockaddr_un *addr, const char *dir)
+static int link_socket(struct sockaddr_un *addr, const char *dir, const char *name)
 {
-	int rc = link_address(addr, dir), fd;
+	int rc = link_address(addr, dir, name), fd;
 
 	if (rc < 0)
 		return rc;
@@ -142,11 +145,11 @@ static int link_socket(struct sockaddr_un *addr, const char *dir)
 	return fd < 0 ? -errno : fd;
 }
 
-int link_listen(const char *dir)
+int link_listen(const char *dir, const char *name)
 {
 	struct sockaddr_un addr;
 	mode_t mask;
-	int fd = link_socket(&addr, dir), rc;
+	int fd = link_socket(&addr, dir, name), rc;
 
 	if (fd < 0)
 		return fd;
@@ -165,10 +168,10 @@ int link_listen(const char *dir)
 	return fd;
 }
 
-int link_connect(const char *dir)
+int link_connect(const char *dir, const char *name)
 {
 	struct sockaddr_un addr;
-	int fd = link_socket(&addr, dir), rc;
+	int fd = link_socket(&addr, dir, name), rc;
 
 	if (fd < 0)
 		return fd;

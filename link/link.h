@@ -26,12 +26,14 @@
 #define LINK_VERSION_OLD 1
 #define LINK_HELLO_FDS	 3
 #define LINK_FDS_MAX	 LINK_HELLO_FDS
+#define LINK_PUT_FDS	 2
 #define LINK_TIMEOUT_MS	 3000
 
 /* Names of the sockets below the run directory (XSPROXY_DIR, /run/xsproxy) */
 #define LINK_RUN_DIR  "/run/xsproxy"
 #define LINK_SOCKET   "bridge"	 /* the bridge listens here */
 #define LINK_UPSTREAM "upstream" /* xenstored's own socket, moved here */
+#define LINK_KEEPER   "keeper"	 /* the keeper listens here (keep.h) */
 
 enum link_type {
 	LINK_HELLO = 1, /* value: LINK_VERSION */
@@ -44,6 +46,14 @@ enum link_type {
 	LINK_FETCH, /* xsproxyd asks for what is kept */
 	LINK_KEPT,  /* the answer; with the descriptor, if there is one */
 	LINK_KEEP,  /* xsproxyd gives one to keep, in place of the one before */
+
+	/* xsproxyd and the keeper (keep.h); `domid` is the key */
+	LINK_PUT = 64, /* keep these one or two under this key, in place of what was */
+	LINK_DROP,     /* close what is under this key */
+	LINK_CLEAR,    /* close all */
+	LINK_GIVE,     /* send all there is */
+	LINK_HAS,      /* the answer, once for each key that has something, */
+	LINK_END,      /* then this */
 };
 
 struct link_msg {
@@ -74,10 +84,15 @@ int link_recv(int sock, struct link_msg *msg, int fds[LINK_FDS_MAX]);
 /** link_close_fds() - close what a message brought that nobody wants. */
 void link_close_fds(int fds[LINK_FDS_MAX]);
 
-/** link_listen() - listen below @dir. Return: a non-blocking descriptor, or a negative errno. */
-int link_listen(const char *dir);
+/**
+ * link_listen() - listen below a directory, in place of whoever did before.
+ * @name: LINK_SOCKET or LINK_KEEPER
+ *
+ * Return: a non-blocking descriptor, or a negative errno.
+ */
+int link_listen(const char *dir, const char *name);
 
-/** link_connect() - connect below @dir. Return: a non-blocking descriptor, or a negative errno. */
-int link_connect(const char *dir);
+/** link_connect() - connect to who listens there. Return: as link_listen(). */
+int link_connect(const char *dir, const char *name);
 
 #endif

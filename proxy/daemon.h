@@ -21,6 +21,7 @@ struct controls;
 struct domains;
 struct event_base;
 struct holds;
+struct keeper;
 struct lease;
 struct loop;
 struct metrics;
@@ -47,6 +48,7 @@ struct daemon {
 	uint32_t watch_quota;		   /* xenstored's, of a guest; 0: not known (limit.h) */
 	struct domains *domains;
 	struct holds *holds;
+	struct keeper *keeper; /* holds descriptors for the xsproxyd after us, if it is there */
 	struct clients *clients;
 	struct controls *controls;
 	struct metrics *metrics; /* NULL: nobody listens */

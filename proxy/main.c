@@ -19,9 +19,10 @@
 #include "protocol/table.h"
 #include "proxy/control/control.h"
 #include "proxy/daemon.h"
-#include "proxy/host/client.h"
+#include "proxy/host/clients.h"
 #include "proxy/host/domain.h"
 #include "proxy/host/holds.h"
+#include "proxy/host/keeper.h"
 #include "proxy/host/upstream.h"
 #include "proxy/log.h"
 #include "proxy/loop.h"
@@ -258,6 +259,8 @@ static int run(struct daemon *daemon)
 	if (!err)
 		err = holds_new(&daemon->holds, daemon);
 	if (!err)
+		err = keeper_new(&daemon->keeper, daemon);
+	if (!err)
 		err = clients_new(&daemon->clients, daemon);
 	if (!err)
 		err = controls_new(&daemon->controls, daemon);
@@ -287,6 +290,7 @@ static void take_down(struct daemon *daemon)
 	daemon->metrics = metrics_free(daemon->metrics);
 	daemon->controls = controls_free(daemon->controls);
 	daemon->clients = clients_free(daemon->clients);
+	daemon->keeper = keeper_free(daemon->keeper);
 	daemon->domains = domains_free(daemon->domains);
 	daemon->holds = holds_free(daemon->holds);
 	daemon->upstream = upstream_free(daemon->upstream);

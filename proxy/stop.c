@@ -7,8 +7,9 @@
 #include <stdlib.h>
 
 #include "proxy/daemon.h"
-#include "proxy/host/client.h"
+#include "proxy/host/clients.h"
 #include "proxy/host/domain.h"
+#include "proxy/host/keeper.h"
 #include "proxy/log.h"
 #include "proxy/loop.h"
 #include "proxy/util.h"
@@ -109,6 +110,11 @@ struct stop *stop_free(struct stop *stop)
 void stop_begin(struct stop *stop)
 {
 	if (stop->phase != STOP_NOT) {
+		loop_stop(stop->daemon->loop);
+		return;
+	}
+	/* The step under way has ended, and all else goes on from where it stands. */
+	if (keeper_there(stop->daemon->keeper)) {
 		loop_stop(stop->daemon->loop);
 		return;
 	}

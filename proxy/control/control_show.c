@@ -11,7 +11,7 @@
 #include "proxy/control/control_command.h"
 #include "proxy/control/control_json.h"
 #include "proxy/daemon.h"
-#include "proxy/host/client.h"
+#include "proxy/host/clients.h"
 #include "proxy/host/domain.h"
 #include "proxy/host/domain_state.h"
 #include "proxy/host/hold.h"

@@ -1,51 +1,78 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * client - toolstack clients: accepts on xenstored's public socket, and gives each client a
- * connection of its own to xenstored and a session between the two.
+ * client - one toolstack client: its socket, xenstored's for it, and the session between the two.
  *
- * The session sees two queues of octets; this module moves them from and to the kernel. A client
- * that goes away takes its upstream connection with it, once upstream has answered what it was
- * sent.
+ * The session sees two queues of octets; sock.c moves them from and to the kernel. A client that
+ * goes away takes its upstream connection with it, once upstream has answered what it was sent.
+ *
+ *	waits		accepted; there is no connection to xenstored yet
+ *	left		an xsproxyd before us had its session; waits to be taken up
+ *	has a session
+ *
+ * Made, listed and freed by clients.c, which is told when a session has come to its end.
  */
 #ifndef XSPROXY_PROXY_HOST_CLIENT_H
 #define XSPROXY_PROXY_HOST_CLIENT_H
 
+#include <stdbool.h>
 #include <stdint.h>
+#include <sys/queue.h>
 
-struct clients;
-struct daemon;
+#include "proxy/host/slots.h"
+#include "proxy/loop.h"
+#include "proxy/session/session.h"
+
+struct event;
+struct keeper;
+
+struct client {
+	TAILQ_ENTRY(client) list;
+	struct daemon *daemon;
+	struct slots *slots;
+	uint32_t slot;
+	int fds[SLOT_SIDES];  /* -1: none, or its sock has it */
+	bool left;	      /* see above */
+	bool held;	      /* the keeper has what there is of it */
+	bool opened;	      /* it has a ledger */
+	bool parting;	      /* we part from it: it gets its answers, and is asked no more */
+	struct event *hangup; /* as long as it has no session */
+	uint64_t since;	      /* seconds of CLOCK_MONOTONIC */
+	struct who who;
+	struct sock socks[SLOT_SIDES];
+	struct session *session;
+	struct deferred end;
+	bool ending;
+	void (*ended)(struct client *client); /* nothing is owed any more; free it */
+};
 
 /**
- * clients_new() - listen on @daemon's socket path, or on the descriptor that systemd passed.
+ * client_start() - begin its session, with xenstored's socket for it.
+ * @upstream: taken over, whatever it returns
  *
- * Return: 0, or a negative errno; the reason has been logged.
+ * Return: 0 or -ENOMEM.
  */
-int clients_new(struct clients **out, struct daemon *daemon);
-
-/** clients_free() - close all. NULL is fine; returns NULL. */
-struct clients *clients_free(struct clients *clients);
-
-/** clients_upstream_up() - xenstored is there: connect those that wait. */
-void clients_upstream_up(struct clients *clients);
+int client_start(struct client *client, int upstream);
 
 /**
- * clients_drain() - xsproxyd ends: take no further client and no further request.
+ * client_resume() - go on with the session that an xsproxyd before us left.
  *
- * What a client has sent by now is answered, then its connection is closed; what it sends from now
- * on fails at its side (EPIPE), so nobody has to guess whether it was done.
+ * Return: 0, or a negative errno: it cannot be, and the client is to be freed.
  */
-void clients_drain(struct clients *clients);
+int client_resume(struct client *client);
 
-/** clients_open() - how many clients clients_drain() has not done with yet. */
-uint32_t clients_open(const struct clients *clients);
+/** client_keep() - have the keeper hold it from now on, all octets counted. */
+void client_keep(struct client *client, struct keeper *keeper);
 
-/** clients_count() - how many toolstack clients there are, those that wait included. */
-uint32_t clients_count(const struct clients *clients);
+/** client_unkept() - there is no keeper any more. */
+void client_unkept(struct client *client);
 
-/** clients_waiting() - how many of them wait for xenstored to accept a connection. */
-uint32_t clients_waiting(const struct clients *clients);
+/** client_part() - it may send no more; once it has its answers, it has ended. */
+void client_part(struct client *client);
 
-/** clients_waited() - how long the first of those has waited, in seconds; 0 if there is none. */
-uint64_t clients_waited(const struct clients *clients);
+/**
+ * client_free() - with all it has.
+ * @leave: the next xsproxyd goes on with it; the keeper has what it needs
+ */
+void client_free(struct client *client, bool leave);
 
 #endif

@@ -81,7 +81,19 @@ static void make_parents(const char *path)
 	umask(mask);
 }
 
-int public_listen(struct daemon *daemon, bool *inherited)
+/* Whether clients that look for us where we are to be find this one. */
+static bool is_at(int fd, const char *path)
+{
+	struct sockaddr_un addr = { .sun_family = AF_UNSPEC };
+	socklen_t len = sizeof(addr) - 1;
+	struct stat st;
+
+	return fd >= 0 && !getsockname(fd, (struct sockaddr *)&addr, &len) &&
+	       addr.sun_family == AF_UNIX && !strcmp(addr.sun_path, path) && !stat(path, &st) &&
+	       S_ISSOCK(st.st_mode);
+}
+
+int public_listen(struct daemon *daemon, int kept, bool *inherited)
 {
 	const char *path = daemon->config.socket;
 	int fd;
@@ -92,7 +104,7 @@ int public_listen(struct daemon *daemon, bool *inherited)
 		return SD_LISTEN_FDS_START;
 	}
 	make_parents(path);
-	fd = local_listen(path, LISTEN_BACKLOG);
+	fd = is_at(kept, path) ? kept : local_listen(path, LISTEN_BACKLOG);
 	if (fd < 0)
 		log_line(LOG_ERR,
 			 "cannot listen for toolstacks on %s: %s; correct [xsproxy] socket or "
@@ -103,12 +115,16 @@ int public_listen(struct daemon *daemon, bool *inherited)
 	return fd;
 }
 
+bool public_lists(const struct config *config, const struct who *who)
+{
+	return local_is_root(who->uid) || ids_has(&config->socket_users, who->uid);
+}
+
 bool public_admits(const struct config *config, struct log_source *log, int fd, struct who *who)
 {
 	char text[WHO_TEXT_MAX];
-	bool known = who_peer(fd, who);
 
-	if (known && (local_is_root(who->uid) || ids_has(&config->socket_users, who->uid)))
+	if (who_peer(fd, who) && public_lists(config, who))
 		return true;
 	log_limited(log, LOG_WARNING,
 		    "refused %s on the Xenstore socket; list the user in [socket] users if it may "

@@ -3,7 +3,7 @@
  * public - the socket that toolstacks connect to: systemd's, if it passes one, or one that we make;
  * and whom it lets in.
  *
- * Called by client.c, which accepts. Must never remove a socket that systemd holds.
+ * Called by clients.c, which accepts. Must never remove a socket that systemd holds.
  */
 #ifndef XSPROXY_PROXY_HOST_PUBLIC_H
 #define XSPROXY_PROXY_HOST_PUBLIC_H
@@ -19,11 +19,15 @@ struct who;
  * public_listen() - listen for toolstacks where [socket] and [xsproxy] socket say, if systemd
  * passes no socket. Directories that are missing are made. What goes wrong has been logged; a mode
  * and group that it cannot have are said in the status, and it stays root's.
+ * @kept: the socket of an xsproxyd before us, used if it is where ours is to be, or -1
  * @inherited: set to whether systemd passes one
  *
- * Return: a descriptor that the caller owns, or a negative errno.
+ * Return: a descriptor that the caller owns, maybe @kept, or a negative errno.
  */
-int public_listen(struct daemon *daemon, bool *inherited);
+int public_listen(struct daemon *daemon, int kept, bool *inherited);
+
+/** public_lists() - whether somebody is root, or listed in [socket] users now. */
+bool public_lists(const struct config *config, const struct who *who);
 
 /**
  * public_admits() - whether a client that has connected is root, or listed in [socket] users.

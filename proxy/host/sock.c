@@ -7,6 +7,47 @@
 #include <sys/uio.h>
 #include <unistd.h>
 
+/* Where the kernel's counter starts; set anew halfway down. */
+#define ARMED (1 << 30)
+
+/*
+ * Nothing is read between the store of 1 and that of 0, so in_prod is true meanwhile; whoever finds
+ * 1 does it all once more.
+ */
+static bool arm(struct ledger_sock *words, int fd)
+{
+	const int off = ARMED;
+
+	atomic_store_explicit(&words->arming, 1, memory_order_release);
+	if (setsockopt(fd, SOL_SOCKET, SO_PEEK_OFF, &off, sizeof(off)))
+		return false;
+	atomic_store_explicit(&words->in_base, word_get(&words->in_prod), memory_order_release);
+	atomic_store_explicit(&words->arming, 0, memory_order_release);
+	return true;
+}
+
+bool sock_keep(struct sock *sock)
+{
+	sock->kept = arm(sock->words, sock->fd);
+	return sock->kept;
+}
+
+int sock_recover(struct ledger_sock *words, int fd)
+{
+	socklen_t len = sizeof(int);
+	int off;
+
+	if (!word_get(&words->arming)) {
+		if (getsockopt(fd, SOL_SOCKET, SO_PEEK_OFF, &off, &len) || off < 0 || off > ARMED)
+			return -EINVAL;
+		atomic_store(&words->in_prod, word_get(&words->in_base) + (uint32_t)(ARMED - off));
+	}
+	if (word_get(&words->in_prod) - word_get(&words->in_cons) > SOCK_QUEUE ||
+	    word_get(&words->out_prod) - word_get(&words->out_cons) > SOCK_QUEUE)
+		return -EINVAL;
+	return arm(words, fd) ? 0 : -EINVAL;
+}
+
 /* The contiguous parts of [pos, pos + len) of a queue. */
 static int pieces(uint8_t *queue, uint32_t pos, uint32_t len, struct iovec iov[2])
 {
@@ -21,8 +62,9 @@ static int pieces(uint8_t *queue, uint32_t pos, uint32_t len, struct iovec iov[2
 /* Read what there is room for. Return: whether something came. */
 static bool fill(struct sock *sock)
 {
-	uint32_t prod = word_get(&sock->in_prod);
-	uint32_t room = SOCK_QUEUE - (prod - word_get(&sock->in_cons));
+	struct ledger_sock *words = sock->words;
+	uint32_t prod = word_get(&words->in_prod);
+	uint32_t room = SOCK_QUEUE - (prod - word_get(&words->in_cons));
 	struct iovec iov[2];
 	ssize_t n;
 
@@ -31,9 +73,11 @@ static bool fill(struct sock *sock)
 		event_del(sock->read_event);
 		return false;
 	}
+	if (sock->kept && prod - word_get(&words->in_base) > ARMED / 2)
+		arm(words, sock->fd);
 	n = readv(sock->fd, iov, pieces(sock->in, prod, room, iov));
 	if (n > 0) {
-		atomic_store(&sock->in_prod, prod + (uint32_t)n);
+		atomic_store(&words->in_prod, prod + (uint32_t)n);
 		return true;
 	}
 	if (n < 0 && (errno == EAGAIN || errno == EINTR))
@@ -43,27 +87,39 @@ static bool fill(struct sock *sock)
 	return true;
 }
 
+/* The same for a socket that is not kept. */
+static ssize_t send_now(struct sock *sock, struct iovec *iov, int count)
+{
+	struct msghdr msg = { .msg_iov = iov, .msg_iovlen = (size_t)count };
+	ssize_t n = sendmsg(sock->fd, &msg, MSG_NOSIGNAL | MSG_DONTWAIT);
+	ledger_word *cons = &sock->words->out_cons;
+
+	if (n > 0)
+		atomic_store(cons, word_get(cons) + (uint32_t)n);
+	return n < 0 ? -errno : n;
+}
+
 /* Write what waits. Return: whether something went. */
 static bool drain(struct sock *sock)
 {
-	uint32_t cons = word_get(&sock->out_cons), used = word_get(&sock->out_prod) - cons;
-	struct msghdr msg = { 0 };
+	ledger_word *cons = &sock->words->out_cons;
+	uint32_t used = word_get(&sock->words->out_prod) - word_get(cons);
 	struct iovec iov[2];
 	ssize_t n;
+	int count;
 
 	if (!used)
 		return false;
-	msg.msg_iov = iov;
-	msg.msg_iovlen = (size_t)pieces(sock->out, cons, used, iov);
-	n = sendmsg(sock->fd, &msg, MSG_NOSIGNAL | MSG_DONTWAIT);
-	if (n < 0 && errno != EAGAIN && errno != EINTR) {
+	count = pieces(sock->out, word_get(cons), used, iov);
+	n = sock->kept ? outlet_write(sock->outlet, sock->fd, sock->number, iov, count, cons)
+		       : send_now(sock, iov, count);
+	if (n < 0 && n != -EAGAIN && n != -EINTR) {
 		/* The other side has gone: what it was owed is void, its end will be read as EOF.
 		 */
 		sock->broken = true;
+		atomic_store(cons, word_get(cons) + used);
 		n = used;
 	}
-	if (n > 0)
-		atomic_store(&sock->out_cons, cons + (uint32_t)n);
 	if (n < (ssize_t)used)
 		event_add(sock->write_event, NULL);
 	return n > 0;
@@ -101,14 +157,12 @@ static void sock_kick(void *owner)
 		event_add(sock->read_event, NULL);
 }
 
-int sock_open(struct sock *sock, struct event_base *base, int fd, void (*moved)(void *owner),
-	      void *owner)
+int sock_open(struct sock *sock, struct event_base *base, int fd)
 {
-	sock->moved = moved;
-	sock->owner = owner;
 	sock->read_event = event_new(base, fd, EV_READ | EV_PERSIST, read_cb, sock);
 	sock->write_event = event_new(base, fd, EV_WRITE, write_cb, sock);
-	if (!sock->read_event || !sock->write_event || event_add(sock->read_event, NULL)) {
+	if (!sock->read_event || !sock->write_event || event_add(sock->read_event, NULL) ||
+	    (!sock_flushed(sock) && event_add(sock->write_event, NULL))) {
 		sock->fd = -1;
 		sock_close(sock);
 		return -ENOMEM;
@@ -131,15 +185,11 @@ void sock_close(struct sock *sock)
 
 struct endpoint sock_endpoint(struct sock *sock)
 {
+	struct ledger_sock *words = sock->words;
+
 	return (struct endpoint){
-		.in = { .data = sock->in,
-			.size = SOCK_QUEUE,
-			.prod = &sock->in_prod,
-			.cons = &sock->in_cons },
-		.out = { .data = sock->out,
-			 .size = SOCK_QUEUE,
-			 .prod = &sock->out_prod,
-			 .cons = &sock->out_cons },
+		.in = { sock->in, SOCK_QUEUE, &words->in_prod, &words->in_cons },
+		.out = { sock->out, SOCK_QUEUE, &words->out_prod, &words->out_cons },
 		.kick = sock_kick,
 		.owner = sock,
 	};
@@ -147,5 +197,5 @@ struct endpoint sock_endpoint(struct sock *sock)
 
 bool sock_flushed(const struct sock *sock)
 {
-	return word_get(&sock->out_prod) == word_get(&sock->out_cons);
+	return word_get(&sock->words->out_prod) == word_get(&sock->words->out_cons);
 }

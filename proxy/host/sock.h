@@ -3,6 +3,12 @@
  * sock - a socket as a session's endpoint: two queues in memory, and the moving of their octets
  * from and to the kernel.
  *
+ * The queues and their indexes lie with the session's ledger. While a socket is *kept*, whoever
+ * takes it up after a kill finds out how far the kernel had come, for each octet: what was written
+ * by outlet.h; what was read by the socket's own SO_PEEK_OFF, which it counts down by what is
+ * consumed, and which outlives us. (It is never peeked.) What is read lands in the queue before it
+ * counts, and in_prod follows.
+ *
  * Used by client.c. The session produces and consumes in its turn; kick and libevent move octets in
  * between, never while a turn uses the same queue's other end.
  */
@@ -12,33 +18,52 @@
 #include <event2/event.h>
 #include <stdbool.h>
 
+#include "proxy/host/outlet.h"
 #include "proxy/session/endpoint.h"
 
-/* Every message that the protocol allows fits, so none goes in pieces. */
-#define SOCK_QUEUE 8192
+/* A page each. A longer message goes in pieces, as a guest's does. */
+#define SOCK_QUEUE ARENA_PAGE
 
 struct sock {
 	int fd;	     /* -1: closed */
 	bool eof;    /* nothing more will come */
 	bool broken; /* nothing more can be sent */
+	bool kept;
+	uint32_t number; /* for the outlet */
+	struct outlet *outlet;
 	struct event *read_event, *write_event;
 	void (*moved)(void *owner); /* octets came, room was made, or the connection ended */
 	void *owner;
-	ledger_word in_prod, in_cons, out_prod, out_cons;
-	uint8_t in[SOCK_QUEUE], out[SOCK_QUEUE];
+	struct ledger_sock *words;
+	uint8_t *in, *out; /* SOCK_QUEUE octets each */
 };
 
 /**
  * sock_open() - begin to move octets.
+ * @sock: outlet, number, words, in, out, moved and owner are set
  * @fd: non-blocking; taken over on success
  *
  * Return: 0 or -ENOMEM.
  */
-int sock_open(struct sock *sock, struct event_base *base, int fd, void (*moved)(void *owner),
-	      void *owner);
+int sock_open(struct sock *sock, struct event_base *base, int fd);
 
 /** sock_close() - also when it was never opened (fd -1, zeroed). */
 void sock_close(struct sock *sock);
+
+/**
+ * sock_recover() - before sock_open(): bring @words up to what the kernel has done with @fd, which
+ * was kept.
+ *
+ * Return: 0, or -EINVAL when they cannot be what a predecessor left.
+ */
+int sock_recover(struct ledger_sock *words, int fd);
+
+/**
+ * sock_keep() - from now on all octets are counted. It counts only once the ledger says so.
+ *
+ * Return: whether the kernel can.
+ */
+bool sock_keep(struct sock *sock);
 
 /** sock_endpoint() - the endpoint that a session works on; valid as long as @sock is. */
 struct endpoint sock_endpoint(struct sock *sock);

@@ -12,7 +12,7 @@
 
 #include "link/link.h"
 #include "proxy/daemon.h"
-#include "proxy/host/client.h"
+#include "proxy/host/clients.h"
 #include "proxy/host/domain.h"
 #include "proxy/host/memory.h"
 #include "proxy/log.h"
@@ -436,7 +436,7 @@ static void connect_cb(evutil_socket_t fd, short what, void *arg)
 			 up->daemon->config.run_dir, LINK_SOCKET);
 		return;
 	}
-	up->sock = link_connect(up->daemon->config.run_dir);
+	up->sock = link_connect(up->daemon->config.run_dir, LINK_SOCKET);
 	if (up->sock < 0) {
 		if (!up->told) {
 			log_line(LOG_NOTICE, "waiting for a xenstored with the bridge at %s/%s",

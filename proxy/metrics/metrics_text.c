@@ -8,7 +8,7 @@
 
 #include "protocol/clock.h"
 #include "proxy/daemon.h"
-#include "proxy/host/client.h"
+#include "proxy/host/clients.h"
 #include "proxy/host/domain.h"
 #include "proxy/host/domain_state.h"
 #include "proxy/host/missing.h"

@@ -28,13 +28,19 @@ static bool up_is_sane(const struct ledger *ledger)
 	       slot < LEDGER_PENDING && (word_get(&ledger->pending_mask) >> slot & 1);
 }
 
+/* Octets of a reply beyond MESSAGE_MAX that are not in the fifo yet. */
+static uint32_t giant_left(const struct ledger *ledger)
+{
+	return ledger->more.map_gen == ledger->map_gen ? word_get(&ledger->more.giant_left) : 0;
+}
+
 /* The message under way from upstream, whose header comes first and at once. */
 static bool down_is_sane(const struct ledger *ledger)
 {
-	uint32_t fill = word_get(&ledger->fifo_fill);
+	uint32_t fill = word_get(&ledger->fifo_fill), left = word_get(&ledger->fifo_left);
 	uint32_t used = word_get(&ledger->fifo_tail) - word_get(&ledger->fifo_head);
 
-	if (used > FIFO_SIZE || word_get(&ledger->fifo_left) > used)
+	if (used > FIFO_SIZE || (left > used && left - used != giant_left(ledger)))
 		return false;
 	return !fill || (fill >= MESSAGE_HEADER && fits(&ledger->fifo_hdr) &&
 			 fill < message_size(&ledger->fifo_hdr));
@@ -53,9 +59,19 @@ static bool pending_is_sane(const struct ledger *ledger)
 	return true;
 }
 
-int audit_words(const struct ledger *ledger)
+/* A socket never reconnects, so it has no page to be greeted in; only it has giants. */
+static bool state_is_sane(const struct ledger *ledger, bool socket)
 {
-	if (word_get(&ledger->state) > LEDGER_ENDED || !word_get(&ledger->epoch))
+	uint32_t state = word_get(&ledger->state);
+
+	if (socket)
+		return state == LEDGER_RUN || state == LEDGER_ENDED;
+	return state <= LEDGER_ENDED && !giant_left(ledger);
+}
+
+int audit_words(const struct ledger *ledger, bool socket)
+{
+	if (!state_is_sane(ledger, socket) || !word_get(&ledger->epoch))
 		return -EINVAL;
 	return up_is_sane(ledger) && down_is_sane(ledger) && pending_is_sane(ledger) ? 0 : -EINVAL;
 }

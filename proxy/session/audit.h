@@ -9,13 +9,19 @@
 #ifndef XSPROXY_PROXY_SESSION_AUDIT_H
 #define XSPROXY_PROXY_SESSION_AUDIT_H
 
+#include <stdbool.h>
+
 struct ledger;
 struct transactions;
 struct watchlog;
 
-/** audit_words() - look at the ledger's own words, before anything else does. Return: 0, -EINVAL.
+/**
+ * audit_words() - look at the ledger's own words, before anything else does.
+ * @socket: whether it is a toolstack socket's
+ *
+ * Return: 0 or -EINVAL.
  */
-int audit_words(const struct ledger *ledger);
+int audit_words(const struct ledger *ledger, bool socket);
 
 /**
  * audit_refs() - look at what requests under way refer to, once log and transactions are recovered

@@ -10,6 +10,9 @@
 
 #define TIMES_MAX 2
 
+/* From here on suspects are toolstack clients. */
+#define SOCKETS ARENA_DOMIDS
+
 /* A crash after so many seconds has nothing to do with the one before. */
 #define IN_A_ROW 60u
 
@@ -20,7 +23,8 @@ static const int signals[] = { SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGTRAP, SIGABRT
 /* One for the process: a signal handler has no argument. */
 static struct {
 	struct ledgers_blame *blame; /* NULL: nothing is noted */
-	volatile uint32_t turn;	     /* domid + 1, or 0 */
+	volatile uint32_t turn;	     /* domid + 1, SOCKETS + slot + 1, or 0 */
+	int condemned;		     /* a slot + 1, or 0 */
 	uint64_t since;
 	struct sigaction before[NR_SIGNALS];
 } here;
@@ -51,7 +55,13 @@ static int judge(struct ledgers_blame *blame)
 {
 	uint32_t suspect = atomic_load(&blame->suspect), domid = suspect - 1;
 
-	if (!suspect || domid >= ARENA_DOMID_MAX || atomic_load(&blame->times) < TIMES_MAX)
+	if (!suspect || atomic_load(&blame->times) < TIMES_MAX)
+		return -1;
+	if (suspect > SOCKETS) {
+		here.condemned = (int)(suspect - SOCKETS);
+		atomic_store(&blame->suspect, 0);
+	}
+	if (domid >= ARENA_DOMID_MAX)
 		return -1;
 	atomic_fetch_or(&blame->aside[domid / 64], 1ULL << (domid % 64));
 	atomic_store(&blame->suspect, 0);
@@ -60,9 +70,11 @@ static int judge(struct ledgers_blame *blame)
 
 int blame_begin(struct ledgers_blame *blame)
 {
-	int aside = judge(blame);
+	int aside;
 	struct sigaction action = { .sa_handler = crashed };
 
+	here.condemned = 0;
+	aside = judge(blame);
 	sigemptyset(&action.sa_mask);
 	if (!here.since)
 		for (size_t i = 0; i < NR_SIGNALS; i++)
@@ -86,6 +98,16 @@ void blame_end(void)
 void blame_turn(uint32_t domid)
 {
 	here.turn = domid + 1;
+}
+
+void blame_socket(uint32_t slot)
+{
+	here.turn = SOCKETS + slot + 1;
+}
+
+int blame_condemned(void)
+{
+	return here.condemned - 1;
 }
 
 void blame_rest(void)

@@ -30,6 +30,15 @@ void blame_end(void);
 /** blame_turn() - what follows is done for @domid, until blame_rest(). */
 void blame_turn(uint32_t domid);
 
+/** blame_socket() - the same for the toolstack client in that slot (host/slots.h). */
+void blame_socket(uint32_t slot);
+
+/**
+ * blame_condemned() - the slot of the toolstack client for whom xsproxyd crashed twice, or -1: as
+ * blame_begin() found. Its connection cannot be put aside, so it is to be closed.
+ */
+int blame_condemned(void);
+
 /** blame_rest() - what follows is done for nobody. */
 void blame_rest(void);
 

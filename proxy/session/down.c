@@ -58,7 +58,7 @@ static bool fifo_can_take(struct session *s, uint32_t size)
 bool down_reserve(struct session *s, uint32_t size)
 {
 	/* Not into the middle of a message; this session runs again with the rest of it. */
-	if (word_get(&s->ledger->fifo_fill) || s->giant_left)
+	if (word_get(&s->ledger->fifo_fill) || word_get(&s->ledger->more.giant_left))
 		return false;
 	size = max_u32(size, SHORT_MAX);
 	return fits_front(s, size) || fifo_can_take(s, size);
@@ -412,11 +412,11 @@ static bool take_piece(struct session *s, struct message *msg)
 
 /*
  * A socket's reply beyond the protocol's limit (oxenstored sends such): passed on as it comes.
- * Only sockets, whose ledger nobody recovers, so what is left of it need not be in the ledger.
  */
 static bool giant_piece(struct session *s, struct message *msg)
 {
-	uint32_t n = min_u32(ring_used(&s->back.in_view), s->giant_left);
+	ledger_word *left = &ledger_more(s->ledger)->giant_left;
+	uint32_t n = min_u32(ring_used(&s->back.in_view), word_get(left));
 	uint8_t octets[XENSTORE_RING_SIZE];
 	struct commit commit;
 	int slot;
@@ -427,7 +427,7 @@ static bool giant_piece(struct session *s, struct message *msg)
 		n = MESSAGE_HEADER;
 		if (!fifo_can_take(s, n))
 			return false;
-		s->giant_left = msg->hdr.len;
+		commit_set(&commit, left, msg->hdr.len);
 		fifo_count(&s->fifo, &msg->hdr);
 		if (slot >= 0) {
 			msg->hdr.req_id = s->ledger->pending[slot].req_id;
@@ -441,7 +441,7 @@ static bool giant_piece(struct session *s, struct message *msg)
 		if (!n || !fifo_can_take(s, n))
 			return false;
 		ring_read(&s->back.in, s->back.in_view.cons, octets, n);
-		s->giant_left -= n;
+		commit_set(&commit, left, word_get(left) - n);
 	}
 	fifo_write(&s->fifo, 0, octets, n);
 	endpoint_consume(&s->back, &commit, n);
@@ -455,7 +455,7 @@ static bool take(struct session *s)
 	uint32_t used = ring_used(&s->back.in_view), size;
 	struct message msg;
 
-	if (s->giant_left)
+	if (word_get(&s->ledger->more.giant_left))
 		return giant_piece(s, NULL);
 	if (word_get(&s->ledger->fifo_fill)) {
 		msg.hdr = s->ledger->fifo_hdr;

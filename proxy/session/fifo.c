@@ -97,10 +97,15 @@ void fifo_count(struct fifo *fifo, const struct xsd_sockmsg *hdr)
 	count(&fifo->waiting, hdr);
 }
 
-/* Count what is in its pages. Return: 0, or -EINVAL when that are no messages. */
-static int count_all(struct fifo *fifo)
+/*
+ * Count what is in its pages. @giants: messages may be longer than MESSAGE_MAX, and more.giant_left
+ * octets of the last one are still to come.
+ * Return: 0, or -EINVAL when that are no messages.
+ */
+static int count_all(struct fifo *fifo, bool giants)
 {
 	uint32_t off = word_get(&fifo->ledger->fifo_left), used = fifo_used(fifo);
+	uint32_t end = used + (giants ? word_get(&fifo->ledger->more.giant_left) : 0);
 	struct xsd_sockmsg hdr;
 
 	fifo->part_is_event =
@@ -111,14 +116,14 @@ static int count_all(struct fifo *fifo)
 		if (used - off < MESSAGE_HEADER)
 			return -EINVAL;
 		fifo_read(fifo, off, &hdr, sizeof(hdr));
-		if (hdr.len > XENSTORE_PAYLOAD_MAX)
+		if (hdr.len > (giants ? end : XENSTORE_PAYLOAD_MAX))
 			return -EINVAL;
 		fifo_count(fifo, &hdr);
 	}
-	return off == used ? 0 : -EINVAL;
+	return off == (off > used ? end : used) ? 0 : -EINVAL;
 }
 
-int fifo_recover(struct fifo *fifo)
+int fifo_recover(struct fifo *fifo, bool giants)
 {
 	uint32_t head = word_get(&fifo->ledger->fifo_head), needed;
 	int err;
@@ -135,7 +140,7 @@ int fifo_recover(struct fifo *fifo)
 	fifo->first = head / POOL_PAGE;
 	for (fifo->pages = 0; !err && fifo->pages < needed; fifo->pages++)
 		err = account_claim(fifo->account, *page_slot(fifo, fifo->first + fifo->pages));
-	return err ? err : count_all(fifo);
+	return err ? err : count_all(fifo, giants);
 }
 
 void fifo_fini(struct fifo *fifo)

@@ -55,10 +55,11 @@ void fifo_init(struct fifo *fifo, struct ledger *ledger, struct account *account
 
 /**
  * fifo_recover() - claim the pages of a recovered ledger, and count what is in them.
+ * @giants: whether a message may be longer than MESSAGE_MAX, as to sockets
  *
  * Return: 0, or a negative errno: -EINVAL when they hold no messages.
  */
-int fifo_recover(struct fifo *fifo);
+int fifo_recover(struct fifo *fifo, bool giants);
 
 /** fifo_fini() - give every page back. */
 void fifo_fini(struct fifo *fifo);

@@ -105,7 +105,6 @@ uint32_t commit_peek(const struct commit *commit, const ledger_word *word)
 static uint32_t target_of(const struct ledger_place *place, const ledger_word *word)
 {
 	uintptr_t at = (uintptr_t)word, front = (uintptr_t)place->front_page;
-	uintptr_t rings = (uintptr_t)place->rings->arena.base;
 	uintptr_t ledgers = (uintptr_t)place->ledgers->arena.base;
 	bool old = is_old(place->ledgers);
 
@@ -113,7 +112,7 @@ static uint32_t target_of(const struct ledger_place *place, const ledger_word *w
 		return TARGET_FRONT | (uint32_t)((at - front) / 4);
 	if (at - ledgers < place->ledgers->arena.size)
 		return (old ? TARGET_OLD : TARGET_LEDGERS) | (uint32_t)((at - ledgers) / 4);
-	return TARGET_RINGS | (uint32_t)((at - rings) / 4);
+	return TARGET_RINGS | (uint32_t)((at - (uintptr_t)place->rings->arena.base) / 4);
 }
 
 static bool is_within(const void *word, const void *start, uint64_t size)
@@ -144,6 +143,8 @@ static ledger_word *target_word(const struct ledger_place *place, uint32_t targe
 			return NULL;
 		return (ledger_word *)((uint8_t *)place->front_page + off);
 	case TARGET_RINGS:
+		if (!place->rings)
+			return NULL;
 		base = place->rings->arena.base;
 		break;
 	case TARGET_LEDGERS:

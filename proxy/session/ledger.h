@@ -2,9 +2,9 @@
 /*
  * ledger - what a session needs to go on, in one page, and the only way to change it.
  *
- * A ring session's ledger lies in memory that outlives xsproxyd (ledgers.h); a socket session's is
- * private memory, so that one code serves both. Heap structures of the other modules are caches
- * that can be rebuilt from it.
+ * It lies in memory that outlives xsproxyd (ledgers.h): of a ring session, and of a toolstack
+ * socket's, by the same code. Heap structures of the other modules are caches that can be rebuilt
+ * from it.
  *
  * A step of a session happens at one instant, however many words it changes. Its module
  *
@@ -32,6 +32,7 @@
 
 #include "link/rings.h"
 #include "proxy/session/ledgers.h"
+#include "proxy/session/who.h"
 
 #define LEDGER_VERSION	    2
 #define LEDGER_VERSION_OLD  1  /* in an old arena (memory.h) */
@@ -89,6 +90,15 @@ struct ledger_record {
 #define LEDGER_LOG_INLINE 1760
 #define LEDGER_FAULT_MAX  96
 
+/* The queues between a socket and its session, and how far the kernel is with them (host/sock.h).
+ */
+struct ledger_sock {
+	ledger_word in_prod, in_cons, out_prod, out_cons;
+	ledger_word in_base; /* in_prod when the kernel's counter was set */
+	ledger_word arming;  /* 1: it is being set; nothing was read since */
+	uint32_t in_page, out_page;
+};
+
 /*
  * What xsproxy 0.1 did not have; it left it as it was, so it is believed only if it says which
  * mapping it belongs to. Written before the commit that makes it count.
@@ -106,15 +116,23 @@ struct ledger_more {
 	/* Who holds on to it by SET_TARGET (toolstack/target.c): domid + 1, and its mapping */
 	ledger_word user;
 	uint32_t user_gen;
-	uint32_t reserved[95];
+	/* Sockets: octets to come of a reply beyond MESSAGE_MAX, whose others are in the fifo */
+	ledger_word giant_left;
+	/* Sockets: 1 if what the counters of `sock` say is exact (host/sock.h); client, upstream */
+	ledger_word kept;
+	struct ledger_sock sock[2];
+	/* Sockets: who connected. LEDGER_QUIET: for whom, and, written last, since when (who.h) */
+	struct who who;
+	uint32_t since[2];
+	uint32_t reserved[67];
 };
 
 struct ledger {
 	union {
 		struct rings_attach attach; /* version 1: the bridge's own */
 		struct {
-			uint64_t rings;	   /* struct rings_header.id of the mapping below */
-			uint64_t reserved; /* sockets: which one it is */
+			uint64_t rings;	 /* struct rings_header.id of the mapping below */
+			uint64_t cookie; /* sockets: SO_COOKIE of the client's; rings: 0 */
 		} of;
 	};
 
@@ -175,8 +193,8 @@ _Static_assert(offsetof(struct ledger, version) == 24 && offsetof(struct ledger,
 /* Where the words of one session's commits lie, so that a record can name them. */
 struct ledger_place {
 	struct ledger *ledger;
-	const struct rings *rings;     /* NULL: private memory, nothing is recorded */
-	const struct ledgers *ledgers; /* likewise */
+	const struct rings *rings;     /* NULL: a socket's */
+	const struct ledgers *ledgers; /* NULL: private memory, nothing is recorded (tests) */
 	struct xenstore_domain_interface *front_page; /* the guest's page, or NULL */
 	struct xenstore_domain_interface *back_page;  /* the back ring, or NULL */
 };

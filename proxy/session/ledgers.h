@@ -2,14 +2,16 @@
 /*
  * ledgers - the memory in which xsproxyd keeps what sessions need to go on.
  *
- * An arena that xsproxyd makes and whose descriptor somebody keeps for its successor (today the
- * bridge, link.h). xenstored never has it mapped: one that crashes because it wrote where it should
- * not have cannot reach what outlives it. Offsets depend on nothing but domid and numbers:
+ * An arena that xsproxyd makes and whose descriptor somebody keeps for its successor: domains' the
+ * bridge (link.h), with the rings that they go with; toolstack sockets' have one of their own,
+ * which the keeper has (host/slots.h). xenstored never has it mapped: one that crashes because it
+ * wrote where it should not have cannot reach what outlives it. Offsets depend on nothing but domid
+ * and numbers:
  *
  * - from 0: struct ledgers_header;
  * - from LEDGERS_RING_OFF, a page a domain: its struct ledger (ledger.h), given back when
  *   xenstored unmaps the domain;
- * - from LEDGERS_SOCKET_OFF, as many pages again: room for the ledgers of toolstack sockets;
+ * - from LEDGERS_SOCKET_OFF, as many pages again: the ledgers of toolstack sockets;
  * - from LEDGERS_EXTENT_OFF: pages that ledgers refer to by number (pool.h); number 0 is nobody's.
  *
  * In front of a bridge of xsproxy 0.1 the same things lie in its arena (memory.h), so offsets are
@@ -45,6 +47,12 @@ struct ledgers_blame {
 	_Atomic uint64_t aside[ARENA_DOMIDS / 64]; /* domids that are put aside */
 };
 
+/* What the one pipe to kept sockets holds (host/outlet.h). */
+struct ledgers_outlet {
+	_Atomic uint64_t draining; /* 0: nothing that counts */
+	_Atomic uint32_t base;	   /* out_cons before it */
+};
+
 struct ledgers_header {
 	uint64_t magic;
 	uint32_t version;
@@ -58,6 +66,7 @@ struct ledgers_header {
 	_Alignas(64) _Atomic uint64_t hold_begun[ARENA_DOMIDS / 64];
 
 	_Alignas(64) struct ledgers_blame blame;
+	struct ledgers_outlet outlet;
 };
 
 _Static_assert(sizeof(struct ledgers_header) <= LEDGERS_HEADER_SIZE, "header outgrows its pages");
@@ -110,6 +119,23 @@ static inline uint64_t ledgers_rings(const struct ledgers *ledgers)
 static inline uint64_t ledgers_ledger_off(const struct ledgers *ledgers, uint32_t domid)
 {
 	return ledgers->ring_off + (uint64_t)domid * ARENA_PAGE;
+}
+
+static inline uint64_t ledgers_socket_off(uint32_t slot)
+{
+	return LEDGERS_SOCKET_OFF + (uint64_t)slot * ARENA_PAGE;
+}
+
+/** ledgers_socket() - a toolstack socket's ledger; its page may not exist. */
+static inline struct ledger *ledgers_socket(const struct ledgers *ledgers, uint32_t slot)
+{
+	return (struct ledger *)(ledgers->arena.base + ledgers_socket_off(slot));
+}
+
+/** ledgers_outlet() - not of an old arena. */
+static inline struct ledgers_outlet *ledgers_outlet(const struct ledgers *ledgers)
+{
+	return &((struct ledgers_header *)ledgers->arena.base)->outlet;
 }
 
 /** ledgers_ledger() - a domain's ledger; its page may not exist. */

@@ -71,6 +71,17 @@ int pool_new_shared(struct pool **out, const struct ledgers *ledgers)
 	return 0;
 }
 
+int pool_new_sockets(struct pool **out, const struct ledgers *ledgers)
+{
+	int err = pool_new(out, ledgers->extents, ledgers->extents);
+
+	if (err)
+		return err;
+	(*out)->ledgers = ledgers;
+	(*out)->vital = POOL_VITAL;
+	return 0;
+}
+
 int pool_new_private(struct pool **out, uint32_t max)
 {
 	struct pool *pool;

@@ -21,8 +21,11 @@
 
 struct pool;
 
-/** pool_new_shared() - over extents, all free at first. Return: 0 or -ENOMEM. */
+/** pool_new_shared() - domains': over extents, all free at first. Return: 0 or -ENOMEM. */
 int pool_new_shared(struct pool **out, const struct ledgers *ledgers);
+
+/** pool_new_sockets() - toolstack sockets': over all extents of ledgers that are theirs alone. */
+int pool_new_sockets(struct pool **out, const struct ledgers *ledgers);
 
 /**
  * pool_new_private() - over private memory, @max pages at most, and few more for

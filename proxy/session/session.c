@@ -39,13 +39,26 @@ static void recover_greet(struct session *s)
 					     : LEDGER_RUN);
 }
 
+/* Since when, and for whom, it stands still. Only to be shown. */
+static void recover_stand(struct session *s)
+{
+	const struct ledger_more *more = &s->ledger->more;
+
+	if (session_state(s) != LEDGER_QUIET || more->map_gen != s->ledger->map_gen)
+		return;
+	memcpy(&s->stand.since, more->since, sizeof(s->stand.since));
+	s->stand.by = more->who;
+	s->stand.by.comm[sizeof(s->stand.by.comm) - 1] = 0;
+	s->stand.by.verb[sizeof(s->stand.by.verb) - 1] = 0;
+}
+
 /* The caches of a recovered ledger. */
 static int recover(struct session *s)
 {
 	struct ledger *ledger = s->ledger;
 	int err;
 
-	err = audit_words(ledger);
+	err = audit_words(ledger, s->socket);
 	if (!err)
 		err = transactions_recover(&s->transactions);
 	if (!err)
@@ -55,11 +68,12 @@ static int recover(struct session *s)
 	if (!err)
 		err = watches_recover(&s->watches);
 	if (!err)
-		err = fifo_recover(&s->fifo);
+		err = fifo_recover(&s->fifo, s->socket);
 	if (err)
 		return err;
 
 	recover_greet(s);
+	recover_stand(s);
 	s->seq = pending_seq_recover(ledger);
 	s->up_since = clock_seconds();
 	if (word_get(&ledger->up_fill) <= MESSAGE_HEADER && !word_get(&ledger->up_sent))
@@ -85,7 +99,9 @@ static void run_task(struct loop_task *task)
 {
 	struct session *s = (struct session *)((char *)task - offsetof(struct session, task));
 
-	if (!s->socket)
+	if (s->socket)
+		blame_socket(s->slot);
+	else
 		blame_turn(s->domid);
 	session_run(s);
 	blame_rest();
@@ -111,8 +127,8 @@ int session_new(struct session **out, const struct session_params *params, bool 
 	s->place = params->place;
 	s->ledger = params->place.ledger;
 	s->attach = params->attach;
-	/* A socket has a pool to itself. */
-	account_init(&s->account, params->pool, s->privileged && !s->socket);
+	/* Sockets have a pool of their own. */
+	account_init(&s->account, params->pool, s->privileged && !s->socket, params->pages);
 	/* One of a recovered ledger is claimed later, one that is there else is afresh.c's. */
 	s->account.used = !recovered && word_get(&s->ledger->up_page);
 	s->on_turn = params->on_turn;
@@ -372,13 +388,20 @@ static void set_state(struct session *s, enum ledger_state state)
 
 void session_quiet(struct session *s)
 {
-	s->stand = (struct stand){ 0 };
+	struct stand nobody = { 0 };
+
+	session_set_stand(s, &nobody);
 	set_state(s, LEDGER_QUIET);
 }
 
 void session_set_stand(struct session *s, const struct stand *stand)
 {
+	struct ledger_more *more = ledger_more(s->ledger);
+
 	s->stand = *stand;
+	more->who = stand->by;
+	/* Who finds one half of it finds some time of today. */
+	memcpy(more->since, &stand->since, sizeof(more->since));
 }
 
 const struct stand *session_stand(const struct session *s)

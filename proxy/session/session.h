@@ -47,6 +47,7 @@ struct session {
 	struct loop_task task;
 	uint32_t domid;	       /* 0 for toolstack sockets too */
 	uint32_t id;	       /* for the log */
+	uint32_t slot;	       /* sockets: see host/slots.h */
 	bool socket;	       /* a toolstack client's; else a ring */
 	bool privileged;       /* may use the toolstack requests: dom0's ring and sockets */
 	bool await_back;       /* the C daemon has not reset the back ring yet */
@@ -74,14 +75,13 @@ struct session {
 	struct op *ops[LEDGER_PENDING]; /* who waits for the reply to a request; mostly nobody */
 	TAILQ_HEAD(session_asked, op) asked;	   /* ops that this session waits for */
 	TAILQ_HEAD(session_targeted, op) targeted; /* ops that wait for something of this session */
-	struct op *settle;   /* of the INTRODUCE, RELEASE or SET_TARGET that it has not forwarded */
-	uint64_t up_since;   /* s; when the front began, or we took up, what up_fill counts */
-	uint32_t giant_left; /* sockets: octets left of a reply beyond MESSAGE_MAX */
-	uint32_t injectors;  /* ops that want to send requests on its behalf */
+	struct op *settle;  /* of the INTRODUCE, RELEASE or SET_TARGET that it has not forwarded */
+	uint64_t up_since;  /* s; when the front began, or we took up, what up_fill counts */
+	uint32_t injectors; /* ops that want to send requests on its behalf */
 
 	uint32_t gave;	    /* the domain that its asker gave watches or transactions, or 0 */
 	struct who who;	    /* of a privileged one: who asks */
-	struct stand stand; /* session_set_stand() */
+	struct stand stand; /* session_set_stand(); what the ledger has of it */
 	struct log_source source;
 	struct refusals refusals;
 	struct limits limits;
@@ -102,6 +102,7 @@ struct session_params {
 	struct ledger_place place;
 	struct rings_attach *attach;
 	struct pool *pool;
+	uint32_t pages; /* that it may have of the pool at most, or 0: no such bound */
 	void (*on_turn)(struct session *s);
 	void *owner;
 };

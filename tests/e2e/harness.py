@@ -27,7 +27,7 @@ class Host:
     """One host: a simulated Xen, a daemon, and xsproxyd between it and the guests if @proxied."""
 
     def __init__(self, flavour, proxied=True, start=True, daemon_args=(), config="",
-                 bridge=BRIDGE, log="debug"):
+                 bridge=BRIDGE, log="debug", keeper=True):
         self.flavour = flavour
         self.proxied = proxied
         self.bridge = bridge
@@ -39,7 +39,8 @@ class Host:
         self.run_dir.mkdir(mode=0o700)
         self.socket = self.sim.path(SOCKET)
         self.socket.parent.mkdir(parents=True, exist_ok=True)
-        self.daemon = self.proxy = self.status = None
+        self.daemon = self.proxy = self.keeper = self.status = None
+        self.keeps = keeper
         self._open = []
         self._dom0 = None
         if start:
@@ -68,7 +69,7 @@ class Host:
         for thing in self._open:
             thing.close()
         self._open = []
-        for process in (self.proxy, self.daemon):
+        for process in (self.proxy, self.keeper, self.daemon):
             if process:
                 process.stop()
         self.sim.close()
@@ -94,27 +95,40 @@ class Host:
         Then self.status is what it said.
         @program: a name below build/, or an absolute path
         """
+        if self.keeps and not self.keeper:
+            self.start_keeper()
+        self.proxy, self.status = self._start_service(
+            "xsproxyd", [BUILD / program, "--config", self._config(), *args], env,
+            until if wait else None)
+        return self.proxy
+
+    def start_keeper(self):
+        """Start the keeper, until it listens."""
+        self.keeper, _ = self._start_service("xsproxy-keeper",
+                                             [BUILD / "xsproxy-keeper", self.run_dir], None,
+                                             "READY=1")
+        return self.keeper
+
+    def _start_service(self, name, argv, env, until):
+        """Return: the process, and what it says to systemd with the word @until, unless None."""
         path = self.sim.dir / "notify"
         path.unlink(missing_ok=True)
         with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as notify:
             notify.bind(str(path))
-            self.proxy = self.sim.start(
-                "xsproxyd", [BUILD / program, "--config", self._config(), *args],
-                ready=False, env={"NOTIFY_SOCKET": path} | (env or {}))
-            if wait:
-                self.status = self._wait_until(notify, until.encode())
-        return self.proxy
+            process = self.sim.start(name, argv, ready=False,
+                                     env={"NOTIFY_SOCKET": path} | (env or {}))
+            return process, until and self._wait_until(process, notify, until.encode())
 
-    def _wait_until(self, notify, word):
+    def _wait_until(self, process, notify, word):
         deadline = time.monotonic() + xensim.TIMEOUT
         while time.monotonic() < deadline:
             if not select.select([notify], [], [], 0.2)[0]:
-                self.proxy.check()
+                process.check()
                 continue
             said = notify.recv(4096)
             if word in said:
                 return said.decode()
-        raise xsclient.Timeout(f"xsproxyd does not say {word.decode()}")
+        raise xsclient.Timeout(f"{process.name} does not say {word.decode()}")
 
     def _config(self):
         path = self.sim.dir / "xsproxy.conf"

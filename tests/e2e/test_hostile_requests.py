@@ -81,19 +81,38 @@ def test_no_payload(flavour):
     assert [msg.req_id for msg in got] == [*range(len(types)), 99]
 
 
+NOT_STRINGS = (b"data", b"data\0t", b"data\0t\0u", b"d" * 4064, b"data\0" + b"t" * 4059, b"t\0")
+
+
 def test_missing_nuls(flavour):
     """Of those requests that take several strings (for the others see test_relay_requests.py; a
-    longer WATCH is refused, docs/protocol.md). What RM answers without one, the C daemon leaves to
-    chance (docs/security.md)."""
+    longer WATCH is refused, docs/protocol.md)."""
     def scenario(host):
         tape = Tape(host.add_guest(OFFENDER))
         for type_, payload in itertools.product(
-                (WATCH, UNWATCH, WRITE, SET_PERMS, TRANSACTION_END),
-                (b"data", b"data\0t", b"data\0t\0u", b"d" * 4064, b"data\0" + b"t" * 4059, b"t\0")):
+                (WATCH, UNWATCH, WRITE, SET_PERMS, TRANSACTION_END), NOT_STRINGS):
             tape.call(type_, payload=payload)
         return tape.messages
 
     same(flavour, scenario)
+
+
+def test_missing_nuls_of_rm(flavour):
+    """RM's own test, for natively the C daemon answers with what errno happens to be
+    (docs/security.md): there only the path that it can read is compared."""
+    def scenario(host):
+        tape = Tape(host.add_guest(OFFENDER))
+        for payload in NOT_STRINGS:
+            if flavour == "O" or payload.find(b"\0") == len(payload) - 1:
+                tape.call(RM, payload=payload)
+        return tape.messages
+
+    same(flavour, scenario)
+    if flavour == "C":
+        with scene(flavour) as host:
+            guest = host.add_guest(OFFENDER)
+            for payload in NOT_STRINGS[:-1]:
+                assert error_of(guest.call(RM, payload=payload)) == "EINVAL"
 
 
 def test_octets_that_are_no_text(flavour):

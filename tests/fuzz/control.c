@@ -29,7 +29,7 @@ static struct bufferevent *pair_new(struct event_base *base, evutil_socket_t fd,
 #include "proxy/control/control.c"
 #undef bufferevent_socket_new
 
-#include "proxy/host/client.h"
+#include "proxy/host/clients.h"
 #include "proxy/settings.h"
 
 #define LINES_MAX  12

@@ -39,7 +39,7 @@ static inline void bed_place(struct bed *bed)
 					    .rings = &bed->rings,
 					    .ledgers = &bed->ledgers };
 	assert_int_equal(pool_new_shared(&bed->pool, &bed->ledgers), 0);
-	account_init(&bed->account, bed->pool, false);
+	account_init(&bed->account, bed->pool, false, 0);
 }
 
 static inline int bed_open_shared(void **state)
@@ -71,7 +71,7 @@ static inline int bed_open_private(void **state)
 	ledger_format(bed->ledger, NULL, 1);
 	bed->place = (struct ledger_place){ .ledger = bed->ledger };
 	assert_int_equal(pool_new_private(&bed->pool, BED_PRIVATE_PAGES), 0);
-	account_init(&bed->account, bed->pool, false);
+	account_init(&bed->account, bed->pool, false, 0);
 	*state = bed;
 	return 0;
 }

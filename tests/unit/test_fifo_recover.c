@@ -16,7 +16,7 @@ static void assert_next_process(struct bed *bed, const struct fifo *fifo, uint32
 
 	bed_reopen(bed, &other);
 	fifo_init(&again, other.ledger, &other.account);
-	assert_int_equal(fifo_recover(&again), 0);
+	assert_int_equal(fifo_recover(&again, false), 0);
 	assert_int_equal(fifo_used(&again), used);
 	assert_int_equal(again.waiting.events, fifo->waiting.events);
 	assert_int_equal(again.waiting.replies, fifo->waiting.replies);
@@ -77,7 +77,7 @@ static void reserved_pages_are_free_for_the_next_process(void **state)
 	assert_int_equal(fifo_reserve(&fifo, 0, 5 * POOL_PAGE), 0);
 	bed_reopen(bed, &other);
 	fifo_init(&again, other.ledger, &other.account);
-	assert_int_equal(fifo_recover(&again), 0);
+	assert_int_equal(fifo_recover(&again, false), 0);
 	assert_int_equal(again.pages, 1);
 	assert_int_equal(fifo_reserve(&again, 0, 5 * POOL_PAGE), 0);
 	assert_next(&other, &again, &msg);
@@ -109,7 +109,7 @@ static void impossible_ledgers_are_refused(void **state)
 			bed->ledger->fifo_directory = POOL_SHARED;
 		else
 			atomic_store(&bed->ledger->fifo_tail, FIFO_SIZE + 1);
-		assert_int_equal(fifo_recover(&again), -EINVAL);
+		assert_int_equal(fifo_recover(&again, false), -EINVAL);
 		bed_reclose(&other);
 	}
 }

@@ -207,9 +207,9 @@ static void listen_and_connect(void **state)
 	(void)state;
 	assert_non_null(mkdtemp(dir));
 	snprintf(path, sizeof(path), "%s/%s", dir, LINK_SOCKET);
-	assert_int_equal(link_connect(dir), -ENOENT);
+	assert_int_equal(link_connect(dir, LINK_SOCKET), -ENOENT);
 
-	listener = link_listen(dir);
+	listener = link_listen(dir, LINK_SOCKET);
 	assert_true(listener >= 0);
 	assert_int_equal(stat(path, &st), 0);
 	assert_int_equal(st.st_mode, S_IFSOCK | 0600);
@@ -219,7 +219,7 @@ static void listen_and_connect(void **state)
 	assert_int_equal(accept(listener, NULL, NULL), -1);
 	assert_int_equal(errno, EAGAIN);
 
-	client = link_connect(dir);
+	client = link_connect(dir, LINK_SOCKET);
 	assert_true(client >= 0);
 	assert_true(fcntl(client, F_GETFL) & O_NONBLOCK);
 	server = accept(listener, NULL, NULL);
@@ -230,8 +230,8 @@ static void listen_and_connect(void **state)
 
 	/* The name that a dead xenstored left behind is no obstacle, and not a way to it either. */
 	close(listener);
-	assert_int_equal(link_connect(dir), -ECONNREFUSED);
-	again = link_listen(dir);
+	assert_int_equal(link_connect(dir, LINK_SOCKET), -ECONNREFUSED);
+	again = link_listen(dir, LINK_SOCKET);
 	assert_true(again >= 0);
 
 	close(again);
@@ -248,12 +248,12 @@ static void names_that_do_not_fit(void **state)
 	(void)state;
 	memset(dir, 'x', sizeof(dir) - 1);
 	dir[sizeof(dir) - 1] = '\0';
-	assert_int_equal(link_listen(dir), -ENAMETOOLONG);
-	assert_int_equal(link_connect(dir), -ENAMETOOLONG);
+	assert_int_equal(link_listen(dir, LINK_SOCKET), -ENAMETOOLONG);
+	assert_int_equal(link_connect(dir, LINK_SOCKET), -ENAMETOOLONG);
 	/* The longest that fits, with its zero, is fine: here it only does not exist. */
 	dir[sizeof(((struct sockaddr_un *)0)->sun_path) - sizeof("/" LINK_SOCKET)] = '\0';
-	assert_int_equal(link_connect(dir), -ENOENT);
-	assert_int_equal(link_listen(dir), -ENOENT);
+	assert_int_equal(link_connect(dir, LINK_SOCKET), -ENOENT);
+	assert_int_equal(link_listen(dir, LINK_SOCKET), -ENOENT);
 }
 
 int main(void)

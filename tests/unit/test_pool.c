@@ -290,8 +290,8 @@ static void accounts_count(void **state)
 	struct account guest, dom0;
 	uint32_t a, b;
 
-	account_init(&guest, bed->pool, false);
-	account_init(&dom0, bed->pool, true);
+	account_init(&guest, bed->pool, false, 0);
+	account_init(&dom0, bed->pool, true, 0);
 	a = account_alloc(&guest);
 	b = account_alloc_vital(&guest);
 	assert_true(a && b && a != b);
@@ -312,8 +312,8 @@ static void only_dom0_takes_the_last_ones(void **state)
 	struct account guest, dom0;
 	uint32_t left = hoard(bed, POOL_SHARED - 1, pool_alloc);
 
-	account_init(&guest, bed->pool, false);
-	account_init(&dom0, bed->pool, true);
+	account_init(&guest, bed->pool, false, 0);
+	account_init(&dom0, bed->pool, true, 0);
 	assert_int_equal(account_alloc(&guest), 0);
 	assert_int_not_equal(account_alloc(&dom0), 0);
 	hoard(bed, left - 1, pool_alloc_vital);

@@ -324,7 +324,7 @@ static void death_at_each_store(void **state)
 			/* The pages that the dead one had are nobody's now. */
 			pool_free(bed->pool);
 			assert_int_equal(pool_new_shared(&bed->pool, &bed->ledgers), 0);
-			account_init(&bed->account, bed->pool, false);
+			account_init(&bed->account, bed->pool, false, 0);
 			ledger_format(bed->ledger, &bed->ledgers, 1);
 		}
 		assert_true(every[i] == 1 || at > 4);

@@ -1,0 +1,21 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * keep - the keys under which the keeper (keeper/) holds xsproxyd's descriptors for it.
+ *
+ * One xsproxyd at a time is connected; what it put there outlives it. The messages are those of
+ * link.h. The first after connecting is LINK_GIVE, of an xsproxyd that takes up what one before it
+ * had, or LINK_CLEAR, of one that has all and fills a keeper that is new.
+ */
+#ifndef XSPROXY_LINK_KEEP_H
+#define XSPROXY_LINK_KEEP_H
+
+#define KEEP_SOCKETS 0x8000u /* below: a toolstack client's socket, then xenstored's for it */
+
+enum keep_key {
+	KEEP_MEMORY = KEEP_SOCKETS, /* the memfd of their ledgers */
+	KEEP_PIPE,		    /* its end to read from, then the one to write to */
+	KEEP_LISTENER,		    /* the public socket, where it is not systemd's */
+	KEEP_KEYS
+};
+
+#endif

@@ -1,0 +1,488 @@
+// SPDX-License-Identifier: MIT
+#include "proxy/host/clients.h"
+
+#include <errno.h>
+#include <event2/event.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include "link/link.h"
+#include "protocol/clock.h"
+#include "proxy/daemon.h"
+#include "proxy/host/client.h"
+#include "proxy/host/keeper.h"
+#include "proxy/host/public.h"
+#include "proxy/host/upstream.h"
+#include "proxy/local.h"
+#include "proxy/loop.h"
+#include "proxy/session/blame.h"
+
+/* Clients are many and short-lived; xenstored accepts them one by one, with a backlog of 1. */
+#define CONNECT_RETRY_MS  5
+#define ACCEPT_BACKOFF_MS 100
+
+TAILQ_HEAD(client_list, client);
+
+struct clients {
+	struct daemon *daemon;
+	struct slots *slots;
+	int fd;
+	bool inherited; /* from systemd, which keeps the path */
+	bool stuck;	/* nobody can be accepted, and this has been said */
+	bool draining;
+	struct log_source refused; /* those whom [socket] users does not list */
+	struct event *accept_event, *backoff, *retry;
+	struct client_list waiting; /* for upstream */
+	struct client_list up;
+};
+
+/* @leave: for the next xsproxyd */
+static void remove_client(struct client *client, bool leave)
+{
+	struct clients *clients = client->daemon->clients;
+
+	TAILQ_REMOVE(client->session ? &clients->up : &clients->waiting, client, list);
+	client_free(client, leave);
+}
+
+static void client_ended(struct client *client)
+{
+	remove_client(client, false);
+}
+
+/* --- the upstream side */
+
+static int connect_upstream(const struct clients *clients)
+{
+	struct sockaddr_un addr = { .sun_family = AF_UNIX };
+	int fd, n;
+
+	n = snprintf(addr.sun_path, sizeof(addr.sun_path), "%s/%s", clients->daemon->config.run_dir,
+		     LINK_UPSTREAM);
+	if (n >= (int)sizeof(addr.sun_path))
+		return -ENAMETOOLONG;
+	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+	if (fd < 0)
+		return -errno;
+	if (local_is_reserve(fd)) {
+		close(fd);
+		return -EMFILE;
+	}
+	if (connect(fd, (struct sockaddr *)&addr, sizeof(addr))) {
+		n = -errno;
+		close(fd);
+		return n;
+	}
+	return fd;
+}
+
+#define NO_MEMORY     "no memory for a toolstack client; it is turned away"
+#define NO_DESCRIPTOR "too many toolstack clients, one is turned away; raise LimitNOFILE"
+
+static void turn_away(struct client *client, const char *why)
+{
+	log_line(LOG_ERR, "%s", why);
+	remove_client(client, false);
+}
+
+/* It has a session now. */
+static void is_up(struct clients *clients, struct client *client)
+{
+	event_free(client->hangup);
+	client->hangup = NULL;
+	TAILQ_INSERT_TAIL(&clients->up, client, list);
+	client_keep(client, clients->daemon->keeper);
+	if (clients->draining)
+		client_part(client);
+}
+
+/* Return: false when there is no point in trying the next one now. */
+static bool client_connect(struct clients *clients, struct client *client)
+{
+	int fd = connect_upstream(clients);
+
+	if (fd == -EMFILE || fd == -ENFILE) {
+		/* Or all would wait, each for what the others hold. */
+		turn_away(TAILQ_LAST(&clients->waiting, client_list), NO_DESCRIPTOR);
+		return true;
+	}
+	if (fd < 0)
+		return false;
+	TAILQ_REMOVE(&clients->waiting, client, list);
+	if (client_start(client, fd)) {
+		log_line(LOG_ERR, NO_MEMORY);
+		client_free(client, false);
+	} else {
+		is_up(clients, client);
+	}
+	return true;
+}
+
+/* Go on with what an xsproxyd before us left. */
+static void take_up(struct clients *clients, struct client *client)
+{
+	const char *why = NULL;
+	char text[WHO_TEXT_MAX];
+	int err;
+
+	TAILQ_REMOVE(&clients->waiting, client, list);
+	if (blame_condemned() == (int)client->slot)
+		why = "xsproxyd crashed twice while it served it; please report the log's lines "
+		      "before this one";
+	err = why ? 0 : client_resume(client);
+	if (err)
+		why = strerror(-err);
+	else if (!why && !public_lists(&clients->daemon->config, &client->who))
+		why = "[socket] users does not list its user any more";
+	if (!why) {
+		is_up(clients, client);
+		return;
+	}
+	log_line(LOG_WARNING, "closed the connection of %s to the Xenstore socket: %s",
+		 who_text(&client->who, text), why);
+	client_free(client, false);
+}
+
+/* The keeper has those who wait, too. New ones are at the end. */
+static void keep_waiting(struct clients *clients)
+{
+	struct client *client;
+
+	TAILQ_FOREACH_REVERSE(client, &clients->waiting, client_list, list)
+	{
+		if (client->held || !keeper_there(clients->daemon->keeper))
+			break;
+		client_keep(client, clients->daemon->keeper);
+	}
+}
+
+static void connect_waiting(struct clients *clients)
+{
+	struct client *client = NULL;
+
+	/*
+	 * xenstored's socket is there before its bridge is. An INTRODUCE that came through earlier
+	 * than our attachment would be granted without a look at the domain.
+	 */
+	while (upstream_memory(clients->daemon->upstream) &&
+	       (client = TAILQ_FIRST(&clients->waiting))) {
+		if (client->left)
+			take_up(clients, client);
+		else if (!client_connect(clients, client))
+			break;
+	}
+	/* A full backlog gives no event when it empties. */
+	if (client)
+		loop_timer(clients->retry, CONNECT_RETRY_MS);
+	keep_waiting(clients);
+}
+
+static void retry_cb(evutil_socket_t fd, short what, void *arg)
+{
+	(void)fd;
+	(void)what;
+	connect_waiting(arg);
+}
+
+void clients_upstream_up(struct clients *clients)
+{
+	connect_waiting(clients);
+}
+
+static uint32_t count(const struct client_list *list)
+{
+	const struct client *client;
+	uint32_t n = 0;
+
+	TAILQ_FOREACH(client, list, list)
+		n++;
+	return n;
+}
+
+uint32_t clients_count(const struct clients *clients)
+{
+	return count(&clients->waiting) + count(&clients->up);
+}
+
+uint32_t clients_waiting(const struct clients *clients)
+{
+	return count(&clients->waiting);
+}
+
+uint64_t clients_waited(const struct clients *clients)
+{
+	const struct client *first = TAILQ_FIRST(&clients->waiting);
+
+	return first ? clock_seconds() - first->since : 0;
+}
+
+/* --- the public side */
+
+/*
+ * It gave up while there was no xenstored; nothing else would tell, and descriptors are few. With
+ * xenstored there it waits for a moment only, and what it asked for is carried out. One that was
+ * left has lost its xenstored, and gets what that had said.
+ */
+static void hangup_cb(evutil_socket_t fd, short what, void *arg)
+{
+	struct client *client = arg;
+	struct clients *clients = client->daemon->clients;
+
+	(void)fd;
+	(void)what;
+	if (client->left)
+		take_up(clients, client);
+	else if (!upstream_memory(client->daemon->upstream))
+		remove_client(client, false);
+}
+
+/*
+ * A client that waits from now on. Takes over @fds, whatever it returns.
+ * Return: NULL without memory.
+ */
+static struct client *client_new(struct clients *clients, const int fds[SLOT_SIDES], uint32_t slot,
+				 const struct who *who)
+{
+	bool left = fds[SLOT_UPSTREAM] >= 0;
+	struct client *client = calloc(1, sizeof(*client));
+
+	if (!client) {
+		for (int side = 0; side < SLOT_SIDES; side++)
+			if (fds[side] >= 0)
+				close(fds[side]);
+		slots_give(clients->slots, slot);
+		return NULL;
+	}
+	client->daemon = clients->daemon;
+	client->slots = clients->slots;
+	client->slot = slot;
+	client->left = left;
+	client->since = clock_seconds();
+	client->who = *who;
+	client->ended = client_ended;
+	for (int side = 0; side < SLOT_SIDES; side++) {
+		client->fds[side] = fds[side];
+		client->socks[side].fd = -1;
+	}
+	client->hangup = event_new(clients->daemon->base, fds[left ? SLOT_UPSTREAM : SLOT_CLIENT],
+				   EV_CLOSED, hangup_cb, client);
+	if (!client->hangup || event_add(client->hangup, NULL)) {
+		client_free(client, false);
+		return NULL;
+	}
+	TAILQ_INSERT_TAIL(&clients->waiting, client, list);
+	return client;
+}
+
+static void accept_one(struct clients *clients, int fd)
+{
+	const int fds[SLOT_SIDES] = { fd, -1 };
+	struct who who;
+	int slot;
+
+	if (!public_admits(&clients->daemon->config, &clients->refused, fd, &who)) {
+		close(fd);
+		return;
+	}
+	slot = local_is_reserve(fd) ? -EMFILE : slots_take(clients->slots);
+	if (slot < 0) {
+		log_line(LOG_ERR, NO_DESCRIPTOR);
+		close(fd);
+		return;
+	}
+	if (client_new(clients, fds, (uint32_t)slot, &who))
+		connect_waiting(clients);
+	else
+		log_line(LOG_ERR, NO_MEMORY);
+}
+
+/* Return: whether there was one. */
+static bool accept_next(struct clients *clients)
+{
+	int fd = accept4(clients->fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+
+	if (fd >= 0) {
+		clients->stuck = false;
+		accept_one(clients, fd);
+	}
+	return fd >= 0;
+}
+
+static void accept_cb(evutil_socket_t fd, short what, void *arg)
+{
+	struct clients *clients = arg;
+
+	(void)fd;
+	(void)what;
+	if (accept_next(clients))
+		return;
+	if (errno != EMFILE && errno != ENFILE && errno != ENOBUFS && errno != ENOMEM)
+		return;
+	log_line(clients->stuck ? LOG_DEBUG : LOG_ERR,
+		 "cannot accept toolstack clients: %s; raise LimitNOFILE", strerror(errno));
+	clients->stuck = true;
+	event_del(clients->accept_event);
+	loop_timer(clients->backoff, ACCEPT_BACKOFF_MS);
+}
+
+static void backoff_cb(evutil_socket_t fd, short what, void *arg)
+{
+	struct clients *clients = arg;
+
+	(void)fd;
+	(void)what;
+	if (event_add(clients->accept_event, NULL))
+		loop_timer(clients->backoff, ACCEPT_BACKOFF_MS);
+}
+
+void clients_drain(struct clients *clients)
+{
+	struct client *client;
+
+	clients->draining = true;
+	/* Who has connected to a socket that stays waits there for the next xsproxyd; ours goes. */
+	if (!clients->inherited) {
+		unlink(clients->daemon->config.socket);
+		while (accept_next(clients))
+			;
+	}
+	event_del(clients->accept_event);
+	event_del(clients->backoff);
+	TAILQ_FOREACH(client, &clients->up, list)
+		client_part(client);
+}
+
+uint32_t clients_open(const struct clients *clients)
+{
+	/* Without a xenstored nobody would ever answer. */
+	return upstream_memory(clients->daemon->upstream) ? clients_count(clients) : 0;
+}
+
+void clients_unkept(struct clients *clients)
+{
+	struct client *client;
+
+	/* While it is being made, or all are gone. */
+	if (!clients)
+		return;
+	TAILQ_FOREACH(client, &clients->up, list)
+		client_unkept(client);
+	TAILQ_FOREACH(client, &clients->waiting, list)
+		client_unkept(client);
+}
+
+void clients_keep_all(struct clients *clients)
+{
+	struct keeper *keeper = clients->daemon->keeper;
+	struct client *client;
+
+	if (!slots_keep(clients->slots, keeper))
+		return;
+	if (!clients->inherited)
+		keeper_put(keeper, KEEP_LISTENER, &clients->fd, 1);
+	TAILQ_FOREACH(client, &clients->up, list)
+		client_keep(client, keeper);
+	keep_waiting(clients);
+}
+
+/* What the keeper has of toolstack clients; they wait until xenstored's bridge is there. */
+static void fetch_kept(struct clients *clients)
+{
+	struct keeper *keeper = clients->daemon->keeper;
+	int fds[LINK_PUT_FDS];
+	struct who who;
+
+	for (uint32_t slot = 0; slot < KEEP_SOCKETS; slot++) {
+		if (!keeper_take(keeper, slot, fds))
+			continue;
+		slots_claim(clients->slots, slot);
+		/* One that was left says in its ledger who it was. */
+		who_peer(fds[SLOT_CLIENT], &who);
+		if (!client_new(clients, fds, slot, &who))
+			log_line(LOG_ERR, NO_MEMORY);
+	}
+	slots_sweep(clients->slots);
+}
+
+/* The one that the keeper has, if it is where it is to be now; or a new one. */
+static int listen_again(struct clients *clients)
+{
+	struct keeper *keeper = clients->daemon->keeper;
+	int fds[LINK_PUT_FDS], fd;
+
+	keeper_take(keeper, KEEP_LISTENER, fds);
+	fd = public_listen(clients->daemon, fds[0], &clients->inherited);
+	if (fds[0] >= 0 && fds[0] != fd)
+		close(fds[0]);
+	if (clients->inherited)
+		keeper_drop(keeper, KEEP_LISTENER);
+	else if (fd >= 0)
+		keeper_put(keeper, KEEP_LISTENER, &fd, 1);
+	return fd;
+}
+
+int clients_new(struct clients **out, struct daemon *daemon)
+{
+	struct clients *clients = calloc(1, sizeof(*clients));
+	int err;
+
+	if (!clients)
+		return -ENOMEM;
+	clients->daemon = daemon;
+	clients->refused.nobody = true;
+	TAILQ_INIT(&clients->waiting);
+	TAILQ_INIT(&clients->up);
+	clients->fd = listen_again(clients);
+	err = clients->fd < 0 ? clients->fd : slots_new(&clients->slots, daemon->keeper);
+	if (err) {
+		clients_free(clients);
+		return err;
+	}
+	clients->accept_event =
+		event_new(daemon->base, clients->fd, EV_READ | EV_PERSIST, accept_cb, clients);
+	clients->backoff = evtimer_new(daemon->base, backoff_cb, clients);
+	clients->retry = evtimer_new(daemon->base, retry_cb, clients);
+	if (!clients->accept_event || !clients->backoff || !clients->retry ||
+	    event_add(clients->accept_event, NULL)) {
+		clients_free(clients);
+		return -ENOMEM;
+	}
+	fetch_kept(clients);
+	*out = clients;
+	return 0;
+}
+
+static void free_all(struct client_list *list)
+{
+	struct client *client;
+
+	while ((client = TAILQ_FIRST(list))) {
+		TAILQ_REMOVE(list, client, list);
+		client_free(client, client->held);
+	}
+}
+
+struct clients *clients_free(struct clients *clients)
+{
+	if (!clients)
+		return NULL;
+	free_all(&clients->waiting);
+	free_all(&clients->up);
+	if (clients->accept_event)
+		event_free(clients->accept_event);
+	if (clients->backoff)
+		event_free(clients->backoff);
+	if (clients->retry)
+		event_free(clients->retry);
+	if (!clients->inherited && clients->fd >= 0 && !keeper_there(clients->daemon->keeper))
+		unlink(clients->daemon->config.socket);
+	if (clients->fd >= 0)
+		close(clients->fd);
+	slots_free(clients->slots);
+	free(clients);
+	return NULL;
+}

@@ -1,0 +1,57 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * clients - toolstack clients: accepts on xenstored's public socket, gives each client a connection
+ * of its own to xenstored and a session between the two (client.h), and takes up those that an
+ * xsproxyd before us left with the keeper (keeper.h).
+ */
+#ifndef XSPROXY_PROXY_HOST_CLIENTS_H
+#define XSPROXY_PROXY_HOST_CLIENTS_H
+
+#include <stdint.h>
+
+struct clients;
+struct daemon;
+
+/**
+ * clients_new() - listen on @daemon's socket path, or on the descriptor that systemd passed.
+ *
+ * Return: 0, or a negative errno; the reason has been logged.
+ */
+int clients_new(struct clients **out, struct daemon *daemon);
+
+/**
+ * clients_free() - leave those that the keeper holds to the next xsproxyd, close the others. NULL
+ * is fine; returns NULL.
+ */
+struct clients *clients_free(struct clients *clients);
+
+/** clients_upstream_up() - xenstored is there: connect those that wait. */
+void clients_upstream_up(struct clients *clients);
+
+/** clients_keep_all() - there is a keeper that is new: have it hold all. */
+void clients_keep_all(struct clients *clients);
+
+/** clients_unkept() - there is no keeper any more. NULL is fine. */
+void clients_unkept(struct clients *clients);
+
+/**
+ * clients_drain() - xsproxyd ends without a keeper: take no further client and no further request.
+ *
+ * What a client has sent by now is answered, then its connection is closed; what it sends from now
+ * on fails at its side (EPIPE), so nobody has to guess whether it was done.
+ */
+void clients_drain(struct clients *clients);
+
+/** clients_open() - how many clients clients_drain() has not done with yet. */
+uint32_t clients_open(const struct clients *clients);
+
+/** clients_count() - how many toolstack clients there are, those that wait included. */
+uint32_t clients_count(const struct clients *clients);
+
+/** clients_waiting() - how many of them wait for xenstored to accept a connection. */
+uint32_t clients_waiting(const struct clients *clients);
+
+/** clients_waited() - how long the first of those has waited, in seconds; 0 if there is none. */
+uint64_t clients_waited(const struct clients *clients);
+
+#endif

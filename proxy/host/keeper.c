@@ -1,0 +1,232 @@
+// SPDX-License-Identifier: MIT
+#include "proxy/host/keeper.h"
+
+#include <errno.h>
+#include <event2/event.h>
+#include <poll.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "proxy/daemon.h"
+#include "proxy/host/clients.h"
+#include "proxy/log.h"
+#include "proxy/loop.h"
+
+#define RETRY_MS 500
+/* Its answers come at once; this is for one that stands still. */
+#define GIVE_MS 2000
+
+struct found {
+	int count;
+	int fds[LINK_PUT_FDS];
+};
+
+struct keeper {
+	struct daemon *daemon;
+	int sock; /* -1: none */
+	bool told;
+	struct found *found; /* KEEP_KEYS of them; NULL: nothing */
+	struct event *event, *timer;
+};
+
+bool keeper_there(const struct keeper *keeper)
+{
+	return keeper->sock >= 0;
+}
+
+static void disconnect(struct keeper *keeper)
+{
+	if (keeper->event)
+		event_free(keeper->event);
+	keeper->event = NULL;
+	if (keeper->sock >= 0)
+		close(keeper->sock);
+	keeper->sock = -1;
+}
+
+/* It has ended, or does not take what it is sent: what it holds is of no use any more. */
+static void give_up(struct keeper *keeper, const char *why)
+{
+	log_line(LOG_WARNING,
+		 "the keeper is gone (%s); until it is back a restart of xsproxyd closes "
+		 "toolstacks' connections",
+		 why);
+	disconnect(keeper);
+	clients_unkept(keeper->daemon->clients);
+	loop_timer(keeper->timer, RETRY_MS);
+}
+
+static bool say(struct keeper *keeper, enum link_type type, uint32_t key, const int *fds, int count)
+{
+	const struct link_msg msg = { .type = type, .domid = key };
+	int err;
+
+	if (keeper->sock < 0)
+		return false;
+	err = link_send(keeper->sock, &msg, fds, count);
+	if (err)
+		give_up(keeper, err == -EAGAIN ? "it stands still" : strerror(-err));
+	return !err;
+}
+
+bool keeper_put(struct keeper *keeper, uint32_t key, const int *fds, int count)
+{
+	return say(keeper, LINK_PUT, key, fds, count);
+}
+
+void keeper_drop(struct keeper *keeper, uint32_t key)
+{
+	say(keeper, LINK_DROP, key, NULL, 0);
+}
+
+int keeper_take(struct keeper *keeper, uint32_t key, int fds[LINK_PUT_FDS])
+{
+	struct found none = { 0 }, *found = keeper->found ? &keeper->found[key] : &none;
+	int count = found->count;
+
+	for (int i = 0; i < LINK_PUT_FDS; i++)
+		fds[i] = i < count ? found->fds[i] : -1;
+	found->count = 0;
+	return count;
+}
+
+/* It says nothing unasked, so this is its end. */
+static void event_cb(evutil_socket_t fd, short what, void *arg)
+{
+	(void)fd;
+	(void)what;
+	give_up(arg, "it ended");
+}
+
+static int connect_now(struct keeper *keeper)
+{
+	keeper->sock = link_connect(keeper->daemon->config.run_dir, LINK_KEEPER);
+	if (keeper->sock < 0) {
+		keeper->sock = -1;
+		return -ENOENT;
+	}
+	keeper->event = event_new(keeper->daemon->base, keeper->sock, EV_READ | EV_PERSIST,
+				  event_cb, keeper);
+	if (keeper->event && !event_add(keeper->event, NULL))
+		return 0;
+	disconnect(keeper);
+	return -ENOMEM;
+}
+
+/* Return: 0 at the end of what it has; 1: there is more; or a negative errno. */
+static int receive(struct keeper *keeper)
+{
+	struct pollfd look = { .fd = keeper->sock, .events = POLLIN };
+	int fds[LINK_FDS_MAX], err;
+	struct link_msg msg;
+
+	if (poll(&look, 1, GIVE_MS) <= 0)
+		return -ETIMEDOUT;
+	err = link_recv(keeper->sock, &msg, fds);
+	if (err)
+		return err == -EAGAIN ? 1 : err;
+	if (msg.type == LINK_HAS && msg.domid < KEEP_KEYS && !keeper->found[msg.domid].count) {
+		struct found *found = &keeper->found[msg.domid];
+
+		for (; found->count < LINK_PUT_FDS && fds[found->count] >= 0; found->count++) {
+			found->fds[found->count] = fds[found->count];
+			fds[found->count] = -1;
+		}
+	}
+	link_close_fds(fds);
+	if (msg.type == LINK_END)
+		return 0;
+	return msg.type == LINK_HAS ? 1 : -EPROTO;
+}
+
+/* Return: 0, -ENOMEM, or what else keeps it from answering. */
+static int fetch(struct keeper *keeper)
+{
+	const struct link_msg msg = { .type = LINK_GIVE };
+	int err = link_send(keeper->sock, &msg, NULL, 0);
+
+	keeper->found = calloc(KEEP_KEYS, sizeof(*keeper->found));
+	if (!keeper->found)
+		return -ENOMEM;
+	if (!err)
+		do {
+			err = receive(keeper);
+		} while (err > 0);
+	return err;
+}
+
+static void tell(struct keeper *keeper)
+{
+	if (!keeper->told)
+		log_line(LOG_NOTICE,
+			 "there is no keeper at %s/%s; a restart of xsproxyd closes toolstacks' "
+			 "connections; start xsproxy-keeper",
+			 keeper->daemon->config.run_dir, LINK_KEEPER);
+	keeper->told = true;
+}
+
+/* One that has come later has nothing; or it had been given up, and what it has is old. */
+static void timer_cb(evutil_socket_t fd, short what, void *arg)
+{
+	struct keeper *keeper = arg;
+
+	(void)fd;
+	(void)what;
+	if (connect_now(keeper)) {
+		loop_timer(keeper->timer, RETRY_MS);
+		return;
+	}
+	log_line(LOG_NOTICE, "connected to the keeper");
+	keeper->told = false;
+	if (say(keeper, LINK_CLEAR, 0, NULL, 0))
+		clients_keep_all(keeper->daemon->clients);
+}
+
+int keeper_new(struct keeper **out, struct daemon *daemon)
+{
+	struct keeper *keeper = calloc(1, sizeof(*keeper));
+	int err;
+
+	if (!keeper)
+		return -ENOMEM;
+	keeper->daemon = daemon;
+	keeper->sock = -1;
+	*out = keeper;
+	keeper->timer = evtimer_new(daemon->base, timer_cb, keeper);
+	if (!keeper->timer)
+		return -ENOMEM;
+	err = connect_now(keeper);
+	if (!err) {
+		err = fetch(keeper);
+		if (err)
+			disconnect(keeper);
+	}
+	if (err == -ENOMEM)
+		return err;
+	if (err) {
+		tell(keeper);
+		loop_timer(keeper->timer, RETRY_MS);
+	}
+	return 0;
+}
+
+struct keeper *keeper_free(struct keeper *keeper)
+{
+	int fds[LINK_PUT_FDS];
+
+	if (!keeper)
+		return NULL;
+	for (uint32_t key = 0; keeper->found && key < KEEP_KEYS; key++) {
+		keeper_take(keeper, key, fds);
+		for (int i = 0; i < LINK_PUT_FDS; i++)
+			if (fds[i] >= 0)
+				close(fds[i]);
+	}
+	free(keeper->found);
+	disconnect(keeper);
+	if (keeper->timer)
+		event_free(keeper->timer);
+	free(keeper);
+	return NULL;
+}

@@ -1,0 +1,55 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * keeper - the connection to the keeper, which holds our descriptors for the xsproxyd after us
+ * (keeper/keeper.c).
+ *
+ * What an xsproxyd before us left there is fetched once, at the start. From then on whoever opens a
+ * descriptor that must outlive us puts it there, and drops it when it is closed. Without a keeper
+ * all goes on as if there were none: keeper_there() says so, and the log once; it is looked for
+ * from time to time, and filled when it comes.
+ *
+ * Used by proxy/host/. Never waits after the start: a keeper that does not take what it is sent is
+ * given up.
+ */
+#ifndef XSPROXY_PROXY_HOST_KEEPER_H
+#define XSPROXY_PROXY_HOST_KEEPER_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "link/keep.h"
+#include "link/link.h"
+
+struct daemon;
+struct keeper;
+
+/** keeper_new() - connect, and fetch what is there. Return: 0 or -ENOMEM. */
+int keeper_new(struct keeper **out, struct daemon *daemon);
+
+/** keeper_free() - what is there stays there. NULL is fine; returns NULL. */
+struct keeper *keeper_free(struct keeper *keeper);
+
+/** keeper_there() - whether what is put there will outlive us. */
+bool keeper_there(const struct keeper *keeper);
+
+/**
+ * keeper_take() - what the xsproxyd before us had put there.
+ * @key: enum keep_key, or below KEEP_SOCKETS
+ * @fds: filled in, -1 where there is none; the caller's from now on
+ *
+ * Return: how many there are: 0 to LINK_PUT_FDS; at the second call for a key 0.
+ */
+int keeper_take(struct keeper *keeper, uint32_t key, int fds[LINK_PUT_FDS]);
+
+/**
+ * keeper_put() - have these descriptors held, which stay the caller's as well.
+ * @count: 1 or 2
+ *
+ * Return: whether they will be; false without a keeper.
+ */
+bool keeper_put(struct keeper *keeper, uint32_t key, const int *fds, int count);
+
+/** keeper_drop() - the descriptors under @key are closed. */
+void keeper_drop(struct keeper *keeper, uint32_t key);
+
+#endif
