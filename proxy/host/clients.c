@@ -394,6 +394,7 @@ static void fetch_kept(struct clients *clients)
 {
 	struct keeper *keeper = clients->daemon->keeper;
 	int fds[LINK_PUT_FDS];
+	struct client *client;
 	struct who who;
 
 	for (uint32_t slot = 0; slot < KEEP_SOCKETS; slot++) {
@@ -402,7 +403,10 @@ static void fetch_kept(struct clients *clients)
 		slots_claim(clients->slots, slot);
 		/* One that was left says in its ledger who it was. */
 		who_peer(fds[SLOT_CLIENT], &who);
-		if (!client_new(clients, fds, slot, &who))
+		client = client_new(clients, fds, slot, &who);
+		if (client)
+			client->held = keeper_there(keeper);
+		else
 			log_line(LOG_ERR, NO_MEMORY);
 	}
 	slots_sweep(clients->slots);
