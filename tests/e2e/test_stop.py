@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
-"""A planned end (SIGTERM, as `systemctl restart` sends it): what toolstack clients have asked is
-answered first, but nobody is waited for without bound, and a QUIESCE that waits is carried out or
-not, never half."""
+"""A planned end (SIGTERM, as `systemctl restart` sends it) without a keeper: what toolstack clients
+have asked is answered first, but nobody is waited for without bound, and a QUIESCE that waits is
+carried out or not, never half. With one nobody notices: test_keeper*.py."""
 
 import contextlib
 import signal
@@ -60,7 +60,7 @@ def assert_closed(client):
 
 def test_what_was_asked_is_answered(flavour):
     """Sent before the end begins, be it by clients that are not even accepted yet."""
-    with running(flavour) as host:
+    with running(flavour, keeper=False) as host:
         host.dom0.write("/data", "x" * 500)
         clients = [host.client() for _ in range(CLIENTS)]
         for client in clients:
@@ -85,7 +85,7 @@ def test_what_was_asked_is_answered(flavour):
 
 def test_a_write_is_done_once(flavour):
     """Answered and carried out, by this xsproxyd and not again by the next."""
-    with running(flavour) as host:
+    with running(flavour, keeper=False) as host:
         for number in range(10):
             client = host.client()
             client.mkdir("/counted")
@@ -99,7 +99,7 @@ def test_a_write_is_done_once(flavour):
 
 def test_systemds_socket(flavour):
     """Who is not accepted in time is served by the next xsproxyd."""
-    with Host(flavour, start=False) as host, socket.socket(socket.AF_UNIX) as listener:
+    with Host(flavour, start=False, keeper=False) as host, socket.socket(socket.AF_UNIX) as listener:
         host.start_daemon()
         listener.bind(str(host.socket))
         listener.listen(64)
@@ -130,7 +130,7 @@ def test_systemds_socket(flavour):
 # --- who is not waited for
 
 def test_idle_clients_and_open_transactions(flavour):
-    with running(flavour) as host:
+    with running(flavour, keeper=False) as host:
         clients = [host.client() for _ in range(CLIENTS)]
         for client in clients:
             tx = client.start()
@@ -147,7 +147,7 @@ def test_idle_clients_and_open_transactions(flavour):
 
 
 def test_a_client_that_does_not_read(flavour):
-    with running(flavour) as host:
+    with running(flavour, keeper=False) as host:
         guest = host.add_guest(7)
         host.dom0.write("/data", "x" * 2000)
         client = host.client()
@@ -202,7 +202,7 @@ def goes_on(host, guest, rest=b""):
 
 def test_quiesce_that_cannot_be_done(flavour):
     """The guest does not finish its request: it runs on, and nobody is told otherwise."""
-    with running(flavour) as host:
+    with running(flavour, keeper=False) as host:
         guest, client = quiesce_waits(host)
         assert host.proxy.kill(signal.SIGTERM) == 0
         assert outcome(client) in (None, b"EBUSY\0")
@@ -212,7 +212,7 @@ def test_quiesce_that_cannot_be_done(flavour):
 
 def test_quiesce_that_is_done_meanwhile(flavour):
     """The guest finishes while xsproxyd ends; if that was in time, it is told so and it is so."""
-    with running(flavour) as host:
+    with running(flavour, keeper=False) as host:
         guest, client = quiesce_waits(host)
         begin_to_end(host)
         ending(host)
@@ -227,7 +227,7 @@ def test_quiesce_that_is_done_meanwhile(flavour):
 @pytest.mark.parametrize("sig", [signal.SIGTERM, signal.SIGKILL])
 def test_quiesce_at_any_moment(flavour, sig):
     """The domain runs, or it stands still; who was told that it stands still was told the truth."""
-    with running(flavour) as host:
+    with running(flavour, keeper=False) as host:
         guest = host.add_guest(7)
         for i in range(25):
             for req_id in range(5):
@@ -250,7 +250,7 @@ def test_quiesce_at_any_moment(flavour, sig):
 @pytest.mark.parametrize("lease", [False, True])
 def test_quiesce_by_the_control_socket(flavour, lease):
     """Its connection ends, and the domain runs on."""
-    with running(flavour) as host:
+    with running(flavour, keeper=False) as host:
         guest = host.add_guest(7)
         guest.send_raw(HALF[:40])
         with Control(host) as control:

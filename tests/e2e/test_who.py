@@ -195,17 +195,19 @@ def test_hold(flavour):
 
 
 def test_restart(flavour):
-    """What an earlier xsproxyd was asked for stays, for whom is not known."""
+    """What an earlier xsproxyd was asked for stays, and so does for whom, and since when."""
     with running(flavour) as host:
         host.add_guest(7)
         quiesce(host.dom0, 7)
+        with Control(host) as control:
+            before = control.run("domain", domid=7)["stopped"]
         host.proxy.kill(signal.SIGKILL)
         host.start_proxy()
-        host._dom0 = host.client()  # pylint: disable=protected-access
         host.dom0.directory("/")
         with Control(host) as control:
             shown = control.run("domain", domid=7)
-        assert shown["state"] == "quiesced" and shown["stopped"] is None
+        assert shown["state"] == "quiesced" and before["pid"] == os.getpid()
+        assert shown["stopped"] | {"seconds": 0} == before | {"seconds": 0}
         unquiesce(host.dom0, 7)
 
 
