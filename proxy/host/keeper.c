@@ -91,6 +91,19 @@ int keeper_take(struct keeper *keeper, uint32_t key, int fds[LINK_PUT_FDS])
 	return count;
 }
 
+void keeper_leave(struct keeper *keeper)
+{
+	int fds[LINK_PUT_FDS];
+
+	disconnect(keeper);
+	for (uint32_t key = 0; key < KEEP_KEYS; key++) {
+		keeper_take(keeper, key, fds);
+		for (int i = 0; i < LINK_PUT_FDS; i++)
+			if (fds[i] >= 0)
+				close(fds[i]);
+	}
+}
+
 /* It says nothing unasked, so this is its end. */
 static void event_cb(evutil_socket_t fd, short what, void *arg)
 {
@@ -213,18 +226,10 @@ int keeper_new(struct keeper **out, struct daemon *daemon)
 
 struct keeper *keeper_free(struct keeper *keeper)
 {
-	int fds[LINK_PUT_FDS];
-
 	if (!keeper)
 		return NULL;
-	for (uint32_t key = 0; keeper->found && key < KEEP_KEYS; key++) {
-		keeper_take(keeper, key, fds);
-		for (int i = 0; i < LINK_PUT_FDS; i++)
-			if (fds[i] >= 0)
-				close(fds[i]);
-	}
+	keeper_leave(keeper);
 	free(keeper->found);
-	disconnect(keeper);
 	if (keeper->timer)
 		event_free(keeper->timer);
 	free(keeper);

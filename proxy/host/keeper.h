@@ -33,6 +33,12 @@ struct keeper *keeper_free(struct keeper *keeper);
 bool keeper_there(const struct keeper *keeper);
 
 /**
+ * keeper_leave() - what it has is another version's: leave all there as it is, for that one to come
+ * back, and go on as without a keeper.
+ */
+void keeper_leave(struct keeper *keeper);
+
+/**
  * keeper_take() - what the xsproxyd before us had put there.
  * @key: enum keep_key, or below KEEP_SOCKETS
  * @fds: filled in, -1 where there is none; the caller's from now on

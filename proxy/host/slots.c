@@ -38,7 +38,7 @@ struct pool *slots_pool(const struct slots *slots)
 
 /* --- all of them */
 
-/* What a predecessor had, if it is of this version; else nothing in it counts. */
+/* What a predecessor had, if it is of this version; else that is not ours to touch. */
 static int open_memory(struct slots *slots, struct keeper *keeper)
 {
 	int fds[LINK_PUT_FDS], err = -ENOENT;
@@ -47,8 +47,11 @@ static int open_memory(struct slots *slots, struct keeper *keeper)
 		err = ledgers_open(&slots->ledgers, fds[0]);
 		if (err) {
 			log_line(LOG_ERR,
-				 "what the keeper has of toolstacks' connections is of another "
-				 "version; they are closed");
+				 "the keeper has toolstacks' connections that an xsproxyd of "
+				 "another "
+				 "version left; they wait; install that version again and restart "
+				 "xsproxy, or restart xsproxy-keeper to close them");
+			keeper_leave(keeper);
 			close(fds[0]);
 		}
 		if (fds[1] >= 0)
