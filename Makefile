@@ -54,6 +54,7 @@ PROGRAMS := $(BUILD)/xsproxyd $(BUILD)/xsproxy-keeper $(BUILD)/libxsproxy-bridge
 PROGRAMS += $(BUILD)/xenstored-wrapper
 PROGRAMS += $(if $(CTL_SRC),$(BUILD)/xsproxyctl)
 SIM := $(BUILD)/libxensim.so $(BUILD)/xensim $(BUILD)/xsguest $(BUILD)/libxsguest.so $(BUILD)/xsload $(BUILD)/xsprobe $(BUILD)/xsstress
+SIM += $(BUILD)/xsstress-library $(BUILD)/xsstress-sockets
 UNIT := $(patsubst tests/unit/%.c,$(BUILD)/unit/%,$(UNIT_SRC))
 
 .PHONY: all demo play check lint lint-fast format valgrind e2e unit fuzz bench soak install clean deps help
@@ -136,6 +137,14 @@ $(BUILD)/xensim: $(call objs,tests/sim/xensim.c $(SIM_COMMON))
 	$(Q)$(CC) $(SAN_LINK) -o $@ $^ $(LDFLAGS)
 
 $(BUILD)/xsstress: $(call objs,tests/kill/stress.c tests/sim/guest.c $(SIM_COMMON))
+	$(call say,LD,$@)
+	$(Q)$(CC) $(SAN_LINK) -o $@ $^ $(LDFLAGS)
+
+$(BUILD)/xsstress-library: $(call objs,tests/kill/library.c)
+	$(call say,LD,$@)
+	$(Q)$(CC) $(SAN_LINK) -o $@ $^ $(call pkg_libs,xenstore) $(LDFLAGS)
+
+$(BUILD)/xsstress-sockets: $(call objs,tests/kill/sockets.c)
 	$(call say,LD,$@)
 	$(Q)$(CC) $(SAN_LINK) -o $@ $^ $(LDFLAGS)
 

@@ -1,0 +1,64 @@
+# SPDX-License-Identifier: MIT
+"""Toolstack clients that check every answer while xsproxyd comes and goes: on sockets of their own
+(tests/kill/sockets.c), and on the C library (library.c), which never connects anew."""
+
+import signal
+import subprocess
+
+from harness import BUILD
+from seed import SEED
+
+HOME = "/checked"
+LARGE = {"C": 4000, "O": 2000}  # octets of the largest value that either takes
+# Children, with names of 40 octets: more than a message holds. oxenstored then answers with a message
+# that is larger, which libxenstore takes for the connection's end.
+WIDE = {"xsstress-sockets": {"C": 200, "O": 200}, "xsstress-library": {"C": 200, "O": 90}}
+
+
+class Toolstack:
+    """@each clients of either kind, that run until they are told to end."""
+
+    def __init__(self, host, each=3):
+        print("XSPROXY_SEED", SEED)
+        self.host = host
+        self.processes = {}
+        for i in range(each):
+            self._start("xsstress-library", f"{HOME}/library{i}", i)
+            self._start("xsstress-sockets", f"{HOME}/sockets{i}", each + i)
+        for process in self.processes.values():
+            said = process.stdout.readline()
+            assert said == "ready\n", said
+
+    def _start(self, program, home, number):
+        wide = WIDE[program][self.host.flavour]
+        for i in range(1, wide + 1):
+            self.host.dom0.write(f"{home}/wide/{i:040}", "")
+        args = [home, SEED + number, LARGE[self.host.flavour], wide]
+        if program == "xsstress-sockets":
+            args.insert(0, self.host.socket)
+        self.processes[home] = subprocess.Popen(
+            [BUILD / program, *map(str, args)], env=self.host.tool_env(),
+            stdout=subprocess.PIPE, text=True)
+
+    def all_alive(self):
+        return all(process.poll() is None for process in self.processes.values())
+
+    def end(self):
+        """Every one must have ended well, and have done something of each kind."""
+        for process in self.processes.values():
+            process.send_signal(signal.SIGTERM)
+        said = {}
+        for home, process in self.processes.items():
+            said[home] = process.stdout.read()
+            process.wait(60)
+        bad = {home: (self.processes[home].returncode, text) for home, text in said.items()
+               if self.processes[home].returncode}
+        assert not bad, bad
+        done = {home: [int(n) for n in text.split()] for home, text in said.items()}
+        print("rounds of each kind:", done)
+        return done
+
+    def kill(self):
+        for process in self.processes.values():
+            process.kill()
+            process.wait()
