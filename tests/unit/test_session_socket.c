@@ -1,27 +1,28 @@
 // SPDX-License-Identifier: MIT
 /*
- * A toolstack client's session, whose sides are socket buffers: the longest message in one piece,
- * replies beyond the protocol's limit (oxenstored sends such), and answers of ours around them.
+ * A toolstack client's session, whose sides are socket buffers: the longest messages, replies
+ * beyond the protocol's limit (oxenstored sends such), and answers of ours around them. Everything
+ * is tried once more with another process before each turn.
  */
 #include "tests/unit/session_rig.h"
 
-#include "proxy/host/sock.h"
+#include "proxy/host/slots.h"
 
-#define PAGES 100
+#define SLOT 5
 
 /* One side's two queues, as sock.c has them, seen from both ends. */
 struct side {
-	ledger_word prod[2], cons[2];
 	uint8_t octets[2][SOCK_QUEUE];
 	struct ring in, out; /* the session's */
 };
 
 struct bed {
 	struct daemon daemon;
-	struct ledger ledger;
+	struct ledgers ledgers;
 	struct pool *pool;
 	struct session *s;
 	struct side front, back;
+	bool restless; /* before each turn another process takes over */
 };
 
 static void kick(void *owner)
@@ -29,21 +30,52 @@ static void kick(void *owner)
 	(void)owner;
 }
 
-static struct endpoint side_init(struct side *side)
+static struct endpoint side_place(struct side *side, struct ledger_sock *words)
 {
-	for (int i = 0; i < 2; i++) {
-		atomic_init(&side->prod[i], 0u - 5000);
-		atomic_init(&side->cons[i], 0u - 5000);
-	}
-	side->in = (struct ring){ side->octets[0], SOCK_QUEUE, &side->prod[0], &side->cons[0] };
-	side->out = (struct ring){ side->octets[1], SOCK_QUEUE, &side->prod[1], &side->cons[1] };
+	side->in = (struct ring){ side->octets[0], SOCK_QUEUE, &words->in_prod, &words->in_cons };
+	side->out =
+		(struct ring){ side->octets[1], SOCK_QUEUE, &words->out_prod, &words->out_cons };
 	return (struct endpoint){ .in = side->in, .out = side->out, .kick = kick };
+}
+
+static int begin(struct bed *bed, bool recovered)
+{
+	struct ledger *ledger = ledgers_socket(&bed->ledgers, SLOT);
+	struct session_params params = {
+		.daemon = &bed->daemon,
+		.socket = true,
+		.front = side_place(&bed->front, &ledger->more.sock[SLOT_CLIENT]),
+		.back = side_place(&bed->back, &ledger->more.sock[SLOT_UPSTREAM]),
+		.place = { .ledger = ledger, .ledgers = &bed->ledgers },
+		.hooks = &toolstack_hooks,
+	};
+	int err;
+
+	assert_int_equal(pool_new_sockets(&bed->pool, &bed->ledgers), 0);
+	params.pool = bed->pool;
+	err = session_new(&bed->s, &params, recovered);
+	if (!err && recovered)
+		toolstack_recover(bed->s);
+	return err;
+}
+
+/* Another process, which has the memory elsewhere, goes on. */
+static void restart(struct bed *bed)
+{
+	struct ledgers before = bed->ledgers;
+
+	session_free(bed->s, false);
+	pool_free(bed->pool);
+	assert_int_equal(ledgers_open(&bed->ledgers, dup(before.arena.fd)), 0);
+	assert_ptr_not_equal(before.arena.base, bed->ledgers.arena.base);
+	ledgers_close(&before);
+	assert_int_equal(begin(bed, true), 0);
 }
 
 static int setup(void **state)
 {
 	struct bed *bed = calloc(1, sizeof(*bed));
-	struct session_params params = { .daemon = &bed->daemon, .socket = true };
+	struct ledger *ledger;
 
 	log_set_level(-1);
 	TAILQ_INIT(&bed->daemon.ops);
@@ -53,16 +85,27 @@ static int setup(void **state)
 			 0);
 	assert_int_equal(domains_new(&bed->daemon.domains, &bed->daemon), 0);
 	assert_int_equal(upstream_new(&bed->daemon.upstream, &bed->daemon), 0);
-	assert_int_equal(pool_new_private(&bed->pool, PAGES), 0);
-	ledger_format(&bed->ledger, NULL, 1);
-	params.front = side_init(&bed->front);
-	params.back = side_init(&bed->back);
-	params.place.ledger = &bed->ledger;
-	params.pool = bed->pool;
-	params.hooks = &toolstack_hooks;
-	assert_int_equal(session_new(&bed->s, &params, false), 0);
+	assert_int_equal(ledgers_create(&bed->ledgers, 0), 0);
+	assert_int_equal(arena_reserve(&bed->ledgers.arena, ledgers_socket_off(SLOT), ARENA_PAGE),
+			 0);
+	ledger = ledgers_socket(&bed->ledgers, SLOT);
+	ledger_format(ledger, &bed->ledgers, 1);
+	for (int side = 0; side < SLOT_SIDES; side++) {
+		struct ledger_sock *words = &ledger_more(ledger)->sock[side];
+
+		words->in_prod = words->in_cons = words->out_prod = words->out_cons = 0u - 5000;
+	}
+	assert_int_equal(begin(bed, false), 0);
 	*state = bed;
 	return 0;
+}
+
+static int setup_restless(void **state)
+{
+	int err = setup(state);
+
+	((struct bed *)*state)->restless = true;
+	return err;
 }
 
 static int teardown(void **state)
@@ -71,10 +114,11 @@ static int teardown(void **state)
 	uint32_t n = 0;
 
 	session_free(bed->s, true);
-	while (pool_alloc(bed->pool))
-		n++;
-	assert_int_equal(n, PAGES);
+	for (uint32_t page = 1; page < bed->ledgers.extents; page++)
+		n += pool_claim(bed->pool, page) != 0;
+	assert_int_equal(n, 0);
 	pool_free(bed->pool);
+	ledgers_close(&bed->ledgers);
 	upstream_free(bed->daemon.upstream);
 	domains_free(bed->daemon.domains);
 	loop_free(bed->daemon.loop);
@@ -86,6 +130,8 @@ static int teardown(void **state)
 static void run(struct bed *bed)
 {
 	do {
+		if (bed->restless)
+			restart(bed);
 		loop_forget(bed->daemon.loop, &bed->s->task);
 		session_run(bed->s);
 	} while (bed->s->task.queued);
@@ -119,36 +165,105 @@ static void client_takes(struct bed *bed, uint32_t type, uint32_t req_id, const 
 	assert_int_equal(msg.hdr.req_id, req_id);
 }
 
-static void the_longest_messages_in_one_piece(void **state)
+/* Octets that get room as they are read, as the kernel makes it; returns a whole message's size. */
+static uint32_t take_as_it_comes(struct bed *bed, const struct ring *ring, struct message *msg)
+{
+	uint32_t n = 0, size = MESSAGE_HEADER;
+
+	while (n < size) {
+		uint32_t got = queue_get(ring, (uint8_t *)msg + n, size - n);
+
+		assert_int_not_equal(got, 0);
+		n += got;
+		if (n == MESSAGE_HEADER)
+			size = message_size(&msg->hdr);
+		run(bed);
+	}
+	return size;
+}
+
+static void put_as_it_goes(struct bed *bed, const struct ring *ring, const struct message *msg)
+{
+	uint32_t n = 0, size = message_size(&msg->hdr);
+
+	while (n < size) {
+		uint32_t put = queue_put(ring, (const uint8_t *)msg + n, size - n);
+
+		assert_int_not_equal(put, 0);
+		n += put;
+		run(bed);
+	}
+}
+
+/* Up to a queue's size in one piece, longer ones in two, either way. */
+static void the_longest_messages(void **state)
 {
 	static uint8_t payload[XENSTORE_PAYLOAD_MAX];
 	struct bed *bed = *state;
-	struct message reply;
+	struct message msg, seen;
 
-	memset(payload, 'w', sizeof(payload));
 	for (uint32_t len = 4000; len <= sizeof(payload); len += 16) {
-		client_sends(bed, XS_WRITE, 0, payload, len);
-		reply = make_message(XS_WRITE, stored_takes(bed, XS_WRITE, payload, len), 0,
-				     payload, len);
-		queue_put_message(&bed->back.in, &reply);
-		run(bed);
-		client_takes(bed, XS_WRITE, 0, payload, len);
+		bool whole = len + MESSAGE_HEADER <= SOCK_QUEUE;
+
+		fill(payload, len, len);
+		msg = make_message(XS_WRITE, 8, 0, payload, len);
+		put_as_it_goes(bed, &bed->front.in, &msg);
+		assert_int_equal(queue_used(&bed->back.out),
+				 whole ? len + MESSAGE_HEADER : SOCK_QUEUE);
+		take_as_it_comes(bed, &bed->back.out, &seen);
+		assert_message(&seen, XS_WRITE, 0, payload, len);
+		fill(payload, len, len + 1);
+		msg = make_message(XS_WRITE, seen.hdr.req_id, 0, payload, len);
+		put_as_it_goes(bed, &bed->back.in, &msg);
+		take_as_it_comes(bed, &bed->front.out, &seen);
+		assert_message(&seen, XS_WRITE, 0, payload, len);
+		assert_int_equal(seen.hdr.req_id, 8);
 		assert_true(session_drained(bed->s));
 	}
 }
 
 static void a_request_in_pieces(void **state)
 {
-	static uint8_t payload[XENSTORE_PAYLOAD_MAX];
+	static uint8_t payload[4080];
 	struct bed *bed = *state;
 	struct message msg = make_message(XS_WRITE, 3, 0, payload, sizeof(payload));
 
-	for (uint32_t n = 0; n < sizeof(msg); n += 1028) {
+	for (uint32_t n = 0; n < message_size(&msg.hdr); n += 1024) {
 		assert_int_equal(queue_used(&bed->back.out), 0);
-		queue_put(&bed->front.in, (uint8_t *)&msg + n, 1028);
+		queue_put(&bed->front.in, (uint8_t *)&msg + n, 1024);
 		run(bed);
 	}
 	stored_takes(bed, XS_WRITE, payload, sizeof(payload));
+}
+
+/* Requests that upstream has not answered, and a transaction, outlive each of them. */
+static void what_is_under_way_goes_on(void **state)
+{
+	struct bed *bed = *state;
+	uint32_t ids[LEDGER_PENDING / 2], start;
+	struct message reply;
+
+	client_sends(bed, XS_TRANSACTION_START, 9, "", 1);
+	start = stored_takes(bed, XS_TRANSACTION_START, "", 1);
+	for (uint32_t i = 0; i < LEDGER_PENDING / 2; i++) {
+		client_sends(bed, XS_READ, 100 + i, "a", 2);
+		ids[i] = stored_takes(bed, XS_READ, "a", 2);
+		restart(bed);
+	}
+	reply = make_message(XS_TRANSACTION_START, start, 0, "5", 2);
+	queue_put_message(&bed->back.in, &reply);
+	restart(bed);
+	run(bed);
+	client_takes(bed, XS_TRANSACTION_START, 9, "5", 2);
+	for (uint32_t i = 0; i < LEDGER_PENDING / 2; i++) {
+		reply = make_message(XS_READ, ids[i], 0, &i, sizeof(i));
+		queue_put_message(&bed->back.in, &reply);
+		run(bed);
+		restart(bed);
+		client_takes(bed, XS_READ, 100 + i, &i, sizeof(i));
+	}
+	assert_true(session_drained(bed->s));
+	assert_int_equal(transaction_count(&bed->s->transactions), 1);
 }
 
 /* The octets of the reply number @seed. */
@@ -267,12 +382,16 @@ static void sockets_are_tracked_too(void **state)
 
 int main(void)
 {
-#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+#define TEST(name)                                                        \
+	cmocka_unit_test_setup_teardown(name, setup, teardown),           \
+	{                                                                 \
+#name " (restarts)", name, setup_restless, teardown, NULL \
+	}
 	static const struct CMUnitTest tests[] = {
-		TEST(the_longest_messages_in_one_piece), TEST(a_request_in_pieces),
-		TEST(replies_beyond_the_limit),		 TEST(an_answer_waits_for_a_giant),
-		TEST(a_giant_for_a_slow_client),	 TEST(too_long_a_request_ends_it),
-		TEST(sockets_are_tracked_too),
+		TEST(the_longest_messages),	   TEST(a_request_in_pieces),
+		TEST(what_is_under_way_goes_on),   TEST(replies_beyond_the_limit),
+		TEST(an_answer_waits_for_a_giant), TEST(a_giant_for_a_slow_client),
+		TEST(too_long_a_request_ends_it),  TEST(sockets_are_tracked_too),
 	};
 
 	return cmocka_run_group_tests_name("session, sockets", tests, NULL, NULL);
