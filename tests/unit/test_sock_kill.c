@@ -1,0 +1,550 @@
+// SPDX-License-Identifier: MIT
+/*
+ * Exactly once, though the process may die between any two instructions: a child moves octets
+ * between two sockets, as a session does, and is run instruction by instruction (ptrace). For each
+ * instruction after which the memory or the kernel's state is another one, a child is killed there;
+ * the next process takes up what it left, and at the far ends each octet is there once, in order.
+ */
+#include <event2/event.h>
+#include <malloc.h>
+#include <signal.h>
+#include <sys/ioctl.h>
+#include <sys/ptrace.h>
+#include <sys/syscall.h>
+#include <sys/uio.h>
+#include <sys/user.h>
+#include <sys/wait.h>
+
+#include "proxy/session/ledger.h"
+#include "tests/unit/kept_bed.h"
+
+#define SLOT   3
+#define COOKIE 77
+#define SAID   9000   /* that each far end says, at most */
+#define HEARD  400000 /* what a socket was full of among it */
+#define HALF   (1 << 29)
+#define POINTS 500
+
+/* What the kernel does of what it is asked; 0: all */
+static struct {
+	size_t splice, writev;
+} at_most;
+
+ssize_t splice(int in, off64_t *off_in, int out, off64_t *off_out, size_t len, unsigned int flags)
+{
+	if (at_most.splice && len > at_most.splice)
+		len = at_most.splice;
+	return syscall(SYS_splice, in, off_in, out, off_out, len, flags);
+}
+
+ssize_t writev(int fd, const struct iovec *iov, int count)
+{
+	struct iovec less = iov[0];
+
+	if (!at_most.writev || less.iov_len <= at_most.writev)
+		return syscall(SYS_writev, fd, iov, count);
+	less.iov_len = at_most.writev;
+	return syscall(SYS_writev, fd, &less, 1);
+}
+
+/* What there is when the one that is to be killed begins */
+struct scene {
+	const char *name;
+	uint32_t start;		    /* all indexes */
+	uint32_t said[SLOT_SIDES];  /* octets that the far ends have said */
+	uint32_t waits[SLOT_SIDES]; /* that wait in the queue to the far end already */
+	bool full[SLOT_SIDES];	    /* nothing more goes into the socket */
+	bool gone[SLOT_SIDES];	    /* the far end is closed */
+	bool rearm;		    /* the kernel's counter is to be set anew */
+	size_t splice, writev;
+	int turns;
+};
+
+struct world {
+	struct keeper keeper;
+	struct ends ends;
+	struct slots *slots;
+	struct sock socks[SLOT_SIDES];
+	uint32_t filled[SLOT_SIDES]; /* what the socket was full of */
+	uint8_t heard[SLOT_SIDES][HEARD];
+	uint32_t heard_len[SLOT_SIDES];
+};
+
+static uint8_t octet(int side, uint32_t i)
+{
+	return (uint8_t)(side * 101 + i * 7 + (i >> 8) * 3);
+}
+
+/* --- the one that serves them */
+
+static void moved(void *owner)
+{
+	(void)owner;
+}
+
+static struct ledger_place place_of(struct slots *slots)
+{
+	return (struct ledger_place){ .ledger = slots_ledger(slots, SLOT),
+				      .ledgers = slots_ledgers(slots) };
+}
+
+/* As a session does: octets, then a commit that takes them here and puts them there. */
+static void relay(const struct ledger_place *place, struct sock *from, struct sock *to)
+{
+	struct endpoint in = sock_endpoint(from), out = sock_endpoint(to);
+	uint8_t octets[SOCK_QUEUE];
+	struct commit commit;
+	uint32_t n;
+
+	if (endpoint_begin(&in) || endpoint_begin(&out))
+		_exit(10);
+	n = ring_used(&in.in_view);
+	if (n > ring_room(&out.out, &out.out_view))
+		n = ring_room(&out.out, &out.out_view);
+	if (!n)
+		return;
+	ring_read(&in.in, in.in_view.cons, octets, n);
+	ring_write(&out.out, out.out_view.prod, octets, n);
+	commit_begin(&commit, place);
+	endpoint_consume(&in, &commit, n);
+	endpoint_produce(&out, &commit, n);
+	commit_end(&commit);
+}
+
+static void readable(struct sock *sock)
+{
+	if (!sock->eof)
+		event_get_callback(sock->read_event)(sock->fd, EV_READ, sock);
+}
+
+static void turn(const struct ledger_place *place, struct sock socks[SLOT_SIDES])
+{
+	for (int side = 0; side < SLOT_SIDES; side++)
+		readable(&socks[side]);
+	relay(place, &socks[SLOT_CLIENT], &socks[SLOT_UPSTREAM]);
+	relay(place, &socks[SLOT_UPSTREAM], &socks[SLOT_CLIENT]);
+	for (int side = 0; side < SLOT_SIDES; side++)
+		sock_endpoint(&socks[side]).kick(&socks[side]);
+}
+
+static void open_socks(struct sock socks[SLOT_SIDES], const int fds[SLOT_SIDES])
+{
+	struct event_base *base = event_base_new();
+
+	for (int side = 0; side < SLOT_SIDES; side++) {
+		socks[side].moved = moved;
+		socks[side].kept = true;
+		if (sock_open(&socks[side], base, fds[side]))
+			_exit(11);
+	}
+}
+
+/* The next process: takes up what there is, and goes on until nothing moves. */
+static void __attribute__((noreturn)) succeed(struct world *w, int turns)
+{
+	struct sock socks[SLOT_SIDES] = { 0 };
+	struct ledger_place place;
+	struct slots *slots;
+	int err;
+
+	if (slots_new(&slots, &w->keeper))
+		_exit(1);
+	err = slots_reopen(slots, SLOT, socks, w->ends.near, COOKIE);
+	if (err)
+		_exit(2);
+	place = place_of(slots);
+	if (ledger_recover(&place))
+		_exit(3);
+	if (!turns)
+		_exit(0);
+	open_socks(socks, w->ends.near);
+	while (turns--)
+		turn(&place, socks);
+	_exit(0);
+}
+
+/* --- the world around it */
+
+static void fill_up(struct world *w, int side)
+{
+	uint8_t octets[512] = { 0 };
+	ssize_t n;
+
+	while ((n = send(w->ends.near[side], octets, sizeof(octets), 0)) > 0)
+		w->filled[side] += (uint32_t)n;
+}
+
+/* What waits was said before what is said now. */
+static void say_all(struct world *w, const struct scene *scene, int side)
+{
+	uint32_t already = scene->waits[!side];
+	uint8_t octets[SAID];
+
+	for (uint32_t i = 0; i < scene->said[side]; i++)
+		octets[i] = octet(side, already + i);
+	if (scene->said[side])
+		assert_int_equal(send(w->ends.far[side], octets, scene->said[side], MSG_NOSIGNAL),
+				 scene->said[side]);
+	for (uint32_t i = 0; i < already; i++)
+		w->socks[!side].out[(scene->start + i) % SOCK_QUEUE] = octet(side, i);
+	atomic_store(&w->socks[!side].words->out_prod, scene->start + already);
+}
+
+/* As if it had read half of what the kernel can count. */
+static void let_rearm(struct sock *sock, int fd)
+{
+	const int off = HALF - 1;
+
+	atomic_store(&sock->words->in_base, word_get(&sock->words->in_prod) - HALF - 1);
+	assert_int_equal(setsockopt(fd, SOL_SOCKET, SO_PEEK_OFF, &off, sizeof(off)), 0);
+}
+
+static void world_open(struct world *w, const struct scene *scene)
+{
+	memset(w, 0, sizeof(*w));
+	w->keeper = (struct keeper)KEEPER_NULL;
+	ends_open(&w->ends);
+	assert_int_equal(slots_new(&w->slots, &w->keeper), 0);
+	assert_int_equal(slots_open(w->slots, SLOT, w->socks, COOKIE), 0);
+	for (int side = 0; side < SLOT_SIDES; side++) {
+		struct ledger_sock *words = w->socks[side].words;
+
+		words->in_prod = words->in_cons = words->out_prod = words->out_cons = scene->start;
+		w->socks[side].fd = w->ends.near[side];
+		assert_true(sock_keep(&w->socks[side]));
+	}
+	for (int side = 0; side < SLOT_SIDES; side++) {
+		say_all(w, scene, side);
+		if (scene->rearm)
+			let_rearm(&w->socks[side], w->ends.near[side]);
+		if (scene->full[side])
+			fill_up(w, side);
+		if (scene->gone[side]) {
+			close(w->ends.far[side]);
+			w->ends.far[side] = -1;
+		}
+	}
+	slots_ledger(w->slots, SLOT)->more.kept = 1;
+}
+
+static void world_close(struct world *w)
+{
+	slots_free(w->slots);
+	fake_keeper_end(&w->keeper);
+	ends_close(&w->ends);
+}
+
+static void hear(struct world *w)
+{
+	for (int side = 0; side < SLOT_SIDES; side++) {
+		ssize_t n;
+
+		do {
+			n = w->ends.far[side] < 0
+				    ? 0
+				    : recv(w->ends.far[side], w->heard[side] + w->heard_len[side],
+					   HEARD - w->heard_len[side], MSG_DONTWAIT);
+			w->heard_len[side] += n > 0 ? (uint32_t)n : 0;
+		} while (n > 0);
+	}
+}
+
+static void assert_each_once(struct world *w, const struct scene *scene)
+{
+	for (int side = 0; side < SLOT_SIDES; side++) {
+		uint32_t all = scene->waits[side] + scene->said[!side], at = w->filled[side];
+
+		if (scene->gone[side])
+			continue;
+		assert_int_equal(w->heard_len[side], at + all);
+		for (uint32_t i = 0; i < all; i++)
+			if (w->heard[side][at + i] != octet(!side, i))
+				fail_msg("octet %u of %u to side %d", i, all, side);
+	}
+}
+
+/* --- death */
+
+/* What the next one looks at. (Octets count by the indexes.) */
+struct state {
+	struct ledger ledger;
+	struct ledgers_outlet outlet;
+	int peek_off[SLOT_SIDES], unread[SLOT_SIDES], piped;
+};
+
+static void state_take(struct state *state, struct world *w)
+{
+	socklen_t len = sizeof(int);
+
+	state->ledger = *slots_ledger(w->slots, SLOT);
+	state->outlet = *ledgers_outlet(slots_ledgers(w->slots));
+	ioctl(w->keeper.pipe[0], FIONREAD, &state->piped);
+	for (int side = 0; side < SLOT_SIDES; side++) {
+		getsockopt(w->ends.near[side], SOL_SOCKET, SO_PEEK_OFF, &state->peek_off[side],
+			   &len);
+		if (w->ends.far[side] >= 0)
+			ioctl(w->ends.far[side], FIONREAD, &state->unread[side]);
+	}
+}
+
+/* Return: whether it is another one than before. */
+static bool state_update(struct state *state, struct world *w)
+{
+	static struct state now;
+
+	state_take(&now, w);
+	if (!memcmp(state, &now, sizeof(now)))
+		return false;
+	*state = now;
+	return true;
+}
+
+static pid_t begin(struct world *w, const struct scene *scene, bool again)
+{
+	int status;
+	pid_t pid = fork();
+
+	if (!pid) {
+		struct ledger_place place = place_of(w->slots);
+
+		at_most.splice = scene->splice;
+		at_most.writev = scene->writev;
+		if (!again)
+			open_socks(w->socks, w->ends.near);
+		ptrace(PTRACE_TRACEME, 0, NULL, NULL);
+		raise(SIGSTOP);
+		if (again)
+			succeed(w, 0);
+		for (int n = scene->turns; n; n--)
+			turn(&place, w->socks);
+		_exit(0);
+	}
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	assert_true(WIFSTOPPED(status));
+	return pid;
+}
+
+/* A place to die: so many system calls, then so many instructions. */
+struct point {
+	uint32_t calls, steps;
+};
+
+/* Whether the instruction that it has done was a system call; false where nobody knows. */
+static bool was_call(pid_t pid)
+{
+#ifdef __x86_64__
+	return ptrace(PTRACE_PEEKUSER, pid, offsetof(struct user_regs_struct, orig_rax), NULL) >= 0;
+#else
+	(void)pid;
+	return false;
+#endif
+}
+
+/* Return: false once it has come to its end, and has been reaped. */
+static bool go_on(pid_t pid, enum __ptrace_request how)
+{
+	int status;
+
+	assert_int_equal(ptrace(how, pid, NULL, NULL), 0);
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	/* Of an ignored SIGPIPE whoever traces is told all the same. */
+	if (WIFSTOPPED(status) && WSTOPSIG(status) == SIGPIPE)
+		return go_on(pid, how);
+	if (WIFSTOPPED(status)) {
+		assert_int_equal(WSTOPSIG(status), SIGTRAP);
+		return true;
+	}
+	assert_true(WIFEXITED(status));
+	assert_int_equal(WEXITSTATUS(status), 0);
+	return false;
+}
+
+/* Let it live to its end. Return: how many places of death there are, in @points. */
+static int live(struct world *w, pid_t pid, struct point points[POINTS])
+{
+	struct point at = { 0, 0 };
+	static struct state state;
+	int n = 0;
+
+	memset(&state, 0, sizeof(state));
+	state_take(&state, w);
+	while (go_on(pid, PTRACE_SINGLESTEP)) {
+		at.steps++;
+		if (was_call(pid))
+			at = (struct point){ at.calls + 1, 0 };
+		if (state_update(&state, w)) {
+			assert_true(n < POINTS);
+			points[n++] = at;
+		}
+	}
+	return n;
+}
+
+static void die_at(pid_t pid, struct point point)
+{
+	int status;
+
+	/* Each stops twice. */
+	for (uint32_t i = 0; i < 2 * point.calls; i++)
+		assert_true(go_on(pid, PTRACE_SYSCALL));
+	for (uint32_t i = 0; i < point.steps; i++)
+		assert_true(go_on(pid, PTRACE_SINGLESTEP));
+	kill(pid, SIGKILL);
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	assert_true(WIFSIGNALED(status));
+}
+
+static void take_up(struct world *w, const struct scene *scene)
+{
+	int status;
+	pid_t pid;
+
+	hear(w);
+	pid = fork();
+	if (!pid)
+		succeed(w, 12);
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	assert_true(WIFEXITED(status));
+	if (WEXITSTATUS(status))
+		fail_msg("the next one fails in step %d", WEXITSTATUS(status));
+	hear(w);
+	assert_each_once(w, scene);
+}
+
+static void die_once(struct world *w, const struct scene *scene, struct point point)
+{
+	world_open(w, scene);
+	die_at(begin(w, scene, false), point);
+	take_up(w, scene);
+	world_close(w);
+}
+
+/* Return: how many places there are to die. */
+static int die_everywhere(const struct scene *scene)
+{
+	static struct point points[POINTS];
+	static struct world w;
+	int n;
+
+	world_open(&w, scene);
+	n = live(&w, begin(&w, scene, false), points);
+	take_up(&w, scene);
+	world_close(&w);
+	die_once(&w, scene, (struct point){ 0, 0 });
+	for (int i = 0; i < n; i++)
+		die_once(&w, scene, points[i]);
+	return n;
+}
+
+static const struct scene scenes[] = {
+	{ .name = "both ways", .said = { 300, 200 }, .turns = 2 },
+	{ .name = "around the queues' ends",
+	  .start = 0u - 4000,
+	  .said = { 1500, 6000 },
+	  .waits = { 30, 3000 },
+	  .turns = 1 },
+	{ .name = "a part of it goes",
+	  .start = 4000,
+	  .said = { 100, 100 },
+	  .waits = { 900, 2500 },
+	  .splice = 333,
+	  .turns = 1 },
+	{ .name = "the pipe takes a part of it",
+	  .start = 77,
+	  .said = { 10, 2000 },
+	  .waits = { 200, 20 },
+	  .writev = 150,
+	  .splice = 100,
+	  .turns = 1 },
+	{ .name = "full sockets",
+	  .said = { 70, 5000 },
+	  .waits = { 4096, 5 },
+	  .full = { true, true },
+	  .turns = 1 },
+	{ .name = "the client is gone", .said = { 70, 300 }, .gone = { true, false }, .turns = 2 },
+	{ .name = "xenstored is gone", .said = { 70, 300 }, .gone = { false, true }, .turns = 2 },
+	{ .name = "the counter is set anew",
+	  .start = 9,
+	  .said = { 40, 4096 },
+	  .rearm = true,
+	  .turns = 1 },
+};
+
+static bool may_trace(void)
+{
+	pid_t pid = fork();
+	int status;
+
+	if (!pid)
+		_exit(ptrace(PTRACE_TRACEME, 0, NULL, NULL) ? 1 : 0);
+	return waitpid(pid, &status, 0) == pid && WIFEXITED(status) && !WEXITSTATUS(status);
+}
+
+static void death_at_each_instruction(void **state)
+{
+	(void)state;
+	if (!may_trace()) {
+		print_message("this machine does not let us trace\n");
+		skip();
+	}
+	for (size_t i = 0; i < sizeof(scenes) / sizeof(scenes[0]); i++) {
+		int n = die_everywhere(&scenes[i]);
+
+		print_message("%s: %d places to die\n", scenes[i].name, n);
+		assert_true(n > 10);
+	}
+}
+
+/* Whoever takes it up dies at the number @where of its places. Return: how many it has. */
+static int die_again(struct world *w, const struct scene *scene, struct point point, int where)
+{
+	static struct point later[POINTS];
+	static int n;
+
+	world_open(w, scene);
+	die_at(begin(w, scene, false), point);
+	if (where < 0)
+		n = live(w, begin(w, scene, true), later);
+	else
+		die_at(begin(w, scene, true), later[where]);
+	take_up(w, scene);
+	world_close(w);
+	return n;
+}
+
+static void death_of_the_next_one(void **state)
+{
+	static const struct scene scene = {
+		.start = 0u - 50, .said = { 300, 200 }, .waits = { 60, 70 }, .turns = 1
+	};
+	static struct point points[POINTS];
+	static struct world w;
+	int n;
+
+	(void)state;
+	if (!may_trace())
+		skip();
+	world_open(&w, &scene);
+	n = live(&w, begin(&w, &scene, false), points);
+	world_close(&w);
+	for (int i = 0; i < n; i += 7) {
+		int m = die_again(&w, &scene, points[i], -1);
+
+		assert_true(m > 3);
+		for (int k = 0; k < m; k++)
+			die_again(&w, &scene, points[i], k);
+	}
+}
+
+int main(void)
+{
+	static const struct CMUnitTest tests[] = {
+		cmocka_unit_test(death_at_each_instruction),
+		cmocka_unit_test(death_of_the_next_one),
+	};
+
+	signal(SIGPIPE, SIG_IGN);
+	/* A large calloc() is fresh memory then, and not an instruction an octet. */
+	mallopt(M_MMAP_THRESHOLD, 65536);
+	return cmocka_run_group_tests_name("sock, instruction by instruction", tests, NULL, NULL);
+}
