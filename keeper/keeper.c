@@ -12,6 +12,7 @@
 #include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <systemd/sd-daemon.h>
@@ -108,11 +109,23 @@ static int carry_out(struct keeper *keeper, const struct link_msg *msg, int fds[
 	}
 }
 
+/* What it was to have does not fit, so that one client is closed when xsproxyd ends. */
+static void miss(struct keeper *keeper, const struct link_msg *msg, bool *told)
+{
+	if (msg->domid < KEEP_KEYS)
+		drop(&keeper->kept[msg->domid]);
+	if (!*told)
+		fprintf(stderr, "xsproxy-keeper: too many descriptors; raise LimitNOFILE, or the "
+				"next restart of xsproxyd closes connections\n");
+	*told = true;
+}
+
 /* Until that xsproxyd ends. What it had sent by then is carried out before the next one comes. */
 static void serve(struct keeper *keeper)
 {
 	int fds[LINK_FDS_MAX], err;
 	struct link_msg msg;
+	bool told = false;
 
 	do {
 		err = link_recv(keeper->peer, &msg, fds);
@@ -121,11 +134,14 @@ static void serve(struct keeper *keeper)
 			err = 0;
 			continue;
 		}
-		if (!err)
+		if (err == -EMFILE) {
+			miss(keeper, &msg, &told);
+			err = 0;
+		} else if (!err) {
 			err = carry_out(keeper, &msg, fds);
+		}
 		link_close_fds(fds);
 	} while (!err);
-	/* A packet whose descriptors did not all fit is such an end, too: xsproxyd comes again. */
 	if (err != -ECONNRESET)
 		fprintf(stderr, "xsproxy-keeper: ends the connection of xsproxyd: %s\n",
 			strerror(-err));
@@ -159,8 +175,10 @@ static int listen_below(const char *dir)
 		return -1;
 	}
 	fd = link_connect(dir, LINK_KEEPER);
-	if (fd >= 0) {
-		close(fd);
+	/* Whoever cannot be reached for another reason than that nobody is there is there. */
+	if (fd != -ENOENT && fd != -ECONNREFUSED && fd != -ENAMETOOLONG && fd != -ENOTDIR) {
+		if (fd >= 0)
+			close(fd);
 		fprintf(stderr, "xsproxy-keeper: there is one for %s already\n", dir);
 		return -1;
 	}
@@ -169,6 +187,17 @@ static int listen_below(const char *dir)
 		fprintf(stderr, "xsproxy-keeper: cannot listen on %s/%s: %s\n", dir, LINK_KEEPER,
 			strerror(-fd));
 	return fd;
+}
+
+/* As many as we may have; what it is by default is not enough for many clients. */
+static void raise_limit(void)
+{
+	struct rlimit limit;
+
+	if (getrlimit(RLIMIT_NOFILE, &limit))
+		return;
+	limit.rlim_cur = limit.rlim_max;
+	setrlimit(RLIMIT_NOFILE, &limit);
 }
 
 int main(int argc, char **argv)
@@ -183,6 +212,7 @@ int main(int argc, char **argv)
 	keeper.listener = listen_below(argc == 2 ? argv[1] : LINK_RUN_DIR);
 	if (keeper.listener < 0)
 		return 1;
+	raise_limit();
 	sd_notify(0, "READY=1");
 	for (;;)
 		next_peer(&keeper);

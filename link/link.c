@@ -116,10 +116,12 @@ int link_recv(int sock, struct link_msg *msg, int fds[LINK_FDS_MAX])
 		return errno == EWOULDBLOCK ? -EAGAIN : -errno;
 
 	count = link_take_fds(&hdr, fds);
-	whole = len == (ssize_t)sizeof(*msg) && !(hdr.msg_flags & (MSG_TRUNC | MSG_CTRUNC));
-	if (whole && link_fds_fit(msg->type, count))
+	whole = len == (ssize_t)sizeof(*msg) && !(hdr.msg_flags & MSG_TRUNC);
+	if (whole && !(hdr.msg_flags & MSG_CTRUNC) && link_fds_fit(msg->type, count))
 		return 0;
 	link_close_fds(fds);
+	if (whole && (hdr.msg_flags & MSG_CTRUNC) && count < LINK_FDS_MAX)
+		return -EMFILE;
 	/* An empty packet looks the same as the end; nobody sends one. */
 	return len == 0 ? -ECONNRESET : -EPROTO;
 }

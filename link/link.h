@@ -76,8 +76,9 @@ int link_send(int sock, const struct link_msg *msg, const int *fds, int count);
  * link_recv() - receive one message without waiting.
  * @fds: set to -1 where none came; what came is the caller's
  *
- * Return: 0; -EAGAIN when there is none; -ECONNRESET at the end of the connection; -EPROTO for a
- * packet of the wrong size or with descriptors that do not belong there; or another errno.
+ * Return: 0; -EAGAIN when there is none; -ECONNRESET at the end of the connection; -EMFILE when its
+ * descriptors did not fit here and are lost, but *@msg came; -EPROTO for a packet of the wrong size
+ * or with descriptors that do not belong there; or another errno.
  */
 int link_recv(int sock, struct link_msg *msg, int fds[LINK_FDS_MAX]);
 

@@ -230,6 +230,9 @@ void client_free(struct client *client, bool leave)
 	/* Before its descriptor is closed. */
 	if (client->hangup)
 		event_free(client->hangup);
+	/* From now on what lies there is not what a session can go on with. */
+	if (client->session && !leave)
+		atomic_store(&client->session->ledger->more.kept, 0);
 	if (client->session)
 		session_free(client->session, !leave);
 	if (!leave) {

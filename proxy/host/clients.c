@@ -133,7 +133,9 @@ static void take_up(struct clients *clients, struct client *client)
 	if (blame_condemned() == (int)client->slot)
 		why = "xsproxyd crashed twice while it served it; please report the log's lines "
 		      "before this one";
+	blame_socket(client->slot);
 	err = why ? 0 : client_resume(client);
+	blame_rest();
 	if (err)
 		why = strerror(-err);
 	else if (!why && !public_lists(&clients->daemon->config, &client->who))
@@ -474,6 +476,7 @@ struct clients *clients_free(struct clients *clients)
 {
 	if (!clients)
 		return NULL;
+	keeper_flush(clients->daemon->keeper);
 	free_all(&clients->waiting);
 	free_all(&clients->up);
 	if (clients->accept_event)

@@ -6,6 +6,7 @@
 #include <poll.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/queue.h>
 #include <unistd.h>
 
 #include "proxy/daemon.h"
@@ -14,8 +15,19 @@
 #include "proxy/loop.h"
 
 #define RETRY_MS 500
-/* Its answers come at once; this is for one that stands still. */
-#define GIVE_MS 2000
+/* It takes and answers at once; this is for one that stands still. */
+#define GIVE_MS	 2000
+#define AGAIN_MS 10
+
+/* What it is to be told about a key, in place of what it was told before. */
+struct wish {
+	TAILQ_ENTRY(wish) list;
+	enum link_type type; /* 0: nothing, and it is in no list */
+	int count;
+	int fds[LINK_PUT_FDS];
+};
+
+TAILQ_HEAD(wish_list, wish);
 
 struct found {
 	int count;
@@ -27,7 +39,10 @@ struct keeper {
 	int sock; /* -1: none */
 	bool told;
 	struct found *found; /* KEEP_KEYS of them; NULL: nothing */
-	struct event *event, *timer;
+	/* What its socket does not take at once: it takes a few hundred packets. */
+	struct wish *wishes; /* KEEP_KEYS of them */
+	struct wish_list waiting;
+	struct event *event, *writable, *timer;
 };
 
 bool keeper_there(const struct keeper *keeper)
@@ -35,11 +50,21 @@ bool keeper_there(const struct keeper *keeper)
 	return keeper->sock >= 0;
 }
 
+static void grant(struct keeper *keeper, struct wish *wish)
+{
+	TAILQ_REMOVE(&keeper->waiting, wish, list);
+	wish->type = 0;
+}
+
 static void disconnect(struct keeper *keeper)
 {
 	if (keeper->event)
 		event_free(keeper->event);
-	keeper->event = NULL;
+	if (keeper->writable)
+		event_free(keeper->writable);
+	keeper->event = keeper->writable = NULL;
+	while (!TAILQ_EMPTY(&keeper->waiting))
+		grant(keeper, TAILQ_FIRST(&keeper->waiting));
 	if (keeper->sock >= 0)
 		close(keeper->sock);
 	keeper->sock = -1;
@@ -57,17 +82,86 @@ static void give_up(struct keeper *keeper, const char *why)
 	loop_timer(keeper->timer, RETRY_MS);
 }
 
+static bool is_busy(int err)
+{
+	return err == -EAGAIN || err == -ENOBUFS || err == -ENOMEM || err == -ETOOMANYREFS;
+}
+
+/* It is told later; the descriptors stay open until it is, or until it is to drop them. */
+static void wait_for_room(struct keeper *keeper, enum link_type type, uint32_t key, const int *fds,
+			  int count)
+{
+	struct wish *wish = &keeper->wishes[key];
+
+	if (TAILQ_EMPTY(&keeper->waiting)) {
+		event_add(keeper->writable, NULL);
+		loop_timer(keeper->timer, GIVE_MS);
+	}
+	if (!wish->type)
+		TAILQ_INSERT_TAIL(&keeper->waiting, wish, list);
+	wish->type = type;
+	wish->count = count;
+	for (int i = 0; i < count; i++)
+		wish->fds[i] = fds[i];
+}
+
 static bool say(struct keeper *keeper, enum link_type type, uint32_t key, const int *fds, int count)
 {
 	const struct link_msg msg = { .type = type, .domid = key };
-	int err;
+	int err = -EAGAIN;
 
 	if (keeper->sock < 0)
 		return false;
-	err = link_send(keeper->sock, &msg, fds, count);
-	if (err)
-		give_up(keeper, err == -EAGAIN ? "it stands still" : strerror(-err));
-	return !err;
+	if (TAILQ_EMPTY(&keeper->waiting))
+		err = link_send(keeper->sock, &msg, fds, count);
+	if (is_busy(err))
+		wait_for_room(keeper, type, key, fds, count);
+	else if (err)
+		give_up(keeper, strerror(-err));
+	return !err || is_busy(err);
+}
+
+/* Return: 0 when nothing waits any more, -EAGAIN when it takes no more now, or another errno. */
+static int say_waiting(struct keeper *keeper)
+{
+	struct wish *wish;
+
+	while ((wish = TAILQ_FIRST(&keeper->waiting))) {
+		const struct link_msg msg = { .type = wish->type,
+					      .domid = (uint32_t)(wish - keeper->wishes) };
+		int err = link_send(keeper->sock, &msg, wish->fds, wish->count);
+
+		if (err)
+			return is_busy(err) ? -EAGAIN : err;
+		grant(keeper, wish);
+	}
+	return 0;
+}
+
+static void writable_cb(evutil_socket_t fd, short what, void *arg)
+{
+	struct keeper *keeper = arg;
+	int err = say_waiting(keeper);
+
+	(void)fd;
+	(void)what;
+	if (!err) {
+		event_del(keeper->timer);
+	} else if (err == -EAGAIN) {
+		event_add(keeper->writable, NULL);
+		loop_timer(keeper->timer, GIVE_MS);
+	} else {
+		give_up(keeper, strerror(-err));
+	}
+}
+
+void keeper_flush(struct keeper *keeper)
+{
+	struct pollfd look = { .fd = keeper->sock, .events = POLLOUT };
+
+	while (keeper->sock >= 0 && say_waiting(keeper) == -EAGAIN)
+		if (poll(&look, 1, GIVE_MS) <= 0)
+			break;
 }
 
 bool keeper_put(struct keeper *keeper, uint32_t key, const int *fds, int count)
@@ -114,17 +208,33 @@ static void event_cb(evutil_socket_t fd, short what, void *arg)
 
 static int connect_now(struct keeper *keeper)
 {
+	struct event_base *base = keeper->daemon->base;
+
 	keeper->sock = link_connect(keeper->daemon->config.run_dir, LINK_KEEPER);
 	if (keeper->sock < 0) {
+		int err = keeper->sock;
+
 		keeper->sock = -1;
-		return -ENOENT;
+		return err == -EAGAIN ? err : -ENOENT;
 	}
-	keeper->event = event_new(keeper->daemon->base, keeper->sock, EV_READ | EV_PERSIST,
-				  event_cb, keeper);
-	if (keeper->event && !event_add(keeper->event, NULL))
+	keeper->event = event_new(base, keeper->sock, EV_READ | EV_PERSIST, event_cb, keeper);
+	keeper->writable = event_new(base, keeper->sock, EV_WRITE, writable_cb, keeper);
+	if (keeper->event && keeper->writable && !event_add(keeper->event, NULL))
 		return 0;
 	disconnect(keeper);
 	return -ENOMEM;
+}
+
+/* At the start it holds what would be lost otherwise, so wait if it has not come to us yet. */
+static int connect_first(struct keeper *keeper)
+{
+	int err = connect_now(keeper);
+
+	for (int i = 0; err == -EAGAIN && i < GIVE_MS / AGAIN_MS; i++) {
+		poll(NULL, 0, AGAIN_MS);
+		err = connect_now(keeper);
+	}
+	return err;
 }
 
 /* Return: 0 at the end of what it has; 1: there is more; or a negative errno. */
@@ -137,6 +247,12 @@ static int receive(struct keeper *keeper)
 	if (poll(&look, 1, GIVE_MS) <= 0)
 		return -ETIMEDOUT;
 	err = link_recv(keeper->sock, &msg, fds);
+	if (err == -EMFILE && msg.domid < KEEP_KEYS) {
+		/* One client less; it must not keep it open. */
+		log_line(LOG_ERR, "too many toolstack clients, one is closed; raise LimitNOFILE");
+		keeper_drop(keeper, msg.domid);
+		return 1;
+	}
 	if (err)
 		return err == -EAGAIN ? 1 : err;
 	if (msg.type == LINK_HAS && msg.domid < KEEP_KEYS && !keeper->found[msg.domid].count) {
@@ -179,13 +295,18 @@ static void tell(struct keeper *keeper)
 	keeper->told = true;
 }
 
-/* One that has come later has nothing; or it had been given up, and what it has is old. */
+/* It has not taken anything for long, or it is time to look for one again. One that has come later
+ * has nothing; or it had been given up, and what it has is old. */
 static void timer_cb(evutil_socket_t fd, short what, void *arg)
 {
 	struct keeper *keeper = arg;
 
 	(void)fd;
 	(void)what;
+	if (keeper->sock >= 0) {
+		give_up(keeper, "it stands still");
+		return;
+	}
 	if (connect_now(keeper)) {
 		loop_timer(keeper->timer, RETRY_MS);
 		return;
@@ -205,11 +326,13 @@ int keeper_new(struct keeper **out, struct daemon *daemon)
 		return -ENOMEM;
 	keeper->daemon = daemon;
 	keeper->sock = -1;
+	TAILQ_INIT(&keeper->waiting);
 	*out = keeper;
+	keeper->wishes = calloc(KEEP_KEYS, sizeof(*keeper->wishes));
 	keeper->timer = evtimer_new(daemon->base, timer_cb, keeper);
-	if (!keeper->timer)
+	if (!keeper->timer || !keeper->wishes)
 		return -ENOMEM;
-	err = connect_now(keeper);
+	err = connect_first(keeper);
 	if (!err) {
 		err = fetch(keeper);
 		if (err)
@@ -230,6 +353,7 @@ struct keeper *keeper_free(struct keeper *keeper)
 		return NULL;
 	keeper_leave(keeper);
 	free(keeper->found);
+	free(keeper->wishes);
 	if (keeper->timer)
 		event_free(keeper->timer);
 	free(keeper);

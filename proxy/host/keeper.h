@@ -8,8 +8,8 @@
  * all goes on as if there were none: keeper_there() says so, and the log once; it is looked for
  * from time to time, and filled when it comes.
  *
- * Used by proxy/host/. Never waits after the start: a keeper that does not take what it is sent is
- * given up.
+ * Used by proxy/host/. Never waits between start and end: what the keeper does not take at once it
+ * is told later, and one that takes nothing for long is given up.
  */
 #ifndef XSPROXY_PROXY_HOST_KEEPER_H
 #define XSPROXY_PROXY_HOST_KEEPER_H
@@ -49,11 +49,15 @@ int keeper_take(struct keeper *keeper, uint32_t key, int fds[LINK_PUT_FDS]);
 
 /**
  * keeper_put() - have these descriptors held, which stay the caller's as well.
+ * @fds: open until keeper_drop(), or keeper_flush()
  * @count: 1 or 2
  *
  * Return: whether they will be; false without a keeper.
  */
 bool keeper_put(struct keeper *keeper, uint32_t key, const int *fds, int count);
+
+/** keeper_flush() - at the end: what it has not taken yet, if it takes it soon. */
+void keeper_flush(struct keeper *keeper);
 
 /** keeper_drop() - the descriptors under @key are closed. */
 void keeper_drop(struct keeper *keeper, uint32_t key);
