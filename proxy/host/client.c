@@ -188,6 +188,9 @@ void client_keep(struct client *client, struct keeper *keeper)
 		hold(client, keeper);
 		return;
 	}
+	/* One that was taken up: the keeper has both, and all has been counted. */
+	if (client->held && front(client)->kept)
+		return;
 	if (!keeper_there(keeper) || !sock_keep(front(client)) || !sock_keep(back(client))) {
 		client_unkept(client);
 		return;

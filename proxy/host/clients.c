@@ -406,10 +406,12 @@ static void fetch_kept(struct clients *clients)
 		/* One that was left says in its ledger who it was. */
 		who_peer(fds[SLOT_CLIENT], &who);
 		client = client_new(clients, fds, slot, &who);
-		if (client)
+		if (client) {
 			client->held = keeper_there(keeper);
-		else
+		} else {
+			keeper_drop(keeper, slot);
 			log_line(LOG_ERR, NO_MEMORY);
+		}
 	}
 	slots_sweep(clients->slots);
 }
