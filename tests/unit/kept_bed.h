@@ -69,6 +69,36 @@ bool keeper_put(struct keeper *keeper, uint32_t key, const int *fds, int count)
 	return true;
 }
 
+bool keeper_there(const struct keeper *keeper)
+{
+	return keeper->memory >= 0;
+}
+
+/* What nobody calls here is here, too, or keeper.c would come with the rest. */
+int keeper_new(struct keeper **out, struct daemon *daemon)
+{
+	(void)daemon;
+	*out = NULL;
+	return -ENOMEM;
+}
+
+struct keeper *keeper_free(struct keeper *keeper)
+{
+	(void)keeper;
+	return NULL;
+}
+
+void keeper_flush(struct keeper *keeper)
+{
+	(void)keeper;
+}
+
+void keeper_drop(struct keeper *keeper, uint32_t key)
+{
+	(void)keeper;
+	(void)key;
+}
+
 /* A client's sockets: the ends that xsproxyd has, and the others. */
 struct ends {
 	int near[SLOT_SIDES], far[SLOT_SIDES];
