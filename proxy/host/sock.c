@@ -73,8 +73,9 @@ static bool fill(struct sock *sock)
 		event_del(sock->read_event);
 		return false;
 	}
-	if (sock->kept && prod - word_get(&words->in_base) > ARMED / 2)
-		arm(words, sock->fd);
+	/* Nothing that is not counted is read; it will be tried again. */
+	if (sock->kept && prod - word_get(&words->in_base) > ARMED / 2 && !arm(words, sock->fd))
+		return false;
 	n = readv(sock->fd, iov, pieces(sock->in, prod, room, iov));
 	if (n > 0) {
 		atomic_store(&words->in_prod, prod + (uint32_t)n);
@@ -99,6 +100,12 @@ static ssize_t send_now(struct sock *sock, struct iovec *iov, int count)
 	return n < 0 ? -errno : n;
 }
 
+/* The socket, or memory, has no room now. */
+static bool is_passing(int err)
+{
+	return err == -EAGAIN || err == -EINTR || err == -ENOMEM || err == -ENOBUFS;
+}
+
 /* Write what waits. Return: whether something went. */
 static bool drain(struct sock *sock)
 {
@@ -113,7 +120,7 @@ static bool drain(struct sock *sock)
 	count = pieces(sock->out, word_get(cons), used, iov);
 	n = sock->kept ? outlet_write(sock->outlet, sock->fd, sock->number, iov, count, cons)
 		       : send_now(sock, iov, count);
-	if (n < 0 && n != -EAGAIN && n != -EINTR) {
+	if (n < 0 && !is_passing((int)n)) {
 		/* The other side has gone: what it was owed is void, its end will be read as EOF.
 		 */
 		sock->broken = true;

@@ -28,10 +28,16 @@
 /* What the kernel does of what it is asked; 0: all */
 static struct {
 	size_t splice, writev;
+	int errors; /* so often there is no memory */
 } at_most;
 
 ssize_t splice(int in, off64_t *off_in, int out, off64_t *off_out, size_t len, unsigned int flags)
 {
+	if (at_most.errors) {
+		at_most.errors--;
+		errno = ENOMEM;
+		return -1;
+	}
 	if (at_most.splice && len > at_most.splice)
 		len = at_most.splice;
 	return syscall(SYS_splice, in, off_in, out, off_out, len, flags);
@@ -57,6 +63,7 @@ struct scene {
 	bool gone[SLOT_SIDES];	    /* the far end is closed */
 	bool rearm;		    /* the kernel's counter is to be set anew */
 	size_t splice, writev;
+	int errors;
 	int turns;
 };
 
@@ -309,6 +316,7 @@ static pid_t begin(struct world *w, const struct scene *scene, bool again)
 
 		at_most.splice = scene->splice;
 		at_most.writev = scene->writev;
+		at_most.errors = scene->errors;
 		if (!again)
 			open_socks(w->socks, w->ends.near);
 		ptrace(PTRACE_TRACEME, 0, NULL, NULL);
@@ -437,6 +445,7 @@ static int die_everywhere(const struct scene *scene)
 }
 
 static const struct scene scenes[] = {
+	{ .name = "no memory for a moment", .said = { 70, 300 }, .errors = 3, .turns = 2 },
 	{ .name = "both ways", .said = { 300, 200 }, .turns = 2 },
 	{ .name = "around the queues' ends",
 	  .start = 0u - 4000,
