@@ -168,10 +168,18 @@ static void next_peer(struct keeper *keeper)
 
 static int listen_below(const char *dir)
 {
+	struct stat st;
 	int fd;
 
 	if (mkdir(dir, 0700) && errno != EEXIST) {
 		fprintf(stderr, "xsproxy-keeper: cannot create %s: %s\n", dir, strerror(errno));
+		return -1;
+	}
+	if (stat(dir, &st) || st.st_uid != geteuid() || (st.st_mode & 077)) {
+		fprintf(stderr,
+			"xsproxy-keeper: %s must belong to us and have mode 0700, for whoever "
+			"reaches its sockets has dom0's rights\n",
+			dir);
 		return -1;
 	}
 	fd = link_connect(dir, LINK_KEEPER);

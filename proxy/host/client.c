@@ -191,7 +191,8 @@ void client_keep(struct client *client, struct keeper *keeper)
 	/* One that was taken up: the keeper has both, and all has been counted. */
 	if (client->held && front(client)->kept)
 		return;
-	if (!keeper_there(keeper) || !sock_keep(front(client)) || !sock_keep(back(client))) {
+	/* Without a keeper, too: sock_untouched() sees that a session has begun. */
+	if (!sock_keep(front(client)) || !sock_keep(back(client)) || !keeper_there(keeper)) {
 		client_unkept(client);
 		return;
 	}
@@ -217,13 +218,13 @@ void client_part(struct client *client)
 		shutdown(front(client)->fd, SHUT_RD);
 }
 
-/* The keeper may have it for a moment longer. */
+/* The keeper may have it for a moment longer, and one that was given up as long as it lives. */
 static void shut_both(struct client *client)
 {
 	for (int side = 0; side < SLOT_SIDES; side++) {
 		int fd = client->fds[side] >= 0 ? client->fds[side] : client->socks[side].fd;
 
-		if (client->held && fd >= 0)
+		if (fd >= 0)
 			shutdown(fd, SHUT_RDWR);
 	}
 }

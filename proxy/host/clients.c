@@ -391,6 +391,18 @@ void clients_keep_all(struct clients *clients)
 	keep_waiting(clients);
 }
 
+static void discard(struct clients *clients, uint32_t slot, const int fds[SLOT_SIDES])
+{
+	keeper_drop(clients->daemon->keeper, slot);
+	for (int side = 0; side < SLOT_SIDES; side++) {
+		if (fds[side] < 0)
+			continue;
+		shutdown(fds[side], SHUT_RDWR);
+		close(fds[side]);
+	}
+	slots_give(clients->slots, slot);
+}
+
 /* What the keeper has of toolstack clients; they wait until xenstored's bridge is there. */
 static void fetch_kept(struct clients *clients)
 {
@@ -403,6 +415,13 @@ static void fetch_kept(struct clients *clients)
 		if (!keeper_take(keeper, slot, fds))
 			continue;
 		slots_claim(clients->slots, slot);
+		/* A keeper that had been given up does not know that it has a session since. */
+		if (fds[SLOT_UPSTREAM] < 0 && !sock_untouched(fds[SLOT_CLIENT])) {
+			log_line(LOG_WARNING, "closed a connection to the Xenstore socket of which "
+					      "the keeper has one half");
+			discard(clients, slot, fds);
+			continue;
+		}
 		/* One that was left says in its ledger who it was. */
 		who_peer(fds[SLOT_CLIENT], &who);
 		client = client_new(clients, fds, slot, &who);

@@ -38,26 +38,30 @@ struct pool *slots_pool(const struct slots *slots)
 
 /* --- all of them */
 
-/* What a predecessor had, if it is of this version; else that is not ours to touch. */
+/*
+ * What a predecessor had. If it is of another version, that is not ours to touch; what fails for
+ * another reason, as for memory, may work at the next start.
+ */
 static int open_memory(struct slots *slots, struct keeper *keeper)
 {
-	int fds[LINK_PUT_FDS], err = -ENOENT;
+	int fds[LINK_PUT_FDS], err;
 
-	if (keeper_take(keeper, KEEP_MEMORY, fds)) {
-		err = ledgers_open(&slots->ledgers, fds[0]);
-		if (err) {
-			log_line(LOG_ERR,
-				 "the keeper has toolstacks' connections that an xsproxyd of "
-				 "another "
-				 "version left; they wait; install that version again and restart "
-				 "xsproxy, or restart xsproxy-keeper to close them");
-			keeper_leave(keeper);
-			close(fds[0]);
-		}
-		if (fds[1] >= 0)
-			close(fds[1]);
-	}
-	return err ? ledgers_create(&slots->ledgers, 0) : 0;
+	if (!keeper_take(keeper, KEEP_MEMORY, fds))
+		return ledgers_create(&slots->ledgers, 0);
+	if (fds[1] >= 0)
+		close(fds[1]);
+	err = ledgers_open(&slots->ledgers, fds[0]);
+	if (!err)
+		return 0;
+	close(fds[0]);
+	if (err != -EPROTO && err != -EPROTONOSUPPORT)
+		return err;
+	log_line(LOG_ERR,
+		 "the keeper has toolstacks' connections that an xsproxyd of another version left; "
+		 "they wait; install that version again and restart xsproxy, or restart "
+		 "xsproxy-keeper to close them");
+	keeper_leave(keeper);
+	return ledgers_create(&slots->ledgers, 0);
 }
 
 /* Whoever's octets the pipe has: how many of them went is in its ledger from now on. */

@@ -32,6 +32,14 @@ bool sock_keep(struct sock *sock)
 	return sock->kept;
 }
 
+bool sock_untouched(int fd)
+{
+	socklen_t len = sizeof(int);
+	int off = 0;
+
+	return !getsockopt(fd, SOL_SOCKET, SO_PEEK_OFF, &off, &len) && (off < 0 || off == ARMED);
+}
+
 int sock_recover(struct ledger_sock *words, int fd)
 {
 	socklen_t len = sizeof(int);

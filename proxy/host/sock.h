@@ -65,6 +65,9 @@ int sock_recover(struct ledger_sock *words, int fd);
  */
 bool sock_keep(struct sock *sock);
 
+/** sock_untouched() - whether no session has read from a socket yet. */
+bool sock_untouched(int fd);
+
 /** sock_endpoint() - the endpoint that a session works on; valid as long as @sock is. */
 struct endpoint sock_endpoint(struct sock *sock);
 

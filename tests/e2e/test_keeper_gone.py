@@ -11,10 +11,10 @@ import xsclient
 from control import Control
 from harness import Host
 from ours import GET_DOMAIN_STATE, QUIESCE, ask, running
-from relay import FLAVOURS, descriptors, wait_until
+from relay import FLAVOURS, descriptors, packet, wait_until
 from stress import restart
 from test_users import LET_IN, ME, client_of
-from xsclient import DIRECTORY
+from xsclient import DIRECTORY, READ
 
 NONE = "there is no keeper at "
 BACK = "connected to the keeper"
@@ -147,6 +147,29 @@ def test_it_stands_still(flavour):
 def kept_sockets(host):
     """The connections that the keeper holds: all sockets, but its own two and the listener."""
     return sum(name.startswith("socket:") for name in descriptors(host.keeper).values()) - 3
+
+
+def test_one_that_was_given_up_knows_too_little(flavour):
+    """It was told of a client that waits, and not that it has a session since: whoever took that for
+    a new one would begin in the middle of its stream."""
+    with Host(flavour, start=False) as host:
+        host.start_proxy()
+        client = host.client()
+        wait_until(lambda: kept_sockets(host) == 1)
+        host.keeper.process.send_signal(signal.SIGSTOP)
+        others = [host.client() for _ in range(300)]  # more packets than its socket holds
+        host.start_daemon()
+        assert works(client)
+        wait_until(lambda: said(host, GONE + "it stands still"))
+        client.send_raw(packet(READ, b"/\0")[:9])  # the rest never comes: in the middle of one
+        for other in others:
+            other.close()
+        assert works(host.client())
+        host.proxy.kill()
+        host.keeper.process.send_signal(signal.SIGCONT)
+        host.start_proxy()
+        assert_closed(client)
+        host.daemon.kill()
 
 
 def test_it_stands_still_when_xsproxyd_starts(flavour):
