@@ -190,6 +190,8 @@ def main():
         results += special.run(args.daemon or DAEMONS, args.rounds, args.seconds)
     if not args.rows or "scale" in args.rows:
         results += scale.run(args.daemon or DAEMONS, args.rounds, args.seconds)
+    if not args.rows or "kept" in args.rows:
+        results += kept.run(args.daemon or DAEMONS, args.rounds, args.seconds)
     if not args.rows or "fairness" in args.rows:
         results += fairness.run(args.daemon or DAEMONS, args.rounds, args.seconds)
     if not args.rows or "import" in args.rows:

@@ -4,6 +4,7 @@
  *
  *	xsprobe watch SECONDS DIR DOMID SOCKET	a toolstack writes, the guest is told
  *	xsprobe socket SECONDS SOCKET		a toolstack reads 10 octets
+ *	xsprobe connect SECONDS SOCKET		the same, each time on a new connection
  *	xsprobe hops SECONDS			two processes pass an eventfd to and fro: no proxy
  *can add less to a request
  *
@@ -101,6 +102,22 @@ static int socket_read(char **argv, uint64_t end, struct times *times)
 	return err;
 }
 
+static int connect_and_read(char **argv, uint64_t end, struct times *times)
+{
+	static const char path[] = "/local/domain/1/data/small";
+	int err = 0;
+
+	for (uint64_t start; !err && (start = clock_monotonic()) < end;) {
+		int fd = toolstack(argv[3]);
+
+		err = fd < 0 ? -EIO : request(fd, XS_READ, path, sizeof(path));
+		if (fd >= 0)
+			close(fd);
+		times_add(times, clock_monotonic() - start);
+	}
+	return err;
+}
+
 static int hops(uint64_t end, struct times *times)
 {
 	int to = eventfd(0, 0), fro = eventfd(0, 0);
@@ -134,6 +151,8 @@ int main(int argc, char **argv)
 		err = watch(argv, end, &times);
 	else if (argc == 4 && !strcmp(argv[1], "socket"))
 		err = socket_read(argv, end, &times);
+	else if (argc == 4 && !strcmp(argv[1], "connect"))
+		err = connect_and_read(argv, end, &times);
 	else if (argc == 3 && !strcmp(argv[1], "hops"))
 		err = hops(end, &times);
 	if (err) {

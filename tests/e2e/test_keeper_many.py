@@ -118,9 +118,10 @@ def test_many_at_once_leave_nothing(host):
     """With a restart in between, by which half of them have gone."""
     idle = sizes(host)
     for _ in range(2):
-        clients = [Client(host.socket) for _ in range(500)]
-        for client in clients:
-            client.read("/")
+        clients = []
+        for _ in range(500):
+            clients.append(Client(host.socket))
+            clients[-1].read("/")
         host.proxy.kill(signal.SIGKILL)
         for client in clients[::2]:
             client.close()

@@ -18,7 +18,7 @@
 #include "tests/kill/checker.h"
 
 struct library {
-	struct checker c; /* first: rounds get it */
+	struct checker checker; /* first: rounds get it */
 	struct xs_handle *xs;
 	uint32_t large, wide;
 	xs_transaction_t held; /* open for many rounds, or XBT_NULL */
@@ -34,7 +34,7 @@ static struct library *of(struct checker *c)
 static void must_write(struct library *l, xs_transaction_t tx, const char *path, const char *value)
 {
 	if (!xs_write(l->xs, tx, path, value, (unsigned int)strlen(value)))
-		fail(&l->c, "WRITE %s: %s", path, strerror(errno));
+		fail(&l->checker, "WRITE %s: %s", path, strerror(errno));
 }
 
 static void must_have(struct library *l, const char *path, const char *value)
@@ -43,8 +43,8 @@ static void must_have(struct library *l, const char *path, const char *value)
 	char *got = xs_read(l->xs, XBT_NULL, path, &len);
 
 	if (!got || len != strlen(value) || memcmp(got, value, len))
-		fail(&l->c, "%s holds %u octets, %.40s, not %.40s: %s", path, len, got ? got : "",
-		     value, strerror(errno));
+		fail(&l->checker, "%s holds %u octets, %.40s, not %.40s: %s", path, len,
+		     got ? got : "", value, strerror(errno));
 	free(got);
 }
 
@@ -54,7 +54,7 @@ static void must_not_be(struct library *l, const char *path)
 	char *got = xs_read(l->xs, XBT_NULL, path, &len);
 
 	if (got || errno != ENOENT)
-		fail(&l->c, "%s is there", path);
+		fail(&l->checker, "%s is there", path);
 }
 
 static void count(struct checker *c)
@@ -115,9 +115,9 @@ static void expect_event(struct library *l, const char *path, const char *token)
 	if (ready > 0)
 		got = xs_read_watch(l->xs, &nr);
 	if (!got)
-		fail(&l->c, "an event is lost: %s %s", path, token);
+		fail(&l->checker, "an event is lost: %s %s", path, token);
 	if (strcmp(got[XS_WATCH_PATH], path) || strcmp(got[XS_WATCH_TOKEN], token))
-		fail(&l->c, "an event of %s %s: %s %s", path, token, got[XS_WATCH_PATH],
+		fail(&l->checker, "an event of %s %s: %s %s", path, token, got[XS_WATCH_PATH],
 		     got[XS_WATCH_TOKEN]);
 	free(got);
 }
@@ -127,9 +127,10 @@ static void no_events(struct library *l)
 	char **got = xs_check_watch(l->xs);
 
 	if (got)
-		fail(&l->c, "an event too many: %s %s", got[XS_WATCH_PATH], got[XS_WATCH_TOKEN]);
+		fail(&l->checker, "an event too many: %s %s", got[XS_WATCH_PATH],
+		     got[XS_WATCH_TOKEN]);
 	if (errno != EAGAIN)
-		fail(&l->c, "the connection has ended: %s", strerror(errno));
+		fail(&l->checker, "the connection has ended: %s", strerror(errno));
 }
 
 /* Its first event and one a write; none more. */
@@ -158,7 +159,7 @@ static bool end(struct library *l, xs_transaction_t tx, bool abort)
 	if (xs_transaction_end(l->xs, tx, abort))
 		return !abort;
 	if (errno != EAGAIN)
-		fail(&l->c, "the end of transaction %u: %s", tx, strerror(errno));
+		fail(&l->checker, "the end of transaction %u: %s", tx, strerror(errno));
 	return false;
 }
 
@@ -167,7 +168,7 @@ static xs_transaction_t start(struct library *l)
 	xs_transaction_t tx = xs_transaction_start(l->xs);
 
 	if (tx == XBT_NULL)
-		fail(&l->c, "TRANSACTION_START: %s", strerror(errno));
+		fail(&l->checker, "TRANSACTION_START: %s", strerror(errno));
 	return tx;
 }
 
@@ -221,14 +222,14 @@ int main(int argc, char **argv)
 		fprintf(stderr, "usage: xsstress-library HOME SEED LARGE WIDE\n");
 		return 2;
 	}
-	l.c.home = argv[1];
-	l.c.seed = (unsigned int)atoi(argv[2]);
+	l.checker.home = argv[1];
+	l.checker.seed = (unsigned int)atoi(argv[2]);
 	l.large = (uint32_t)atoi(argv[3]);
 	l.wide = (uint32_t)atoi(argv[4]);
 	l.xs = xs_open(0);
 	if (!l.xs)
-		fail(&l.c, "cannot connect: %s", strerror(errno));
-	run_rounds(&l.c, rounds, sizeof(rounds) / sizeof(rounds[0]));
+		fail(&l.checker, "cannot connect: %s", strerror(errno));
+	run_rounds(&l.checker, rounds, sizeof(rounds) / sizeof(rounds[0]));
 	if (l.held != XBT_NULL)
 		end(&l, l.held, true);
 	no_events(&l);

@@ -35,7 +35,7 @@ struct message {
 };
 
 struct sockets {
-	struct checker c; /* first: rounds get it */
+	struct checker checker; /* first: rounds get it */
 	const char *path;
 	uint32_t large, wide;
 	struct conn asker, watcher; /* the watcher has a watch on HOME/feed, and asks nothing */
@@ -56,7 +56,7 @@ static void wait_for(struct sockets *s, int fd, short events, const char *what)
 	while ((ready = poll(&look, 1, WAIT_MS)) < 0 && errno == EINTR)
 		;
 	if (ready <= 0)
-		fail(&s->c, "nothing comes: %s", what);
+		fail(&s->checker, "nothing comes: %s", what);
 }
 
 static int connect_to(struct sockets *s)
@@ -66,7 +66,7 @@ static int connect_to(struct sockets *s)
 
 	snprintf(addr.sun_path, sizeof(addr.sun_path), "%s", s->path);
 	if (fd < 0 || connect(fd, (struct sockaddr *)&addr, sizeof(addr)))
-		fail(&s->c, "cannot connect to %s: %s", s->path, strerror(errno));
+		fail(&s->checker, "cannot connect to %s: %s", s->path, strerror(errno));
 	return fd;
 }
 
@@ -79,7 +79,7 @@ static void put(struct sockets *s, struct conn *conn, const void *octets, size_t
 		if (n < 0 && errno == EINTR)
 			n = 0;
 		if (n < 0)
-			fail(&s->c, "cannot send: %s", strerror(errno));
+			fail(&s->checker, "cannot send: %s", strerror(errno));
 	}
 }
 
@@ -93,7 +93,7 @@ static void get(struct sockets *s, struct conn *conn, void *octets, size_t len, 
 		if (n < 0 && errno == EINTR)
 			n = 0;
 		else if (n <= 0)
-			fail(&s->c, "the connection has ended: %s: %s", what,
+			fail(&s->checker, "the connection has ended: %s: %s", what,
 			     n ? strerror(errno) : "EOF");
 	}
 }
@@ -104,7 +104,7 @@ static void get_message(struct sockets *s, struct conn *conn, const char *what)
 
 	get(s, conn, &m->hdr, sizeof(m->hdr), what);
 	if (m->hdr.len > PAYLOAD_MAX)
-		fail(&s->c, "%s: a message of type %u with %u octets", what, m->hdr.type,
+		fail(&s->checker, "%s: a message of type %u with %u octets", what, m->hdr.type,
 		     m->hdr.len);
 	get(s, conn, m->payload, m->hdr.len, what);
 	m->payload[m->hdr.len] = 0;
@@ -130,15 +130,15 @@ static void ask(struct sockets *s, uint32_t type, uint32_t tx, const char *paylo
 	put(s, conn, octets, (size_t)(pack(octets, type, id, tx, payload, len) - octets));
 	get_message(s, conn, payload);
 	if (s->got.hdr.req_id != id || s->got.hdr.tx_id != tx)
-		fail(&s->c, "type %u, request %u of %u: answered as %u of %u, type %u", type, id,
-		     tx, s->got.hdr.req_id, s->got.hdr.tx_id, s->got.hdr.type);
+		fail(&s->checker, "type %u, request %u of %u: answered as %u of %u, type %u", type,
+		     id, tx, s->got.hdr.req_id, s->got.hdr.tx_id, s->got.hdr.type);
 }
 
 static void ask_ok(struct sockets *s, uint32_t type, uint32_t tx, const char *payload, uint32_t len)
 {
 	ask(s, type, tx, payload, len);
 	if (s->got.hdr.type != type)
-		fail(&s->c, "type %u %s: answered %u %.40s", type, payload, s->got.hdr.type,
+		fail(&s->checker, "type %u %s: answered %u %.40s", type, payload, s->got.hdr.type,
 		     s->got.payload);
 }
 
@@ -168,7 +168,7 @@ static void must_have(struct sockets *s, const char *path, const char *value)
 {
 	about(s, XS_READ, 0, path);
 	if (s->got.hdr.len != strlen(value) || memcmp(s->got.payload, value, s->got.hdr.len))
-		fail(&s->c, "%s holds %u octets, %.40s, not %.40s", path, s->got.hdr.len,
+		fail(&s->checker, "%s holds %u octets, %.40s, not %.40s", path, s->got.hdr.len,
 		     s->got.payload, value);
 }
 
@@ -176,7 +176,7 @@ static void must_not_be(struct sockets *s, const char *path)
 {
 	ask(s, XS_READ, 0, path, (uint32_t)strlen(path) + 1);
 	if (s->got.hdr.type != XS_ERROR || strcmp(s->got.payload, "ENOENT"))
-		fail(&s->c, "%s is there", path);
+		fail(&s->checker, "%s is there", path);
 }
 
 static void nothing_waits(struct sockets *s, struct conn *conn, const char *whose)
@@ -186,8 +186,8 @@ static void nothing_waits(struct sockets *s, struct conn *conn, const char *whos
 	if (!poll(&look, 1, 0))
 		return;
 	get_message(s, conn, whose);
-	fail(&s->c, "%s got a message too many: type %u, request %u, %.40s", whose, s->got.hdr.type,
-	     s->got.hdr.req_id, s->got.payload);
+	fail(&s->checker, "%s got a message too many: type %u, request %u, %.40s", whose,
+	     s->got.hdr.type, s->got.hdr.req_id, s->got.payload);
 }
 
 static void count(struct checker *c)
@@ -333,7 +333,7 @@ static void expect_event(struct sockets *s, const char *path)
 	get_message(s, &s->watcher, path);
 	if (m->hdr.type != XS_WATCH_EVENT || strcmp(m->payload, path) ||
 	    strcmp(m->payload + strlen(path) + 1, "feed"))
-		fail(&s->c, "instead of an event of %s: type %u, %.100s", path, m->hdr.type,
+		fail(&s->checker, "instead of an event of %s: type %u, %.100s", path, m->hdr.type,
 		     m->payload);
 }
 
@@ -362,7 +362,7 @@ static void begin_watching(struct sockets *s)
 	char path[PATH_LEN], payload[PATH_LEN + 16], *octets = malloc(512);
 	uint32_t len;
 
-	about(s, XS_MKDIR, 0, below(&s->c, path, "feed"));
+	about(s, XS_MKDIR, 0, below(&s->checker, path, "feed"));
 	len = make_write(payload, path, "feed") + 1;
 	payload[len - 1] = 0;
 	put(s, &s->watcher, octets, (size_t)(pack(octets, XS_WATCH, 1, 0, payload, len) - octets));
@@ -387,15 +387,15 @@ int main(int argc, char **argv)
 		return 2;
 	}
 	s.path = argv[1];
-	s.c.home = argv[2];
-	s.c.seed = (unsigned int)atoi(argv[3]);
+	s.checker.home = argv[2];
+	s.checker.seed = (unsigned int)atoi(argv[3]);
 	s.large = (uint32_t)atoi(argv[4]);
 	s.wide = (uint32_t)atoi(argv[5]);
 	s.asker.fd = connect_to(&s);
 	s.watcher.fd = connect_to(&s);
 	begin_watching(&s);
-	large(&s.c);
-	run_rounds(&s.c, rounds, sizeof(rounds) / sizeof(rounds[0]));
+	large(&s.checker);
+	run_rounds(&s.checker, rounds, sizeof(rounds) / sizeof(rounds[0]));
 	nothing_waits(&s, &s.asker, "who asked");
 	nothing_waits(&s, &s.watcher, "the watcher");
 	return 0;

@@ -164,6 +164,8 @@ class Client(Requests, Closing):
         self._buf = bytearray()
         self._id = 0
         self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self._poll = select.poll()  # there may be more descriptors than select() takes
+        self._poll.register(self.sock, select.POLLIN)
         try:
             self.sock.settimeout(timeout)
             self.sock.connect(str(socketpath))
@@ -195,7 +197,7 @@ class Client(Requests, Closing):
     def _fill(self, length, deadline):
         while len(self._buf) < length:
             left = deadline - time.monotonic()
-            if left < 0 or not select.select([self.sock], [], [], left)[0]:
+            if left < 0 or not self._poll.poll(left * 1000):
                 raise Timeout("no message from the daemon")
             data = self.sock.recv(65536)
             if not data:
