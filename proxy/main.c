@@ -237,6 +237,21 @@ static int listen_to_system(struct daemon *daemon, struct event *events[NR_EVENT
 	return !events[3] || event_add(events[3], &period) ? -ENOMEM : 0;
 }
 
+/*
+ * We are ending; the default action of a second signal, which libevent puts back with the events,
+ * would leave our socket behind.
+ */
+static void ignore_signals(void)
+{
+	sigset_t set;
+
+	sigemptyset(&set);
+	sigaddset(&set, SIGTERM);
+	sigaddset(&set, SIGINT);
+	sigaddset(&set, SIGHUP);
+	sigprocmask(SIG_BLOCK, &set, NULL);
+}
+
 static int run(struct daemon *daemon)
 {
 	const struct loop_hooks hooks = { round_begin, round_end, before_sleep, after_sleep,
@@ -276,9 +291,7 @@ static int run(struct daemon *daemon)
 		loop_run(daemon->loop);
 		sd_notify(0, "STOPPING=1");
 	}
-	/* We are ending; the default action of a second signal would leave our socket behind. */
-	signal(SIGTERM, SIG_IGN);
-	signal(SIGINT, SIG_IGN);
+	ignore_signals();
 	for (int i = 0; i < NR_EVENTS; i++)
 		if (events[i])
 			event_free(events[i]);
