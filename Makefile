@@ -291,15 +291,18 @@ install: programs
 	$(call say,INST,$(DESTDIR)$(PREFIX))
 	$(Q)install -D -m 0755 -t $(DESTDIR)$(PREFIX)/sbin $(filter %/xsproxyd %/xsproxyctl,$(PROGRAMS))
 	$(Q)install -D -m 0644 -t $(DESTDIR)$(PREFIX)/lib/xsproxy $(BUILD)/libxsproxy-bridge.so
+	$(Q)install -D -m 0755 $(BUILD)/xsproxy-keeper $(DESTDIR)$(PREFIX)/libexec/xsproxy/keeper
 	$(call put,0755,systemd/xenstored-wrapper,$(PREFIX)/libexec/xsproxy/xenstored)
 	$(call put,0755,systemd/select-xenstored,$(PREFIX)/libexec/xsproxy/select-xenstored)
 	$(call put,0644,systemd/xsproxy.service,$(UNITDIR)/xsproxy.service)
+	$(call put,0644,systemd/xsproxy-keeper.service,$(UNITDIR)/xsproxy-keeper.service)
 	$(call put,0644,systemd/xsproxy-xenfs.service,$(UNITDIR)/xsproxy-xenfs.service)
 	$(call put,0644,systemd/xsproxy.socket,$(UNITDIR)/xsproxy.socket)
 	$(call put,0644,systemd/examples/xenstored.service.d/xsproxy.conf,$(EXAMPLES)/xenstored.service.d/xsproxy.conf)
 	$(call put,0644,systemd/examples/xsproxy.service.d/metrics.conf,$(EXAMPLES)/xsproxy.service.d/metrics.conf)
 	$(call put,0644,systemd/examples/xsproxy.socket.d/group.conf,$(EXAMPLES)/xsproxy.socket.d/group.conf)
 	$(call put,0644,docs/man/xsproxyd.8,$(MANDIR)/man8/xsproxyd.8)
+	$(call put,0644,docs/man/xsproxy-keeper.8,$(MANDIR)/man8/xsproxy-keeper.8)
 	$(call put,0644,docs/man/xsproxyctl.8,$(MANDIR)/man8/xsproxyctl.8)
 	$(call put,0644,docs/man/xsproxy.conf.5,$(MANDIR)/man5/xsproxy.conf.5)
 	$(call put,0644,docs/man/libxsproxy-bridge.7,$(MANDIR)/man7/libxsproxy-bridge.7)

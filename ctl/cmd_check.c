@@ -90,6 +90,13 @@ static void check_clients(struct check *check, const json_t *status)
 		    waiting == 1 ? "waits" : "wait", waited);
 }
 
+/* One that does not know of keepers does not say either. */
+static void check_keeper(struct check *check, const json_t *status)
+{
+	if (json_is_false(json_object_get(status, "keeper")))
+		add(check, "keeper", -1, "there is none; " PRINT_NO_KEEPER);
+}
+
 static void check_domain(struct check *check, const json_t *domain)
 {
 	const char *state = print_text(domain, "state");
@@ -142,6 +149,7 @@ static int check_all(struct check *check, const struct options *options, json_t 
 		check_xenstored(check, *status);
 		check_unknown(check, *status);
 		check_clients(check, *status);
+		check_keeper(check, *status);
 		r = check_domains(check, control, *status, report);
 	}
 	control_free(control);

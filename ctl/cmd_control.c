@@ -42,10 +42,25 @@ static void print_domains(const json_t *status)
 	puts(*before == ',' ? ")" : "");
 }
 
+static void print_clients(const json_t *status)
+{
+	int64_t waiting = print_number(status, "clients_waiting");
+
+	printf("toolstacks  %" PRId64, print_number(status, "clients"));
+	if (waiting)
+		printf(", %" PRId64 " %s for xenstored", waiting, waiting == 1 ? "waits" : "wait");
+	putchar('\n');
+	/* An older xsproxyd does not say. */
+	if (json_is_true(json_object_get(status, "keeper")))
+		printf("keeper      holds %" PRId64 " of them\n",
+		       print_number(status, "clients_kept"));
+	else if (json_is_false(json_object_get(status, "keeper")))
+		puts("keeper      none; " PRINT_NO_KEEPER);
+}
+
 static void print_status(const json_t *status)
 {
 	const json_t *xenstored = json_object_get(status, "xenstored");
-	int64_t waiting = print_number(status, "clients_waiting");
 
 	printf("xsproxyd    %s, pid %" PRId64 ", up %" PRId64 " s\n", print_text(status, "version"),
 	       print_number(status, "pid"), print_number(status, "uptime"));
@@ -60,10 +75,7 @@ static void print_status(const json_t *status)
 		printf("            %s\n", print_text(status, "bridge_lacks"));
 	print_domains(status);
 	print_unknown(json_object_get(status, "unknown_domains"));
-	printf("toolstacks  %" PRId64, print_number(status, "clients"));
-	if (waiting)
-		printf(", %" PRId64 " %s for xenstored", waiting, waiting == 1 ? "waits" : "wait");
-	putchar('\n');
+	print_clients(status);
 	printf("hold --new  %s\n",
 	       json_is_true(json_object_get(status, "hold_new")) ? "on" : "off");
 	printf("log-level   %s\n", print_text(status, "log_level"));

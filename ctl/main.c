@@ -67,7 +67,9 @@ static const struct command commands[] = {
 	  "transactions before its first request is read.\n" },
 	{ "status", command_status, ARGUMENT_NONE, OPTION_JSON | OPTION_CONTROL, "[--json]",
 	  "show what xsproxyd serves",
-	  "Says which xenstored it has, and how many domains and toolstacks.\n" },
+	  "Says which xenstored it has, how many domains and toolstacks, and whether the keeper "
+	  "holds\n"
+	  "the latter, so that they outlive xsproxyd.\n" },
 	{ "check", command_check, ARGUMENT_NONE, OPTION_JSON | OPTION_CONTROL, "[--json]",
 	  "say whether all is well, for monitoring",
 	  "Prints a line that begins with ok, or a line for each thing that is wrong, and then "
@@ -77,7 +79,8 @@ static const struct command commands[] = {
 	  "is\n"
 	  "no xenstored, it is refused, domains failed, ended, are unknown to it or have nearly as "
 	  "many\n"
-	  "watches as they may have, or toolstacks have waited for it for 5 s.\n" },
+	  "watches as they may have, toolstacks have waited for it for 5 s, or there is no "
+	  "keeper.\n" },
 	{ "domains", command_domains, ARGUMENT_NONE, OPTION_JSON | OPTION_CONTROL, "[--json]",
 	  "list the domains",
 	  "Lists every domain that is introduced or held: its state, watches, open transactions,\n"

@@ -13,6 +13,11 @@
 
 #include "migration/report.h"
 
+/* What it means that there is no keeper, and what to do */
+#define PRINT_NO_KEEPER                                                \
+	"a restart of xsproxyd closes toolstacks' connections; start " \
+	"xsproxy-keeper.service"
+
 /** print_json() - a line of JSON. @value: NULL means that memory ran out. Return: 0 or -ENOMEM. */
 int print_json(const json_t *value);
 

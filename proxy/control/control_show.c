@@ -16,6 +16,7 @@
 #include "proxy/host/domain_state.h"
 #include "proxy/host/hold.h"
 #include "proxy/host/holds.h"
+#include "proxy/host/keeper.h"
 #include "proxy/host/memory.h"
 #include "proxy/host/missing.h"
 #include "proxy/host/upstream.h"
@@ -84,23 +85,25 @@ void control_status(struct control *control, const struct control_args *args)
 	const char *state = memory ? "running" : foreign ? "refused" : "waiting";
 
 	(void)args;
-	control_return(
-		control,
-		json_pack(
-			"{s:s,s:i,s:I,s:s,s:s?,s:s?,s:o,s:i,s:o,s:o,s:i,s:i,s:i,s:I,s:b,s:s,s:s?}",
-			"version", XSPROXY_VERSION, "pid", (int)getpid(), "uptime",
-			(json_int_t)(clock_seconds() - daemon->started), "state", state, "reason",
-			foreign, "bridge_lacks", upstream_lacks(daemon->upstream), "xenstored",
-			xenstored(daemon, memory), "domains",
-			memory ? (int)count_introduced(memory) : 0, "states",
-			states(daemon, memory), "unknown_domains", unknown_domains(daemon),
-			"near_limit", (int)domains_near_limit(daemon), "clients",
-			(int)clients_count(daemon->clients), "clients_waiting",
-			(int)clients_waiting(daemon->clients), "clients_waited",
-			(json_int_t)clients_waited(daemon->clients), "hold_new",
-			memory && hold_new_is(&memory->ledgers), "log_level",
-			config_level(log_level()), "config_error",
-			notify_all_wrong(&daemon->notify, wrong)));
+	control_return(control,
+		       json_pack("{s:s,s:i,s:I,s:s,s:s?,s:s?,s:o,s:i,s:o,s:o,"
+				 "s:i,s:i,s:i,s:I,s:b,s:i,s:b,s:s,s:s?}",
+				 "version", XSPROXY_VERSION, "pid", (int)getpid(), "uptime",
+				 (json_int_t)(clock_seconds() - daemon->started), "state", state,
+				 "reason", foreign, "bridge_lacks",
+				 upstream_lacks(daemon->upstream), "xenstored",
+				 xenstored(daemon, memory), "domains",
+				 memory ? (int)count_introduced(memory) : 0, "states",
+				 states(daemon, memory), "unknown_domains", unknown_domains(daemon),
+				 "near_limit", (int)domains_near_limit(daemon), "clients",
+				 (int)clients_count(daemon->clients), "clients_waiting",
+				 (int)clients_waiting(daemon->clients), "clients_waited",
+				 (json_int_t)clients_waited(daemon->clients), "keeper",
+				 keeper_there(daemon->keeper), "clients_kept",
+				 (int)clients_kept(daemon->clients), "hold_new",
+				 memory && hold_new_is(&memory->ledgers), "log_level",
+				 config_level(log_level()), "config_error",
+				 notify_all_wrong(&daemon->notify, wrong)));
 }
 
 /* --- domains */

@@ -210,6 +210,21 @@ uint32_t clients_count(const struct clients *clients)
 	return count(&clients->waiting) + count(&clients->up);
 }
 
+static uint32_t count_held(const struct client_list *list)
+{
+	const struct client *client;
+	uint32_t n = 0;
+
+	TAILQ_FOREACH(client, list, list)
+		n += client->held;
+	return n;
+}
+
+uint32_t clients_kept(const struct clients *clients)
+{
+	return count_held(&clients->waiting) + count_held(&clients->up);
+}
+
 uint32_t clients_waiting(const struct clients *clients)
 {
 	return count(&clients->waiting);

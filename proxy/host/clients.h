@@ -48,6 +48,10 @@ uint32_t clients_open(const struct clients *clients);
 /** clients_count() - how many toolstack clients there are, those that wait included. */
 uint32_t clients_count(const struct clients *clients);
 
+/** clients_kept() - how many of them the keeper holds: a restart of xsproxyd costs these nothing.
+ */
+uint32_t clients_kept(const struct clients *clients);
+
 /** clients_waiting() - how many of them wait for xenstored to accept a connection. */
 uint32_t clients_waiting(const struct clients *clients);
 

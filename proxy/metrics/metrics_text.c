@@ -11,6 +11,7 @@
 #include "proxy/host/clients.h"
 #include "proxy/host/domain.h"
 #include "proxy/host/domain_state.h"
+#include "proxy/host/keeper.h"
 #include "proxy/host/missing.h"
 #include "proxy/host/upstream.h"
 #include "proxy/observe/tap.h"
@@ -117,6 +118,11 @@ static void put_daemon(FILE *out, const struct daemon *daemon)
 	put_single(out, "xsproxy_toolstack_clients_waiting", "gauge",
 		   "Those of them that xenstored has not accepted yet.",
 		   clients_waiting(daemon->clients), UNIT_ONE);
+	put_single(out, "xsproxy_keeper", "gauge",
+		   "Whether there is a keeper, so that they outlive xsproxyd.",
+		   keeper_there(daemon->keeper), UNIT_ONE);
+	put_single(out, "xsproxy_toolstack_clients_kept", "gauge", "Those of them that it holds.",
+		   clients_kept(daemon->clients), UNIT_ONE);
 }
 
 /* The plain counters: of all sessions together, and below of each domain. */

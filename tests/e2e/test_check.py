@@ -18,7 +18,7 @@ import xsclient
 from control import Control
 from harness import Host
 from ours import running
-from relay import FLAVOURS
+from relay import FLAVOURS, wait_until
 from test_metrics import config, fetch, free_address
 
 CTL = xensim.BUILD / "xsproxyctl"
@@ -255,6 +255,50 @@ def test_unknown(at):
         assert exposition.parse(fetch(at)[2])["xsproxy_unknown_domains"].value() == 1
 
 
+def keeper(host, at):
+    """Whether there is one, and whom it holds, by the control socket and the metrics."""
+    with Control(host) as control:
+        said = control.run("status")
+    families = exposition.parse(fetch(at)[2])
+    assert families["xsproxy_keeper"].value() == said["keeper"]
+    assert families["xsproxy_toolstack_clients_kept"].value() == said["clients_kept"]
+    return said["keeper"], said["clients_kept"]
+
+
+def keeper_line(host):
+    done = subprocess.run([CTL, "status", "--control", host.run_dir / "control"],
+                          capture_output=True, text=True, check=True)
+    return re.search("^keeper +(.*)$", done.stdout, re.M)[1]
+
+
+NO_KEEPER = "a restart of xsproxyd closes toolstacks' connections; start xsproxy-keeper.service"
+
+
+@pytest.mark.parametrize("flavour", FLAVOURS)
+def test_no_keeper(flavour, at):
+    """Never there, then there; then gone, which costs nobody anything as long as xsproxyd runs."""
+    with Host(flavour, keeper=False, config=config("%s:%d" % at)) as host:
+        ready(host)
+        host.client().directory("/")
+        assert keeper(host, at) == (False, 0)
+        assert keeper_line(host) == f"none; {NO_KEEPER}"
+        assert problems(host) == [f"keeper: there is none; {NO_KEEPER}"]
+        host.start_keeper()
+        with Control(host) as control:
+            control.wait(lambda said: said["keeper"], "status")
+        # A text of metrics may be a second old.
+        wait_until(lambda: exposition.parse(fetch(at)[2])["xsproxy_keeper"].value() == 1)
+        assert keeper(host, at) == (True, 2)
+        assert keeper_line(host) == "holds 2 of them"
+        assert check(host)[0] == 0
+        host.keeper.kill()
+        with Control(host) as control:
+            control.wait(lambda said: not said["keeper"], "status")
+        assert problems(host) == [f"keeper: there is none; {NO_KEEPER}"]
+        assert host.dom0.directory("/")
+        assert host.proxy.text().count("there is no keeper at") == 1
+
+
 def test_the_alerts_ask_for_what_there_is(at):
     """Names and states of the example that is installed."""
     text = (xensim.BUILD / "../share/prometheus/xsproxy.rules.yml").resolve()
@@ -292,5 +336,5 @@ def test_the_manual_and_the_help_say_what_can_be_wrong():
                           check=True).stdout
     for text in part, said:
         assert "configuration" in text
-    for kind in "xsproxyd", "configuration", "xenstored", "domain", "toolstacks":
+    for kind in "xsproxyd", "configuration", "xenstored", "domain", "toolstacks", "keeper":
         assert re.search(rf"^\.(Pq )?Li .*\b{kind}\b", part, re.M), kind

@@ -15,10 +15,12 @@ MANUALS = sorted((ROOT / "docs/man").iterdir())
 
 INSTALLED = {
     "etc/xsproxy/xsproxy.conf",
+    "usr/lib/systemd/system/xsproxy-keeper.service",
     "usr/lib/systemd/system/xsproxy-xenfs.service",
     "usr/lib/systemd/system/xsproxy.service",
     "usr/lib/systemd/system/xsproxy.socket",
     "usr/lib/xsproxy/libxsproxy-bridge.so",
+    "usr/libexec/xsproxy/keeper",
     "usr/libexec/xsproxy/select-xenstored",
     "usr/libexec/xsproxy/xenstored",
     "usr/sbin/xsproxyctl",
@@ -32,6 +34,7 @@ INSTALLED = {
     "usr/share/doc/xsproxy/protocol.md",
     "usr/share/man/man5/xsproxy.conf.5",
     "usr/share/man/man7/libxsproxy-bridge.7",
+    "usr/share/man/man8/xsproxy-keeper.8",
     "usr/share/man/man8/xsproxyctl.8",
     "usr/share/man/man8/xsproxyd.8",
     "usr/share/xsproxy/wireshark/xenstore.lua",
@@ -75,7 +78,7 @@ def test_install(tmp_path):
     make("install", f"DESTDIR={tmp_path}", "PREFIX=/usr")
     assert files(tmp_path) == INSTALLED
     for name in ("usr/libexec/xsproxy/xenstored", "usr/libexec/xsproxy/select-xenstored",
-                 "usr/sbin/xsproxyd"):
+                 "usr/libexec/xsproxy/keeper", "usr/sbin/xsproxyd"):
         assert (tmp_path / name).stat().st_mode & 0o777 == 0o755
     # Once more: what the administrator has written stays.
     conf = tmp_path / "etc/xsproxy/xsproxy.conf"
@@ -88,7 +91,8 @@ def test_install_elsewhere(tmp_path):
     make("install", f"DESTDIR={tmp_path}", "PREFIX=/opt/xs")
     assert files(tmp_path) == {name.replace("usr/", "opt/xs/", 1) for name in INSTALLED}
     for name in files(tmp_path):
-        if not name.startswith(("opt/xs/sbin", "opt/xs/lib/xsproxy")):
+        if not name.startswith(("opt/xs/sbin", "opt/xs/lib/xsproxy",
+                                "opt/xs/libexec/xsproxy/keeper")):
             text = (tmp_path / name).read_text()
             assert not re.search(r"/usr/(sbin/xsp|lib/xsp|libexec|share/doc/xsp|share/xsp)",
                                  text), name
@@ -142,7 +146,7 @@ exec chroot "$top/root" sh -c '
     echo "installed: $(. /etc/default/xen; echo "$XENSTORED"), $(links | wc -l) links"
     xsproxyd --version >/dev/null; xsproxyd --check-config >/dev/null
     xsproxyctl --help >/dev/null;
-    man -w xsproxyd xsproxyctl xsproxy.conf libxsproxy-bridge >/dev/null
+    man -w xsproxyd xsproxyctl xsproxy.conf libxsproxy-bridge xsproxy-keeper >/dev/null
     dpkg -i /tmp/xsproxy.deb >/dev/null
     echo "again: $(grep -c XENSTORED=/usr/libexec /etc/default/xen)"
     sed -i "s,^XENSTORED=/usr/libexec,#&," /etc/default/xen
@@ -154,8 +158,10 @@ exec chroot "$top/root" sh -c '
     dpkg -i /tmp/xsproxy.deb 2>&1 >/tmp/said | sed "s/conf:[0-9]*:/conf:N:/"
     echo "wrong: $(grep -c try-restart /tmp/said)"
     echo >/etc/xsproxy/xsproxy.conf
-    dpkg -i /tmp/xsproxy.deb | grep try-restart
-    dpkg -r xsproxy >/dev/null
+    dpkg -i /tmp/xsproxy.deb >/tmp/said
+    grep try-restart /tmp/said
+    echo "keeper: $(grep -c keeper /tmp/said)"
+    dpkg -r xsproxy | grep keeper
     cmp /etc/default/xen /tmp/before && echo "removed: as before"
     printf "#!/bin/sh\\n[ \\"\\$2\\" != is-active ]\\n" >/usr/bin/systemctl
     printf "[metrics]\\nlevel = loud\\n" >/etc/xsproxy/xsproxy.conf
@@ -187,6 +193,7 @@ def test_it_installs_enables_and_removes_cleanly(deb, tmp_path):
         "xsproxy: xsproxyd was not restarted, the old one runs on; mend the configuration, then "
         "'systemctl restart xsproxy': xsproxyd: /etc/xsproxy/xsproxy.conf:N: [metrics] level = "
         "loud: there is no such option", "wrong: 0", "try-restart xsproxy.service",
+        "keeper: 0", "stop xsproxy-keeper.service",
         "removed: as before", "xsproxy: takes effect when dom0 is rebooted.",
         "xsproxy: mend the configuration before that: xsproxyd: /etc/xsproxy/xsproxy.conf:N: "
         "[metrics] level = loud: there is no such option",

@@ -16,6 +16,7 @@ pytest_plugins = ("altered",)
 BIND = 'import socket; socket.socket(socket.AF_UNIX).bind("/run/xsproxy/bridge")'
 
 
+STOP_KEEPER = "deb-systemd-invoke stop xsproxy-keeper.service"
 MARK = "/var/lib/xsproxy/select"
 
 
@@ -42,15 +43,30 @@ def script(host, name, *args, before=":"):
 
 def test_xsproxyd_runs_on_while_xenstored_has_the_bridge(host):
     called, said = script(host, "prerm", "remove", before=f"python3 -c '{BIND}'")
-    assert called == ["select-xenstored off"]
+    assert called == ["select-xenstored off", STOP_KEEPER]
     assert said.count("\n") == 1 and "until dom0 is rebooted" in said
 
 
 def test_it_is_stopped_where_nobody_needs_it(host):
     called, said = script(host, "prerm", "remove")
     assert called == ["select-xenstored off",
-                      "deb-systemd-invoke stop xsproxy.socket xsproxy.service"]
+                      "deb-systemd-invoke stop xsproxy.socket xsproxy.service", STOP_KEEPER]
     assert said == ""
+
+
+@pytest.mark.parametrize("version, stopped", [
+    ("0.3", False), ("0.2", False), ("0.2+other", False), ("0.1", True), ("0.1-9", True)])
+def test_the_keeper_is_stopped_only_for_a_version_that_has_none(host, version, stopped):
+    """Whoever it holds would wait for that one in vain."""
+    assert script(host, "prerm", "upgrade", version) == ([STOP_KEEPER] if stopped else [], "")
+
+
+@pytest.mark.parametrize("why", ["abort-upgrade", "abort-remove"])
+def test_the_keeper_goes_on_where_the_package_stays(host, why):
+    assert script(host, "postinst", why, "0.1") == (
+        [ACTIVE, "systemctl start xsproxy-keeper.service"], "")
+    inactive(host)
+    assert script(host, "postinst", why, "0.1") == ([ACTIVE], "")
 
 
 # --- what postinst does
@@ -71,10 +87,12 @@ def wrong(host):
     host.stub("/usr/sbin/xsproxyd", f"echo '{WRONG}' >&2; echo more >&2; exit 2")
 
 
-def test_an_upgrade_restarts_as_the_new_unit_says(host):
-    called, said = script(host, "postinst", "configure", "0.1")
-    assert said == ""
+@pytest.mark.parametrize("before", ("0.1", "0.2"))
+def test_an_upgrade_restarts_as_the_new_unit_says(host, before):
+    """And from a version without a keeper it says what that has closed, for the last time."""
+    called, said = script(host, "postinst", "configure", before)
     assert called == ["select-xenstored keep", RELOAD, ACTIVE, RESTART]
+    assert said.count("\n") == (before == "0.1") and ("xenconsoled" in said) == (before == "0.1")
 
 
 def test_a_later_restart_is_as_the_new_unit_says_too(host):

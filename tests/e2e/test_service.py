@@ -28,9 +28,13 @@ ROOT = pathlib.Path(__file__).resolve().parents[2]
 @pytest.fixture
 def units(tmp_path):
     """The units, with the binary that was built just now."""
-    for name in ("xsproxy.service", "xsproxy.socket", "xsproxy-xenfs.service"):
+    for name in ("xsproxy.service", "xsproxy.socket", "xsproxy-xenfs.service",
+                 "xsproxy-keeper.service"):
         text = (ROOT / "systemd" / name).read_text()
-        (tmp_path / name).write_text(text.replace("/usr/sbin/", f"{XSPROXYD.parent}/"))
+        for installed, built in (("/usr/sbin/", f"{XSPROXYD.parent}/"),
+                                 ("/usr/libexec/xsproxy/", f"{XSPROXYD.parent}/xsproxy-")):
+            text = text.replace(installed, built)
+        (tmp_path / name).write_text(text)
     return tmp_path
 
 
@@ -68,11 +72,12 @@ def exposure(unit):
                            "--no-pager", unit], capture_output=True, text=True, check=False)
 
 
-def test_the_service_is_hardened(units):
-    done = exposure(units / "xsproxy.service")
+@pytest.mark.parametrize("name", ("xsproxy.service", "xsproxy-keeper.service"))
+def test_the_service_is_hardened(units, name):
+    done = exposure(units / name)
     assert done.returncode == 0, done.stdout
     # Who asks of the sources gets the same: no example lies where it would be a drop-in.
-    assert exposure(ROOT / "systemd/xsproxy.service").stdout == done.stdout
+    assert exposure(ROOT / "systemd" / name).stdout == done.stdout
 
 
 def test_what_the_units_promise():
@@ -97,6 +102,35 @@ def test_what_the_units_promise():
     for line in ("ListenStream=/run/xenstored/socket", "SocketMode=0600",
                  "Before=xenstored.service xen.service"):
         assert line in unit_socket
+
+
+def lines_of(name):
+    return (ROOT / "systemd" / name).read_text().splitlines()
+
+
+def test_nothing_that_ends_xsproxyd_ends_the_keeper():
+    """It is started with xsproxyd, before it, and does not know it."""
+    service, keeper = lines_of("xsproxy.service"), lines_of("xsproxy-keeper.service")
+    for order in "Wants", "After":
+        assert f"{order}=xsproxy-keeper.service" in service
+    assert [line for line in service if "keeper" in line and not line.startswith("#")] == [
+        "Wants=xsproxy-keeper.service", "After=xsproxy-keeper.service"]
+    assert not any(line.startswith(("PartOf=", "BindsTo=", "Requires=", "Requisite=", "Conflicts=",
+                                    "After=", "WatchdogSec=", "WantedBy=")) for line in keeper)
+    # They share the directory, which is there as long as either runs, and after.
+    for line in ("RuntimeDirectory=xsproxy", "RuntimeDirectoryMode=0700",
+                 "RuntimeDirectoryPreserve=yes", "StartLimitIntervalSec=0", "Restart=always"):
+        assert line in service and line in keeper
+
+
+def limit(name):
+    return int(next(line for line in lines_of(name)
+                    if line.startswith("LimitNOFILE=")).partition("=")[2])
+
+
+def test_the_keeper_has_descriptors_for_all_that_xsproxyd_may_have():
+    """And for whatever it is sent until it has taken what was sent before."""
+    assert limit("xsproxy-keeper.service") >= limit("xsproxy.service") + 64
 
 
 # --- readiness, watchdog
@@ -191,11 +225,13 @@ def test_systemds_socket_goes_before_the_option(tmp_path):
                 assert not host.socket.exists()
 
 
-def test_our_own_socket_is_0600_and_goes_with_us():
-    with running("C") as host:
+@pytest.mark.parametrize("keeper", (False, True))
+def test_our_own_socket_is_0600_and_goes_with_us(keeper):
+    """But for a keeper, which has it for the next one."""
+    with running("C", keeper=keeper) as host:
         assert stat.S_IMODE(os.stat(host.socket).st_mode) == 0o600
         host.proxy.kill(signal.SIGTERM)
-        assert not host.socket.exists()
+        assert host.socket.exists() == keeper
         assert not (host.run_dir / "control").exists()
 
 
@@ -251,14 +287,16 @@ def test_sigterm_leaves_the_page_at_a_message_boundary(flavour, sig):
             got += 1
 
 
-def test_sigterm_does_not_wait_for_a_guest_that_does_not_read():
-    with running("C") as host:
+@pytest.mark.parametrize("keeper", (False, True))
+def test_sigterm_does_not_wait_for_a_guest_that_does_not_read(keeper):
+    """Without a keeper a second, which the log says; with one for nobody at all."""
+    with running("C", keeper=keeper) as host:
         guest = host.add_guest(7)
         guest.write("data/big", "x" * 2000)
         guest.send(xsclient.READ, b"data/big\0", req_id=5)
         wait_until(lambda: guest.rsp_prod - guest.rsp_cons == 1024)
         assert host.proxy.kill(signal.SIGTERM) == 0
-        assert "within a request or do not read replies: 1;" in host.proxy.text()
+        assert ("within a request or do not read replies: 1;" in host.proxy.text()) != keeper
         host.start_proxy()
         assert guest.recv_reply().payload == b"x" * 2000
 

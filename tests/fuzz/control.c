@@ -30,6 +30,7 @@ static struct bufferevent *pair_new(struct event_base *base, evutil_socket_t fd,
 #undef bufferevent_socket_new
 
 #include "proxy/host/clients.h"
+#include "proxy/host/keeper.h"
 #include "proxy/settings.h"
 
 #define LINES_MAX  12
@@ -37,13 +38,27 @@ static struct bufferevent *pair_new(struct event_base *base, evutil_socket_t fd,
 #define ROUNDS_MAX 10000
 
 uint32_t __wrap_clients_count(const struct clients *clients);
+uint32_t __wrap_clients_kept(const struct clients *clients);
 uint32_t __wrap_clients_waiting(const struct clients *clients);
 uint64_t __wrap_clients_waited(const struct clients *clients);
+bool __wrap_keeper_there(const struct keeper *keeper);
 
 uint32_t __wrap_clients_count(const struct clients *clients)
 {
 	(void)clients;
 	return 0;
+}
+
+uint32_t __wrap_clients_kept(const struct clients *clients)
+{
+	(void)clients;
+	return 0;
+}
+
+bool __wrap_keeper_there(const struct keeper *keeper)
+{
+	(void)keeper;
+	return false;
 }
 
 uint32_t __wrap_clients_waiting(const struct clients *clients)

@@ -5,12 +5,13 @@ import dataclasses
 import re
 import typing
 
-from disk import METRICS, RELEASE, UPGRADE
+from disk import INSTALLED, METRICS, OTHER, RELEASE, UPGRADE
 from machine import Failure, OutOfTime
 
 CHECKS = []
 ROUNDS = 20
 KILLS = 3
+ENDS = 10
 
 
 @dataclasses.dataclass
@@ -86,6 +87,9 @@ def units(dom0):
         expect(text.isdigit() and int(text), f"{unit} has never started")
         times[unit] = int(text)
     expect(list(times) == sorted(times, key=times.get), f"not in this order: {times}")
+    status = dom0.status()
+    expect(dom0.keeper() != "0" and status["keeper"] and status["clients_kept"] >= 1,
+           f"the keeper, {dom0.keeper()}, holds nobody: {status}")
     with_bridge = dom0.run("grep -s -l libxsproxy-bridge /proc/[0-9]*/maps || :").split()
     daemon = dom0.run(f"pidof {dom0.upstream}").strip()
     expect(with_bridge == [f"/proc/{daemon}/maps"], f"{daemon} is {dom0.upstream}: {with_bridge}")
@@ -135,21 +139,41 @@ def watches(dom0):
     expect(guest.watches() == before, f"with one less: {guest.watches()}")
 
 
-def connect_network(guest):
-    """A device of dom0's kernel, by its own ring, and the guest's: both ends are connected."""
-    dom0 = guest.dom0
+def load_modules(guest):
     guest.run("for module in /usr/lib/modules/*.ko; do insmod $module || exit; done")
-    dom0.run(f"xl network-attach {guest.name} script=vif-script", "guest up")
-    backend = f"/local/domain/0/backend/vif/{guest.domid}/0"
-    frontend = guest.path("device/vif/0")
-    for end in backend, frontend:
-        dom0.wait(f"[ $(xenstore-read {end}/state) = 4 ]", "guest up", f"{end} to connect")
-    guest.run("[ -d /sys/class/net/eth0 ]")
-    watched = dom0.run("xenstore-control get-domain-watches 0")
+
+
+def ends_of_network(guest, number):
+    """Of its interface @number: backend, frontend."""
+    return f"/local/domain/0/backend/vif/{guest.domid}/{number}", guest.path(f"device/vif/{number}")
+
+
+def expect_network(guest, number):
+    """A device of dom0's kernel, by its own ring, and the guest's: both ends are connected."""
+    for end in ends_of_network(guest, number):
+        guest.dom0.wait(f"[ $(xenstore-read {end}/state) = 4 ]", "guest up", f"{end} to connect")
+    guest.run(f"[ -d /sys/class/net/eth{number} ]")
+
+
+def attach_network(guest, number=0):
+    guest.dom0.run(f"xl network-attach {guest.name} script=vif-script", "guest up")
+    expect_network(guest, number)
+
+
+def detach_network(guest, number=0):
+    backend, _ = ends_of_network(guest, number)
+    guest.dom0.run(f"xl network-detach {guest.name} {number}", "guest down")
+    guest.dom0.wait(f"! xenstore-exists {backend}", "guest down", f"{backend} to go")
+
+
+def connect_network(guest):
+    load_modules(guest)
+    attach_network(guest)
+    _, frontend = ends_of_network(guest, 0)
+    watched = guest.dom0.run("xenstore-control get-domain-watches 0")
     for path in "backend", f"{frontend}/state":
         expect(f"\n{path} " in watched, f"dom0's kernel has no watch on {path}:\n{watched}")
-    dom0.run(f"xl network-detach {guest.name} 0", "guest down")
-    dom0.wait(f"! xenstore-exists {backend}", "guest down", f"{backend} to go")
+    detach_network(guest)
 
 
 @check("dom0-ring", "dom0's own ring is relayed: a network backend and its frontend connect")
@@ -319,8 +343,7 @@ def restart(dom0):
     for number, command in enumerate(["systemctl restart xsproxy"] + KILLS * ["kill -9 {}"]):
         old = dom0.unit("MainPID")
         dom0.run(command.format(old))
-        dom0.wait(f"pid=$(systemctl show -P MainPID xsproxy.service) && [ $pid != {old} ] &&"
-                  " [ $pid != 0 ]", "store up", "another xsproxyd to be there")
+        dom0.wait_another(old)
         dom0.run(f"xenstore-write {guest.path(f'data/echo/{number}')} x")
         work.wait_progress()
     expect(guest.watches() == before, f"watches: {guest.watches()}, not {before}")
@@ -328,6 +351,87 @@ def restart(dom0):
     expect(printed["hold"] == ["open"] + Load.HELD * ["OK"], f"transactions: {printed['hold']}")
     missing = {f"data/echo/{number}" for number in range(1 + KILLS)} - set(printed["echo"])
     expect(not missing, f"events that never came: {sorted(missing)}")
+
+
+# What ends xsproxyd, with {} for its pid.
+ENDINGS = ["systemctl restart xsproxy", "kill -9 {}"] * (ENDS // 2) + [
+    "systemctl stop xsproxy && systemctl start xsproxy", "systemctl try-restart xsproxy",
+    "systemctl restart xsproxy.socket", "systemctl daemon-reexec",
+    f"dpkg --force-confold -i {OTHER}"]
+SAME = "systemctl daemon-reexec"  # but for this one
+
+
+class Bystander:
+    """dom0's clients that stay: the stock xenstore-watch, and the daemon of the guest's xl."""
+
+    def __init__(self, guest):
+        self.guest = guest
+        self.dom0 = guest.dom0
+        self.path = guest.path("data/seen")
+        self.events = 1  # a watch begins with one
+        self.xl = self.dom0.run(f"pgrep -f '[x]l create.*{guest.name}.cfg'").split()
+        expect(len(self.xl) == 1, f"the daemon of xl: {self.xl}")
+        self.dom0.run(f"setsid xenstore-watch {self.path} >/tmp/seen </dev/null 2>&1 &"
+                      " echo $! >/tmp/watcher")
+        self.dom0.wait("grep . /tmp/seen", "command")
+
+    def look(self, what):
+        """Change what it watches, which it sees once; after @what."""
+        self.dom0.run(f"xenstore-write {self.path} '{what}'", "store up")
+        self.events += 1
+        self.dom0.wait(f"[ $(wc -l </tmp/seen) -ge {self.events} ]", "store up",
+                       f"event {self.events} of xenstore-watch, after {what}")
+        self.dom0.run(f"kill -0 {self.xl[0]}")
+
+    def stop(self):
+        """What it has seen, all in all: exactly one event for each change."""
+        seen = self.dom0.run("kill $(cat /tmp/watcher); cat /tmp/seen").split("\n")[:-1]
+        expect(seen == [self.path] * self.events, f"{self.events} events were due: {seen}")
+
+
+def expect_console(guest, word):
+    """What the guest writes comes to `xl console`, whose client asks the store where."""
+    guest.dom0.run(f"sleep 1000 | setsid timeout 1000 xl console {guest.name} >/tmp/console 2>&1 &"
+                   " echo $! >/tmp/console-pid")
+    guest.dom0.wait(f"printf 'c echo {word}\\n' >$(xenstore-read {guest.path('console/tty')});"
+                    f" usleep 500000; grep {word} /tmp/console", "command",
+                    f"{word} to come out of xl console")
+    guest.dom0.run("kill $(cat /tmp/console-pid) $(pidof xenconsole) || :")
+
+
+@check("clients", f"xsproxyd ends {len(ENDINGS)} times, by restart, SIGKILL, restart of its socket,"
+       " dpkg -i: xl's daemon, xenconsoled, a backend and xenstore-watch miss nothing", short=False)
+def clients(dom0):
+    guest = dom0.new_guest()
+    guest.create()
+    guest.wait_up()
+    load_modules(guest)
+    attach_network(guest)
+    watcher, keeper = Bystander(guest), dom0.keeper()
+    expect(keeper != "0", "there is no keeper")
+    for number, command in enumerate(ENDINGS):
+        old = dom0.unit("MainPID")
+        dom0.run(command.format(old), "store up")
+        if command != SAME:
+            dom0.wait_another(old)
+        watcher.look(f"{number}: {command}")
+        expect(dom0.keeper() == keeper, f"{command}: the keeper is another one")
+    watcher.stop()
+    expect_network(guest, 0)
+    attach_network(guest, 1)
+    detach_network(guest, 1)
+    expect_console(guest, "before-the-reboot")
+
+    ups = guest.console.count("GUEST-UP")
+    dom0.run(f"xl reboot {guest.name}", "guest down")
+    dom0.wait_rebooted(guest)
+    guest.wait_console(f"(?s)(GUEST-UP.*){{{ups + 1}}}", "guest up")
+    expect_console(guest, "after-the-reboot")
+    load_modules(guest)
+    expect_network(guest, 0)
+    guest.shutdown()
+    dom0.wait_gone(guest.domid)
+    dom0.wait(f"! kill -0 {watcher.xl[0]}", "guest down", "xl's daemon to end with its guest")
 
 
 @check("reboot", "reboot of dom0: all comes up, and Debian's xendomains brings the guest back",
@@ -360,6 +464,13 @@ def upgrade(dom0):
     dom0.wait("xsproxyctl domain 0 --json | grep running", "store up", "domain 0 to run")
     expect_dom0_served(dom0)
     connect_network(guest)
+    # And back: that one would never take up what the keeper has.
+    expect(dom0.keeper() != "0" and dom0.status()["keeper"], "there is no keeper")
+    old = dom0.unit("MainPID")
+    dom0.run(f"dpkg --force-confold --force-downgrade -i {INSTALLED}", "store up")
+    expect(dom0.unit("MainPID") not in ("0", old), "xsproxyd was not restarted")
+    expect(dom0.run("pgrep -f '[l]ibexec/xsproxy/keeper' || :") == "", "the keeper still runs")
+    expect_xenbus(guest)
 
 
 NAMES = [each.name for each in CHECKS]

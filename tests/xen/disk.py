@@ -37,6 +37,8 @@ listen = {METRICS}
 RELEASE = "0.1"
 SOURCES = REPOSITORY / f"tests/releases/xsproxy-{RELEASE}.tar.xz"
 UPGRADE = "/root/xsproxy.deb"
+INSTALLED = "/root/installed.deb"  # what is installed there
+OTHER = "/root/other.deb"  # the package of this checkout with another version
 
 # Nothing of Xen or of ours needs these, and under emulation they are half of the boot.
 MASKED = ("systemd-udev-trigger systemd-logind systemd-journal-flush systemd-update-utmp"
@@ -110,6 +112,19 @@ def package():
 
 
 @functools.cache
+def other_package():
+    """The same with another version: a later build."""
+    tree, deb = WORK / "other", WORK / "other.deb"
+    shutil.rmtree(tree, ignore_errors=True)
+    output("dpkg-deb", "--raw-extract", package(), tree)
+    control = tree / "DEBIAN/control"
+    control.write_text(re.sub(r"(?m)^(Version: .*)$", r"\1+other", control.read_text()))
+    output("dpkg-deb", "--root-owner-group", "--build", tree, deb)
+    shutil.rmtree(tree)
+    return deb
+
+
+@functools.cache
 def released_package():
     """The package of RELEASE, made once."""
     name = f"release-{RELEASE}-" + hashlib.sha256(SOURCES.read_bytes()).hexdigest()[:8]
@@ -140,9 +155,9 @@ def install(tree, deb, upstream, files):
         if upstream != "oxenstored":  # Debian's choice
             defaults.write(f"XENSTORED={images.XEN_BIN}/{upstream}\n")
         defaults.write("XENCONSOLED_ARGS=--log=guest\n")
-    shutil.copy(deb, tree / "tmp/xsproxy.deb")
+    shutil.copy(deb, tree / INSTALLED.lstrip("/"))
     output("chroot", tree, "dpkg", "-i", "--path-include=/usr/share/doc/xsproxy*",
-           "/tmp/xsproxy.deb",
+           INSTALLED,
            env=dict(os.environ, PATH="/usr/sbin:/usr/bin", DEBIAN_FRONTEND="noninteractive"))
     write(tree / "etc/xsproxy/xsproxy.conf", CONFIG)
     override = "xsproxy.service.d/metrics.conf"
@@ -211,9 +226,9 @@ class Maker:
         tree, disk = WORK / "disk", WORK / f"{name}.ext4"
         shutil.rmtree(tree, ignore_errors=True)
         output("cp", "-a", "--reflink=auto", base_tree(), tree)
-        deb, files = package(), booted.files
+        deb, files = package(), booted.files | {other_package(): OTHER.lstrip("/")}
         if self._released:
-            deb, files = released_package(), files | {deb: UPGRADE.lstrip("/")}
+            deb, files = released_package(), booted.files | {deb: UPGRADE.lstrip("/")}
         install(tree, deb, self._upstream, files)
         install_modules(tree, booted.kernel_tree)
         disk.unlink(missing_ok=True)

@@ -24,6 +24,8 @@ class Dom0:
 
     def start_store(self):
         self.run("echo '[xsproxy]' >/etc/xsproxy/xsproxy.conf;"
+                 "setsid /usr/libexec/xsproxy/keeper </dev/null >/var/log/xen/keeper 2>&1 &"
+                 "until [ -e /run/xsproxy/keeper ]; do usleep 100000; done;"
                  "setsid xsproxyd --config /etc/xsproxy/xsproxy.conf </dev/null"
                  " >/var/log/xen/xsproxyd 2>&1 & echo $! >/run/xsproxyd.pid")
         self._start_daemon(f"XSPROXY_XENSTORED={XEN_BIN}/{self.upstream}"
@@ -67,6 +69,16 @@ class Dom0:
         """A request to xsproxy by the stock tool."""
         return self.run(f"xenstore-control {' '.join(str(word) for word in words)}").splitlines()
 
+    def wait_rebooted(self, guest):
+        """Until it has another domid."""
+        old = guest.domid
+        self.wait(f"xl list >/tmp/list; awk -v n={guest.name} -v o={old} '$1 == n && $2 != o"
+                  " {found = 1} END {exit !found}' /tmp/list", "guest up",
+                  f"another domain than d{old} to be {guest.name}")
+        guest.find()
+        self.wait(f"xenstore-read {guest.path('console/tty')} | grep .", "guest up",
+                  "xenconsoled to open its console")
+
     def wait_gone(self, domid):
         """Until nothing is left of it: not as a zombie, not in the store, no grant or port."""
         self.wait(f"xl list >/tmp/list; ! grep -E '^(\\(null\\)| *[^ ]+ +{domid} )' /tmp/list",
@@ -93,9 +105,22 @@ class SystemdDom0(Dom0):
     def start_store(self):
         self.expect_clean()
 
-    def unit(self, name):
-        """A property of the running xsproxy.service."""
-        return self.run(f"systemctl show -P {name} xsproxy.service").strip()
+    def unit(self, name, unit="xsproxy.service"):
+        """A property of the running unit."""
+        return self.run(f"systemctl show -P {name} {unit}").strip()
+
+    def keeper(self):
+        """Its pid."""
+        return self.unit("MainPID", "xsproxy-keeper.service")
+
+    def status(self):
+        return json.loads(self.run("xsproxyctl status --json"))
+
+    def wait_another(self, old):
+        """Until another xsproxyd than @old is there, a pid."""
+        self.wait(f"pid=$(systemctl show -P MainPID xsproxy.service) && [ $pid != {old} ] &&"
+                  " [ $pid != 0 ] && xsproxyctl status | grep '^xenstored  *o*xenstored'",
+                  "store up", "another xsproxyd to be there")
 
     def mounted(self):
         """What xsproxyd sees mounted in /proc: path -> type and options of the last one there."""

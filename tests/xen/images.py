@@ -35,6 +35,7 @@ ACCESS_LOG = "/run/xenstored-access.log"  # oxenstored's: a line a request is to
 PRODUCT = {  # where the package puts them
     BUILD / "xsproxyd": "/usr/sbin/xsproxyd",
     BUILD / "xsproxyctl": "/usr/sbin/xsproxyctl",
+    BUILD / "xsproxy-keeper": "/usr/libexec/xsproxy/keeper",
     BUILD / "libxsproxy-bridge.so": "/usr/lib/xsproxy/libxsproxy-bridge.so",
     REPOSITORY / "systemd/xenstored-wrapper": "/usr/libexec/xsproxy/xenstored",
 }
