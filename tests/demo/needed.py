@@ -14,8 +14,8 @@ PACKAGE = f"xen-utils-{xensim.XEN_VERSION}"
 TOOLS = {"xenstore-ls": "xenstore-utils"}
 CONTROL = xensim.XEN_BIN / "xenstore-control"
 NAMES = {"C": "xenstored", "O": "oxenstored"}
-PROGRAMS = ("xsproxyd", "xsproxyctl", "libxsproxy-bridge.so", "libxensim.so", "xensim", "xsguest",
-            "libxsguest.so")
+PROGRAMS = ("xsproxyd", "xsproxy-keeper", "xsproxyctl", "libxsproxy-bridge.so", "libxensim.so",
+            "xensim", "xsguest", "libxsguest.so")
 
 
 def check(who, flavours):
