@@ -117,6 +117,8 @@ def test_nothing_that_ends_xsproxyd_ends_the_keeper():
         "Wants=xsproxy-keeper.service", "After=xsproxy-keeper.service"]
     assert not any(line.startswith(("PartOf=", "BindsTo=", "Requires=", "Requisite=", "Conflicts=",
                                     "After=", "WatchdogSec=", "WantedBy=")) for line in keeper)
+    # A version without one does not read units anew before it restarts xsproxyd.
+    assert "ConditionFileIsExecutable=/usr/libexec/xsproxy/keeper" in keeper
     # They share the directory, which is there as long as either runs, and after.
     for line in ("RuntimeDirectory=xsproxy", "RuntimeDirectoryMode=0700",
                  "RuntimeDirectoryPreserve=yes", "StartLimitIntervalSec=0", "Restart=always"):
