@@ -308,7 +308,7 @@ def test_the_alerts_ask_for_what_there_is(at):
     with running("C", config=config("%s:%d" % at)):
         families = exposition.parse(fetch(at)[2])
     names = set(re.findall(r"\bxsproxy_\w+", asked))
-    assert len(names) == 6 and names <= set(families)
+    assert len(names) == 7 and names <= set(families)
     for wanted in re.findall('state=~"([^"]*)"', asked):
         assert set(wanted.split("|")) <= set(STATES)
 
