@@ -133,7 +133,11 @@ int attach_bind(struct bridge *b, uint32_t domid, uint32_t remote_port)
 	atomic_store(&at->remote_port, remote_port);
 	attach_bump(&at->bind_gen);
 
-	rc = owner_call(b, LINK_BIND, domid, (int32_t)remote_port);
+	/*
+	 * As Xen would say; xsproxyd is not there to ask when the C daemon of 4.21+ starts, and
+	 * binds port 0 of every domain that there is.
+	 */
+	rc = remote_port ? owner_call(b, LINK_BIND, domid, (int32_t)remote_port) : -EINVAL;
 	if (rc < 0) {
 		attach_bump(&at->bind_gen);
 		/*

@@ -285,7 +285,7 @@ static int confine_perms(struct confine *confine, struct record_node *node,
 	for (size_t i = 0; i < node->nr_perms; i++) {
 		uint16_t domid = record_perm_domid(&node->perms[i]);
 
-		if (map_perm_domid(confine, &domid)) {
+		if ((i && domid == CONFINE_DOMID_ANY) || map_perm_domid(confine, &domid)) {
 			perms[nr++] = record_perm_make((char)node->perms[i].letter, domid);
 			continue;
 		}

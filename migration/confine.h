@@ -4,9 +4,10 @@
  *
  * Import writes with dom0's rights, so it trusts no stream. A node may lie only in the home of the
  * domain that is imported, /local/domain/<domid>, or in a root from the command line: no guest has
- * others in its stream, so one with others is refused. Permissions name that domain, domain 0 and
- * domains that the command line maps; a guest can set them for any number, so others are left out,
- * unless they are to be kept. Where that is the owner, domain 0 takes its place.
+ * others in its stream, so one with others is refused. Permissions name that domain, domain 0,
+ * domains that the command line maps, and all domains (CONFINE_DOMID_ANY, which owns nothing); a
+ * guest can set them for any number, so others are left out, unless they are to be kept. Where that
+ * is the owner, domain 0 takes its place.
  *
  * A map OLD=NEW says that domain OLD of the stream's host is domain NEW here. It rewrites
  * /local/domain/OLD at the start of node paths and of absolute watch paths, and the domids in
@@ -30,6 +31,7 @@
 #include "migration/omissions.h"
 
 #define CONFINE_DOMID_MAX 0x7fef /* what follows is reserved by Xen */
+#define CONFINE_DOMID_ANY 0x7ff5 /* in permissions from 4.22 on: all domains that no entry names */
 
 struct confine;
 

@@ -6,6 +6,7 @@
 
 /* So that what xs_wire.h says and what the list says is one. */
 #define XEN(number, name, ...) _Static_assert(XS_##name == (number), #name);
+#define LATER(...)
 #include "protocol/requests.def"
 
 static const struct message_info xen[] = {

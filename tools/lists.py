@@ -9,11 +9,11 @@ ROOT = pathlib.Path(__file__).resolve().parent.parent
 ARGUMENT = re.compile(r'"((?:[^"\\]|\\.)*)"|([^\s,()"]+)')
 
 
-def entries(name, macro):
+def entries(name, *macros):
     """The arguments of each line of a list."""
     text = re.sub(r"/\*.*?\*/", "", (ROOT / "protocol" / name).read_text(), flags=re.S)
     # A string may have parentheses.
-    found = re.findall(rf'^{macro}\(((?:"(?:[^"\\]|\\.)*"|[^")])*)\)', text, re.M)
+    found = re.findall(rf'^(?:{"|".join(macros)})\(((?:"(?:[^"\\]|\\.)*"|[^")])*)\)', text, re.M)
     return [[string or word for string, word in ARGUMENT.findall(line)] for line in found]
 
 

@@ -15,7 +15,7 @@
 #include "protocol/message.h"
 
 /* Operations: the protocol's, ours, and one for all that nobody knows. */
-#define STATS_OURS    24
+#define STATS_OURS    32
 #define STATS_UNKNOWN (STATS_OURS + MESSAGE_OURS_END - MESSAGE_QUIESCE)
 #define STATS_OPS     (STATS_UNKNOWN + 1)
 

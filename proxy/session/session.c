@@ -21,11 +21,12 @@
 _Static_assert(LEDGER_PENDING <= TAP_SLOTS, "the tap has a place for each request");
 
 /*
- * Our own offer, whatever upstream's is (docs/protocol.md, "What a guest sees"); depth only if
- * upstream knows it.
+ * What a guest may have of what upstream offers it (docs/protocol.md, "What a guest sees"). Headers
+ * of 4.17 do not name depth and DOMID_ANY.
  */
-#define FEATURES_OURS (XENSTORE_SERVER_FEATURE_RECONNECTION | XENSTORE_SERVER_FEATURE_ERROR)
-#define FEATURE_DEPTH 4u
+#define FEATURES_OURS \
+	(XENSTORE_SERVER_FEATURE_RECONNECTION | XENSTORE_SERVER_FEATURE_ERROR | 4u | 8u)
+#define FEATURES_NONE UINT32_MAX /* nothing has been offered yet */
 
 /* See session_greet(). */
 static void recover_greet(struct session *s)
@@ -135,6 +136,7 @@ int session_new(struct session **out, const struct session_params *params, bool 
 	s->owner = params->owner;
 	s->who = WHO_KERNEL;
 	s->seq = 1;
+	s->features = FEATURES_NONE;
 	TAILQ_INIT(&s->asked);
 	TAILQ_INIT(&s->targeted);
 
@@ -200,15 +202,16 @@ static bool back_awake(struct session *s)
 	return !s->await_back;
 }
 
+/* Each turn anew: oxenstored, and the C daemon for dom0, write theirs some time after the bind. */
 static void offer_features(struct session *s)
 {
-	uint32_t features = FEATURES_OURS;
+	uint32_t theirs = atomic_load_explicit(page_word(&s->place.back_page->server_features),
+					       memory_order_relaxed);
 
-	if (s->features_offered)
+	if (s->features == (theirs & FEATURES_OURS))
 		return;
-	s->features_offered = true;
-	features |= s->place.back_page->server_features & FEATURE_DEPTH;
-	s->place.front_page->server_features = features;
+	s->features = theirs & FEATURES_OURS;
+	s->place.front_page->server_features = s->features;
 }
 
 /* Nobody is there any more who asked for what we were to answer. */

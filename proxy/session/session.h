@@ -45,18 +45,17 @@ struct session {
 	struct daemon *daemon;
 	const struct session_hooks *hooks;
 	struct loop_task task;
-	uint32_t domid;	       /* 0 for toolstack sockets too */
-	uint32_t id;	       /* for the log */
-	uint32_t slot;	       /* sockets: see host/slots.h */
-	bool socket;	       /* a toolstack client's; else a ring */
-	bool privileged;       /* may use the toolstack requests: dom0's ring and sockets */
-	bool await_back;       /* the C daemon has not reset the back ring yet */
-	bool unbound;	       /* rings: between xenstored's unbind and bind */
-	bool features_offered; /* server_features are in the guest's page */
-	bool dead;	       /* to be freed at the end of the round */
-	bool front_open;       /* this turn may touch the front */
-	bool quiet_bell;       /* what the bridge knows: we wait for octets only */
-	bool reset_sent;       /* our RESET_WATCHES is under way, or answered in LEDGER_ENDED */
+	uint32_t domid;	 /* 0 for toolstack sockets too */
+	uint32_t id;	 /* for the log */
+	uint32_t slot;	 /* sockets: see host/slots.h */
+	bool socket;	 /* a toolstack client's; else a ring */
+	bool privileged; /* may use the toolstack requests: dom0's ring and sockets */
+	bool await_back; /* the C daemon has not reset the back ring yet */
+	bool unbound;	 /* rings: between xenstored's unbind and bind */
+	bool dead;	 /* to be freed at the end of the round */
+	bool front_open; /* this turn may touch the front */
+	bool quiet_bell; /* what the bridge knows: we wait for octets only */
+	bool reset_sent; /* our RESET_WATCHES is under way, or answered in LEDGER_ENDED */
 	struct session_drain drain;
 
 	struct endpoint front;
@@ -69,8 +68,9 @@ struct session {
 	struct transactions transactions;
 	struct watches watches;
 	struct fifo fifo;
-	uint32_t seq;	  /* of request ids; pending.h */
-	uint32_t orphans; /* PENDING_ANSWER slots of a killed xsproxyd: they get EAGAIN */
+	uint32_t seq;	   /* of request ids; pending.h */
+	uint32_t features; /* server_features, as they were last put into the guest's page */
+	uint32_t orphans;  /* PENDING_ANSWER slots of a killed xsproxyd: they get EAGAIN */
 
 	struct op *ops[LEDGER_PENDING]; /* who waits for the reply to a request; mostly nobody */
 	TAILQ_HEAD(session_asked, op) asked;	   /* ops that this session waits for */

@@ -1,0 +1,163 @@
+# SPDX-License-Identifier: MIT
+"""What Xen 4.21 and 4.22 have, of which Debian has no daemon: one that makes the same calls to Xen's
+libraries is played by tests/e2e/bridge/later.c. Where both are asked it is as without xsproxy."""
+
+import pytest
+
+import xsclient
+from bridge_bed import compile_c
+from control import Control
+from harness import BRIDGE, Host
+from migration import HOME, ctl_says, node, shown, stream
+from ours import error_of, quiesce, tracked_watches
+from watching import Watching, bare
+from xsclient import SET_PERMS, WATCH, join
+
+GET_FEATURE, SET_FEATURE, GET_QUOTA, SET_QUOTA = range(23, 27)
+DOMID_ANY = 32757
+FEATURES = {"4.21": 2, "4.22": 14}
+
+
+@pytest.fixture(scope="session", name="program")
+def program_fixture(tmp_path_factory):
+    directory = tmp_path_factory.mktemp("later")
+    library = compile_c(directory, "libxenmanage.so.1", "xenmanage.c", "-shared", "-fPIC",
+                        "-Wl,-soname,libxenmanage.so.1")
+    return compile_c(directory, "xenstored", "later.c", library, f"-Wl,-rpath,{directory}",
+                     "-lxenevtchn", "-lxengnttab")
+
+
+class Later(Host):
+    """A host whose daemon is of the version @features say, and finds @domids when it starts."""
+
+    def __init__(self, program, features=14, domids=(), proxied=True, **kwargs):
+        self.program = program
+        self.features = features
+        self.domids = domids
+        self.ports = {}
+        super().__init__("C", proxied, **kwargs)
+
+    def start_daemon(self):
+        self.ports = {domid: self.sim.create(domid) for domid in self.domids}
+        env = {"XSPROXY_DIR": self.run_dir, "FEATURES": self.features,
+               "XENMANAGE_DOMAINS": " ".join(map(str, (0, *self.domids)))}
+        self.daemon = self.sim.start("later", [self.program], *[BRIDGE] * self.proxied, env=env,
+                                     polite=False)
+        return self.daemon
+
+    def introduce(self, domid, features=None):
+        """A guest, as libxl of 4.22 introduces it."""
+        port, gfn = self.ports.get(domid) or self.sim.create(domid)
+        if features is not None:
+            assert self.dom0.request(SET_FEATURE, join(domid, features)) == b"OK\0"
+        guest = self.guest(domid)
+        self.dom0.introduce(domid, gfn, port)
+        return guest
+
+
+@pytest.fixture(params=[False, True], ids=["direct", "proxied"], name="later")
+def later_fixture(request, program):
+    """later(...) is such a host."""
+    hosts = []
+
+    def make(**kwargs):
+        hosts.append(Later(program, proxied=request.param, **kwargs))
+        return hosts[-1]
+
+    yield make
+    for host in hosts:
+        host.check()
+        host.close()
+
+
+def test_domains_that_are_there_when_it_starts(later):
+    """Their port is not known, so they are not introduced until a toolstack says so."""
+    host = later(domids=(5, 9))
+    lines = host.daemon.text().splitlines()
+    assert "Could not initialize dom5" in lines and "Could not initialize dom9" in lines
+    assert not any("dom0" in line for line in lines)
+    assert not host.dom0.is_introduced(5)
+    guest = host.introduce(5)
+    assert guest.read("name") == b""
+    assert host.dom0.is_introduced(5) and not host.dom0.is_introduced(9)
+    if host.proxied:
+        with Control(host) as control:
+            states = control.run("domains")["domains"]
+            assert [(dom["domid"], dom["state"]) for dom in states] == [(0, "running"),
+                                                                       (5, "running")]
+
+
+@pytest.mark.parametrize("version, masked, seen", [
+    ("4.21", None, 2), ("4.21", 0, 0), ("4.22", None, 14), ("4.22", 6, 6), ("4.22", 0, 0)])
+def test_features(later, version, masked, seen):
+    """A guest is offered what upstream offers that domain."""
+    host = later(features=FEATURES[version])
+    guest = host.introduce(7, masked)
+    assert guest.read("name") == b""
+    assert guest.server_features == seen
+    assert guest.request(GET_FEATURE, join(7)) == join(seen)
+    with pytest.raises(xsclient.XsError, match="EBUSY"):
+        host.dom0.request(SET_FEATURE, join(7, 0))
+    # What holds for a domain does not hold for the next one of that number.
+    host.dom0.release(7)
+    host.sim.destroy(7)
+    guest = host.introduce(7)
+    assert guest.read("name") == b""
+    assert guest.server_features == FEATURES[version]
+
+
+def test_features_stay_over_a_restart(program):
+    with Later(program) as host:
+        guest = host.introduce(7, 6)
+        guest.read("name")
+        host.proxy.kill()
+        host.start_proxy()
+        guest.server_features = 0  # for the next one to set
+        assert guest.read("name") == b""
+        assert guest.server_features == 6
+
+
+def test_requests_have_names(program):
+    with Later(program) as host:
+        guest = host.introduce(7)
+        with Watching(host, "trace", "--op", "SET_QUOTA", "--op", "GET_QUOTA", "--op",
+                      "GET_FEATURE", "--op", "SET_FEATURE") as trace:
+            guest.request(GET_FEATURE)
+            host.dom0.request(GET_QUOTA, join(7, "nodes"))
+            host.dom0.request(SET_QUOTA, join(7, "nodes", 900))
+            host.dom0.request(SET_FEATURE, join(8, 2))
+            lines = [bare(line) for line in trace.until("SET_FEATURE")]
+        assert lines == ["d7s > GET_FEATURE = 14", "d0c > GET_QUOTA 7 nodes = 1000",
+                         "d0c > SET_QUOTA 7 nodes 900 = OK", "d0c > SET_FEATURE 8 2 = OK"]
+        with Control(host) as control:
+            assert control.run("stats", domid=7)["requests"] == {"GET_FEATURE": 1}
+
+
+def test_watch_with_a_depth(later):
+    host = later()
+    guest = host.introduce(7)
+    assert guest.request(WATCH, join("data", "token", 1)) == b"OK\0"
+    other = host.introduce(8, 2)
+    assert error_of(other.call(WATCH, join("data", "token", 1))) == "EINVAL"
+
+
+def test_export_names_depth_and_keeps_domid_any(program, tmp_path):
+    """The watch goes without its depth, which is said; permissions for all domains stay such."""
+    with Later(program) as host:
+        guest = host.introduce(7)
+        guest.request(WATCH, join("data", "token", 1))
+        assert tracked_watches(host.dom0, 7)
+        quiesce(host.dom0, 7)
+        out, said = ctl_says(host, "export", 7)
+        assert shown(out)[:2] == ({HOME: ("", ["n7", f"r{DOMID_ANY}"])}, [("data", "token")])
+        assert said == ("xsproxyctl export: left out: data: depth of a watch 1: a stream cannot "
+                        "express it; the watch is exported without\n")
+
+
+def test_import_keeps_domid_any(program):
+    with Later(program) as host:
+        host.introduce(7)
+        octets = stream(node(f"{HOME}/data", perms=(("n", 7), ("b", DOMID_ANY))))
+        quiesce(host.dom0, 7)
+        ctl_says(host, "import", 7, input=octets)
+        assert f"{SET_PERMS} {HOME}/data n7 b{DOMID_ANY} " in host.daemon.text().splitlines()
