@@ -23,10 +23,11 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define LIB_EVTCHN "libxenevtchn.so.1"
-#define LIB_GNTTAB "libxengnttab.so.1"
-#define LIB_CTRL   "libxenctrl.so." /* of whichever Xen runs */
-#define LIB_C	   "libc.so.6"
+/* Of whichever Xen runs: what the daemon has loaded, not what we were built with. */
+#define LIB_EVTCHN "libxenevtchn.so."
+#define LIB_GNTTAB "libxengnttab.so."
+#define LIB_CTRL   "libxenctrl.so."
+#define LIB_C	   "libc.so."
 
 struct loaded {
 	const char *name;

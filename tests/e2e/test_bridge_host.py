@@ -4,6 +4,7 @@
 import contextlib
 import os
 import pathlib
+import re
 import select
 import signal
 import socket
@@ -250,15 +251,25 @@ def test_inert_without_xen_libraries():
 
 
 def test_a_plugin_of_any_xen(tmp_path):
-    """libxenctrl has Xen's version in its name, and is found also where only a plug-in has it."""
-    name = "libxenctrl.so.9.9"
-    library = compile_c(tmp_path, name, "next_xen.c", "-shared", "-fPIC", f"-Wl,-soname,{name}")
-    plugin = compile_c(tmp_path, "plugin.so", "next_xen.c", "-DPLUGIN", library,
-                       f"-Wl,-rpath,{tmp_path}")
+    """Libraries have Xen's version in their names, and are found also where only a plug-in has
+    them."""
+    libraries = []
+    for name in ("libxenctrl.so.9.9", "libxenevtchn.so.2", "libxengnttab.so.3"):
+        libraries.append(compile_c(tmp_path, name, "next_xen.c", "-shared", "-fPIC",
+                                   f"-Wl,-soname,{name}"))
+    plugin = compile_c(tmp_path, "plugin.so", "next_xen.c", "-DPLUGIN", "-Wl,--no-as-needed",
+                       *libraries, f"-Wl,-rpath,{tmp_path}")
     script = f"import ctypes; print(ctypes.CDLL('{plugin}').answers())"
     done = subprocess.run(["/usr/bin/python3", "-c", script], env={"LD_PRELOAD": str(BRIDGE)},
                           capture_output=True, text=True, check=True)
     assert (done.stdout, done.stderr) == ("1\n", "")
+
+
+def test_no_release_is_named():
+    """The bridge needs no library of Xen's, nor names the version of one."""
+    needed = subprocess.run(["readelf", "-d", BRIDGE], capture_output=True, text=True, check=True)
+    assert re.findall(r"NEEDED.*\[(.*)\]", needed.stdout) == ["libc.so.6"]
+    assert not re.findall(rb"libxen[a-z]+\.so\.[0-9]", BRIDGE.read_bytes())
 
 
 # The wrapper.
