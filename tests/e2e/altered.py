@@ -32,6 +32,7 @@ class Altered:
 
     def write(self, path, content, mode=0o644):
         file = self._place(path)
+        file.unlink(missing_ok=True)  # removed before
         file.write_bytes(content if isinstance(content, bytes) else content.encode())
         file.chmod(mode)
 

@@ -214,3 +214,72 @@ def test_the_noted_daemon_of_sysconfig(upgraded):
     upgraded.write("/etc/sysconfig/xsproxy", "XSPROXY_XENSTORED='/opt/other'\n")
     done = upgraded.run("/wrapper", "-v")
     assert (done.returncode, done.stdout, done.stderr) == (0, "other -v\n", "")
+
+
+# --- RPM systems: one Xen, below /usr/sbin, and a starter that knows what it was built with
+
+LAUNCH = "/etc/xen/scripts/launch-xenstore"
+
+
+@pytest.mark.parametrize("there, starter, runs", [
+    # XCP-ng and XenServer, with XAPI's oxenstored or Xen's
+    (("oxenstored",), "oxenstored", "oxenstored"),
+    # Fedora, openSUSE and Qubes have both
+    (("oxenstored", "xenstored"), "xenstored", "xenstored"),
+    (("oxenstored", "xenstored"), "oxenstored", "oxenstored"),
+    (("oxenstored",), "xenstored", "oxenstored"),
+    (("oxenstored", "xenstored"), None, "oxenstored")])
+def test_what_xens_starter_would_run(upgraded, there, starter, runs):
+    upgraded.stub("/usr/lib/xen-common/bin/xen-dir", "exit 127")  # Debian's alone
+    for name in there:
+        upgraded.stub(f"/usr/sbin/{name}", 'echo "$0 $*"')
+    if starter:
+        upgraded.write(LAUNCH, f"#!/bin/bash\n#\nXENSTORED=/usr/sbin/{starter}\n"
+                               '\t[ -z "$XENSTORED" ] && XENSTORED=/usr/sbin/none\n')
+    done = upgraded.run("/wrapper", "--pid-file", "x")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout == f"/usr/sbin/{runs} --pid-file x\n"
+
+
+def test_a_choice_goes_before_xens_starter(upgraded):
+    upgraded.stub("/usr/sbin/xenstored", "echo $0")
+    upgraded.stub("/usr/sbin/oxenstored", "echo $0")
+    upgraded.write(LAUNCH, "XENSTORED=/usr/sbin/xenstored\n")
+    upgraded.write("/etc/sysconfig/xsproxy", "XSPROXY_XENSTORED=/usr/sbin/oxenstored\n")
+    assert upgraded.run("/wrapper").stdout == "/usr/sbin/oxenstored\n"
+    upgraded.write("/etc/sysconfig/xsproxy", "XSPROXY_XENSTORED=/opt/xenstored\n")
+    done = upgraded.run("/wrapper")
+    assert "running /usr/sbin/xenstored INSTEAD" in done.stderr
+
+
+def test_sysconfig_as_debian_has_default(altered):
+    """/etc/sysconfig/xencommons alone, as launch-xenstore reads it."""
+    text = ("## Type: string\n#XENSTORED=/usr/sbin/oxenstored\nXENSTORED_ARGS=\n"
+            "XENSTORED=/usr/sbin/xenstored\n")
+    altered.write("/etc/sysconfig/xencommons", text)
+    altered.remove("/etc/default/xen")
+    altered.remove("/etc/default/xencommons")
+    altered.write("/select", SELECT.read_text(), 0o755)
+    done = altered.run("sh", "-c", """
+        set -e
+        /select on; . /etc/sysconfig/xencommons; . /etc/sysconfig/xsproxy
+        echo $XENSTORED $XSPROXY_XENSTORED; /select keep
+        /select off; cat /etc/sysconfig/xencommons; ls /etc/sysconfig""")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout == f"{WRAPPER} /usr/sbin/xenstored\n{text}xencommons\n"
+
+
+@pytest.mark.parametrize("mode, bridged", [(0o755, True), (0o4755, False)])
+def test_selinux_drops_the_preload(upgraded, mode, bridged):
+    """A transition is to the loader as a program that is set-uid to another user: it looks at no
+    LD_PRELOAD. Then the daemon runs as if there were no xsproxy, and it is said."""
+    upgraded.write("/sys/fs/selinux/enforce", "1")
+    upgraded.write("/usr/sbin/xenstored", pathlib.Path("/usr/bin/env").read_bytes(), mode)
+    done = upgraded.run("sh", "-c", f"chown {0 if bridged else 65534} /usr/sbin/xenstored; chmod "
+                                    f"{mode:o} /usr/sbin/xenstored; exec /wrapper")
+    assert done.returncode == 0
+    has = set(line.split("=")[0] for line in done.stdout.splitlines())
+    assert ("XSPROXY_DIR" in has and "XENSTORED_PATH" in has) == bridged
+    said = ("SELinux has LD_PRELOAD dropped for /usr/sbin/xenstored: running /usr/sbin/xenstored "
+            "WITHOUT xsproxy; label it bin_t (semanage fcontext, restorecon) and reboot dom0")
+    assert done.stderr == ("" if bridged else f"xsproxy: {said}\n")
