@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: MIT
-"""What Xen 4.21 and 4.22 have, of which Debian has no daemon: one that makes the same calls to Xen's
-libraries is played by tests/e2e/bridge/later.c. Where both are asked it is as without xsproxy."""
+"""What Xen 4.21 and 4.22 have, and XAPI's oxenstored, of which Debian has no daemon: one that makes
+the same calls to Xen's libraries is played by tests/e2e/bridge/later.c. Where both are asked it is as without xsproxy."""
+
+import shutil
 
 import pytest
 
@@ -10,8 +12,9 @@ from control import Control
 from harness import BRIDGE, Host
 from migration import HOME, ctl_says, node, shown, stream
 from ours import error_of, quiesce, tracked_watches
-from watching import Watching, bare
-from xsclient import SET_PERMS, WATCH, join
+from relay import wait_until
+from watching import Watching, bare, ctl
+from xsclient import READ, SET_PERMS, WATCH, join
 
 GET_FEATURE, SET_FEATURE, GET_QUOTA, SET_QUOTA = range(23, 27)
 DOMID_ANY = 32757
@@ -23,19 +26,22 @@ def program_fixture(tmp_path_factory):
     directory = tmp_path_factory.mktemp("later")
     library = compile_c(directory, "libxenmanage.so.1", "xenmanage.c", "-shared", "-fPIC",
                         "-Wl,-soname,libxenmanage.so.1")
-    return compile_c(directory, "xenstored", "later.c", library, f"-Wl,-rpath,{directory}",
-                     "-lxenevtchn", "-lxengnttab")
+    program = compile_c(directory, "xenstored", "later.c", library, f"-Wl,-rpath,{directory}",
+                        "-lxenevtchn", "-lxengnttab")
+    shutil.copy(program, directory / "oxenstored")
+    return program
 
 
 class Later(Host):
-    """A host whose daemon is of the version @features say, and finds @domids when it starts."""
+    """A host whose daemon is of the version @features say, and finds @domids when it starts; or
+    XAPI's."""
 
-    def __init__(self, program, features=14, domids=(), proxied=True, **kwargs):
-        self.program = program
+    def __init__(self, program, features=14, domids=(), proxied=True, xapi=False, **kwargs):
+        self.program = program.with_name("oxenstored") if xapi else program
         self.features = features
         self.domids = domids
         self.ports = {}
-        super().__init__("C", proxied, **kwargs)
+        super().__init__("O" if xapi else "C", proxied, **kwargs)
 
     def start_daemon(self):
         self.ports = {domid: self.sim.create(domid) for domid in self.domids}
@@ -161,3 +167,52 @@ def test_import_keeps_domid_any(program):
         quiesce(host.dom0, 7)
         ctl_says(host, "import", 7, input=octets)
         assert f"{SET_PERMS} {HOME}/data n7 b{DOMID_ANY} " in host.daemon.text().splitlines()
+
+
+# --- XAPI's oxenstored
+
+
+def test_xapi_maps_by_grant(later):
+    """A domain comes, goes and comes again; what waits in its page is served."""
+    host = later(xapi=True, features=1)
+    port, gfn = host.sim.create(7)
+    # Direct it would have the port bound still.
+    for _ in range(3 if host.proxied else 1):
+        with host.sim.guest(7) as guest:
+            guest.send(READ, join("name"), req_id=5)
+            host.dom0.introduce(7, gfn, port)
+            assert guest.recv_reply().req_id == 5
+            assert guest.server_features == 1
+            host.dom0.introduce(7, gfn, port)
+            assert guest.read("name") == b""
+        assert host.dom0.is_introduced(7)
+        host.dom0.release(7)
+        assert not host.dom0.is_introduced(7)
+    host.sim.destroy(7)
+    if host.proxied:
+        wait_until(lambda: 7 not in host.sim.list())
+
+
+def test_xapi_depth_on_a_special_watch(later):
+    """Who has gone is in the event's path, which is nobody's watch as it is spelt."""
+    host = later(xapi=True, features=1)
+    guest = host.introduce(7)
+    host.introduce(8)
+    assert guest.request(WATCH, join("@releaseDomain", "token", 1)) == b"OK\0"
+    assert error_of(guest.call(WATCH, join("@introduceDomain", "token", 2))) == "EINVAL"
+    host.dom0.release(8)
+    assert tuple(guest.wait_watch()) == ("@releaseDomain/8", "token")
+    if host.proxied:
+        done = ctl(host, "watches", 7)
+        assert done.stdout.splitlines()[1:] == ["@releaseDomain  token  depth 1"]
+
+
+def test_xapi_says_e2big(later):
+    """It is passed on as it is, and no refusal for want of quota."""
+    host = later(xapi=True, features=1)
+    guest = host.introduce(7)
+    assert error_of(guest.call(READ, join("big"))) == "E2BIG"
+    assert guest.read("name") == b""
+    if host.proxied:
+        with Control(host) as control:
+            assert control.run("domain", domid=7)["refusals"] == []

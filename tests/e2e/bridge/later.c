@@ -4,6 +4,9 @@
  * it writes into pages go: libxenmanage, every domain that there is introduced at its start,
  * server_features, GET_FEATURE and SET_FEATURE, watches with a depth. It has no store: each node is
  * there, empty, and readable for all domains. What it is told to change it prints.
+ *
+ * As oxenstored it is XAPI's: pages by libxengnttab, unmapped without unbind; a ring stays as it is
+ * at INTRODUCE; depth also on @releaseDomain; no reply above 4096 octets, as that to READ of "big".
  */
 #include <err.h>
 #include <errno.h>
@@ -43,13 +46,15 @@ struct domain {
 	int port;
 	unsigned int features;
 	struct request in;
-	uint32_t have; /* octets of it */
+	uint32_t have;	/* octets of it */
+	char token[32]; /* of its watch on @releaseDomain, depth 1 */
 };
 
 static struct domain domains[DOMIDS];
 static xenevtchn_handle *xce;
 static xengnttab_handle *xgt;
 static unsigned int offered;
+static bool xapi;
 
 static unsigned int number_in(const char *path)
 {
@@ -118,6 +123,8 @@ static void init_domains(void)
 	uint64_t id;
 
 	while (!xenmanage_poll_changed_domain(xm, &domid, &state, &caps, &id)) {
+		if (xapi && domid)
+			continue;
 		if (introduce(domid, domid ? 0 : number_in("/proc/xen/xsd_port"))) {
 			printf("Could not initialize dom%u\n", domid);
 			continue;
@@ -133,7 +140,7 @@ static int do_introduce(const struct request *req)
 	unsigned int domid = (unsigned int)atoi(req->payload);
 	int rc = introduce(domid, (unsigned int)atoi(gfn + strlen(gfn) + 1));
 
-	if (rc)
+	if (rc || xapi)
 		return rc;
 	reset(&domains[domid]);
 	if (domains[domid].page->connection) {
@@ -143,15 +150,78 @@ static int do_introduce(const struct request *req)
 	return 0;
 }
 
+static unsigned int strings(const struct request *req)
+{
+	unsigned int n = 0;
+
+	for (uint32_t i = 0; i < req->hdr.len; i++)
+		n += !req->payload[i];
+	return n;
+}
+
+static void ring_copy(char *ring, uint32_t at, void *octets, uint32_t len, bool in)
+{
+	for (uint32_t i = 0; i < len; i++) {
+		char *place = ring + (at + i) % XENSTORE_RING_SIZE;
+
+		if (in)
+			((char *)octets)[i] = *place;
+		else
+			*place = ((char *)octets)[i];
+	}
+}
+
+static void send_ring(struct domain *d, struct request *req)
+{
+	uint32_t size = (uint32_t)sizeof(req->hdr) + req->hdr.len;
+
+	ring_copy(d->page->rsp, d->page->rsp_prod, req, size, false);
+	__sync_synchronize();
+	d->page->rsp_prod += size;
+	xenevtchn_notify(xce, (evtchn_port_t)d->port);
+}
+
+static void fire_release(unsigned int gone)
+{
+	for (unsigned int domid = 0; domid < DOMIDS; domid++) {
+		struct domain *d = &domains[domid];
+		struct request event = { .hdr.type = XS_WATCH_EVENT };
+
+		if (!d->page || !d->token[0])
+			continue;
+		event.hdr.len = (uint32_t)sprintf(event.payload, "@releaseDomain/%u%c%s", gone, 0,
+						  d->token) +
+				1;
+		send_ring(d, &event);
+	}
+}
+
 static int do_release(unsigned int domid)
 {
 	struct domain *d = &domains[domid];
 
 	if (!domid || !d->page)
 		return domid ? ENOENT : EINVAL;
-	xenevtchn_unbind(xce, (evtchn_port_t)d->port);
+	if (!xapi)
+		xenevtchn_unbind(xce, (evtchn_port_t)d->port);
 	xengnttab_unmap(xgt, d->page, 1);
 	*d = (struct domain){ .features = offered };
+	fire_release(domid);
+	return 0;
+}
+
+static int do_watch(struct domain *d, const struct request *req)
+{
+	const char *token = req->payload + strlen(req->payload) + 1;
+
+	if (strings(req) < 3)
+		return 0;
+	if (!xapi && !(d->features & FEATURE_DEPTH))
+		return EINVAL;
+	if (xapi && req->payload[0] == '@' && strcmp(token + strlen(token) + 1, "1"))
+		return EINVAL;
+	if (!strcmp(req->payload, "@releaseDomain"))
+		snprintf(d->token, sizeof(d->token), "%s", token);
 	return 0;
 }
 
@@ -168,15 +238,6 @@ static int do_set_feature(const struct request *req)
 	return 0;
 }
 
-static unsigned int strings(const struct request *req)
-{
-	unsigned int n = 0;
-
-	for (uint32_t i = 0; i < req->hdr.len; i++)
-		n += !req->payload[i];
-	return n;
-}
-
 /* NUL octets as blanks */
 static void show(const struct request *req)
 {
@@ -191,7 +252,6 @@ static void answer(unsigned int domid, struct request *req)
 {
 	unsigned int named = req->hdr.len ? (unsigned int)atoi(req->payload) : domid;
 	const struct domain *d = &domains[named % DOMIDS];
-	uint32_t n = strings(req);
 	char reply[64] = "OK";
 	uint32_t len = 3;
 	int rc = 0;
@@ -200,6 +260,7 @@ static void answer(unsigned int domid, struct request *req)
 	case XS_DIRECTORY:
 	case XS_READ:
 		len = 0;
+		rc = xapi && !strcmp(req->payload, "big") ? E2BIG : 0;
 		break;
 	case XS_GET_PERMS:
 		len = (uint32_t)sprintf(reply, "n%u%cr32757", domid ?: 7, 0) + 1;
@@ -217,8 +278,7 @@ static void answer(unsigned int domid, struct request *req)
 		rc = do_release((unsigned int)atoi(req->payload));
 		break;
 	case XS_WATCH:
-		if (n == 3 && !(domains[domid].features & FEATURE_DEPTH))
-			rc = EINVAL;
+		rc = do_watch(&domains[domid], req);
 		break;
 	case GET_FEATURE:
 		len = (uint32_t)sprintf(reply, "%u", d->features) + 1;
@@ -238,27 +298,13 @@ static void answer(unsigned int domid, struct request *req)
 		break;
 	}
 	if (rc) {
-		len = (uint32_t)sprintf(reply, "%s",
-					rc == EBUSY    ? "EBUSY"
-					: rc == ENOENT ? "ENOENT"
-						       : "EINVAL") +
-		      1;
 		req->hdr.type = XS_ERROR;
+		for (size_t i = 0; i < sizeof(xsd_errors) / sizeof(xsd_errors[0]); i++)
+			if (xsd_errors[i].errnum == rc)
+				len = (uint32_t)sprintf(reply, "%s", xsd_errors[i].errstring) + 1;
 	}
 	req->hdr.len = len;
 	memcpy(req->payload, reply, len);
-}
-
-static void ring_copy(char *ring, uint32_t at, void *octets, uint32_t len, bool in)
-{
-	for (uint32_t i = 0; i < len; i++) {
-		char *place = ring + (at + i) % XENSTORE_RING_SIZE;
-
-		if (in)
-			((char *)octets)[i] = *place;
-		else
-			*place = ((char *)octets)[i];
-	}
 }
 
 /* Takes what is there, or a guest as Linux would send no further event. */
@@ -282,11 +328,7 @@ static bool serve_ring(unsigned int domid)
 		return true;
 	d->have = 0;
 	answer(domid, &d->in);
-	want = (uint32_t)sizeof(d->in.hdr) + d->in.hdr.len;
-	ring_copy(d->page->rsp, d->page->rsp_prod, &d->in, want, false);
-	__sync_synchronize();
-	d->page->rsp_prod += want;
-	xenevtchn_notify(xce, (evtchn_port_t)d->port);
+	send_ring(d, &d->in);
 	return true;
 }
 
@@ -340,6 +382,7 @@ int main(void)
 	nfds_t nr = 2;
 
 	setvbuf(stdout, NULL, _IOLBF, 0);
+	xapi = !strcmp(program_invocation_short_name, "oxenstored");
 	offered = (unsigned int)atoi(getenv("FEATURES"));
 	for (unsigned int domid = 0; domid < DOMIDS; domid++)
 		domains[domid].features = offered;
