@@ -91,6 +91,7 @@ help:
 	@echo "          what to run instead of all, as for pytest"
 	@echo "install   DESTDIR= PREFIX=$(PREFIX)"
 	@echo "deb       a Debian package, in $(BUILD)/deb/"
+	@echo "rpm       a package for systems with RPM, in $(BUILD)/rpm/"
 	@echo "clean     remove build/"
 
 # --- objects: plain for programs, position independent and unsanitized for preloaded libraries
@@ -274,7 +275,7 @@ steady: deps
 	@XSPROXY_BUILD=$(abspath $(BUILD)) tests/steady --runs $(or $(RUNS),20) $(STEADY)
 
 # --- what goes onto a host
-.PHONY: programs deb
+.PHONY: programs deb rpm
 UNITDIR ?= $(PREFIX)/lib/systemd/system
 MANDIR := $(PREFIX)/share/man
 EXAMPLES := $(PREFIX)/share/doc/xsproxy/examples
@@ -323,6 +324,17 @@ deb:
 	@cd $(BUILD)/deb/xsproxy-$(VERSION) && dpkg-buildpackage -b -us -uc >../log 2>&1 || \
 		{ tail -40 ../log >&2; exit 1; }
 	@ls $(BUILD)/deb/*.deb
+
+# Likewise, for systems with RPM. rpmbuild of Debian knows nothing of what Debian has installed.
+rpm:
+	@rm -rf $(BUILD)/rpm
+	@mkdir -p $(BUILD)/rpm/SOURCES
+	@tar -czf $(BUILD)/rpm/SOURCES/xsproxy-$(VERSION).tar.gz --exclude-vcs --exclude=./build \
+		--transform 's,^\.,xsproxy-$(VERSION),' .
+	@rpmbuild -bb $(if $(wildcard /etc/debian_version),--nodeps) \
+		--define '_topdir $(abspath $(BUILD))/rpm' packaging/xsproxy.spec \
+		>$(BUILD)/rpm/log 2>&1 || { tail -40 $(BUILD)/rpm/log >&2; exit 1; }
+	@ls $(BUILD)/rpm/RPMS/*/*.rpm
 
 clean:
 	rm -rf build
