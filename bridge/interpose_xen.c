@@ -16,6 +16,7 @@
 #include <errno.h>
 #include <stdbool.h>
 #include <syslog.h>
+#include <unistd.h>
 #include <xen/grant_table.h>
 
 #include "bridge/attach.h"
@@ -151,8 +152,9 @@ EXPORT void *xc_map_foreign_range(xc_interface *xch, uint32_t domid, int size, i
 	void *page;
 	int rc;
 
-	if (b->state != BRIDGE_AWAKE || b->flavour != RINGS_FLAVOUR_OCAML || size != ARENA_PAGE ||
-	    domid >= ARENA_DOMID_MAX)
+	/* oxenstored asks for a page of the kernel's, 64 KiB for some, and uses Xen's 4 KiB. */
+	if (b->state != BRIDGE_AWAKE || b->flavour != RINGS_FLAVOUR_OCAML ||
+	    (size != ARENA_PAGE && size != getpagesize()) || domid >= ARENA_DOMID_MAX)
 		return real_map_foreign_range(xch, domid, size, prot, mfn);
 	rc = attach_map(b, domid, mfn, &page);
 	if (rc < 0) {

@@ -18,6 +18,7 @@ import pytest
 from bridge_bed import (
     BIND, BRIDGE, BUSY, ROOT, Stack, TIMEOUT, UNMAP, compile_c, wait_until)
 import xensim
+import xsclient
 from xensim import BUILD
 
 pytest_plugins = ("bridge_bed",)  # stack, cold, sim, tools
@@ -138,6 +139,22 @@ def test_daemonised(cold):
             owner.wait(BIND, 7)
         finally:
             os.kill(pid, signal.SIGKILL)
+
+
+def test_kernel_of_larger_pages(sim, tools, tmp_path):
+    """Some ARM64 kernels' have 64 KiB, and oxenstored maps one of those; Xen's have 4."""
+    stack = Stack(sim, "O", tools, start=False)
+    library = compile_c(tmp_path, "large_pages.so", "large_pages.c")
+    stack.daemon = sim.start_daemon("O", preloads=(BRIDGE, library), env={"XSPROXY_DIR": stack.dir},
+                                    socket=None)
+    stack.wait_serving()
+    with stack.owner() as owner, stack.client() as dom0:
+        stack.introduce(7)
+        owner.wait(BIND, 7)
+        owner.send(7, xsclient.GET_DOMAIN_PATH, b"7\0")
+        assert owner.recv(7)[0] == xsclient.GET_DOMAIN_PATH
+        dom0.release(7)
+        owner.wait(UNMAP, 7)
 
 
 def test_dom0_not_relayed(cold):
