@@ -27,14 +27,14 @@ class Host:
     """One host: a simulated Xen, a daemon, and xsproxyd between it and the guests if @proxied."""
 
     def __init__(self, flavour, proxied=True, start=True, daemon_args=(), config="",
-                 bridge=BRIDGE, log="debug", keeper=True):
+                 bridge=BRIDGE, log="debug", keeper=True, sim=None):
         self.flavour = flavour
         self.proxied = proxied
         self.bridge = bridge
         self.daemon_args = daemon_args
         self.config = config  # more of xsproxy.conf
         self.log = log  # xsproxyd's level
-        self.sim = XenSim()
+        self.sim = sim or XenSim()
         self.run_dir = self.sim.dir / "xsproxy"
         self.run_dir.mkdir(mode=0o700)
         self.socket = self.sim.path(SOCKET)

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """What Xen 4.21 and 4.22 have, and XAPI's oxenstored, of which Debian has no daemon: one that makes
-the same calls to Xen's libraries is played by tests/e2e/bridge/later.c. Where both are asked it is as without xsproxy."""
+the same calls to Xen's libraries is played by tests/e2e/bridge/later.c. Where both are asked it is
+as without xsproxy."""
 
 import shutil
 
@@ -89,8 +90,8 @@ def test_domains_that_are_there_when_it_starts(later):
     if host.proxied:
         with Control(host) as control:
             states = control.run("domains")["domains"]
-            assert [(dom["domid"], dom["state"]) for dom in states] == [(0, "running"),
-                                                                       (5, "running")]
+            assert [(dom["domid"], dom["state"]) for dom in states] == [
+                (0, "running"), (5, "running")]
 
 
 @pytest.mark.parametrize("version, masked, seen", [
