@@ -31,7 +31,7 @@
 #include "migration/omissions.h"
 
 #define CONFINE_DOMID_MAX 0x7fef /* what follows is reserved by Xen */
-#define CONFINE_DOMID_ANY 0x7ff5 /* in permissions from 4.22 on: all domains that no entry names */
+#define CONFINE_DOMID_ANY 0x7ff5 /* in permissions, from Xen 4.22 on: all domains */
 
 struct confine;
 

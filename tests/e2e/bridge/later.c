@@ -78,7 +78,7 @@ static void *dom0_page(void)
 	return page;
 }
 
-/* Returns 0 or an errno. */
+/* Return: 0 or an errno. */
 static int introduce(unsigned int domid, unsigned int port)
 {
 	struct domain *d = &domains[domid];
