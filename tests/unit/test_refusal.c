@@ -78,6 +78,10 @@ static const struct {
 	{ "SET_TARGET", "pp----" },
 	{ "RESET_WATCHES", "ppq---" },
 	{ "DIRECTORY_PART", "ppqq-q" },
+	{ "GET_FEATURE", "pp----" },
+	{ "SET_FEATURE", "pp----" },
+	{ "GET_QUOTA", "pp----" },
+	{ "SET_QUOTA", "pp----" },
 };
 
 static char expected(uint32_t type, int err)
