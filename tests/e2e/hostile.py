@@ -18,7 +18,7 @@ from xsclient import WATCH_EVENT
 OFFENDER, BYSTANDER = 7, 200
 HOME = f"/local/domain/{OFFENDER}"
 
-# docs/architecture.md, "What a domain can cost"; how many watches is upstream's quota (ours.py).
+# docs/architecture.md, "What a domain can cost"; how many watches is upstream's (versions.py).
 KIB = 1024
 WATCH_MAX = 4112
 SANITIZED = BUILD.name == "san"

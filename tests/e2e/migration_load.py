@@ -7,6 +7,7 @@ import xensim
 from migration import HOME, ctl, start_ctl, state
 from ours import error_of, said
 from relay import RING, packet, split
+from versions import EXPECT
 from xensim import home
 from xsclient import (ERROR, READ, TRANSACTION_END, TRANSACTION_START, WATCH_EVENT, WRITE, join,
                       strings)
@@ -153,6 +154,8 @@ def still_fires(host, load):
     host.dom0.write(f"{HOME}/data/abs/below", "x")
     load.wait_for((f"{HOME}/data/abs/below", "absolute"))
     host.dom0.set_perms("@releaseDomain", "n0", "r7")
+    if EXPECT[host.flavour].perms_event:
+        load.wait_for(("@releaseDomain", "special"))
     host.add_guest(9)
     host.sim.destroy(9)
     load.wait_for(("@releaseDomain", "special"))

@@ -18,12 +18,6 @@ globals().update(TYPES)  # QUIESCE and so on
 OURS = tuple(TYPES.values())
 WORDS = tuple(entry[4] for entry in LISTED)  # by CONTROL, in the order of `help`
 
-UNKNOWN_TX = {"C": "ENOENT", "O": "EIO"}
-WATCH_LIMIT = {"C": 129, "O": 101}
-WATCH_QUOTA = {"C": "E2BIG", "O": "EQUOTA"}
-TX_LIMIT = 11
-TX_QUOTA = {"C": "ENOSPC", "O": "EQUOTA"}
-
 OXENSTORED_CONF = "/etc/xen/oxenstored.conf"
 
 

@@ -9,6 +9,7 @@ from harness import BUILD
 from ours import tracked_transactions, tracked_watches
 from relay import wait_until
 from seed import SEED
+from versions import EXPECT
 from xsclient import READ
 
 
@@ -76,9 +77,8 @@ def nothing_is_left(host, domids):
         assert tracked_watches(client, domid) == []
         assert tracked_transactions(client, domid) == set()
         if host.flavour == "C":
-            quota = dict(line.replace(" ", "").split(":")
-                         for line in client.control("quota", str(domid)).splitlines()[1:])
-            assert (quota["watches"], quota["transactions"]) == ("0", "0")
+            quota = EXPECT["C"].quota(client.control("quota", str(domid)))
+            assert (quota["watches"], quota["transactions"]) == (0, 0)
 
 
 class Frozen:

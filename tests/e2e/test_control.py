@@ -14,7 +14,8 @@ import pytest
 import xsclient
 from control import Control, ControlError
 from harness import Host
-from ours import TX_LIMIT, TX_QUOTA, WATCH_LIMIT, WATCH_QUOTA, error_of
+from ours import error_of
+from versions import EXPECT
 
 FLAVOURS = ("C", "O")
 
@@ -162,13 +163,14 @@ def test_transactions(host, control):
 
 def test_refusals_are_counted_and_logged(host, control):
     guest = host.add_guest(7)
-    quota = WATCH_QUOTA[host.flavour]
-    for i in range(WATCH_LIMIT[host.flavour]):
+    expect = EXPECT[host.flavour]
+    quota = expect.watch_quota
+    for i in range(expect.watch_limit):
         guest.watch("data", str(i))
     for i in range(5):
         with pytest.raises(xsclient.XsError, match=quota):
             guest.watch("data", f"more{i}")
-    for i in range(TX_LIMIT):
+    for i in range(expect.tx_limit):
         guest.start()
     with pytest.raises(xsclient.XsError):
         guest.start()
@@ -179,7 +181,7 @@ def test_refusals_are_counted_and_logged(host, control):
     domain = control.run("domain", domid=7)
     refusals = {(entry["request"], entry["error"]): entry["count"]
                 for entry in domain["refusals"]}
-    assert refusals == {("WATCH", quota): 5, ("TRANSACTION_START", TX_QUOTA[host.flavour]): 1,
+    assert refusals == {("WATCH", quota): 5, ("TRANSACTION_START", expect.tx_quota): 1,
                         ("WRITE", "EACCES"): 1}
     assert domain["last_error"] == "WRITE: EACCES"
     log = host.proxy.text()

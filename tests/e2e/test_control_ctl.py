@@ -13,7 +13,8 @@ import xensim
 import xsclient
 from control import Control
 from harness import Host
-from ours import WATCH_LIMIT, WATCH_QUOTA, running
+from ours import running
+from versions import EXPECT
 
 CTL = xensim.BUILD / "xsproxyctl"
 
@@ -85,7 +86,7 @@ def test_watches_on_what_is_not_there(host):
     wrong = [(1, "there is no such node"), (4, "there is no such node"),
              (5, "domain 5 is not introduced"), (6, "domain 50 is not introduced")]
     text = ok(host, "watches", "--stale", "7").splitlines()
-    most = {"C": WATCH_LIMIT["C"] - 1, "O": 4096}[host.flavour]  # what it says of its quota
+    most = EXPECT[host.flavour].watches_told or 4096
     assert text[0] == f"domain 7: 4 of its 8 watches are on what is not there; it may have {most}"
     assert text[1:] == [
         f"{path}  {token}  is stale: {why}".replace("\x1b", r"\x1b")
@@ -106,8 +107,8 @@ def test_watches_on_what_is_not_there(host):
 
 def test_domains(host):
     guest = host.add_guest(7)
-    quota = WATCH_QUOTA[host.flavour]
-    for i in range(WATCH_LIMIT[host.flavour]):
+    quota, limit = EXPECT[host.flavour].watch_quota, EXPECT[host.flavour].watch_limit
+    for i in range(limit):
         guest.watch("data", str(i))
     for i in range(3):
         with pytest.raises(xsclient.XsError):
@@ -116,7 +117,7 @@ def test_domains(host):
     assert lines[0].split() == ["DOMID", "STATE", "WATCHES", "TRANS", "REQUESTS", "QUEUED",
                                 "REFUSALS", "LAST", "ERROR"]
     assert lines[1].split()[:2] == ["0", "running"]
-    assert lines[2].split() == ["7", "running", str(WATCH_LIMIT[host.flavour]), "0", "0", "0", "3",
+    assert lines[2].split() == ["7", "running", str(limit), "0", "0", "0", "3",
                                 "WATCH:", quota]
     assert f"refused WATCH with {quota}: 3 times" in ok(host, "domain", 7)
 

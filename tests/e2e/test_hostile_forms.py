@@ -9,9 +9,9 @@ import socket
 import pytest
 
 from hostile import HOME, OFFENDER, Memory, domain, refused, replies, scene
-from ours import (WATCH_LIMIT, WATCH_QUOTA, error_of, running, settings, tracked_transactions,
-                  tracked_watches)
+from ours import error_of, running, settings, tracked_transactions, tracked_watches
 from relay import FLAVOURS, Tape, packet, same, wait_until
+from versions import EXPECT
 from xsclient import (CONTROL, DIRECTORY, DIRECTORY_PART, ERROR, GET_DOMAIN_PATH, GET_PERMS, MKDIR,
                       READ, RESET_WATCHES, RM, SET_PERMS, TRANSACTION_END, UNWATCH, WATCH, WRITE,
                       join)
@@ -41,20 +41,20 @@ def test_unwatch_with_a_tail(flavour):
 
     with scene(flavour) as host:
         guest = host.add_guest(OFFENDER)
-        memory = Memory(host, WATCH_LIMIT[flavour])
+        memory = Memory(host, EXPECT[flavour].watch_limit)
         for start in range(0, 2000, 50):
             got = replies(guest, b"".join(pair(i, 4096) for i in range(start, start + 50)), 100)
             assert {error_of(msg) for msg in got[1::2]} == {None if flavour == "C" else "EINVAL"}
             memory.check()
-        left = 0 if flavour == "C" else WATCH_LIMIT["O"]
+        left = 0 if flavour == "C" else EXPECT["O"].watch_limit
         assert len(tracked_watches(host.dom0, OFFENDER)) == left
         # Upstream's quota is as free as that.
         guest.call(RESET_WATCHES, b"\0")
         got = replies(guest, b"".join(packet(WATCH, b"data\0%d\0" % i)
-                                      for i in range(WATCH_LIMIT[flavour] + 1)),
-                      WATCH_LIMIT[flavour] + 1)
+                                      for i in range(EXPECT[flavour].watch_limit + 1)),
+                      EXPECT[flavour].watch_limit + 1)
         assert [error_of(msg) for msg in got] == \
-            [None] * WATCH_LIMIT[flavour] + [WATCH_QUOTA[flavour]]
+            [None] * EXPECT[flavour].watch_limit + [EXPECT[flavour].watch_quota]
 
 
 def test_watch_with_a_tail(flavour):
@@ -147,13 +147,13 @@ def test_metric(flavour):
 
 
 def test_pass(flavour):
-    """[guard] malformed = pass leaves it to xenstored: the answer is the native one. The C daemon's
-    is an errno of before, so something leaves one that is not 0; SIGHUP changes it."""
+    """[guard] malformed = pass leaves it to xenstored: the answer is the native one. If that is an
+    errno of before, something leaves one that is not 0; SIGHUP changes it."""
     def ask(guest):
         guest.call(READ, b"nowhere\0")
         return error_of(guest.call(READ, b"name"))
 
-    native = "ENOENT" if flavour == "C" else "EINVAL"
+    native = "ENOENT" if EXPECT[flavour].by_errno else "EINVAL"
     with running(flavour, proxied=False) as host:
         assert ask(host.add_guest(OFFENDER)) == native
     with running(flavour, config=PASS) as host:
@@ -177,7 +177,7 @@ def test_dom0_is_not_guarded(flavour):
             tape = Tape(peer)
             tape.call(READ, "/nowhere")
             answer = tape.call(READ, payload=b"/tool").payload
-            assert answer == (b"ENOENT\0" if flavour == "C" else b"EINVAL\0")
+            assert answer == (b"ENOENT\0" if EXPECT[flavour].by_errno else b"EINVAL\0")
 
 
 def test_live_update_from_a_guest(flavour, tmp_path):

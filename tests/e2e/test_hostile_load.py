@@ -8,9 +8,9 @@ import pytest
 
 from hostile import (HOME, OFFENDER, Memory, arena, ctl, domain, pipeline, refused, replies,
                      scene)
-from ours import (QUIESCE, TX_LIMIT, TX_QUOTA, WATCH_LIMIT, WATCH_QUOTA, ask, limits,
-                  watch_pages)
+from ours import QUIESCE, ask, limits, watch_pages
 from relay import FLAVOURS, RING, destroy, introduce, packet, pattern, same, wait_until
+from versions import EXPECT
 from xsclient import (ERROR, READ, RESET_WATCHES, TRANSACTION_END, TRANSACTION_START, UNWATCH,
                       WATCH, WRITE)
 
@@ -60,7 +60,7 @@ def test_replies_never_read(flavour, size):
     with scene(flavour) as host:
         guest = host.add_guest(OFFENDER)
         guest.write("data/v", pattern(size))
-        memory = Memory(host, WATCH_LIMIT[flavour])
+        memory = Memory(host, EXPECT[flavour].watch_limit)
         count = 3 * UNREAD // (16 + size)
         octets = b"".join(packet(READ, b"data/v\0", i) for i in range(count))
         left = pipeline(guest, octets, read=False)
@@ -81,7 +81,7 @@ def test_events_never_read(flavour):
         guest = host.add_guest(OFFENDER)
         guest.watch("data", "t" * 200)
         guest.wait_watch()
-        memory = Memory(host, WATCH_LIMIT[flavour])
+        memory = Memory(host, EXPECT[flavour].watch_limit)
         source = host.client()
         sent, size = 0, 16 + len("data/0000") + 202
         while (sent + 101) * size < UNREAD:
@@ -114,7 +114,7 @@ def test_watches_beyond_the_quota(flavour, size):
     """Thousands, small or as large as can be, pipelined: as many as natively succeed, the others
     get the native error, and there are refusals to see. Again and again, after RESET_WATCHES and
     after a reconnection: no more memory is taken than by the first ones."""
-    total, limit = 2000 if size < 100 else 200, WATCH_LIMIT[flavour]
+    total, limit = 2000 if size < 100 else 200, EXPECT[flavour].watch_limit
     octets = b"".join(packet(WATCH, watch_text(i, size), i) for i in range(total))
 
     with scene(flavour) as host:
@@ -123,7 +123,7 @@ def test_watches_beyond_the_quota(flavour, size):
         for again in range(4):
             got = replies(guest, octets, total)
             assert sum(msg.type == WATCH for msg in got) == limit
-            assert got[-1].payload == WATCH_QUOTA[flavour].encode() + b"\0"
+            assert got[-1].payload == EXPECT[flavour].watch_quota.encode() + b"\0"
             assert domain(host)["watches"] == limit
             memory.check()
             pages = watch_pages(host.dom0, OFFENDER)
@@ -133,9 +133,9 @@ def test_watches_beyond_the_quota(flavour, size):
             else:
                 guest.reconnect()
             assert domain(host)["watches"] == 0
-        assert refused(host, "WATCH", WATCH_QUOTA[flavour]) == 4 * (total - limit)
-        assert f"WATCH: {WATCH_QUOTA[flavour]}" in ctl(host, "domains")
-        assert f"WATCH was refused with {WATCH_QUOTA[flavour]}" in host.proxy.text()
+        assert refused(host, "WATCH", EXPECT[flavour].watch_quota) == 4 * (total - limit)
+        assert f"WATCH: {EXPECT[flavour].watch_quota}" in ctl(host, "domains")
+        assert f"WATCH was refused with {EXPECT[flavour].watch_quota}" in host.proxy.text()
 
 
 def test_transactions_beyond_the_quota(flavour):
@@ -148,15 +148,16 @@ def test_transactions_beyond_the_quota(flavour):
         return replies(guest, octets, total) + replies(guest, packet(RESET_WATCHES, b"\0"), 1)
 
     got = same(flavour, scenario)
-    assert sum(msg.type == TRANSACTION_START for msg in got) == TX_LIMIT
+    assert sum(msg.type == TRANSACTION_START for msg in got) == EXPECT[flavour].tx_limit
 
     with scene(flavour) as host:
         guest = host.add_guest(OFFENDER)
-        memory = Memory(host, WATCH_LIMIT[flavour])
+        memory = Memory(host, EXPECT[flavour].watch_limit)
         said = len(host.proxy.text())
         replies(guest, octets, total)
-        assert domain(host)["transactions"] == TX_LIMIT
-        assert refused(host, "TRANSACTION_START", TX_QUOTA[flavour]) == total - TX_LIMIT
+        expect = EXPECT[flavour]
+        assert domain(host)["transactions"] == expect.tx_limit
+        assert refused(host, "TRANSACTION_START", expect.tx_quota) == total - expect.tx_limit
         assert host.proxy.text()[said:].count("\n") <= 3
         memory.check()
         replies(guest, packet(RESET_WATCHES, b"\0"), 1)
@@ -208,7 +209,7 @@ def test_many_offenders(flavour):
     """Six domains that take all they can at the same time, and stay so: the bystander works,
     the bound holds for their sum, and it all comes back when they go."""
     with scene(flavour) as host:
-        limit = WATCH_LIMIT[flavour]
+        limit = EXPECT[flavour].watch_limit
         domids = range(OFFENDER, OFFENDER + 6)
         before = arena(host)
         guests = [host.add_guest(domid) for domid in domids]

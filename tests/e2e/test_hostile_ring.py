@@ -9,8 +9,9 @@ import random
 import pytest
 
 from hostile import HOME, OFFENDER, Memory, domain, ended, scene
-from ours import OURS, WATCH_LIMIT
+from ours import OURS
 from relay import FLAVOURS, RING, introduce, packet, pattern, same, wait_until
+from versions import EXPECT
 from xsclient import HEADER, READ, WATCH, WRITE
 from xsguest import NOTIFY_ALWAYS, NOTIFY_LINUX, NOTIFY_NEVER
 
@@ -237,7 +238,7 @@ def test_events_at_full_speed(flavour):
     with scene(flavour) as host:
         guest = host.add_guest(OFFENDER)
         said = len(host.proxy.text())
-        memory = Memory(host, WATCH_LIMIT[flavour])
+        memory = Memory(host, EXPECT[flavour].watch_limit)
         with guest.hammer(notify=1):
             host.bystander.more(200)
         assert len(host.proxy.text()) == said
@@ -279,7 +280,7 @@ def test_reconnect_at_full_speed(flavour):
     with scene(flavour) as host:
         guest = host.add_guest(OFFENDER)
         guest.watch("data", "t")
-        memory = Memory(host, WATCH_LIMIT[flavour])
+        memory = Memory(host, EXPECT[flavour].watch_limit)
         said = len(host.proxy.text())
         with guest.hammer(("connection", 1), notify=8):
             host.bystander.more(100)

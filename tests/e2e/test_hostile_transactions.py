@@ -12,6 +12,7 @@ import pytest
 from hostile import HOME, OFFENDER, Tireless
 from ours import error_of, running, said, settings
 from relay import FLAVOURS
+from versions import EXPECT
 from xensim import TIMEOUT
 from xsclient import TRANSACTION_END, TRANSACTION_START, WRITE
 
@@ -74,7 +75,7 @@ def logging(flavour, tmp_path):
     """The arguments that make a daemon say whom it limits; where it says so."""
     log = tmp_path / "limited.log"
     if flavour == "C":
-        return ("-T", str(log)), log
+        return ("-T", str(log), *EXPECT["C"].log_limits), log
     return settings(tmp_path, {"xenstored-log-file": log, "xenstored-log-level": "debug",
                                "xenstored-log-nb-lines": 10**6}), log
 

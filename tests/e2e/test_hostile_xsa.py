@@ -7,8 +7,9 @@ in test_hostile_ring.py, about replies and watches that pile up in test_hostile_
 import pytest
 
 from hostile import (HOME, OFFENDER, Memory, both, domain, pipeline, replies, scene)
-from ours import TX_LIMIT, WATCH_LIMIT, error_of, said
+from ours import error_of, said
 from relay import FLAVOURS, RING, destroy, introduce, packet, pattern, wait_until
+from versions import EXPECT
 from xsclient import (DIRECTORY, READ, RESET_WATCHES, RM, TRANSACTION_END,
                       TRANSACTION_START, WATCH, WRITE)
 
@@ -80,7 +81,7 @@ def test_xsa_326_memory(flavour, deed):
     there may be; every node read in a transaction. (Unread replies: test_hostile_load.py.)"""
     with scene(flavour) as host:
         guest = host.add_guest(OFFENDER)
-        memory = Memory(host, WATCH_LIMIT[flavour])
+        memory = Memory(host, EXPECT[flavour].watch_limit)
         if deed == "events":
             replies(guest, b"".join(packet(WATCH, b"data\0%090d\0" % i) for i in range(90)), 90)
             pipeline(guest, b"".join(packet(WRITE, b"data/%03d\0" % i) for i in range(300)),
@@ -89,7 +90,8 @@ def test_xsa_326_memory(flavour, deed):
             wait_until(lambda: domain(host)["queued"] > 100000)
         else:
             value = pattern(1900)
-            got = replies(guest, packet(TRANSACTION_START, b"\0") * TX_LIMIT, TX_LIMIT)
+            limit = EXPECT[flavour].tx_limit
+            got = replies(guest, packet(TRANSACTION_START, b"\0") * limit, limit)
             for msg in got:
                 tx = int(msg.payload[:-1])
                 for i in range(40):
@@ -97,7 +99,7 @@ def test_xsa_326_memory(flavour, deed):
                         guest.write(f"data/{i}", value, tx=tx)
                     else:
                         guest.call(READ, b"data/%d\0" % i, tx=tx)
-            assert domain(host)["transactions"] == TX_LIMIT
+            assert domain(host)["transactions"] == limit
         memory.check()
         host.bystander.more(30)
         guest.reconnect()

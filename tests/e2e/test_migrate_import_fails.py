@@ -6,9 +6,9 @@ import pytest
 
 from migration import (FRESH, HOME, SIGNALS, Tap, assert_imported, count_requests, ctl, ctl_says,
                        held, reset, session, signal_at, stream, transaction, watch)
-from ours import (START_DOMAIN_TRANSACTION, TX_LIMIT, WATCH_LIMIT, tracked_transactions,
-                  tracked_watches)
+from ours import START_DOMAIN_TRANSACTION, tracked_transactions, tracked_watches
 from relay import FLAVOURS
+from versions import EXPECT
 from xsclient import READ, join
 
 
@@ -72,7 +72,7 @@ def test_watch_too_many(flavour, size):
     """In the first request that adds watches, or in the last of several. Not all or nothing, but as
     many as there may be, unless that is asked for."""
     with held(flavour) as (host, _):
-        most = WATCH_LIMIT[flavour]
+        most = EXPECT[flavour].watch_limit
         many = [watch(f"w{i}", "t" * size) for i in range(most + 3)]
         refused_by_quota(host, many[2:], f" to {most + 1} of the stream to domain 7: ")
         _, said = ctl_says(host, "import", 7, input=stream(*FRESH[:5], *many))
@@ -87,12 +87,13 @@ def test_watch_too_many(flavour, size):
 @pytest.mark.parametrize("flavour", FLAVOURS)
 def test_transaction_too_many(flavour):
     with held(flavour) as (host, _):
-        many = [transaction(100 + i) for i in range(TX_LIMIT + 3)]
-        refused_by_quota(host, many, f"cannot open transaction {100 + TX_LIMIT} of domain 7: ")
+        limit = EXPECT[flavour].tx_limit
+        many = [transaction(100 + i) for i in range(limit + 3)]
+        refused_by_quota(host, many, f"cannot open transaction {100 + limit} of domain 7: ")
         _, said = ctl_says(host, "import", 7, input=stream(*FRESH[:5], *many))
-        assert tracked_transactions(host.dom0, 7) == {100 + i for i in range(TX_LIMIT)}
+        assert tracked_transactions(host.dom0, 7) == {100 + i for i in range(limit)}
         assert [line.split(": ")[2] for line in said.splitlines()] == [
-            f"transaction {100 + i}" for i in range(TX_LIMIT, TX_LIMIT + 3)]
+            f"transaction {100 + i}" for i in range(limit, limit + 3)]
 
 
 @pytest.mark.parametrize("times", [1, 1000])

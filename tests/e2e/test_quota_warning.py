@@ -8,12 +8,13 @@ import pytest
 import exposition
 import xsclient
 from control import Control
-from ours import WATCH_QUOTA, limits, running, said
+from ours import limits, running, said
 from relay import FLAVOURS, run_tool
 from test_check import check, problems
 from test_control_ctl import ok
 from test_metrics import config, fetch, free_address
 from test_relay_tools import CONTROL
+from versions import EXPECT
 
 QUOTA = 40  # xenstored's
 
@@ -124,7 +125,7 @@ def test_xenstoreds_quota_is_known_once_it_has_been_told(flavour, tmp_path):
         # oxenstored says nothing of it but by refusing.
         assert "it may have 4096" in ok(host, "watches", "--stale", "7")
         answers = [said(guest.watch, "data", str(i)) for i in range(QUOTA, QUOTA + 3)]
-        assert answers == [None, None, WATCH_QUOTA["O"]]
+        assert answers == [None, None, EXPECT["O"].watch_quota]
         assert warnings(host) == []  # the refusal has been logged
         most = QUOTA + 1
         assert f"it may have {most}\n" in ok(host, "watches", "--stale", "7")

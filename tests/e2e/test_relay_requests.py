@@ -11,6 +11,7 @@ import xsclient
 from harness import Host
 from ours import OURS
 from relay import FLAVOURS, SIZES, Tape, children, exchange, packet, pattern, same
+from versions import EXPECT
 from xsclient import (CONTROL, DIRECTORY, DIRECTORY_PART, ERROR, GET_DOMAIN_PATH, GET_PERMS,
                       INTRODUCE, IS_DOMAIN_INTRODUCED, MKDIR, READ, RELEASE, RESET_WATCHES, RESUME,
                       RM, SET_PERMS, SET_TARGET, TRANSACTION_END, TRANSACTION_START, UNWATCH, WATCH,
@@ -38,8 +39,8 @@ PAYLOADS = (
 
 
 def malformed(type_, payload):
-    """Whether the C daemon wants one string and this is not one. It then answers what errno
-    happened to be, and dies if that is 0."""
+    """Whether one string is wanted and this is not one: where the answer is what errno happened to
+    be, and the daemon dies if that is 0."""
     return type_ not in LISTS and (payload.count(b"\0") != 1 or payload[-1:] != b"\0")
 
 
@@ -55,11 +56,11 @@ def matrix(flavour, peer):
             # there is no such transaction.
             if type_ == RELEASE and tx == UNKNOWN_TX:
                 continue
-            if flavour == "C" and malformed(type_, payload):
+            if EXPECT[flavour].by_errno and malformed(type_, payload):
                 tape.call(READ, "nowhere")  # some errno
             msg = tape.call(type_, payload=payload, tx=tx)
             at = len(tape.messages) - 1 - tape.messages[::-1].index(msg)
-            if flavour == "C" and malformed(type_, payload) and msg.type == ERROR:
+            if EXPECT[flavour].by_errno and malformed(type_, payload) and msg.type == ERROR:
                 tape.messages[at] = msg._replace(payload=b"?")
             if flavour == "O" and type_ in (WATCH, UNWATCH):
                 assert msg.tx_id in (0, tx)

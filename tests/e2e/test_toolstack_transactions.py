@@ -6,10 +6,10 @@ import signal
 
 import pytest
 
-from ours import (GET_DOMAIN_TRANSACTIONS, HOLD, START_DOMAIN_TRANSACTION, TX_LIMIT, TX_QUOTA,
-                  UNKNOWN_TX, ask, error_of, limits, quiesce, running, said, settle,
-                  tracked_transactions, unquiesce)
+from ours import (GET_DOMAIN_TRANSACTIONS, HOLD, START_DOMAIN_TRANSACTION, ask, error_of, limits,
+                  quiesce, running, said, settle, tracked_transactions, unquiesce)
 from relay import FLAVOURS, introduce, wait_until
+from versions import EXPECT
 from xsclient import READ, TRANSACTION_END, TRANSACTION_START, WRITE, join
 
 pytestmark = pytest.mark.parametrize("flavour", FLAVOURS)
@@ -29,7 +29,7 @@ def end(guest, tx, payload=b"T\0"):
 
 def known(flavour, guest, tx):
     err = error_of(guest.call(READ, b"domid\0", tx=tx))
-    assert err in (None, UNKNOWN_TX[flavour])
+    assert err in (None, EXPECT[flavour].unknown_tx)
     return err is None
 
 
@@ -67,7 +67,7 @@ def test_commit_gets_eagain(flavour):
             assert not known(flavour, guest, tx)
             assert guest.read("data/a") == b"before"
             assert guest.directory("data") == ["a"]
-            assert end(guest, tx, payload) == UNKNOWN_TX[flavour]
+            assert end(guest, tx, payload) == EXPECT[flavour].unknown_tx
 
 
 def test_malformed_end(flavour):
@@ -114,11 +114,11 @@ def test_errors(flavour):
         assert tracked_transactions(host.dom0, 7) == {4, own}
         assert start(host.dom0, 8, 4) == "ENOENT"
         # Upstream's limit counts these too.
-        for tx in range(100, 100 + TX_LIMIT - 2):
+        for tx in range(100, 100 + EXPECT[flavour].tx_limit - 2):
             assert start(host.dom0, 7, tx) is None
-        assert start(host.dom0, 7, 1000) == TX_QUOTA[flavour]
-        assert said(guest.start) == TX_QUOTA[flavour]
-        assert len(tracked_transactions(host.dom0, 7)) == TX_LIMIT
+        assert start(host.dom0, 7, 1000) == EXPECT[flavour].tx_quota
+        assert said(guest.start) == EXPECT[flavour].tx_quota
+        assert len(tracked_transactions(host.dom0, 7)) == EXPECT[flavour].tx_limit
         assert end(guest, 4) == "EAGAIN"
         assert start(host.dom0, 7, 1000) is None
         assert end(guest, own) is None
@@ -156,8 +156,8 @@ def test_later_ids_do_not_collide(flavour):
         mine(guest)
         for tx in range(1, 9):
             assert start(host.dom0, 7, tx) is None
-        own = [guest.start() for _ in range(TX_LIMIT - 8)]
-        assert said(guest.start) == TX_QUOTA[flavour]
+        own = [guest.start() for _ in range(EXPECT[flavour].tx_limit - 8)]
+        assert said(guest.start) == EXPECT[flavour].tx_quota
         assert len(set(own)) == len(own) and not set(own) & set(range(1, 9))
         assert tracked_transactions(host.dom0, 7) == set(range(1, 9)) | set(own)
         separate(guest, [*range(1, 9), *own])
@@ -174,7 +174,7 @@ def test_ids_that_upstream_hands_out_next(flavour):
         mine(guest)
         for tx in (4, 5, 6):
             assert start(host.dom0, 7, tx) is None
-        own = [guest.start() for _ in range(TX_LIMIT - 3)]
+        own = [guest.start() for _ in range(EXPECT[flavour].tx_limit - 3)]
         assert own[0] == 7, "one above all in use"
         assert len(set(own)) == len(own) and not set(own) & {4, 5, 6}
         separate(guest, [4, 5, 6, *own])
@@ -212,8 +212,8 @@ def test_biggest_id(flavour):
         by_hand = [BIGGEST, 2, 3, 4]
         for tx in by_hand:
             assert start(host.dom0, 7, tx) is None
-        own = [guest.start() for _ in range(TX_LIMIT - 4)]
-        assert 0 not in own and len(set(by_hand + own)) == TX_LIMIT
+        own = [guest.start() for _ in range(EXPECT[flavour].tx_limit - 4)]
+        assert 0 not in own and len(set(by_hand + own)) == EXPECT[flavour].tx_limit
         separate(guest, by_hand + own)
 
 
@@ -226,9 +226,10 @@ def test_ids_never_given(flavour):
         assert start(host.dom0, 7, 101) is None
         for tx in (1, 2, 3, 99, 102, 0xFFFFFFFE):
             assert not known(flavour, guest, tx)
-            assert said(guest.write, "data/a", "x", tx=tx) == UNKNOWN_TX[flavour]
-            assert end(guest, tx, b"F\0") == UNKNOWN_TX[flavour]
-            assert error_of(guest.call(TRANSACTION_START, b"\0", tx=tx)) == UNKNOWN_TX[flavour]
+            unknown = EXPECT[flavour].unknown_tx
+            assert said(guest.write, "data/a", "x", tx=tx) == unknown
+            assert end(guest, tx, b"F\0") == unknown
+            assert error_of(guest.call(TRANSACTION_START, b"\0", tx=tx)) == unknown
         assert known(flavour, guest, 100) and known(flavour, guest, 101)
         assert guest.read("data/a") == b"before"
         assert tracked_transactions(host.dom0, 7) == {100, 101}

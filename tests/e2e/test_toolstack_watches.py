@@ -8,10 +8,11 @@ import threading
 
 import pytest
 
-from ours import (ADD_DOMAIN_WATCHES, GET_DOMAIN_TRANSACTIONS, HOLD, WATCH_LIMIT, WATCH_QUOTA,
-                  add_watches, ask, error_of, events_until_now, limits, quiesce, running, settle,
-                  tracked_watches, unquiesce, watch_page, watch_pages)
+from ours import (ADD_DOMAIN_WATCHES, GET_DOMAIN_TRANSACTIONS, HOLD, add_watches, ask, error_of,
+                  events_until_now, limits, quiesce, running, settle, tracked_watches, unquiesce,
+                  watch_page, watch_pages)
 from relay import FLAVOURS, introduce, packet, wait_until
+from versions import EXPECT
 from xsclient import PAYLOAD_MAX, UNWATCH, WATCH, WRITE, join
 
 pytestmark = pytest.mark.parametrize("flavour", FLAVOURS)
@@ -109,19 +110,19 @@ def test_over_quota(flavour, state):
     """The daemon's own error, as the domain would have got it; the room that there was is free."""
     with running(flavour) as host:
         guest = in_state(host, 7, "running")
-        own = [("data", str(i)) for i in range(WATCH_LIMIT[flavour] - 3)]
+        own = [("data", str(i)) for i in range(EXPECT[flavour].watch_limit - 3)]
         for watch in own:
             guest.watch(*watch)
         events_until_now(guest)
         if state != "running":
             quiesce(host.dom0, 7)
         for _ in range(3):
-            assert add_watches(host.dom0, 7, BATCH) == WATCH_QUOTA[flavour]
+            assert add_watches(host.dom0, 7, BATCH) == EXPECT[flavour].watch_quota
             assert tracked_watches(host.dom0, 7) == own
         assert add_watches(host.dom0, 7, BATCH[:3]) is None
         unquiesce(host.dom0, 7)
         assert events_until_now(guest) == BATCH[:3]
-        assert error_of(guest.call(WATCH, join("data", "more"))) == WATCH_QUOTA[flavour]
+        assert error_of(guest.call(WATCH, join("data", "more"))) == EXPECT[flavour].watch_quota
         assert tracked_watches(host.dom0, 7) == own + BATCH[:3]
 
 
@@ -317,7 +318,8 @@ def test_longest_list(flavour, state):
     whose first events nobody reads meanwhile."""
     with running(flavour) as host:
         guest = host.add_guest(7)
-        watches = [("data", f"{i:03}" + "l" * (4064 - 9)) for i in range(WATCH_LIMIT[flavour])]
+        watches = [("data", f"{i:03}" + "l" * (4064 - 9))
+                   for i in range(EXPECT[flavour].watch_limit)]
         for watch in watches:
             guest.watch(*watch)
             events_until_now(guest)
@@ -340,7 +342,7 @@ def test_more_than_there_is_room_for(flavour, tmp_path):
         errors = (add_watches(host.dom0, 7, [watch]) for watch in watches)
         added, error = next((i, err) for i, err in enumerate(errors) if err)
         assert error == ("ENOMEM" if flavour == "C" else "ENOSPC")
-        assert added > 2 * WATCH_LIMIT[flavour]
+        assert added > 2 * EXPECT[flavour].watch_limit
         assert tracked_watches(host.dom0, 7) == watches[:added]
         unquiesce(host.dom0, 7)
         # At its memory quota the C daemon drops events without a word.

@@ -16,10 +16,11 @@ import random
 
 import pytest
 
-from ours import (TX_LIMIT, TX_QUOTA, UNKNOWN_TX, WATCH_LIMIT, WATCH_QUOTA, add_watches, error_of,
-                  quiesce, running, said, tracked_transactions, tracked_watches, unquiesce)
+from ours import (add_watches, error_of, quiesce, running, said, tracked_transactions,
+                  tracked_watches, unquiesce)
 from relay import FLAVOURS, destroy, introduce
 from seed import SEED
+from versions import EXPECT
 from xensim import home
 from xsclient import (ERROR, READ, RESET_WATCHES, TRANSACTION_END, TRANSACTION_START, UNWATCH,
                       WATCH, WRITE, join)
@@ -208,7 +209,7 @@ class Sequence:
         choices = {self.watch: 40, self.watch_badly: 8, self.watch_longest: 1, self.unwatch: 25,
                    self.reset: 1, self.start: 12, self.end: 12, self.node: 10}
         makers = self.rng.choices(list(choices), choices.values(), k=self.rng.randint(1, 60))
-        if len(conn.open) >= TX_LIMIT + 4:
+        if len(conn.open) >= EXPECT[self.host.flavour].tx_limit + 4:
             makers = [maker for maker in makers if maker != self.start]
         conn.run([maker(conn) for maker in makers])
 
@@ -217,7 +218,8 @@ class Sequence:
         keys = self.rng.sample(conn.universe, len(conn.universe))
         conn.run([Op(WATCH, watch_payload(conn.spell(self.rng, path), token), 0)
                   for path, token in keys])
-        conn.run([Op(TRANSACTION_START, b"\0", 0) for _ in range(TX_LIMIT + 2 - len(conn.open))])
+        more = EXPECT[self.host.flavour].tx_limit + 2 - len(conn.open)
+        conn.run([Op(TRANSACTION_START, b"\0", 0) for _ in range(more)])
 
     def quiesced(self, conn):
         """Requests that wait in the page are as good as others."""
@@ -330,7 +332,7 @@ class Sequence:
 
         present = list(conn.watches.values())
         # At its limit oxenstored does not get to EEXIST.
-        full = self.host.flavour == "O" and conn.limited and len(present) >= WATCH_LIMIT["O"]
+        full = self.host.flavour == "O" and conn.limited and len(present) >= EXPECT["O"].watch_limit
         if not full:
             replies = conn.run([Op(WATCH, watch_payload(*watch), 0) for watch in present])
             assert {error_of(msg) for msg in replies} <= {"EEXIST"}
@@ -343,7 +345,7 @@ class Sequence:
                                    if i not in conn.open]
         replies = conn.run([Op(READ, join("/probe"), i) for i in ids])
         assert {i for i, msg in zip(ids, replies) if not error_of(msg)} == conn.open
-        assert {error_of(msg) for msg in replies} <= {None, UNKNOWN_TX[self.host.flavour]}
+        assert {error_of(msg) for msg in replies} <= {None, EXPECT[self.host.flavour].unknown_tx}
 
     def finish(self):
         """Everything can be taken back, one by one, and then there is nothing."""
@@ -383,8 +385,8 @@ def test_random(flavour, run):
     seen = {(entry[1].type, entry[3]) for transcript in direct.values()
             for entry in transcript if entry[2] == ERROR}
     wanted = {(WATCH, error.encode() + b"\0")
-              for error in ("EINVAL", "EEXIST", WATCH_QUOTA[flavour])}
+              for error in ("EINVAL", "EEXIST", EXPECT[flavour].watch_quota)}
     wanted |= {(UNWATCH, b"ENOENT\0"), (TRANSACTION_END, b"EAGAIN\0"),
                (TRANSACTION_END, b"EINVAL\0"), (TRANSACTION_START, b"EBUSY\0"),
-               (TRANSACTION_START, TX_QUOTA[flavour].encode() + b"\0")}
+               (TRANSACTION_START, EXPECT[flavour].tx_quota.encode() + b"\0")}
     assert wanted <= seen

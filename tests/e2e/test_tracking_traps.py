@@ -7,10 +7,11 @@ import signal
 
 import pytest
 
-from ours import (ADD_DOMAIN_WATCHES, GET_DOMAIN_TRANSACTIONS, GET_DOMAIN_WATCHES, UNKNOWN_TX,
-                  add_watches, ask, error_of, events_until_now, running, said, tracked_transactions,
+from ours import (ADD_DOMAIN_WATCHES, GET_DOMAIN_TRANSACTIONS, GET_DOMAIN_WATCHES, add_watches,
+                  ask, error_of, events_until_now, running, said, tracked_transactions,
                   tracked_watches, watch_page)
 from relay import FLAVOURS, destroy, introduce, packet, wait_until
+from versions import EXPECT
 from xensim import home
 from xsclient import (INTRODUCE, READ, RESET_WATCHES, TRANSACTION_END, TRANSACTION_START, UNWATCH,
                       WATCH, WRITE, join)
@@ -83,7 +84,7 @@ def test_end_with_eagain_or_unknown_id_closes_nothing_else(flavour):
         assert end(guest, first, b"T\0") == "EAGAIN"
         assert tracked_transactions(host.dom0, 7) == {second}
         for tx in (0, first, second + 1, 0xFFFFFFFE, 0xFFFFFFFF):
-            assert end(guest, tx, b"F\0") == (UNKNOWN_TX[flavour] if tx else "ENOENT")
+            assert end(guest, tx, b"F\0") == (EXPECT[flavour].unknown_tx if tx else "ENOENT")
             assert tracked_transactions(host.dom0, 7) == {second}
         assert works(guest, second) and not works(guest, first)
 
