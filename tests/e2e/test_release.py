@@ -15,10 +15,15 @@ from harness import BUILD, Host
 from ours import quiesce, tracked_transactions, tracked_watches, unquiesce
 from relay import FLAVOURS, wait_until
 from stress import Frozen, Load, all_go_on, nothing_is_left, restart
+from xensim import XEN_VERSION
 
 GUESTS = 12
 ROUNDS = 3
 ARCHIVE, = (built.ROOT / "tests/releases").glob("xsproxy-*.tar.xz")
+ITS_XEN = (built.ROOT / "tests/releases/xen").read_text(encoding="ascii").strip()
+
+pytestmark = pytest.mark.skipif(XEN_VERSION != ITS_XEN, reason=f"it was for Xen {ITS_XEN}")
+
 OLD = f"release/{ARCHIVE.name.removesuffix('.tar.xz')}/build/xsproxyd"
 
 

@@ -45,10 +45,13 @@ $(eval $(call foreign,link,link/link.h,LINK_VERSION,proxy/host/upstream.c))
 
 -include $(shell find $(BUILD)/foreign -name '*.d' -type f 2>/dev/null)
 
-# The last release, for tests/e2e/test_release.py: upgrades to this one, and downgrades.
+# The last release, for tests/e2e/test_release.py: upgrades to this one, and downgrades; where it can
+# have been installed.
 RELEASE := 0.1
 RELEASED := $(BUILD)/release/xsproxy-$(RELEASE)
+ifeq ($(shell cat tests/releases/xen),$(shell tests/xen-version 2>/dev/null))
 other-builds: $(RELEASED)/build/xsproxyd
+endif
 
 $(RELEASED)/build/xsproxyd: tests/releases/xsproxy-$(RELEASE).tar.xz
 	@rm -rf $(BUILD)/release

@@ -42,7 +42,10 @@ class Initramfs:
         self._add(str(name).lstrip("/"), stat.S_IFLNK | 0o777, target.encode())
 
     def text(self, name, content, mode=0o644):
-        self._add(str(name).lstrip("/"), stat.S_IFREG | mode, content.encode())
+        self.data(name, content.encode(), mode)
+
+    def data(self, name, content, mode=0o644):
+        self._add(str(name).lstrip("/"), stat.S_IFREG | mode, content)
 
     def file(self, source, name=None):
         """The file @source of this machine, as @name or where it lies."""

@@ -39,6 +39,7 @@ SOURCES = REPOSITORY / f"tests/releases/xsproxy-{RELEASE}.tar.xz"
 UPGRADE = "/root/xsproxy.deb"
 INSTALLED = "/root/installed.deb"  # what is installed there
 OTHER = "/root/other.deb"  # the package of this checkout with another version
+RELEASE_RUNS = (REPOSITORY / "tests/releases/xen").read_text().strip() == images.XEN_VERSION
 
 # Nothing of Xen or of ours needs these, and under emulation they are half of the boot.
 MASKED = ("systemd-udev-trigger systemd-logind systemd-journal-flush systemd-update-utmp"
@@ -178,14 +179,14 @@ def install(tree, deb, upstream, files):
 
 
 def install_modules(tree, kernel_tree):
-    version = next((kernel_tree / "lib/modules").iterdir()).name
+    folder = images.module_folder(kernel_tree)
     for module in images.modules(kernel_tree, SYSTEM_MODULES):
-        target = tree / module.relative_to(kernel_tree)
+        target = tree / "usr/lib/modules" / module.relative_to(folder.parent)
         target.parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(module, target)
     for name in "modules.order", "modules.builtin", "modules.builtin.modinfo":
-        shutil.copy(kernel_tree / "lib/modules" / version / name, tree / "lib/modules" / version)
-    output("chroot", tree, "depmod", version)
+        shutil.copy(folder / name, tree / "usr/lib/modules" / folder.name)
+    output("chroot", tree, "depmod", folder.name)
 
 
 @functools.cache
