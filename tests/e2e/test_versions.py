@@ -74,9 +74,10 @@ def test_permissions_of_release_domain(host, guest):
 
 def test_options_of_the_log():
     """Only those that it knows: it ends at others."""
-    said_of_itself = subprocess.run([XEN_BIN / "xenstored", "--help"], capture_output=True,
-                                    text=True, check=False).stdout
-    assert ("--trace-control" in said_of_itself) == bool(EXPECT["C"].log_limits)
+    done = subprocess.run([XEN_BIN / "xenstored", "--help"], capture_output=True, text=True,
+                          check=False)
+    assert "--trace-file" in done.stdout + done.stderr
+    assert ("--trace-control" in done.stdout + done.stderr) == bool(EXPECT["C"].log_limits)
 
 
 @pytest.mark.parametrize("flavour, version, limit, error", [
