@@ -9,11 +9,11 @@ import subprocess
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 
 
-def limited(argv, limit):
+def limited(argv, limit, **kwargs):
     """Run a command that must end by itself; one that does not within @limit s has failed."""
     try:
         return subprocess.run(argv, capture_output=True, text=True, check=False, timeout=limit,
-                              cwd=ROOT)
+                              cwd=ROOT, **kwargs)
     except subprocess.TimeoutExpired as late:
         said = b"".join(text for text in (late.stdout, late.stderr) if text)
         return subprocess.CompletedProcess(

@@ -1,7 +1,10 @@
 # SPDX-License-Identifier: MIT
 """What a developer is told by the short loops: pytest before make, tests that need more than
-`make all`, unit tests in a line a program, and `make help`."""
+`make all`, unit tests in a line a program, `make help`, and `make check` that counts all that it
+does."""
 
+import importlib.machinery
+import importlib.util
 import os
 import re
 import subprocess
@@ -118,3 +121,52 @@ def test_unit_shows_what_failed(name, good, why, tmp_path):
     assert lines[-3:] == [f"{name}: {good} passed, 1 failed", f"FAILED {name}:{why}",
                           f"{2 + good} passed, 1 failed"]
     assert ("why" in lines) == (name == "bad")
+
+
+@pytest.fixture(name="check")
+def a_check(monkeypatch):
+    """tests/check, with nothing to build and nothing that passes or fails."""
+    loader = importlib.machinery.SourceFileLoader("check", str(built.ROOT / "tests/check"))
+    check = importlib.util.module_from_spec(importlib.util.spec_from_loader("check", loader))
+    loader.exec_module(check)
+    for parts in check.BESIDE, check.ALONE:
+        for part in parts:
+            monkeypatch.setitem(parts, part, lambda: None)
+    monkeypatch.setattr(check, "build", lambda *_, **__: True)
+    monkeypatch.setattr(check.signal, "signal", lambda *_: None)
+    return check
+
+
+def run_check(check, monkeypatch, capsys, *args):
+    """Its exit status, and the lines that it prints after how long it took."""
+    monkeypatch.setattr(sys, "argv", ["check", *args])
+    with pytest.raises(SystemExit) as ended:
+        check.main()
+    return ended.value.code, capsys.readouterr().out.splitlines()[1:]
+
+
+def test_check_and_check_more_are_all(check):
+    assert sorted((*check.USUAL, *check.MORE)) == sorted((*check.BESIDE, *check.ALONE))
+
+
+def test_check_counts_both_halves(check, monkeypatch, capsys):
+    monkeypatch.setitem(check.ALONE, "unit", lambda: check.count(3, []))
+    assert run_check(check, monkeypatch, capsys) == (0, ["3 passed, 0 failed"])
+    monkeypatch.setitem(check.BESIDE, "valgrind", lambda: check.count(1, ["v"]))
+    assert run_check(check, monkeypatch, capsys, "valgrind") == \
+        (1, ["FAILED v", "4 passed, 1 failed"])
+
+
+@pytest.mark.parametrize("part", ["lint", "valgrind", "san"])
+def test_check_ends_where_a_part_does(check, monkeypatch, capsys, part):
+    """Whichever half it is in, it says so, and that is no success."""
+    parts = check.BESIDE if part in check.BESIDE else check.ALONE
+    monkeypatch.setitem(parts, part, lambda: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        run_check(check, monkeypatch, capsys, part)
+
+
+def test_check_where_the_build_fails(check, monkeypatch, capsys):
+    monkeypatch.setattr(check, "build", lambda *_, **__: check.count(0, ["build"]))
+    assert run_check(check, monkeypatch, capsys, "valgrind", "unit") == \
+        (1, ["FAILED build", "0 passed, 1 failed"])

@@ -60,6 +60,7 @@ exec /bin/busybox switch_root /root /sbin/init
 
 # The test's own additions: where its logs go, and its way in.
 FSTAB = "log /var/log/xen 9p trans=virtio,version=9p2000.L,msize=131072,cache=none 0 0\n"
+PATIENCE = "[Manager]\nDefaultTimeoutStartSec=600\nDefaultTimeoutStopSec=600\n"  # with who is slow
 COMMANDS = f"""[Unit]
 Description=Commands of the test
 DefaultDependencies=no
@@ -167,6 +168,9 @@ def install(tree, deb, upstream, files):
 
     write(tree / "etc/fstab", FSTAB)
     write(tree / "etc/modules-load.d/test.conf", "virtio_console\n9pnet_virtio\n9p\nxen-netback\n")
+    write(tree / "etc/systemd/system.conf.d/test.conf", PATIENCE)
+    write(tree / "etc/systemd/system/systemd-journald.service.d/test.conf",
+          "[Service]\nWatchdogSec=0\n")
     write(tree / "etc/systemd/system/commands.service", COMMANDS)
     write(tree / "usr/local/sbin/take-commands", TAKE_COMMANDS, 0o755)
     output("chroot", tree, "systemctl", "--quiet", "enable", "commands.service")
