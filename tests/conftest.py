@@ -14,7 +14,9 @@ LIMIT = int(os.environ.get("XSPROXY_TEST_LIMIT", 600))  # s
 AGAIN = 60  # s, for what waits while it cleans up
 
 
-def pytest_configure():
+def pytest_configure(config):
+    config.addinivalue_line("markers", "long: costs more than others; make check leaves it to"
+                            " make check-more")
     why = built.complaint(built.BUILD)
     if why:
         raise pytest.UsageError(why)

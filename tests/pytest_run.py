@@ -57,9 +57,9 @@ def run(build_dir, args, limit, out=None, part="", **env):
     return good, bad
 
 
-def run_all(build_dir, folders, limit, **env):
+def run_all(build_dir, folders, limit, *options, **env):
     """Like run(), with the files of @folders dealt out to as many pytests as there are processors:
-    each test has a host of its own, and mostly waits."""
+    each test has a host of its own, and mostly waits. @options are pytest's."""
     files = sorted(str(path.relative_to(ROOT)) for folder in folders
                    for path in (ROOT / folder).glob("test_*.py"))
     parts = os.cpu_count() or 1
@@ -67,7 +67,7 @@ def run_all(build_dir, folders, limit, **env):
 
     def one(part):
         with open(build_dir / f"pytest-{part}.log", "w", encoding="utf-8") as out:
-            return run(build_dir, files[part::parts], limit, out, f"-{part}", **env)
+            return run(build_dir, [*files[part::parts], *options], limit, out, f"-{part}", **env)
 
     with concurrent.futures.ThreadPoolExecutor(parts) as pool:
         for part, (passed, failed) in enumerate(pool.map(one, range(parts))):

@@ -23,7 +23,7 @@ from xsclient import join
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 LUA = ROOT / "share/wireshark/xenstore.lua"
-# For root Wireshark 4.4 reads no script of a user's. Here it is somebody, who may read what root may.
+# For root Wireshark 4.4 reads no such script. Here it is somebody, who may read what root may.
 TSHARK = [*(() if os.geteuid() else ("unshare", "--map-user=1", "--map-group=1")), "tshark"]
 FIELDS = ("op", "path", "token", "value", "perm", "child", "arg", "error", "tx")
 

@@ -138,6 +138,7 @@ def test_a_ledger_of_no_known_version_is_nobodys_to_touch(flavour):
         assert "ledger 99" in host.status
 
 
+@pytest.mark.long
 def test_domains_leave_nothing(flavour):
     """A host that has seen many domains keeps no page of those that are gone."""
     with running(flavour) as host:

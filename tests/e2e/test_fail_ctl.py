@@ -61,6 +61,7 @@ class Failing:
         assert success and nth > 2
 
 
+@pytest.mark.long
 def test_commands():
     """What is shown is shown whole."""
     with running("C") as host:
@@ -79,6 +80,7 @@ def test_commands():
                 assert not success or out == expected
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("flavour", FLAVOURS)
 def test_export(flavour, tmp_path):
     """No file is left of a failure, and the guest goes on."""
@@ -102,6 +104,7 @@ def test_export(flavour, tmp_path):
         assert guest.read("domid") == b"7"
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("flavour", FLAVOURS)
 def test_import(flavour):
     """All or nothing."""

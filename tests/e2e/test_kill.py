@@ -9,12 +9,15 @@ import os
 import random
 import signal
 
+import pytest
+
 from seed import SEED
 from stress import Frozen, nothing_is_left, restart
 
 KILLS = int(os.environ.get("XSPROXY_KILLS", "500"))
 
 
+@pytest.mark.long
 def test_killed_at_random(host, load):
     frozen = Frozen(host, 100)
     rng = random.Random(SEED)

@@ -20,6 +20,7 @@ def sees_nothing_but_the_import(host, guest):
                                                         (f"{HOME}/error/imported", "absolute")]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("how", ["cut", "lose", "EIO"])
 @pytest.mark.parametrize("flavour", FLAVOURS)
 def test_import_fails_at_each_step(flavour, how):
@@ -40,6 +41,7 @@ def test_import_fails_at_each_step(flavour, how):
         sees_nothing_but_the_import(host, guest)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("flavour", FLAVOURS)
 def test_signal_at_each_step_of_import(flavour):
     """All or nothing; what is under way when it is too late to stop is taken back."""

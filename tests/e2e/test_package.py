@@ -108,18 +108,21 @@ def deb():
     return next((ROOT / "build/deb").glob("xsproxy_*.deb"))
 
 
+@pytest.mark.long
 def test_lintian(deb):
     done = subprocess.run(["lintian", "--allow-root", "--fail-on", "error,warning",
                            deb.parent / deb.name], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
 
 
+@pytest.mark.long
 def test_the_package_has_what_the_manuals_name(deb):
     there = subprocess.run(["dpkg", "-c", deb], capture_output=True, text=True, check=True).stdout
     names = {line.split()[5].removeprefix("./") for line in there.splitlines()}
     assert set().union(*map(named_files, MANUALS)) <= names
 
 
+@pytest.mark.long
 def test_wireshark_finds_the_dissector(deb):
     said = subprocess.run(["tshark", "-G", "folders"], capture_output=True, text=True, check=True)
     plugins = re.search(r"^Global Lua Plugins:\s+/(.*)$", said.stdout, re.M)[1]
@@ -176,6 +179,7 @@ exec chroot "$top/root" sh -c '
 """
 
 
+@pytest.mark.long
 def test_it_installs_enables_and_removes_cleanly(deb, tmp_path):
     top = tmp_path / "top"
     top.mkdir()

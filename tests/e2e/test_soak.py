@@ -11,6 +11,7 @@ from relay import FLAVOURS
 from xsguest import ROOT
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("flavour", FLAVOURS)
 def test_short(flavour):
     done = subprocess.run(
