@@ -26,6 +26,7 @@
 #include "proxy/session/refusal.h"
 #include "proxy/session/rest.h"
 #include "proxy/session/session.h"
+#include "proxy/session/stand.h"
 #include "proxy/session/who.h"
 #include "proxy/settings.h"
 
@@ -141,7 +142,7 @@ static json_t *last_error(const struct session *s)
 /* Since when, and for whom, it stands still or is to, or null. */
 static json_t *stopped(const struct daemon *daemon, uint32_t domid, const struct session *s)
 {
-	const struct stand *stand = s ? session_stand(s) : holds_stand(daemon->holds, domid);
+	const struct stand *stand = s ? stand_of(s) : holds_stand(daemon->holds, domid);
 	uint64_t now = clock_ns(CLOCK_REALTIME);
 
 	if (!stand)

@@ -3,13 +3,17 @@
 
 #include <errno.h>
 #include <event2/event.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/un.h>
 #include <unistd.h>
 
+#include "link/link.h"
 #include "proxy/daemon.h"
 #include "proxy/host/keeper.h"
+#include "proxy/local.h"
 #include "proxy/session/hooks.h"
 #include "proxy/session/pending.h"
 
@@ -137,6 +141,30 @@ static uint64_t cookie(int fd)
 
 	getsockopt(fd, SOL_SOCKET, SO_COOKIE, &value, &len);
 	return value;
+}
+
+int client_dial(const struct daemon *daemon)
+{
+	struct sockaddr_un addr = { .sun_family = AF_UNIX };
+	int fd, n;
+
+	n = snprintf(addr.sun_path, sizeof(addr.sun_path), "%s/%s", daemon->config.run_dir,
+		     LINK_UPSTREAM);
+	if (n >= (int)sizeof(addr.sun_path))
+		return -ENAMETOOLONG;
+	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+	if (fd < 0)
+		return -errno;
+	if (local_is_reserve(fd)) {
+		close(fd);
+		return -EMFILE;
+	}
+	if (connect(fd, (struct sockaddr *)&addr, sizeof(addr))) {
+		n = -errno;
+		close(fd);
+		return n;
+	}
+	return fd;
 }
 
 int client_start(struct client *client, int upstream)

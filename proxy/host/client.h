@@ -22,6 +22,7 @@
 #include "proxy/loop.h"
 #include "proxy/session/session.h"
 
+struct daemon;
 struct event;
 struct keeper;
 
@@ -44,6 +45,12 @@ struct client {
 	bool ending;
 	void (*ended)(struct client *client); /* nothing is owed any more; free it */
 };
+
+/**
+ * client_dial() - a connection to xenstored. Return: a descriptor; -EAGAIN when its backlog is
+ * full; -EMFILE when the last descriptors are needed for else; or another negative errno.
+ */
+int client_dial(const struct daemon *daemon);
 
 /**
  * client_start() - begin its session, with xenstored's socket for it.

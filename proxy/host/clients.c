@@ -3,11 +3,9 @@
 
 #include <errno.h>
 #include <event2/event.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <sys/un.h>
 #include <unistd.h>
 
 #include "link/link.h"
@@ -56,30 +54,6 @@ static void client_ended(struct client *client)
 
 /* --- the upstream side */
 
-static int connect_upstream(const struct clients *clients)
-{
-	struct sockaddr_un addr = { .sun_family = AF_UNIX };
-	int fd, n;
-
-	n = snprintf(addr.sun_path, sizeof(addr.sun_path), "%s/%s", clients->daemon->config.run_dir,
-		     LINK_UPSTREAM);
-	if (n >= (int)sizeof(addr.sun_path))
-		return -ENAMETOOLONG;
-	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-	if (fd < 0)
-		return -errno;
-	if (local_is_reserve(fd)) {
-		close(fd);
-		return -EMFILE;
-	}
-	if (connect(fd, (struct sockaddr *)&addr, sizeof(addr))) {
-		n = -errno;
-		close(fd);
-		return n;
-	}
-	return fd;
-}
-
 #define NO_MEMORY     "no memory for a toolstack client; it is turned away"
 #define NO_DESCRIPTOR "too many toolstack clients, one is turned away; raise LimitNOFILE"
 
@@ -103,7 +77,7 @@ static void is_up(struct clients *clients, struct client *client)
 /* Return: false when there is no point in trying the next one now. */
 static bool client_connect(struct clients *clients, struct client *client)
 {
-	int fd = connect_upstream(clients);
+	int fd = client_dial(clients->daemon);
 
 	if (fd == -EMFILE || fd == -ENFILE) {
 		/* Or all would wait, each for what the others hold. */
@@ -195,39 +169,30 @@ void clients_upstream_up(struct clients *clients)
 	connect_waiting(clients);
 }
 
-static uint32_t count(const struct client_list *list)
+/* How many there are; or only those that the keeper @held. */
+static uint32_t count(const struct client_list *list, bool held)
 {
 	const struct client *client;
 	uint32_t n = 0;
 
 	TAILQ_FOREACH(client, list, list)
-		n++;
+		n += client->held || !held;
 	return n;
 }
 
 uint32_t clients_count(const struct clients *clients)
 {
-	return count(&clients->waiting) + count(&clients->up);
-}
-
-static uint32_t count_held(const struct client_list *list)
-{
-	const struct client *client;
-	uint32_t n = 0;
-
-	TAILQ_FOREACH(client, list, list)
-		n += client->held;
-	return n;
+	return count(&clients->waiting, false) + count(&clients->up, false);
 }
 
 uint32_t clients_kept(const struct clients *clients)
 {
-	return count_held(&clients->waiting) + count_held(&clients->up);
+	return count(&clients->waiting, true) + count(&clients->up, true);
 }
 
 uint32_t clients_waiting(const struct clients *clients)
 {
-	return count(&clients->waiting);
+	return count(&clients->waiting, false);
 }
 
 uint64_t clients_waited(const struct clients *clients)

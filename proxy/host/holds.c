@@ -16,6 +16,7 @@
 #include "proxy/log.h"
 #include "proxy/loop.h"
 #include "proxy/session/session.h"
+#include "proxy/session/stand.h"
 #include "proxy/session/who.h"
 
 #define LOOK_MS 1000
@@ -200,7 +201,7 @@ void holds_begin(struct holds *holds, struct session *s)
 		return;
 	/* Of one that an earlier xsproxyd was asked for, nobody is known. */
 	stand = stand_now(note ? &note->stand.by : &holds->new);
-	session_set_stand(s, &stand);
+	stand_set(s, &stand);
 	who_log(s->domid, "HOLD", &stand.by, "it is introduced, and stands still");
 	holds_drop(holds, s->domid);
 }

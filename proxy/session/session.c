@@ -13,6 +13,7 @@
 #include "proxy/session/blame.h"
 #include "proxy/session/hooks.h"
 #include "proxy/session/pending.h"
+#include "proxy/session/stand.h"
 #include "proxy/util.h"
 
 /* Messages that one turn may move in each direction before the next session has its turn. */
@@ -40,19 +41,6 @@ static void recover_greet(struct session *s)
 					     : LEDGER_RUN);
 }
 
-/* Since when, and for whom, it stands still. Only to be shown. */
-static void recover_stand(struct session *s)
-{
-	const struct ledger_more *more = &s->ledger->more;
-
-	if (session_state(s) != LEDGER_QUIET || more->map_gen != s->ledger->map_gen)
-		return;
-	memcpy(&s->stand.since, more->since, sizeof(s->stand.since));
-	s->stand.by = more->who;
-	s->stand.by.comm[sizeof(s->stand.by.comm) - 1] = 0;
-	s->stand.by.verb[sizeof(s->stand.by.verb) - 1] = 0;
-}
-
 /* The caches of a recovered ledger. */
 static int recover(struct session *s)
 {
@@ -74,7 +62,7 @@ static int recover(struct session *s)
 		return err;
 
 	recover_greet(s);
-	recover_stand(s);
+	stand_recover(s);
 	s->seq = pending_seq_recover(ledger);
 	s->up_since = clock_seconds();
 	if (word_get(&ledger->up_fill) <= MESSAGE_HEADER && !word_get(&ledger->up_sent))
@@ -393,23 +381,8 @@ void session_quiet(struct session *s)
 {
 	struct stand nobody = { 0 };
 
-	session_set_stand(s, &nobody);
+	stand_set(s, &nobody);
 	set_state(s, LEDGER_QUIET);
-}
-
-void session_set_stand(struct session *s, const struct stand *stand)
-{
-	struct ledger_more *more = ledger_more(s->ledger);
-
-	s->stand = *stand;
-	more->who = stand->by;
-	/* Who finds one half of it finds some time of today. */
-	memcpy(more->since, &stand->since, sizeof(more->since));
-}
-
-const struct stand *session_stand(const struct session *s)
-{
-	return session_state(s) == LEDGER_QUIET && s->stand.since ? &s->stand : NULL;
 }
 
 void session_resume(struct session *s)

@@ -81,7 +81,7 @@ struct session {
 
 	uint32_t gave;	    /* the domain that its asker gave watches or transactions, or 0 */
 	struct who who;	    /* of a privileged one: who asks */
-	struct stand stand; /* session_set_stand(); what the ledger has of it */
+	struct stand stand; /* stand.h */
 	struct log_source source;
 	struct refusals refusals;
 	struct limits limits;
@@ -162,12 +162,6 @@ bool session_settled(const struct session *s);
  * the first turn.
  */
 void session_quiet(struct session *s);
-
-/** session_set_stand() - after session_quiet(): since when, and for whom. */
-void session_set_stand(struct session *s, const struct stand *stand);
-
-/** session_stand() - what that said, or NULL: it runs, or nothing is known. */
-const struct stand *session_stand(const struct session *s);
 
 /** session_resume() - end what session_quiet() began; else do nothing. */
 void session_resume(struct session *s);

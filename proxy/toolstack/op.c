@@ -12,6 +12,7 @@
 #include "proxy/session/pending.h"
 #include "proxy/session/rest.h"
 #include "proxy/session/session.h"
+#include "proxy/session/stand.h"
 #include "proxy/toolstack/toolstack.h"
 #include "proxy/util.h"
 
@@ -240,18 +241,18 @@ static void stand_anew(struct op *op)
 		op->asker.lease ? " as long as that connection lasts" : "");
 	atomic_store(&target->ledger->lease, op->asker.lease);
 	session_quiet(target);
-	session_set_stand(target, &stand);
+	stand_set(target, &stand);
 }
 
 /* What was only a lease is no longer one. */
 static void take_over(struct op *op)
 {
-	const struct stand *old = session_stand(op->target);
+	const struct stand *old = stand_of(op->target);
 	struct stand stand = stand_now(&op->asker.who);
 
 	if (old)
 		stand.since = old->since;
-	session_set_stand(op->target, &stand);
+	stand_set(op->target, &stand);
 	atomic_store(&op->target->ledger->lease, 0);
 }
 

@@ -22,6 +22,7 @@ from harness import BUILD, DAEMONS, Host  # noqa: E402
 import cores  # noqa: E402
 import fairness  # noqa: E402
 import importing  # noqa: E402
+import kept  # noqa: E402
 import scale  # noqa: E402
 import special  # noqa: E402
 import syscalls  # noqa: E402

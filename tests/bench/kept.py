@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
-"""The rows of `make bench` about the keeper: what it costs toolstack clients, and how long they wait
-at a restart."""
+"""The rows of `make bench` about the keeper: what it costs toolstack clients, and how long they
+wait at a restart."""
 
 import contextlib
 import resource

@@ -150,8 +150,8 @@ def kept_sockets(host):
 
 
 def test_one_that_was_given_up_knows_too_little(flavour):
-    """It was told of a client that waits, and not that it has a session since: whoever took that for
-    a new one would begin in the middle of its stream."""
+    """It was told of a client that waits, and not that it has a session since: whoever took that
+    for a new one would begin in the middle of its stream."""
     with Host(flavour, start=False) as host:
         host.start_proxy()
         client = host.client()
@@ -202,7 +202,8 @@ def test_who_it_is_stays_known(flavour):
             restart(host, sig)
             before = said(host, "refused")
             assert ask(client, QUIESCE, 7) == "EACCES"
-            (line,) = [line for line in host.proxy.text().splitlines() if "refused" in line][before:]
+            refused = [line for line in host.proxy.text().splitlines() if "refused" in line]
+            (line,) = refused[before:]
             assert f"QUIESCE of {ME} was refused with EACCES" in line
         assert ask(host.dom0, QUIESCE, 7) == b"OK\0"
 

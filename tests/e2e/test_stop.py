@@ -99,7 +99,8 @@ def test_a_write_is_done_once(flavour):
 
 def test_systemds_socket(flavour):
     """Who is not accepted in time is served by the next xsproxyd."""
-    with Host(flavour, start=False, keeper=False) as host, socket.socket(socket.AF_UNIX) as listener:
+    with (Host(flavour, start=False, keeper=False) as host,
+          socket.socket(socket.AF_UNIX) as listener):
         host.start_daemon()
         listener.bind(str(host.socket))
         listener.listen(64)

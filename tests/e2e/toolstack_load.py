@@ -10,8 +10,8 @@ from seed import SEED
 
 HOME = "/checked"
 LARGE = {"C": 4000, "O": 2000}  # octets of the largest value that either takes
-# Children, with names of 40 octets: more than a message holds. oxenstored then answers with a message
-# that is larger, which libxenstore takes for the connection's end.
+# Children, with names of 40 octets: more than a message holds. oxenstored then answers with a
+# message that is larger, which libxenstore takes for the connection's end.
 WIDE = {"xsstress-sockets": {"C": 200, "O": 200}, "xsstress-library": {"C": 200, "O": 90}}
 
 

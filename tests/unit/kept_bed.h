@@ -88,6 +88,11 @@ struct keeper *keeper_free(struct keeper *keeper)
 	return NULL;
 }
 
+void keeper_leave(struct keeper *keeper)
+{
+	(void)keeper;
+}
+
 void keeper_flush(struct keeper *keeper)
 {
 	(void)keeper;
