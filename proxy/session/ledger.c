@@ -21,7 +21,7 @@ _Static_assert(LEDGERS_SIZE / 4 <= ~TARGET_MEMORY && RINGS_SIZE / 4 <= ~TARGET_M
 
 static bool is_old(const struct ledgers *ledgers)
 {
-	return ledgers && ledgers->version == LEDGER_VERSION_OLD;
+	return ledgers->version == LEDGER_VERSION_OLD;
 }
 
 void ledger_format(struct ledger *ledger, const struct ledgers *ledgers, uint32_t map_gen)
@@ -29,11 +29,10 @@ void ledger_format(struct ledger *ledger, const struct ledgers *ledgers, uint32_
 	memset((uint8_t *)ledger + sizeof(ledger->attach), 0,
 	       sizeof(*ledger) - sizeof(ledger->attach));
 	if (!is_old(ledgers))
-		ledger->of.rings = ledgers ? ledgers_rings(ledgers) : 0;
+		ledger->of.rings = ledgers_rings(ledgers);
 	ledger->map_gen = map_gen;
 	atomic_init(&ledger->epoch, 1);
-	__atomic_store_n(&ledger->version, ledgers ? ledgers->version : LEDGER_VERSION,
-			 __ATOMIC_RELEASE);
+	__atomic_store_n(&ledger->version, ledgers->version, __ATOMIC_RELEASE);
 }
 
 bool ledger_current(const struct ledger *ledger, const struct ledgers *ledgers, uint32_t map_gen)
@@ -173,10 +172,9 @@ static void record_write(const struct commit *commit)
 
 void commit_end(struct commit *commit)
 {
-	bool durable = commit->place->ledgers && commit->n;
-
-	if (durable)
-		record_write(commit);
+	if (!commit->n)
+		return;
+	record_write(commit);
 	/*
 	 * Release: who sees a new index also sees the octets it covers, and the record is complete
 	 * before the first word changes. A killed process leaves a prefix of these stores.
@@ -184,9 +182,7 @@ void commit_end(struct commit *commit)
 	for (uint32_t i = 0; i < commit->n; i++)
 		atomic_store_explicit(commit->change[i].word, commit->change[i].after,
 				      memory_order_release);
-	if (durable)
-		atomic_store_explicit(&commit->place->ledger->record.count, 0,
-				      memory_order_release);
+	atomic_store_explicit(&commit->place->ledger->record.count, 0, memory_order_release);
 	commit->n = 0;
 }
 

@@ -193,8 +193,8 @@ _Static_assert(offsetof(struct ledger, version) == 24 && offsetof(struct ledger,
 /* Where the words of one session's commits lie, so that a record can name them. */
 struct ledger_place {
 	struct ledger *ledger;
-	const struct rings *rings;     /* NULL: a socket's */
-	const struct ledgers *ledgers; /* NULL: private memory, nothing is recorded (tests) */
+	const struct rings *rings;		      /* NULL: a socket's */
+	const struct ledgers *ledgers;		      /* where the ledger and its extents lie */
 	struct xenstore_domain_interface *front_page; /* the guest's page, or NULL */
 	struct xenstore_domain_interface *back_page;  /* the back ring, or NULL */
 };
@@ -211,7 +211,7 @@ struct commit {
 
 /**
  * ledger_format() - make a ledger fresh.
- * @ledgers: where it lies, or NULL: private memory
+ * @ledgers: where it lies
  * @map_gen: the mapping of the domain's page that it belongs to
  */
 void ledger_format(struct ledger *ledger, const struct ledgers *ledgers, uint32_t map_gen);

@@ -2,7 +2,6 @@
 #include "proxy/session/pool.h"
 
 #include <errno.h>
-#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -12,19 +11,12 @@
 #define POOL_VITAL	8192
 #define POOL_PRIVILEGED 4096
 
-/* Pages of a private pool that only pool_alloc_vital() takes, and those that it has tables for at
- * first. */
-#define POOL_PRIVATE_VITAL 16
-#define POOL_PRIVATE_FIRST 32
-
 /* Free extents that keep their memory, so that a long request now and then costs no system call. */
 #define POOL_WARM 256
 
 struct pool {
-	const struct ledgers *ledgers; /* NULL: private */
-	uint8_t **private;	       /* a page each; NULL while unused */
-	uint32_t max;		       /* numbers go from 1 to max - 1 */
-	uint32_t size;	     /* pages that the tables have room for; private: grows to max */
+	const struct ledgers *ledgers;
+	uint32_t max;	     /* numbers go from 1 to max - 1 */
 	uint32_t hint;	     /* where the search for a free page starts */
 	uint32_t warm;	     /* free pages whose memory is kept */
 	uint32_t left;	     /* free pages, warm or cold */
@@ -39,17 +31,18 @@ enum page_state {
 	PAGE_USED,
 };
 
-static int pool_new(struct pool **out, uint32_t max, uint32_t size)
+static int pool_new(struct pool **out, const struct ledgers *ledgers, uint32_t max)
 {
 	struct pool *pool = calloc(1, sizeof(*pool));
 
 	if (!pool)
 		return -ENOMEM;
+	pool->ledgers = ledgers;
 	pool->max = max;
-	pool->size = size;
 	pool->left = max - 1;
 	pool->hint = 1;
-	pool->state = calloc(size, 1);
+	pool->vital = POOL_VITAL;
+	pool->state = calloc(max, 1);
 	if (!pool->state) {
 		free(pool);
 		return -ENOMEM;
@@ -60,55 +53,22 @@ static int pool_new(struct pool **out, uint32_t max, uint32_t size)
 
 int pool_new_shared(struct pool **out, const struct ledgers *ledgers)
 {
-	uint32_t max = min_u32(ledgers->extents, POOL_SHARED);
-	int err = pool_new(out, max, max);
+	int err = pool_new(out, ledgers, min_u32(ledgers->extents, POOL_SHARED));
 
-	if (err)
-		return err;
-	(*out)->ledgers = ledgers;
-	(*out)->vital = POOL_VITAL;
-	(*out)->privileged = POOL_PRIVILEGED;
-	return 0;
+	if (!err)
+		(*out)->privileged = POOL_PRIVILEGED;
+	return err;
 }
 
 int pool_new_sockets(struct pool **out, const struct ledgers *ledgers)
 {
-	int err = pool_new(out, ledgers->extents, ledgers->extents);
-
-	if (err)
-		return err;
-	(*out)->ledgers = ledgers;
-	(*out)->vital = POOL_VITAL;
-	return 0;
-}
-
-int pool_new_private(struct pool **out, uint32_t max)
-{
-	struct pool *pool;
-	int err;
-
-	max += POOL_PRIVATE_VITAL + 1;
-	err = pool_new(&pool, max, min_u32(max, POOL_PRIVATE_FIRST));
-	if (err)
-		return err;
-	pool->vital = POOL_PRIVATE_VITAL;
-	pool->private = calloc(pool->size, sizeof(*pool->private));
-	if (!pool->private) {
-		pool_free(pool);
-		return -ENOMEM;
-	}
-	*out = pool;
-	return 0;
+	return pool_new(out, ledgers, ledgers->extents);
 }
 
 struct pool *pool_free(struct pool *pool)
 {
 	if (!pool)
 		return NULL;
-	if (pool->private)
-		for (uint32_t i = 1; i < pool->size; i++)
-			free(pool->private[i]);
-	free(pool->private);
 	free(pool->state);
 	free(pool);
 	return NULL;
@@ -117,44 +77,18 @@ struct pool *pool_free(struct pool *pool)
 /* Give a cold page its memory. */
 static int page_warm_up(struct pool *pool, uint32_t page)
 {
-	if (pool->ledgers)
-		return arena_reserve(&pool->ledgers->arena, ledgers_extent_off(pool->ledgers, page),
-				     POOL_PAGE);
-	pool->private[page] = malloc(POOL_PAGE);
-	return pool->private[page] ? 0 : -ENOMEM;
+	return arena_reserve(&pool->ledgers->arena, ledgers_extent_off(pool->ledgers, page),
+			     POOL_PAGE);
 }
 
 static uint32_t find_free(const struct pool *pool, enum page_state wanted)
 {
-	for (uint32_t i = pool->hint; i < pool->size; i++)
+	for (uint32_t i = pool->hint; i < pool->max; i++)
 		if (pool->state[i] == wanted)
 			return i;
 	for (uint32_t i = 1; i < pool->hint; i++)
 		if (pool->state[i] == wanted)
 			return i;
-	return 0;
-}
-
-/* Twice as large tables; what was in use stays so. */
-static int tables_grow(struct pool *pool)
-{
-	uint32_t size = min_u32(2 * pool->size, pool->max);
-	uint8_t **private, *state;
-
-	if (size == pool->size)
-		return -ENOMEM;
-	private = realloc(pool->private, size * sizeof(*private));
-	if (!private)
-		return -ENOMEM;
-	pool->private = private;
-	state = realloc(pool->state, size);
-	if (!state)
-		return -ENOMEM;
-	pool->state = state;
-	memset(private + pool->size, 0, (size - pool->size) * sizeof(*private));
-	memset(state + pool->size, PAGE_COLD, size - pool->size);
-	pool->hint = pool->size;
-	pool->size = size;
 	return 0;
 }
 
@@ -170,8 +104,6 @@ static uint32_t take(struct pool *pool, uint32_t leave)
 		pool->warm--;
 	} else {
 		page = find_free(pool, PAGE_COLD);
-		if (!page && !tables_grow(pool))
-			page = pool->hint;
 		if (!page || page_warm_up(pool, page))
 			return 0;
 	}
@@ -203,12 +135,8 @@ void pool_release(struct pool *pool, uint32_t page)
 	if (pool->warm < POOL_WARM) {
 		pool->state[page] = PAGE_WARM;
 		pool->warm++;
-	} else if (pool->ledgers) {
-		arena_discard(&pool->ledgers->arena, ledgers_extent_off(pool->ledgers, page));
-		pool->state[page] = PAGE_COLD;
 	} else {
-		free(pool->private[page]);
-		pool->private[page] = NULL;
+		arena_discard(&pool->ledgers->arena, ledgers_extent_off(pool->ledgers, page));
 		pool->state[page] = PAGE_COLD;
 	}
 	pool->left++;
@@ -217,7 +145,7 @@ void pool_release(struct pool *pool, uint32_t page)
 
 int pool_claim(struct pool *pool, uint32_t page)
 {
-	if (!page || page >= pool->max || pool->private)
+	if (!page || page >= pool->max)
 		return -EINVAL;
 	if (pool->state[page] == PAGE_USED)
 		return -EBUSY;
@@ -230,7 +158,5 @@ int pool_claim(struct pool *pool, uint32_t page)
 
 void *pool_page(const struct pool *pool, uint32_t page)
 {
-	if (pool->ledgers)
-		return pool->ledgers->arena.base + ledgers_extent_off(pool->ledgers, page);
-	return pool->private[page];
+	return pool->ledgers->arena.base + ledgers_extent_off(pool->ledgers, page);
 }

@@ -2,9 +2,9 @@
 /*
  * pool - pages for what does not fit a ledger page: long messages, waiting events, further watches.
  *
- * A ring session's pages are extents (ledgers.h), so that they outlive the process; a socket
- * session's are private memory. Which extents are in use is nowhere written down: ledgers refer to
- * them, and a restarted daemon claims what it finds there (pool_claim()).
+ * The pages are extents (ledgers.h), so that they outlive the process. Which of them are in use is
+ * nowhere written down: ledgers refer to them, and a restarted daemon claims what it finds there
+ * (pool_claim()).
  *
  * Used through account.h, by ledger users only. Never hands out page 0.
  */
@@ -21,21 +21,18 @@
 
 struct pool;
 
-/** pool_new_shared() - domains': over extents, all free at first. Return: 0 or -ENOMEM. */
+/**
+ * pool_new_shared() - domains': over the first POOL_SHARED extents, all free at first.
+ * @ledgers: must outlive it
+ *
+ * Return: 0 or -ENOMEM.
+ */
 int pool_new_shared(struct pool **out, const struct ledgers *ledgers);
 
 /** pool_new_sockets() - toolstack sockets': over all extents of ledgers that are theirs alone. */
 int pool_new_sockets(struct pool **out, const struct ledgers *ledgers);
 
-/**
- * pool_new_private() - over private memory, @max pages at most, and few more for
- * pool_alloc_vital(). What it needs grows with what is used.
- *
- * Return: 0 or -ENOMEM.
- */
-int pool_new_private(struct pool **out, uint32_t max);
-
-/** pool_free() - free the pool, and the pages of a private one. NULL is fine; returns NULL. */
+/** pool_free() - the pages stay as they are. NULL is fine; returns NULL. */
 struct pool *pool_free(struct pool *pool);
 
 /**

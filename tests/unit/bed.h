@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * bed - a ledger with a pool of pages under it, as a session has it: in shared memory, or in
- * private memory; and a look at the same ledger through the eyes of the next process.
+ * bed - a ledger with a pool of pages under it, as a session has it; and a look at the same ledger
+ * through the eyes of the next process.
  */
 #ifndef XSPROXY_TESTS_UNIT_BED_H
 #define XSPROXY_TESTS_UNIT_BED_H
@@ -19,11 +19,9 @@
 #include "proxy/session/account.h"
 #include "proxy/session/ledger.h"
 
-#define BED_DOMID	  7
-#define BED_PRIVATE_PAGES 1100
+#define BED_DOMID 7
 
 struct bed {
-	bool shared;
 	struct rings rings;
 	struct ledgers ledgers;
 	struct ledger *ledger;
@@ -42,12 +40,11 @@ static inline void bed_place(struct bed *bed)
 	account_init(&bed->account, bed->pool, false, 0);
 }
 
-static inline int bed_open_shared(void **state)
+static inline int bed_open(void **state)
 {
 	struct bed *bed = calloc(1, sizeof(*bed));
 
 	assert_non_null(bed);
-	bed->shared = true;
 	assert_int_equal(rings_create(&bed->rings, RINGS_FLAVOUR_C), 0);
 	assert_int_equal(ledgers_create(&bed->ledgers, rings_header(&bed->rings)->id), 0);
 	assert_int_equal(arena_reserve(&bed->ledgers.arena,
@@ -59,46 +56,39 @@ static inline int bed_open_shared(void **state)
 	return 0;
 }
 
-static inline int bed_open_private(void **state)
-{
-	struct bed *bed = calloc(1, sizeof(*bed));
-
-	assert_non_null(bed);
-	bed->rings = (struct rings)RINGS_NULL;
-	bed->ledgers = (struct ledgers)LEDGERS_NULL;
-	bed->ledger = calloc(1, sizeof(*bed->ledger));
-	assert_non_null(bed->ledger);
-	ledger_format(bed->ledger, NULL, 1);
-	bed->place = (struct ledger_place){ .ledger = bed->ledger };
-	assert_int_equal(pool_new_private(&bed->pool, BED_PRIVATE_PAGES), 0);
-	account_init(&bed->account, bed->pool, false, 0);
-	*state = bed;
-	return 0;
-}
-
 static inline int bed_close(void **state)
 {
 	struct bed *bed = *state;
 
 	pool_free(bed->pool);
-	if (!bed->shared)
-		free(bed->ledger);
 	ledgers_close(&bed->ledgers);
 	rings_close(&bed->rings);
 	free(bed);
 	return 0;
 }
 
+/* From now on there are no more than @pages, and some that are vital. None was taken yet. */
+static inline void bed_bound(struct bed *bed, uint32_t pages)
+{
+	account_init(&bed->account, bed->pool, false, pages);
+}
+
+/* Take all pages that @alloc still gives. Return: one of them. */
+static inline uint32_t bed_exhaust(struct bed *bed, uint32_t (*alloc)(struct account *account))
+{
+	uint32_t last = 0, page;
+
+	while ((page = alloc(&bed->account)))
+		last = page;
+	assert_int_not_equal(last, 0);
+	return last;
+}
+
 /* How many pages a pool has handed out. It can only be freed afterwards. */
-static inline uint32_t bed_pages_used(const struct bed *bed, struct pool *pool)
+static inline uint32_t bed_pages_used(struct pool *pool)
 {
 	uint32_t n = 0;
 
-	if (!bed->shared) {
-		for (n = BED_PRIVATE_PAGES; pool_alloc(pool); n--)
-			;
-		return n;
-	}
 	for (uint32_t page = 1; page < POOL_SHARED; page++)
 		n += pool_claim(pool, page) != 0;
 	return n;
@@ -107,7 +97,7 @@ static inline uint32_t bed_pages_used(const struct bed *bed, struct pool *pool)
 /* The same memory, mapped elsewhere, with a pool that knows nothing yet. */
 static inline void bed_reopen(const struct bed *bed, struct bed *again)
 {
-	*again = (struct bed){ .shared = true };
+	*again = (struct bed){ .ledger = NULL };
 	assert_int_equal(rings_open(&again->rings, dup(bed->rings.arena.fd)), 0);
 	assert_int_equal(ledgers_open(&again->ledgers, dup(bed->ledgers.arena.fd)), 0);
 	bed_place(again);
@@ -120,11 +110,6 @@ static inline void bed_reclose(struct bed *again)
 	rings_close(&again->rings);
 }
 
-#define BED_TEST(name) cmocka_unit_test_setup_teardown(name, bed_open_shared, bed_close)
-#define BED_TEST_PRIVATE(name)                                              \
-	{                                                                   \
-#name " (private)", name, bed_open_private, bed_close, NULL \
-	}
-#define BED_TEST_BOTH(name) BED_TEST(name), BED_TEST_PRIVATE(name)
+#define BED_TEST(name) cmocka_unit_test_setup_teardown(name, bed_open, bed_close)
 
 #endif

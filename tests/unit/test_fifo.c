@@ -37,7 +37,7 @@ static void messages_come_out_as_they_went_in(void **state)
 		assert_int_equal(fifo_used(&fifo), 0);
 		assert_int_equal(fifo.pages, 0);
 	}
-	assert_int_equal(bed_pages_used(bed, bed->pool), 0);
+	assert_int_equal(bed_pages_used(bed->pool), 0);
 }
 
 static void pages_follow_the_octets(void **state)
@@ -64,7 +64,7 @@ static void pages_follow_the_octets(void **state)
 	assert_int_equal(fifo.pages, 4);
 	fifo_trim(&fifo);
 	assert_int_equal(fifo.pages, 0);
-	assert_int_equal(bed_pages_used(bed, bed->pool), 0);
+	assert_int_equal(bed_pages_used(bed->pool), 0);
 }
 
 static void full_to_the_last_octet(void **state)
@@ -105,20 +105,18 @@ static void full_to_the_last_octet(void **state)
 static void no_memory_is_no_room(void **state)
 {
 	struct bed *bed = *state;
-	uint32_t page = 0, last;
 	struct message msg;
 	struct fifo fifo;
+	uint32_t last;
 
+	bed_bound(bed, 1);
 	fifo_at(bed, &fifo, 0);
 	make_message(&msg, XS_READ, 4000, 1);
 	assert_int_equal(put(bed, &fifo, &msg), 0);
-	do {
-		last = page;
-		page = pool_alloc_vital(bed->pool);
-	} while (page);
+	last = bed_exhaust(bed, account_alloc_vital);
 	assert_int_equal(put(bed, &fifo, &msg), -ENOMEM);
 	assert_int_equal(fifo_used(&fifo), 4016);
-	pool_release(bed->pool, last);
+	account_release(&bed->account, last);
 	assert_int_equal(put(bed, &fifo, &msg), 0);
 	assert_next(bed, &fifo, &msg);
 	assert_next(bed, &fifo, &msg);
@@ -185,7 +183,7 @@ static void clearing(void **state)
 	put(bed, &fifo, &msg);
 	fifo_fini(&fifo);
 	assert_int_equal(fifo.pages, 0);
-	assert_int_equal(bed_pages_used(bed, bed->pool), 0);
+	assert_int_equal(bed_pages_used(bed->pool), 0);
 }
 
 /* --- notes on events */
@@ -378,7 +376,7 @@ static void filtering_keeps_order_and_the_rest_of_a_message(void **state)
 		assert_int_equal(fifo.waiting.events | fifo.waiting.replies, 0);
 		assert_int_equal(fifo.pages, 0);
 	}
-	assert_int_equal(bed_pages_used(bed, bed->pool), 0);
+	assert_int_equal(bed_pages_used(bed->pool), 0);
 }
 
 static void filtering_without_room_changes_nothing(void **state)
@@ -427,19 +425,19 @@ static void one_message_always_fits(void **state)
 int main(void)
 {
 	static const struct CMUnitTest tests[] = {
-		BED_TEST_BOTH(messages_come_out_as_they_went_in),
-		BED_TEST_BOTH(pages_follow_the_octets),
-		BED_TEST_BOTH(full_to_the_last_octet),
-		BED_TEST_PRIVATE(no_memory_is_no_room),
-		BED_TEST_BOTH(a_message_in_pieces),
-		BED_TEST_BOTH(clearing),
-		BED_TEST_BOTH(identical_events_are_known),
-		BED_TEST_BOTH(notes_are_made_of_what_waits),
+		BED_TEST(messages_come_out_as_they_went_in),
+		BED_TEST(pages_follow_the_octets),
+		BED_TEST(full_to_the_last_octet),
+		BED_TEST(no_memory_is_no_room),
+		BED_TEST(a_message_in_pieces),
+		BED_TEST(clearing),
+		BED_TEST(identical_events_are_known),
+		BED_TEST(notes_are_made_of_what_waits),
 		BED_TEST(notes_are_made_some_at_a_time),
 		BED_TEST(notes_are_bounded),
 		BED_TEST(chosen_names_cost_no_more),
-		BED_TEST_BOTH(filtering_keeps_order_and_the_rest_of_a_message),
-		BED_TEST_BOTH(filtering_without_room_changes_nothing),
+		BED_TEST(filtering_keeps_order_and_the_rest_of_a_message),
+		BED_TEST(filtering_without_room_changes_nothing),
 		BED_TEST(one_message_always_fits),
 	};
 

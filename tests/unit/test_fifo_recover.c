@@ -25,7 +25,7 @@ static void assert_next_process(struct bed *bed, const struct fifo *fifo, uint32
 	fifo_read(fifo, 0, want, used);
 	fifo_read(&again, 0, got, used);
 	assert_memory_equal(got, want, used);
-	assert_int_equal(bed_pages_used(&other, other.pool), mapped);
+	assert_int_equal(bed_pages_used(other.pool), mapped);
 	bed_reclose(&other);
 }
 
@@ -62,7 +62,7 @@ static void random_steps_survive_the_process(void **state)
 	}
 	assert_true(word_get(&bed->ledger->fifo_head) < 1 << 20);
 	fifo_fini(&fifo);
-	assert_int_equal(bed_pages_used(bed, bed->pool), 0);
+	assert_int_equal(bed_pages_used(bed->pool), 0);
 }
 
 static void reserved_pages_are_free_for_the_next_process(void **state)

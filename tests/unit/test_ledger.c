@@ -403,21 +403,6 @@ static void one_word_more_stops_the_process(void **state)
 	assert_true(WIFSIGNALED(status));
 }
 
-static void private_memory_keeps_no_record(void **state)
-{
-	static struct ledger ledger, empty;
-	struct ledger_place place = { .ledger = &ledger };
-	struct commit commit;
-
-	(void)state;
-	ledger_format(&ledger, NULL, 1);
-	commit_begin(&commit, &place);
-	commit_set(&commit, &ledger.up_fill, 9);
-	commit_end(&commit);
-	assert_int_equal(word_get(&ledger.up_fill), 9);
-	assert_memory_equal(&ledger.record, &empty.record, sizeof(empty.record));
-}
-
 static void a_fresh_ledger_has_nothing(void **state)
 {
 	struct bed *bed = *state;
@@ -481,7 +466,6 @@ int main(void)
 		TEST(a_commit_can_be_used_again),
 		TEST(as_many_words_as_promised),
 		TEST(one_word_more_stops_the_process),
-		cmocka_unit_test(private_memory_keeps_no_record),
 		TEST(a_fresh_ledger_has_nothing),
 		TEST(ledgers_of_other_rings_are_not_current),
 		TEST(faults_are_kept),

@@ -1,12 +1,11 @@
 // SPDX-License-Identifier: MIT
 /*
  * Pages for what does not fit a ledger: handed out once, never page 0, given back, claimed by
- * number after a restart; a shared pool's memory lies in extents and goes back to the system.
+ * number after a restart; their memory lies in extents and goes back to the system.
  */
 #include <errno.h>
 #include <setjmp.h>
 #include <stdarg.h>
-#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <string.h>
@@ -16,71 +15,7 @@
 
 #include "proxy/session/account.h"
 
-#define MAX  40u
 #define MANY 300u /* more than are kept warm */
-
-static void private_pages_are_ours_alone(void **state)
-{
-	bool seen[MAX + 1] = { false };
-	struct pool *pool;
-
-	(void)state;
-	assert_int_equal(pool_new_private(&pool, MAX), 0);
-	for (uint32_t i = 0; i < MAX; i++) {
-		uint32_t page = pool_alloc(pool);
-
-		assert_in_range(page, 1, MAX);
-		assert_false(seen[page]);
-		seen[page] = true;
-		memset(pool_page(pool, page), (int)page, POOL_PAGE);
-	}
-	assert_int_equal(pool_alloc(pool), 0);
-	for (uint32_t page = 1; page <= MAX; page++) {
-		const uint8_t *octets = pool_page(pool, page);
-
-		assert_int_equal(octets[0], page);
-		assert_int_equal(octets[POOL_PAGE - 1], page);
-	}
-	pool_release(pool, 7);
-	pool_release(pool, 31);
-	assert_int_equal(pool_alloc(pool) + pool_alloc(pool), 7 + 31);
-	assert_int_equal(pool_alloc(pool), 0);
-	assert_null(pool_free(pool));
-	assert_null(pool_free(NULL));
-}
-
-static void private_pages_cannot_be_claimed(void **state)
-{
-	struct pool *pool;
-
-	(void)state;
-	assert_int_equal(pool_new_private(&pool, MAX), 0);
-	assert_int_equal(pool_claim(pool, 1), -EINVAL);
-	pool_release(pool, 0);
-	pool_free(pool);
-}
-
-static void private_pool_frees_what_is_cold(void **state)
-{
-	uint32_t page[MANY];
-	struct pool *pool;
-
-	(void)state;
-	assert_int_equal(pool_new_private(&pool, MANY), 0);
-	for (int round = 0; round < 2; round++) {
-		for (uint32_t i = 0; i < MANY; i++) {
-			page[i] = pool_alloc(pool);
-			assert_int_not_equal(page[i], 0);
-			memset(pool_page(pool, page[i]), 1, POOL_PAGE);
-		}
-		assert_int_equal(pool_alloc(pool), 0);
-		for (uint32_t i = 0; i < MANY; i++)
-			pool_release(pool, page[i]);
-	}
-	pool_free(pool);
-}
-
-/* --- over extents */
 
 struct bed {
 	struct ledgers ledgers;
@@ -202,6 +137,7 @@ static void without_memory_there_is_no_page(void **state)
 	struct ledgers broken = bed->ledgers;
 	struct pool *pool;
 
+	assert_null(pool_free(NULL));
 	broken.arena.fd = -1; /* so that fallocate fails */
 	assert_int_equal(pool_new_shared(&pool, &broken), 0);
 	assert_int_equal(pool_alloc(pool), 0);
@@ -256,30 +192,19 @@ static void reserves_are_left(void **state)
 	assert_int_equal(pool_alloc_privileged(bed->pool), 77);
 }
 
-/* Its tables grow with it, and pages keep their place and their octets. */
-static void a_private_pool_grows(void **state)
+/* Toolstack sockets have all extents of their memory, and nobody there is more than another. */
+static void sockets_have_all_extents(void **state)
 {
-	struct pool *pool;
-	uint32_t page;
+	struct bed *bed = *state;
+	uint32_t left;
 
-	(void)state;
-	assert_int_equal(pool_new_private(&pool, 5000), 0);
-	for (uint32_t i = 1; i <= 5000; i++) {
-		page = pool_alloc(pool);
-		assert_int_equal(page, i);
-		memcpy(pool_page(pool, page), &page, sizeof(page));
-	}
-	assert_int_equal(pool_alloc(pool), 0);
-	/* For a few vital ones there is room beyond. */
-	page = pool_alloc_vital(pool);
-	assert_int_not_equal(page, 0);
-	assert_int_equal(pool_alloc(pool), 0);
-	pool_release(pool, page);
-	for (uint32_t i = 1; i <= 5000; i++)
-		assert_memory_equal(pool_page(pool, i), &i, sizeof(i));
-	pool_release(pool, 4321);
-	assert_int_equal(pool_alloc(pool), 4321);
-	pool_free(pool);
+	pool_free(bed->pool);
+	assert_int_equal(pool_new_sockets(&bed->pool, &bed->ledgers), 0);
+	assert_int_equal(pool_claim(bed->pool, LEDGERS_EXTENTS), -EINVAL);
+	left = hoard(bed, LEDGERS_EXTENTS - 1, pool_alloc);
+	assert_int_equal(left, 8192);
+	assert_int_equal(hoard(bed, left, pool_alloc_vital), 0);
+	assert_int_equal(pool_alloc_privileged(bed->pool), 0);
 }
 
 /* --- accounts */
@@ -324,12 +249,33 @@ static void only_dom0_takes_the_last_ones(void **state)
 	assert_int_equal(dom0.used, 3);
 }
 
+/* More are not to be had, however many there are, but for the few that are vital. */
+static void accounts_are_bounded(void **state)
+{
+	struct bed *bed = *state;
+	struct account client, other;
+	uint32_t page = 0;
+
+	account_init(&client, bed->pool, false, 5);
+	account_init(&other, bed->pool, false, 5);
+	for (int i = 0; i < 5; i++)
+		assert_int_not_equal(page = account_alloc(&client), 0);
+	assert_int_equal(account_alloc(&client), 0);
+	for (int i = 0; i < 16; i++)
+		assert_int_not_equal(account_alloc_vital(&client), 0);
+	assert_int_equal(account_alloc_vital(&client), 0);
+	assert_int_equal(client.used, 5 + 16);
+	account_release(&client, page);
+	assert_int_equal(account_alloc(&client), 0);
+	assert_int_not_equal(account_alloc_vital(&client), 0);
+	/* What it has is no loss of others. */
+	for (int i = 0; i < 5; i++)
+		assert_int_not_equal(account_alloc(&other), 0);
+}
+
 int main(void)
 {
 	static const struct CMUnitTest tests[] = {
-		cmocka_unit_test(private_pages_are_ours_alone),
-		cmocka_unit_test(private_pages_cannot_be_claimed),
-		cmocka_unit_test(private_pool_frees_what_is_cold),
 		cmocka_unit_test_setup_teardown(shared_pages_are_extents, setup, teardown),
 		cmocka_unit_test_setup_teardown(warm_memory_is_limited, setup, teardown),
 		cmocka_unit_test_setup_teardown(claimed_pages_are_used, setup, teardown),
@@ -338,9 +284,10 @@ int main(void)
 		cmocka_unit_test_setup_teardown(without_memory_there_is_no_page, setup, teardown),
 		cmocka_unit_test_setup_teardown(the_pool_is_capped, setup, teardown),
 		cmocka_unit_test_setup_teardown(reserves_are_left, setup, teardown),
-		cmocka_unit_test(a_private_pool_grows),
+		cmocka_unit_test_setup_teardown(sockets_have_all_extents, setup, teardown),
 		cmocka_unit_test_setup_teardown(accounts_count, setup, teardown),
 		cmocka_unit_test_setup_teardown(only_dom0_takes_the_last_ones, setup, teardown),
+		cmocka_unit_test_setup_teardown(accounts_are_bounded, setup, teardown),
 	};
 
 	return cmocka_run_group_tests_name("pool", tests, NULL, NULL);

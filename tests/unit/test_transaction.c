@@ -129,7 +129,7 @@ static void extents_beyond_the_ledger(void **state)
 	assert_int_equal(open_one(bed, &set, 5000), 3);
 	assert_int_equal(open_one(bed, &set, 5001), 199);
 	transactions_fini(&set);
-	assert_int_equal(bed_pages_used(bed, bed->pool), 0);
+	assert_int_equal(bed_pages_used(bed->pool), 0);
 }
 
 static void an_old_extent_holds_no_ghosts(void **state)
@@ -188,25 +188,23 @@ static void no_space_is_an_error(void **state)
 	end_one(bed, &set, 4000);
 	assert_int_equal(open_one(bed, &set, 4000), 3999);
 	transactions_fini(&set);
-	assert_int_equal(bed_pages_used(bed, bed->pool), 0);
+	assert_int_equal(bed_pages_used(bed->pool), 0);
 }
 
 static void no_memory_is_an_error(void **state)
 {
 	struct bed *bed = *state;
 	struct transactions set;
-	uint32_t page = 0, last;
+	uint32_t last;
 
+	bed_bound(bed, 3);
 	transactions_init(&set, bed->ledger, &bed->account);
 	for (uint32_t i = 0; i < LEDGER_TX; i++)
 		open_one(bed, &set, i + 1);
-	do {
-		last = page;
-		page = pool_alloc(bed->pool);
-	} while (page);
+	last = bed_exhaust(bed, account_alloc);
 	assert_int_equal(transaction_reserve(&set), -ENOSPC);
 	assert_int_equal(bed->ledger->tx_page[0], 0);
-	pool_release(bed->pool, last);
+	account_release(&bed->account, last);
 	assert_int_equal(open_one(bed, &set, 99), LEDGER_TX);
 	transactions_fini(&set);
 }
@@ -286,7 +284,7 @@ static void recovery_finds_what_there_was(void **state)
 	transactions_init(&again, other.ledger, &other.account);
 	assert_int_equal(transactions_recover(&again), 0);
 	transactions_fini(&again);
-	assert_int_equal(bed_pages_used(&other, other.pool), 0);
+	assert_int_equal(bed_pages_used(other.pool), 0);
 	bed_reclose(&other);
 }
 
@@ -307,14 +305,14 @@ static void recovery_refuses_strange_pages(void **state)
 int main(void)
 {
 	static const struct CMUnitTest tests[] = {
-		BED_TEST_BOTH(opens_with_its_commit),
-		BED_TEST_BOTH(reserved_slots_stay_reserved),
-		BED_TEST_BOTH(extents_beyond_the_ledger),
-		BED_TEST_BOTH(an_old_extent_holds_no_ghosts),
-		BED_TEST_BOTH(the_epoch_ends_all),
-		BED_TEST_BOTH(no_space_is_an_error),
-		BED_TEST_PRIVATE(no_memory_is_an_error),
-		BED_TEST_BOTH(guest_ids_never_clash),
+		BED_TEST(opens_with_its_commit),
+		BED_TEST(reserved_slots_stay_reserved),
+		BED_TEST(extents_beyond_the_ledger),
+		BED_TEST(an_old_extent_holds_no_ghosts),
+		BED_TEST(the_epoch_ends_all),
+		BED_TEST(no_space_is_an_error),
+		BED_TEST(no_memory_is_an_error),
+		BED_TEST(guest_ids_never_clash),
 		BED_TEST(recovery_finds_what_there_was),
 		BED_TEST(recovery_refuses_strange_pages),
 	};

@@ -113,12 +113,12 @@ static void without_memory(void **state)
 	struct commit commit;
 	uint32_t pos;
 
+	bed_bound(bed, 3);
 	init(bed, &set);
 	memset(payload, 'x', sizeof(payload));
 	payload[700] = payload[sizeof(payload) - 1] = 0;
 	answer(bed, &set, ask(bed, &set, XS_WATCH, payload, sizeof(payload)), true);
-	while (pool_alloc(bed->pool))
-		;
+	bed_exhaust(bed, account_alloc);
 	payload[0] = 'y';
 	commit_begin(&commit, &bed->place);
 	assert_int_equal(watch_intend(&set, &commit, (uint8_t *)payload, sizeof(payload), 0, &pos),
@@ -193,13 +193,13 @@ static void paging(void **state)
 int main(void)
 {
 	static const struct CMUnitTest tests[] = {
-		BED_TEST_BOTH(exists_from_upstreams_ok_on),
-		BED_TEST_BOTH(refused_requests_change_nothing),
-		BED_TEST_BOTH(a_duplicate_changes_nothing),
-		BED_TEST_BOTH(intents_resolve_in_order),
-		BED_TEST_PRIVATE(without_memory),
-		BED_TEST_BOTH(forgetting_spares_intents),
-		BED_TEST_BOTH(paging),
+		BED_TEST(exists_from_upstreams_ok_on),
+		BED_TEST(refused_requests_change_nothing),
+		BED_TEST(a_duplicate_changes_nothing),
+		BED_TEST(intents_resolve_in_order),
+		BED_TEST(without_memory),
+		BED_TEST(forgetting_spares_intents),
+		BED_TEST(paging),
 	};
 
 	return cmocka_run_group_tests_name("watch", tests, NULL, NULL);

@@ -156,7 +156,7 @@ static void the_longest_watch(void **state)
 	answer(bed, &set, ask(bed, &set, XS_UNWATCH, payload, MESSAGE_WATCH_MAX), true);
 	assert_int_equal(set.count, 2);
 	watches_fini(&set);
-	assert_int_equal(bed_pages_used(bed, bed->pool), 0);
+	assert_int_equal(bed_pages_used(bed->pool), 0);
 }
 
 static void what_explains_an_event(void **state)
@@ -205,12 +205,12 @@ static void what_explains_an_event(void **state)
 int main(void)
 {
 	static const struct CMUnitTest tests[] = {
-		BED_TEST_BOTH(identity_is_canonical),
-		BED_TEST_BOTH(path_and_token_do_not_run_together),
-		BED_TEST_BOTH(payloads),
-		BED_TEST_BOTH(no_watches),
-		BED_TEST_BOTH(the_longest_watch),
-		BED_TEST_BOTH(what_explains_an_event),
+		BED_TEST(identity_is_canonical),
+		BED_TEST(path_and_token_do_not_run_together),
+		BED_TEST(payloads),
+		BED_TEST(no_watches),
+		BED_TEST(the_longest_watch),
+		BED_TEST(what_explains_an_event),
 	};
 
 	return cmocka_run_group_tests_name("watch, identity", tests, NULL, NULL);

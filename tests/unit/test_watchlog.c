@@ -88,7 +88,7 @@ static void records_keep_their_order(void **state)
 	}
 	assert_int_equal(watchlog_next(&log, at), 0);
 	watchlog_fini(&log);
-	assert_int_equal(bed_pages_used(bed, bed->pool), 0);
+	assert_int_equal(bed_pages_used(bed->pool), 0);
 }
 
 /* Every length at every place, so that each way to end a segment occurs. */
@@ -130,7 +130,7 @@ static void most_guests_need_no_extent(void **state)
 	watchlog_init(&log, bed->ledger, &bed->account);
 	for (int i = 0; i < 20; i++)
 		append(bed, &log, text, sizeof(text));
-	assert_int_equal(bed_pages_used(bed, bed->pool), 0);
+	assert_int_equal(bed_pages_used(bed->pool), 0);
 }
 
 static void only_the_last_one_can_be_taken_back(void **state)
@@ -193,7 +193,7 @@ static void taking_back_does_not_leak_segments(void **state)
 	}
 	assert_int_equal(log.used, watchlog_size(&log, watchlog_next(&log, 0)));
 	watchlog_fini(&log);
-	assert_int_equal(bed_pages_used(bed, bed->pool), 0);
+	assert_int_equal(bed_pages_used(bed->pool), 0);
 }
 
 static void appending_without_memory_is_an_error(void **state)
@@ -201,16 +201,16 @@ static void appending_without_memory_is_an_error(void **state)
 	static char text[1500];
 	struct bed *bed = *state;
 	struct watchlog log;
-	uint32_t page[BED_PRIVATE_PAGES + 1], n = 0;
+	uint32_t last;
 
+	bed_bound(bed, 3);
 	watchlog_init(&log, bed->ledger, &bed->account);
 	strcpy(text, "a");
 	append(bed, &log, text, sizeof(text));
-	while ((page[n] = pool_alloc(bed->pool)))
-		n++;
+	last = bed_exhaust(bed, account_alloc);
 	assert_int_equal(append(bed, &log, text, sizeof(text)), 0);
 	assert_texts(&log, "a");
-	pool_release(bed->pool, page[0]);
+	account_release(&bed->account, last);
 	strcpy(text, "b");
 	assert_int_not_equal(append(bed, &log, text, sizeof(text)), 0);
 	assert_texts(&log, "ab");
@@ -273,15 +273,15 @@ static void broken_chains_are_refused(void **state)
 int main(void)
 {
 	static const struct CMUnitTest tests[] = {
-		BED_TEST_BOTH(what_is_appended_is_there),
-		BED_TEST_BOTH(records_keep_their_order),
-		BED_TEST_BOTH(records_of_every_length),
+		BED_TEST(what_is_appended_is_there),
+		BED_TEST(records_keep_their_order),
+		BED_TEST(records_of_every_length),
 		BED_TEST(most_guests_need_no_extent),
-		BED_TEST_BOTH(only_the_last_one_can_be_taken_back),
-		BED_TEST_BOTH(two_can_be_taken_back_at_once),
-		BED_TEST_BOTH(taking_back_does_not_leak_segments),
-		BED_TEST_PRIVATE(appending_without_memory_is_an_error),
-		BED_TEST_BOTH(pages_are_bounded),
+		BED_TEST(only_the_last_one_can_be_taken_back),
+		BED_TEST(two_can_be_taken_back_at_once),
+		BED_TEST(taking_back_does_not_leak_segments),
+		BED_TEST(appending_without_memory_is_an_error),
+		BED_TEST(pages_are_bounded),
 		BED_TEST(broken_chains_are_refused),
 	};
 

@@ -97,8 +97,7 @@ static void assert_next_process(struct bed *bed, const struct watchlog *log,
 	assert_model(&again, model);
 	assert_int_equal(again.used, log->used);
 	if (count)
-		assert_int_equal(bed_pages_used(&other, other.pool),
-				 bed_pages_used(bed, bed->pool));
+		assert_int_equal(bed_pages_used(other.pool), bed_pages_used(bed->pool));
 	bed_reclose(&other);
 }
 
