@@ -81,15 +81,20 @@ static int page_warm_up(struct pool *pool, uint32_t page)
 			     POOL_PAGE);
 }
 
+/* The first of the pages from @from to @to - 1 that is @wanted, or 0. */
+static uint32_t find_from(const struct pool *pool, uint32_t from, uint32_t to,
+			  enum page_state wanted)
+{
+	const uint8_t *found = memchr(pool->state + from, wanted, to - from);
+
+	return found ? (uint32_t)(found - pool->state) : 0;
+}
+
 static uint32_t find_free(const struct pool *pool, enum page_state wanted)
 {
-	for (uint32_t i = pool->hint; i < pool->max; i++)
-		if (pool->state[i] == wanted)
-			return i;
-	for (uint32_t i = 1; i < pool->hint; i++)
-		if (pool->state[i] == wanted)
-			return i;
-	return 0;
+	uint32_t page = find_from(pool, pool->hint, pool->max, wanted);
+
+	return page ? page : find_from(pool, 1, pool->hint, wanted);
 }
 
 /* A page, if more than @leave are left. */

@@ -158,6 +158,29 @@ static void the_pool_is_capped(void **state)
 	assert_int_equal(pool_alloc_privileged(bed->pool), 12345);
 }
 
+/* Wherever the search begins, the first page, the last one and those between are found. */
+static void what_is_free_is_found(void **state)
+{
+	static const uint32_t pages[] = { 1, 2, 12345, POOL_SHARED - 2, POOL_SHARED - 1 };
+	const size_t n = sizeof(pages) / sizeof(pages[0]);
+	struct bed *bed = *state;
+
+	for (uint32_t i = 1; i < POOL_SHARED; i++)
+		assert_int_equal(pool_claim(bed->pool, i), 0);
+	for (size_t i = 0; i < n * n; i++) {
+		uint32_t one = pages[i / n], two = pages[i % n];
+
+		pool_release(bed->pool, one);
+		assert_int_equal(pool_alloc_privileged(bed->pool), one);
+		pool_release(bed->pool, two);
+		if (one != two)
+			pool_release(bed->pool, one);
+		assert_int_equal(pool_alloc_privileged(bed->pool), one);
+		assert_int_equal(pool_alloc_privileged(bed->pool), one != two ? two : 0);
+		assert_int_equal(pool_alloc_privileged(bed->pool), 0);
+	}
+}
+
 /* Claim page after page, from the top down, until @alloc finds none. Return: how many are left. */
 static uint32_t hoard(struct bed *bed, uint32_t from, uint32_t (*alloc)(struct pool *pool))
 {
@@ -283,6 +306,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(a_page_outlives_the_pool, setup, teardown),
 		cmocka_unit_test_setup_teardown(without_memory_there_is_no_page, setup, teardown),
 		cmocka_unit_test_setup_teardown(the_pool_is_capped, setup, teardown),
+		cmocka_unit_test_setup_teardown(what_is_free_is_found, setup, teardown),
 		cmocka_unit_test_setup_teardown(reserves_are_left, setup, teardown),
 		cmocka_unit_test_setup_teardown(sockets_have_all_extents, setup, teardown),
 		cmocka_unit_test_setup_teardown(accounts_count, setup, teardown),
