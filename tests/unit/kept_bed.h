@@ -27,14 +27,12 @@
 
 struct keeper {
 	int memory, pipe[2]; /* -1: none */
+	bool left;	     /* as it is, for another version */
 };
 
-#define KEEPER_NULL            \
-	{                      \
-		-1,            \
-		{              \
-			-1, -1 \
-		}              \
+#define KEEPER_NULL                   \
+	{                             \
+		-1, { -1, -1 }, false \
 	}
 
 static inline void fake_keeper_end(struct keeper *keeper)
@@ -51,6 +49,8 @@ static inline void fake_keeper_end(struct keeper *keeper)
 int keeper_take(struct keeper *keeper, uint32_t key, int fds[LINK_PUT_FDS])
 {
 	fds[0] = fds[1] = -1;
+	if (keeper->left)
+		return 0;
 	if (key == KEEP_MEMORY && keeper->memory >= 0)
 		fds[0] = dup(keeper->memory);
 	for (int i = 0; key == KEEP_PIPE && keeper->pipe[0] >= 0 && i < 2; i++)
@@ -61,6 +61,8 @@ int keeper_take(struct keeper *keeper, uint32_t key, int fds[LINK_PUT_FDS])
 bool keeper_put(struct keeper *keeper, uint32_t key, const int *fds, int count)
 {
 	assert_int_equal(count, key == KEEP_PIPE ? 2 : 1);
+	if (keeper->left)
+		return false;
 	if (key == KEEP_MEMORY && keeper->memory < 0)
 		keeper->memory = dup(fds[0]);
 	for (int i = 0; key == KEEP_PIPE && i < 2; i++)
@@ -71,7 +73,12 @@ bool keeper_put(struct keeper *keeper, uint32_t key, const int *fds, int count)
 
 bool keeper_there(const struct keeper *keeper)
 {
-	return keeper->memory >= 0;
+	return keeper->memory >= 0 && !keeper->left;
+}
+
+void keeper_leave(struct keeper *keeper)
+{
+	keeper->left = true;
 }
 
 /* What nobody calls here is here, too, or keeper.c would come with the rest. */
