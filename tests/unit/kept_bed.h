@@ -95,11 +95,6 @@ struct keeper *keeper_free(struct keeper *keeper)
 	return NULL;
 }
 
-void keeper_leave(struct keeper *keeper)
-{
-	(void)keeper;
-}
-
 void keeper_flush(struct keeper *keeper)
 {
 	(void)keeper;
