@@ -177,8 +177,8 @@ static int listen_below(const char *dir)
 	}
 	if (stat(dir, &st) || st.st_uid != geteuid() || (st.st_mode & 077)) {
 		fprintf(stderr,
-			"xsproxy-keeper: %s must belong to us and have mode 0700, for whoever "
-			"reaches its sockets has dom0's rights\n",
+			"xsproxy-keeper: cannot use %s: it must belong to us and have mode 0700, "
+			"for whoever reaches its sockets has dom0's rights\n",
 			dir);
 		return -1;
 	}

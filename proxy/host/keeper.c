@@ -77,6 +77,7 @@ static void give_up(struct keeper *keeper, const char *why)
 		 "the keeper is gone (%s); until it is back a restart of xsproxyd closes "
 		 "toolstacks' connections",
 		 why);
+	keeper->told = true;
 	disconnect(keeper);
 	clients_unkept(keeper->daemon->clients);
 	loop_timer(keeper->timer, RETRY_MS);
@@ -308,13 +309,14 @@ static void timer_cb(evutil_socket_t fd, short what, void *arg)
 		return;
 	}
 	if (connect_now(keeper)) {
+		tell(keeper);
 		loop_timer(keeper->timer, RETRY_MS);
 		return;
 	}
-	log_line(LOG_NOTICE, "connected to the keeper");
-	keeper->told = false;
 	if (say(keeper, LINK_CLEAR, 0, NULL, 0))
 		clients_keep_all(keeper->daemon->clients);
+	if (keeper->sock >= 0)
+		log_line(LOG_NOTICE, "connected to the keeper");
 }
 
 int keeper_new(struct keeper **out, struct daemon *daemon)
@@ -340,10 +342,9 @@ int keeper_new(struct keeper **out, struct daemon *daemon)
 	}
 	if (err == -ENOMEM)
 		return err;
-	if (err) {
-		tell(keeper);
-		loop_timer(keeper->timer, RETRY_MS);
-	}
+	/* Said when all else has begun: what keeps us from starting is said first, and alone. */
+	if (err)
+		loop_timer(keeper->timer, 0);
 	return 0;
 }
 

@@ -97,27 +97,27 @@ class Host:
         """
         if self.keeps and not self.keeper:
             self.start_keeper()
-        self.proxy, self.status = self._start_service(
-            "xsproxyd", [BUILD / program, "--config", self._config(), *args], env,
+        self.status = self._start_service(
+            "proxy", "xsproxyd", [BUILD / program, "--config", self._config(), *args], env,
             until if wait else None)
         return self.proxy
 
     def start_keeper(self):
         """Start the keeper, until it listens."""
-        self.keeper, _ = self._start_service("xsproxy-keeper",
-                                             [BUILD / "xsproxy-keeper", self.run_dir], None,
-                                             "READY=1")
+        self._start_service("keeper", "xsproxy-keeper",
+                            [BUILD / "xsproxy-keeper", self.run_dir], None, "READY=1")
         return self.keeper
 
-    def _start_service(self, name, argv, env, until):
-        """Return: the process, and what it says to systemd with the word @until, unless None."""
+    def _start_service(self, attribute, name, argv, env, until):
+        """Return: what it says to systemd with the word @until, unless None."""
         path = self.sim.dir / "notify"
         path.unlink(missing_ok=True)
         with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as notify:
             notify.bind(str(path))
             process = self.sim.start(name, argv, ready=False,
                                      env={"NOTIFY_SOCKET": path} | (env or {}))
-            return process, until and self._wait_until(process, notify, until.encode())
+            setattr(self, attribute, process)
+            return until and self._wait_until(process, notify, until.encode())
 
     def _wait_until(self, process, notify, word):
         deadline = time.monotonic() + xensim.TIMEOUT

@@ -2,7 +2,7 @@
 """Daemons of another Xen than this machine's, out of the root of another Debian: XSPROXY_OTHER_XEN
 names it. It has xen-utils-* and libxen-dev, as Debian 13's:
 
-    mmdebstrap --include=xen-utils-4.20,libxen-dev trixie /srv/trixie
+    mmdebstrap --include=xen-utils-VERSION,libxen-dev trixie /srv/trixie
 
 They run here, over the same simulated machine, by their own loader and libraries. The simulator is
 built for their Xen, whose libxenctrl has other functions.
@@ -18,7 +18,8 @@ from xensim import NUDGE, ROOT, SOCKET, XenSim
 
 OTHER = os.environ.get("XSPROXY_OTHER_XEN")
 
-# oxenstored of 4.20 looks for its plug-in below /usr/lib/xen-4.20, whatever the loader is told.
+# oxenstored of 4.20 looks for its plug-in below its own /usr/lib/xen-VERSION, whatever the loader
+# is told.
 IN_PLACE = """
 mount -t overlay -o "lowerdir=$1:/usr/lib" other /usr/lib
 shift

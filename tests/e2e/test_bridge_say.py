@@ -12,6 +12,7 @@ from bridge_bed import BRIDGE, TIMEOUT, wait_until
 import xsclient
 from harness import Host
 from relay import FLAVOURS
+from service import stuff
 
 MANY = 1000  # lines; a system's log takes some ten, or as many as fit its buffer
 
@@ -46,10 +47,7 @@ class Deaf:
 
     def fill(self):
         """Nothing more goes in, neither here nor there."""
-        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK) as other:
-            with pytest.raises(BlockingIOError):
-                for _ in range(MANY):
-                    other.sendto(b"<30>filler", self.log.getsockname())
+        stuff(self.log.getsockname(), b"<30>filler")
         with pytest.raises(BlockingIOError):
             for _ in range(MANY):
                 os.write(self.stderr, b"filler\n" * 500)

@@ -2,7 +2,6 @@
 """What goes to the journal and with which fields, when it goes there, and that neither guests nor a
 journald that hangs can do harm by it."""
 
-import contextlib
 import os
 import socket
 import subprocess
@@ -14,7 +13,7 @@ import xsclient
 from harness import Host
 from ours import running
 from relay import wait_until
-from service import proxy_with
+from service import proxy_with, stuff
 
 
 def read_journal(sock):
@@ -72,14 +71,7 @@ def test_journal_fields(journal_host):
 def test_a_journald_that_hangs_stops_nobody(journal_host):
     """Its socket takes nothing more: lines are lost and counted, guests are served."""
     host = journal_host
-    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as filler:
-        filler.setblocking(False)
-        filler.connect(host.journal.getsockname())
-        filled = 0
-        with contextlib.suppress(BlockingIOError):
-            while True:
-                filler.send(b"MESSAGE=noise\n")
-                filled += 1
+    filled = stuff(host.journal.getsockname(), b"MESSAGE=noise\n")
     with proxy_with(host, host.argv, {"JOURNAL_STREAM": host.stream}) as notify:
         notify.wait("READY=1")
         guest = host.add_guest(7)

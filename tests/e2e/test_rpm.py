@@ -94,6 +94,7 @@ def test_it_comes_and_goes(host):
         "systemctl --system daemon-reload",
         "--",
         "systemctl stop xsproxy.socket xsproxy.service",
+        "systemctl stop xsproxy-keeper.service",
         "systemctl --no-reload disable xsproxy.socket xsproxy.service",
         "systemctl --system daemon-reload",
         "gone"]
@@ -135,5 +136,6 @@ def test_a_removal_while_xenstored_has_the_bridge(host):
     assert lines == [
         "xsproxy: the running xenstored depends on xsproxyd, which goes on until dom0 is rebooted; "
         "do so soon, nothing would start it again.",
+        "systemctl stop xsproxy-keeper.service",
         "systemctl --no-reload disable xsproxy.socket xsproxy.service",
         "systemctl --system daemon-reload"]

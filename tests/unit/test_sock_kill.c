@@ -24,6 +24,11 @@ struct state {
 	int peek_off[SLOT_SIDES], unread[SLOT_SIDES], piped;
 };
 
+union state_octets {
+	struct state is;
+	uint8_t octets[sizeof(struct state)];
+};
+
 static void state_take(struct state *state, struct world *w)
 {
 	socklen_t len = sizeof(int);
@@ -42,12 +47,13 @@ static void state_take(struct state *state, struct world *w)
 /* Return: whether it is another one than before. */
 static bool state_update(struct state *state, struct world *w)
 {
-	static struct state now;
+	static union state_octets before, now;
 
-	state_take(&now, w);
-	if (!memcmp(state, &now, sizeof(now)))
+	before.is = *state;
+	state_take(&now.is, w);
+	if (!memcmp(before.octets, now.octets, sizeof(now.octets)))
 		return false;
-	*state = now;
+	*state = now.is;
 	return true;
 }
 
@@ -65,7 +71,7 @@ static pid_t begin(struct world *w, const struct scene *scene, bool again)
 		if (!again)
 			open_socks(w->socks, w->ends.near);
 		ptrace(PTRACE_TRACEME, 0, NULL, NULL);
-		raise(SIGSTOP);
+		kill(getpid(), SIGSTOP);
 		if (again)
 			succeed(w, 0);
 		for (int n = scene->turns; n; n--)
