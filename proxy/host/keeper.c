@@ -29,6 +29,7 @@ struct wish {
 
 TAILQ_HEAD(wish_list, wish);
 
+/* What the xsproxyd before us had under a key; ours until keeper_take(). */
 struct found {
 	int count;
 	int fds[LINK_PUT_FDS];
@@ -36,8 +37,8 @@ struct found {
 
 struct keeper {
 	struct daemon *daemon;
-	int sock; /* -1: none */
-	bool told;
+	int sock;	     /* -1: none */
+	bool told;	     /* the log has it that there is none */
 	struct found *found; /* KEEP_KEYS of them; NULL: nothing */
 	/* What its socket does not take at once: it takes a few hundred packets. */
 	struct wish *wishes; /* KEEP_KEYS of them */
@@ -296,10 +297,13 @@ static void tell(struct keeper *keeper)
 	keeper->told = true;
 }
 
-/* It has not taken anything for long, or it is time to look for one again. One that has come later
- * has nothing; or it had been given up, and what it has is old. */
+/*
+ * It has not taken anything for long, or it is time to look for one again. One that has come later
+ * has nothing; or it had been given up, and what it has is old.
+ */
 static void timer_cb(evutil_socket_t fd, short what, void *arg)
 {
+	const struct link_msg clear = { .type = LINK_CLEAR };
 	struct keeper *keeper = arg;
 
 	(void)fd;
@@ -313,8 +317,13 @@ static void timer_cb(evutil_socket_t fd, short what, void *arg)
 		loop_timer(keeper->timer, RETRY_MS);
 		return;
 	}
-	if (say(keeper, LINK_CLEAR, 0, NULL, 0))
-		clients_keep_all(keeper->daemon->clients);
+	/* Not one of those that may wait: it is about all keys. */
+	if (link_send(keeper->sock, &clear, NULL, 0)) {
+		disconnect(keeper);
+		loop_timer(keeper->timer, RETRY_MS);
+		return;
+	}
+	clients_keep_all(keeper->daemon->clients);
 	if (keeper->sock >= 0)
 		log_line(LOG_NOTICE, "connected to the keeper");
 }
@@ -329,22 +338,22 @@ int keeper_new(struct keeper **out, struct daemon *daemon)
 	keeper->daemon = daemon;
 	keeper->sock = -1;
 	TAILQ_INIT(&keeper->waiting);
-	*out = keeper;
 	keeper->wishes = calloc(KEEP_KEYS, sizeof(*keeper->wishes));
 	keeper->timer = evtimer_new(daemon->base, timer_cb, keeper);
-	if (!keeper->timer || !keeper->wishes)
-		return -ENOMEM;
-	err = connect_first(keeper);
+	err = keeper->timer && keeper->wishes ? connect_first(keeper) : -ENOMEM;
 	if (!err) {
 		err = fetch(keeper);
 		if (err)
 			disconnect(keeper);
 	}
-	if (err == -ENOMEM)
+	if (err == -ENOMEM) {
+		keeper_free(keeper);
 		return err;
+	}
 	/* Said when all else has begun: what keeps us from starting is said first, and alone. */
 	if (err)
 		loop_timer(keeper->timer, 0);
+	*out = keeper;
 	return 0;
 }
 
