@@ -133,7 +133,7 @@ static int begin(struct client *client, bool recovered)
 	return 0;
 }
 
-/* Which socket it is, of all since the host's start. */
+/* Which socket it is, of all since the host's start. No socket lacks one, and none has 0. */
 static uint64_t cookie(int fd)
 {
 	uint64_t value = 0;

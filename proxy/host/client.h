@@ -9,7 +9,8 @@
  *	left		an xsproxyd before us had its session; waits to be taken up
  *	has a session
  *
- * Made, listed and freed by clients.c, which is told when a session has come to its end.
+ * Made, listed and freed by clients.c, which is told (`ended`) when a session has come to its end:
+ * after the round, never within a turn. Must never look at what the octets say: the session does.
  */
 #ifndef XSPROXY_PROXY_HOST_CLIENT_H
 #define XSPROXY_PROXY_HOST_CLIENT_H
@@ -29,8 +30,8 @@ struct keeper;
 struct client {
 	TAILQ_ENTRY(client) list;
 	struct daemon *daemon;
-	struct slots *slots;
-	uint32_t slot;
+	struct slots *slots;  /* clients.c's */
+	uint32_t slot;	      /* it is ours until client_free() */
 	int fds[SLOT_SIDES];  /* -1: none, or its sock has it */
 	bool left;	      /* see above */
 	bool held;	      /* the keeper has what there is of it */
@@ -47,8 +48,10 @@ struct client {
 };
 
 /**
- * client_dial() - a connection to xenstored. Return: a descriptor; -EAGAIN when its backlog is
- * full; -EMFILE when the last descriptors are needed for else; or another negative errno.
+ * client_dial() - a connection to xenstored.
+ *
+ * Return: a non-blocking descriptor that the caller owns; -EAGAIN when its backlog is full; -EMFILE
+ * when the last descriptors are needed for else; or another negative errno.
  */
 int client_dial(const struct daemon *daemon);
 
@@ -56,7 +59,7 @@ int client_dial(const struct daemon *daemon);
  * client_start() - begin its session, with xenstored's socket for it.
  * @upstream: taken over, whatever it returns
  *
- * Return: 0 or -ENOMEM.
+ * Return: 0 or -ENOMEM: the client is to be freed.
  */
 int client_start(struct client *client, int upstream);
 
@@ -77,7 +80,8 @@ void client_unkept(struct client *client);
 void client_part(struct client *client);
 
 /**
- * client_free() - with all it has.
+ * client_free() - with all it has: its session, sockets, ledger and number. Not from its session's
+ * turn; clients.c has taken it from its list.
  * @leave: the next xsproxyd goes on with it; the keeper has what it needs
  */
 void client_free(struct client *client, bool leave);

@@ -3,6 +3,10 @@
  * clients - toolstack clients: accepts on xenstored's public socket, gives each client a connection
  * of its own to xenstored and a session between the two (client.h), and takes up those that an
  * xsproxyd before us left with the keeper (keeper.h).
+ *
+ * Made by main.c; told by upstream.c and keeper.c that xenstored or a keeper has come or gone;
+ * drained by stop.c; counted by control_show.c and metrics_text.c. Must never let anybody in whom
+ * public.c does not, nor touch a client's octets: those are its session's.
  */
 #ifndef XSPROXY_PROXY_HOST_CLIENTS_H
 #define XSPROXY_PROXY_HOST_CLIENTS_H
@@ -48,8 +52,7 @@ uint32_t clients_open(const struct clients *clients);
 /** clients_count() - how many toolstack clients there are, those that wait included. */
 uint32_t clients_count(const struct clients *clients);
 
-/** clients_kept() - how many of them the keeper holds: a restart of xsproxyd costs these nothing.
- */
+/** clients_kept() - how many of them the keeper holds: a restart costs these nothing. */
 uint32_t clients_kept(const struct clients *clients);
 
 /** clients_waiting() - how many of them wait for xenstored to accept a connection. */

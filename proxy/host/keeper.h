@@ -8,8 +8,9 @@
  * all goes on as if there were none: keeper_there() says so, and the log once; it is looked for
  * from time to time, and filled when it comes.
  *
- * Used by proxy/host/. Never waits between start and end: what the keeper does not take at once it
- * is told later, and one that takes nothing for long is given up.
+ * Used by proxy/host/ and main.c; asked by stop.c and by what shows it. Never waits between start
+ * and end: what the keeper does not take at once it is told later, and one that takes nothing for
+ * long is given up.
  */
 #ifndef XSPROXY_PROXY_HOST_KEEPER_H
 #define XSPROXY_PROXY_HOST_KEEPER_H
@@ -23,7 +24,11 @@
 struct daemon;
 struct keeper;
 
-/** keeper_new() - connect, and fetch what is there. Return: 0 or -ENOMEM. */
+/**
+ * keeper_new() - connect, and fetch what is there.
+ *
+ * Return: 0, also where there is no keeper; or -ENOMEM.
+ */
 int keeper_new(struct keeper **out, struct daemon *daemon);
 
 /** keeper_free() - what is there stays there. NULL is fine; returns NULL. */
@@ -49,6 +54,7 @@ int keeper_take(struct keeper *keeper, uint32_t key, int fds[LINK_PUT_FDS]);
 
 /**
  * keeper_put() - have these descriptors held, which stay the caller's as well.
+ * @key: as keeper_take(); what was under it before is not held any more
  * @fds: open until keeper_drop(), or keeper_flush()
  * @count: 1 or 2
  *
@@ -59,7 +65,7 @@ bool keeper_put(struct keeper *keeper, uint32_t key, const int *fds, int count);
 /** keeper_flush() - at the end: what it has not taken yet, if it takes it soon. */
 void keeper_flush(struct keeper *keeper);
 
-/** keeper_drop() - the descriptors under @key are closed. */
+/** keeper_drop() - have it close what is under @key; before those who gave it close their own. */
 void keeper_drop(struct keeper *keeper, uint32_t key);
 
 #endif

@@ -7,7 +7,8 @@
  * happens to xenstored and its bridge meanwhile: a client's socket outlives both. It is laid out as
  * domains' ledgers are (ledgers.h), so one code serves both; no rings go with it.
  *
- * Used by client.c.
+ * clients.c has them made and swept, and takes numbers; client.c opens, closes and gives back what
+ * has one. Must never write to memory that an xsproxyd of another version left.
  */
 #ifndef XSPROXY_PROXY_HOST_SLOTS_H
 #define XSPROXY_PROXY_HOST_SLOTS_H
@@ -27,6 +28,7 @@ enum slot_side { SLOT_CLIENT, SLOT_UPSTREAM, SLOT_SIDES };
  * slots_new() - with the memory that @keeper has, or fresh; no slot is in use yet.
  *
  * What was under way to a socket when the xsproxyd before us ended has been noted in its ledger.
+ *
  * Return: 0 or a negative errno.
  */
 int slots_new(struct slots **out, struct keeper *keeper);
@@ -34,7 +36,10 @@ int slots_new(struct slots **out, struct keeper *keeper);
 /** slots_free() - the memory stays with the keeper. NULL is fine; returns NULL. */
 struct slots *slots_free(struct slots *slots);
 
-/** slots_keep() - give a keeper that is new the memory and the pipe. Return: whether it has them.
+/**
+ * slots_keep() - give a keeper that is new the memory and the pipe.
+ *
+ * Return: whether it will have them, as keeper_put().
  */
 bool slots_keep(struct slots *slots, struct keeper *keeper);
 
@@ -48,17 +53,18 @@ void slots_claim(struct slots *slots, uint32_t slot);
 void slots_sweep(struct slots *slots);
 
 /**
- * slots_open() - a fresh ledger for a slot, and its sockets' queues.
- * @socks: of which what lies there is set
+ * slots_open() - a fresh ledger for a slot, and its sockets' queues; slots_close() it.
+ * @slot: taken or claimed
+ * @socks: what lies there is set in them, on success; it stays the slot's
  * @cookie: of the client's socket
  *
- * Return: 0 or -ENOMEM.
+ * Return: 0 or -ENOMEM: nothing is open.
  */
 int slots_open(struct slots *slots, uint32_t slot, struct sock socks[SLOT_SIDES], uint64_t cookie);
 
 /**
  * slots_reopen() - the same with the ledger that an xsproxyd before us left there.
- * @fds: the sockets as the keeper had them
+ * @fds: the sockets as the keeper had them; they stay the caller's
  *
  * Return: 0; -ESTALE when there is none, or none that counted all octets, or another socket's; or
  * -EINVAL, -EBUSY when it cannot be right.
@@ -75,7 +81,10 @@ void slots_give(struct slots *slots, uint32_t slot);
 /** slots_ledger() - an opened slot's. */
 struct ledger *slots_ledger(const struct slots *slots, uint32_t slot);
 
+/** slots_ledgers() - the memory; valid as long as the slots are, as is slots_pool(). */
 const struct ledgers *slots_ledgers(const struct slots *slots);
+
+/** slots_pool() - the pages that go with it. */
 struct pool *slots_pool(const struct slots *slots);
 
 #endif

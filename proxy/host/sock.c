@@ -96,7 +96,7 @@ static bool fill(struct sock *sock)
 	return true;
 }
 
-/* The same for a socket that is not kept. */
+/* outlet_write() for a socket that is not kept. */
 static ssize_t send_now(struct sock *sock, struct iovec *iov, int count)
 {
 	struct msghdr msg = { .msg_iov = iov, .msg_iovlen = (size_t)count };
@@ -129,8 +129,7 @@ static bool drain(struct sock *sock)
 	n = sock->kept ? outlet_write(sock->outlet, sock->fd, sock->number, iov, count, cons)
 		       : send_now(sock, iov, count);
 	if (n < 0 && !is_passing((int)n)) {
-		/* The other side has gone: what it was owed is void, its end will be read as EOF.
-		 */
+		/* The other side has gone: it is owed nothing, and its end is read as EOF. */
 		sock->broken = true;
 		atomic_store(cons, word_get(cons) + used);
 		n = used;

@@ -9,8 +9,9 @@
  * consumed, and which outlives us. (It is never peeked.) What is read lands in the queue before it
  * counts, and in_prod follows.
  *
- * Used by client.c. The session produces and consumes in its turn; kick and libevent move octets in
- * between, never while a turn uses the same queue's other end.
+ * Opened and closed by client.c, placed and recovered by slots.c. The session produces and consumes
+ * in its turn; kick and libevent move octets in between, never while a turn uses the same queue's
+ * other end.
  */
 #ifndef XSPROXY_PROXY_HOST_SOCK_H
 #define XSPROXY_PROXY_HOST_SOCK_H

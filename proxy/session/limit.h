@@ -8,7 +8,8 @@
  * somebody asks, as `xsproxyctl watches --stale` does, or seen in oxenstored's first refusal.
  *
  * Called by track.c with a request that is about to go upstream and by down.c with its answer;
- * shown by control_show.c and metrics_text.c. Must never decide whether a WATCH is refused.
+ * shown by control_show.c; domain_state.c counts who is near. Must never decide whether a WATCH
+ * is refused.
  */
 #ifndef XSPROXY_PROXY_SESSION_LIMIT_H
 #define XSPROXY_PROXY_SESSION_LIMIT_H
@@ -44,7 +45,7 @@ uint32_t limit_watches(const struct session *s);
 /** limit_near() - whether it is at [log] quota-warning per cent of a limit, or beyond. */
 bool limit_near(const struct session *s);
 
-/** limit_request() - a CONTROL is about to go upstream in @slot. */
+/** limit_request() - a CONTROL, @msg, is about to go upstream in @slot. */
 void limit_request(struct session *s, int slot, const struct message *msg);
 
 /**

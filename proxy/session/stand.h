@@ -2,18 +2,19 @@
 /*
  * stand - since when a session stands still, and for whom: to be shown, and nothing else.
  *
- * It is in the ledger, so that a restart does not lose it. Called by what has a session stand
- * still, and by what shows it.
+ * It is in the ledger, so that a restart does not lose it. Set by op.c, holds.c and
+ * session.c, which have sessions stand still or go on, and shown by control_show.c. Must never
+ * decide whether a session stands still: session_state() does.
  */
 #ifndef XSPROXY_PROXY_SESSION_STAND_H
 #define XSPROXY_PROXY_SESSION_STAND_H
 
 #include "proxy/session/session.h"
 
-/** stand_set() - after session_quiet(): since when, and for whom. */
+/** stand_set() - after session_quiet(): since when, and for whom; @stand is copied. */
 void stand_set(struct session *s, const struct stand *stand);
 
-/** stand_of() - what that said, or NULL: it runs, or nothing is known. */
+/** stand_of() - what that said, as long as it stands; NULL: it runs, or nothing is known. */
 const struct stand *stand_of(const struct session *s);
 
 /** stand_recover() - what an xsproxyd before us said, of a recovered ledger. */
