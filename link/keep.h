@@ -5,6 +5,10 @@
  * One xsproxyd at a time is connected; what it put there outlives it. The messages are those of
  * link.h. The first after connecting is LINK_GIVE, of an xsproxyd that takes up what one before it
  * had, or LINK_CLEAR, of one that has all and fills a keeper that is new.
+ *
+ * Used by keeper/keeper.c and by proxy/host/, through proxy/host/keeper.h. No key may ever mean
+ * something else: the keeper is not restarted when xsproxyd is (docs/architecture.md, "The
+ * keeper").
  */
 #ifndef XSPROXY_LINK_KEEP_H
 #define XSPROXY_LINK_KEEP_H

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * link - the messages between the bridge (in xenstored) and xsproxyd.
+ * link - the messages between the bridge (in xenstored) and xsproxyd, and between xsproxyd and the
+ * keeper (keep.h).
  *
  * A SOCK_SEQPACKET unix socket; the bridge listens, xsproxyd connects, one owner at a time. One
  * struct link_msg a packet. The bridge opens with LINK_HELLO, which carries three descriptors: the
@@ -15,7 +16,7 @@
  * Version 1 (xsproxy 0.1) had neither; its HELLO carries the one memfd of that time
  * (proxy/host/memory.h).
  *
- * Used by both ends; must never block: the waiting is the bridge's.
+ * Used by all three; must never block: the waiting is the bridge's and the keeper's.
  */
 #ifndef XSPROXY_LINK_LINK_H
 #define XSPROXY_LINK_LINK_H

@@ -127,7 +127,11 @@ int rings_open(struct rings *rings, int fd);
 /** rings_close() - unmap and close; RINGS_NULL is fine. */
 void rings_close(struct rings *rings);
 
-/** rings_reserve() - make sure that a domain's back ring and attach words exist. */
+/**
+ * rings_reserve() - make sure that a domain's back ring and attach words exist.
+ *
+ * Return: 0, or a negative errno of arena_reserve().
+ */
 int rings_reserve(const struct rings *rings, uint32_t domid);
 
 static inline struct rings_header *rings_header(const struct rings *rings)

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * clock - what time it is, in nanoseconds. Neither call enters the kernel where its clock can be
- * read from user space.
+ * clock - what time it is. No call enters the kernel where its clock can be read from user space.
+ *
+ * Used by all sides. Must never keep state.
  */
 #ifndef XSPROXY_PROTOCOL_CLOCK_H
 #define XSPROXY_PROTOCOL_CLOCK_H
@@ -9,6 +10,7 @@
 #include <stdint.h>
 #include <time.h>
 
+/** clock_ns() - nanoseconds of clock @id. */
 static inline uint64_t clock_ns(clockid_t id)
 {
 	struct timespec ts;
@@ -17,11 +19,13 @@ static inline uint64_t clock_ns(clockid_t id)
 	return (uint64_t)ts.tv_sec * 1000000000u + (uint64_t)ts.tv_nsec;
 }
 
+/** clock_monotonic() - nanoseconds of CLOCK_MONOTONIC, for durations. */
 static inline uint64_t clock_monotonic(void)
 {
 	return clock_ns(CLOCK_MONOTONIC);
 }
 
+/** clock_seconds() - whole seconds of the same. */
 static inline uint64_t clock_seconds(void)
 {
 	return clock_monotonic() / 1000000000u;

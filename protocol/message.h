@@ -2,7 +2,8 @@
 /*
  * message - the Xenstore wire format: the header, our own request types, names and errors.
  *
- * Used by all of proxy/. Knows no session and keeps no state.
+ * Used by all of proxy/, and by migration/, ctl/ and trace/ for names and sizes. Knows no session
+ * and must never keep state.
  */
 #ifndef XSPROXY_PROTOCOL_MESSAGE_H
 #define XSPROXY_PROTOCOL_MESSAGE_H

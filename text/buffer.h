@@ -2,8 +2,8 @@
 /*
  * buffer - memory that is used again and again and grows to the largest need so far.
  *
- * What a stream's reader and writer, and the import policy, keep between two records. Called by
- * migration/ only. Must never shrink or promise to keep its content.
+ * What readers and writers keep between two records: of a stream, of a list, of a trace. Called by
+ * migration/, ctl/ and trace/. Must never shrink or promise to keep its content.
  */
 #ifndef XSPROXY_TEXT_BUFFER_H
 #define XSPROXY_TEXT_BUFFER_H

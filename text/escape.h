@@ -2,8 +2,8 @@
 /*
  * escape - a guest's octets in a form for people and for JSON (show.h describes both).
  *
- * Called by migration/show and ctl/. Must never let an octet through that a terminal or a JSON
- * parser could take for more than itself.
+ * Called by migration/, ctl/ and trace/json.c. Must never let an octet through that a terminal or a
+ * JSON parser could take for more than itself.
  */
 #ifndef XSPROXY_TEXT_ESCAPE_H
 #define XSPROXY_TEXT_ESCAPE_H

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * libxl_framing - how a libxl migration stream is framed (libxl-migration-stream.pandoc, revision
- * 2), for libxl_writer.c and libxl_reader.c alone. The stream's header is big-endian; records are
- * little-endian, as the header's options say.
+ * 2). The stream's header is big-endian; records are little-endian, as the header's options say.
+ *
+ * For libxl_writer.c and libxl_reader.c alone. Must never know what is in a record.
  */
 #ifndef XSPROXY_MIGRATION_FORMAT_LIBXL_FRAMING_H
 #define XSPROXY_MIGRATION_FORMAT_LIBXL_FRAMING_H

@@ -8,9 +8,9 @@
  * the fields; encoder, decoder and size all read that table, so they cannot drift apart, and both
  * directions apply the same rules: what can be written can be read.
  *
- * Called by libxl_reader.c and libxl_writer.c (framing), by migration/journal, which keeps nodes
- * in this form, and by export, which asks what fits. Must never allocate, do I/O, or keep anything
- * between two calls.
+ * Called by libxl_reader.c and libxl_writer.c (framing), by migration/journal.c, which keeps nodes
+ * in this form, and by export.c and walk.c, which ask what fits. Must never allocate, do I/O, or
+ * keep anything between two calls.
  */
 #ifndef XSPROXY_MIGRATION_FORMAT_LIBXL_RECORD_H
 #define XSPROXY_MIGRATION_FORMAT_LIBXL_RECORD_H

@@ -13,7 +13,6 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define RECORD_PATH_MAX	  3072 /* octets; Xen's docs/misc/xenstore.txt forbids longer paths */
 #define RECORD_REASON_MAX 192
 
 /* The values are the sub-types of libxl's records. */

@@ -4,8 +4,8 @@
  *
  * docs/protocol.md, "Migration stream", lists what a reader refuses; Xen's xenstore.txt says which
  * paths are valid. Each rule stands alone, over plain memory, so the encoder, the decoder and the
- * import policy share it. Called by migration/format/libxl_record and migration/confine. Must never
- * allocate, or read beyond the length given: values are not NUL-terminated.
+ * import policy share it. Called by libxl_record.c and migration/confine.c. Must never allocate,
+ * or read beyond the length given: values are not NUL-terminated.
  */
 #ifndef XSPROXY_MIGRATION_FORMAT_RULES_H
 #define XSPROXY_MIGRATION_FORMAT_RULES_H
@@ -14,7 +14,7 @@
 
 #include "migration/format/record.h"
 
-#define RULES_PATH_MAX 3072 /* octets of any path */
+#define RULES_PATH_MAX 3072 /* octets; Xen's docs/misc/xenstore.txt forbids longer paths */
 
 /*
  * The form of every rule.
@@ -28,8 +28,8 @@
 typedef int (*rules_fn)(const void *value, size_t len, size_t at, struct record_fault *fault);
 
 /**
- * rules_node_path() - absolute, of [A-Za-z0-9-/_@], no "//", no '/' at the end except of "/", <=
- * RULES_PATH_MAX.
+ * rules_node_path() - absolute, of [A-Za-z0-9-/_@], no "//", no '/' at the end except of "/", at
+ * most RULES_PATH_MAX octets. Return: of this and all rules below as rules_fn says.
  */
 int rules_node_path(const void *value, size_t len, size_t at, struct record_fault *fault);
 

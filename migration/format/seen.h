@@ -9,7 +9,7 @@
  * and double, so the table takes less than 28 octets a record, that is less than twice the octets
  * of the shortest records.
  *
- * Called by libxl_reader alone. Must never keep a key in memory.
+ * Called by libxl_reader.c alone. Must never keep a key in memory.
  */
 #ifndef XSPROXY_MIGRATION_FORMAT_SEEN_H
 #define XSPROXY_MIGRATION_FORMAT_SEEN_H

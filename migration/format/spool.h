@@ -4,8 +4,8 @@
  *
  * The file has no name from birth and mode 0600 (tmpfile(), O_TMPFILE): a stream holds secrets such
  * as VNC passwords, and nothing is left behind when the process dies. Called by
- * migration/format/libxl_stream alone. Must never keep more than a stdio buffer in memory or look
- * at what it carries.
+ * libxl_reader.c alone. Must never keep more than a stdio buffer in memory or look at what it
+ * carries.
  */
 #ifndef XSPROXY_MIGRATION_FORMAT_SPOOL_H
 #define XSPROXY_MIGRATION_FORMAT_SPOOL_H
