@@ -5,6 +5,9 @@
  * Each change is first written to the rings' attach words, then told to xsproxyd (owner.h), so that
  * one who connects at any moment reads the same that a connected one was told. While awake only;
  * domids are below ARENA_DOMID_MAX.
+ *
+ * Called by interpose_xen.c and interpose_libc.c, and asked by doorbell.c. Must never tell xsproxyd
+ * what is not written yet.
  */
 #ifndef XSPROXY_BRIDGE_ATTACH_H
 #define XSPROXY_BRIDGE_ATTACH_H

@@ -16,7 +16,8 @@
  *	owner.c, fence.c                    the link to xsproxyd
  *	say.c                               lines that are lost rather than waited with
  *
- * It must never end the process, start a thread, or wait (but for LINK_TIMEOUT_MS in a round trip).
+ * It must never end the process, start a thread, or wait (but for LINK_TIMEOUT_MS in a round trip,
+ * and then for the end of an xsproxyd that did not answer, fence.h).
  * Both daemons have one thread, so nothing here is locked.
  */
 #ifndef XSPROXY_BRIDGE_BRIDGE_H

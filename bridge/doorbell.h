@@ -1,6 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * doorbell - xenevtchn_notify() and xenevtchn_pending() over the rings' bells. While awake only.
+ *
+ * Called by interpose_xen.c; rung within the bridge by attach.c and owner.c. Must never wait for an
+ * event.
  */
 #ifndef XSPROXY_BRIDGE_DOORBELL_H
 #define XSPROXY_BRIDGE_DOORBELL_H
@@ -11,9 +14,8 @@ struct bridge;
 
 /* What the bridge's epoll descriptor watches. */
 enum doorbell_source {
-	SOURCE_EVTCHN, /* the daemon's real event channels: VIRQs, and dom0 where it is not relayed
-			*/
-	SOURCE_BELLS,  /* the eventfd of to_stored */
+	SOURCE_EVTCHN,	 /* the daemon's real event channels: VIRQs, dom0 if it is not relayed */
+	SOURCE_BELLS,	 /* the eventfd of to_stored */
 	SOURCE_LISTENER, /* the link's socket */
 	SOURCE_OWNER,	 /* the connection to xsproxyd */
 	SOURCES,

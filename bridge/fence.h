@@ -4,7 +4,7 @@
  *
  * It has them mapped, and whether it stands still for good nobody knows. Its successor finds all it
  * needs (proxy/session/ledger.h), so it is killed, and systemd starts another one. Called by
- * owner.c.
+ * owner.c. Must never signal a process by its number, which may be another's by now.
  */
 #ifndef XSPROXY_BRIDGE_FENCE_H
 #define XSPROXY_BRIDGE_FENCE_H

@@ -1,6 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * owner - the bridge's end of the link: who is connected, and round trips to it. While awake only.
+ *
+ * Called by attach.c, and by doorbell.c when a socket can be read. Must never wait but for the
+ * answer to a round trip, and for the end of an owner that gave none (fence.h).
  */
 #ifndef XSPROXY_BRIDGE_OWNER_H
 #define XSPROXY_BRIDGE_OWNER_H

@@ -4,6 +4,8 @@
  *
  * Each finds its namesake in the libraries behind this one (dlsym RTLD_NEXT; cached) and calls it
  * with the same arguments. Where there is none they fail with ENOSYS.
+ *
+ * Called by the other files of the bridge. Must never decide anything: interpose_*.c do.
  */
 #ifndef XSPROXY_BRIDGE_REAL_H
 #define XSPROXY_BRIDGE_REAL_H

@@ -6,6 +6,9 @@
  * The OCaml daemon's socket path is compiled in, the C daemon's comes from XENSTORED_PATH; either
  * way the names that it binds, unlinks and chmods come through here. Works before the wake-up: both
  * daemons bind their socket before they open their event channels.
+ *
+ * Called by interpose_libc.c, and by bridge.c when the bridge has given up. Must never lead another
+ * name elsewhere.
  */
 #ifndef XSPROXY_BRIDGE_REDIRECT_H
 #define XSPROXY_BRIDGE_REDIRECT_H

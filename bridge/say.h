@@ -4,6 +4,7 @@
  *
  * syslog(3) and stdio wait: when journald stands still, so would xenstored, and with it every guest
  * of the host. Here a line goes at once or is lost, and the next one that goes says how many were.
+ * Called through bridge_log().
  */
 #ifndef XSPROXY_BRIDGE_SAY_H
 #define XSPROXY_BRIDGE_SAY_H
