@@ -275,9 +275,7 @@ static void event_cb(struct bufferevent *bev, short what, void *arg)
 	control->eof = true;
 	if (control->ended && !(what & BEV_EVENT_ERROR))
 		end_stream(control);
-	/* Who is gone waits for nothing (docs/protocol.md, "QUIESCE"); what is answered may still
-	 * be read.
-	 */
+	/* Who is gone waits for nothing (docs/protocol.md, "QUIESCE"), but may read its answer. */
 	if (control->busy || (what & BEV_EVENT_ERROR))
 		control_free(control);
 	else

@@ -14,7 +14,10 @@
 /** control_json_text() - a new reference, or NULL without memory. */
 json_t *control_json_text(const char *text);
 
-/** control_json_append() - @value, taken over, goes to a list; without memory *@list becomes NULL.
+/**
+ * control_json_append() - add to a list.
+ * @list: freed, and set to NULL, without memory; NULL is fine
+ * @value: taken over; NULL: there was no memory for it
  */
 void control_json_append(json_t **list, json_t *value);
 

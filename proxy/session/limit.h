@@ -8,8 +8,7 @@
  * somebody asks, as `xsproxyctl watches --stale` does, or seen in oxenstored's first refusal.
  *
  * Called by track.c with a request that is about to go upstream and by down.c with its answer;
- * shown by control_show.c; domain_state.c counts who is near. Must never decide whether a WATCH
- * is refused.
+ * shown by control_show.c; domain_state.c counts who is near. Must never refuse a WATCH.
  */
 #ifndef XSPROXY_PROXY_SESSION_LIMIT_H
 #define XSPROXY_PROXY_SESSION_LIMIT_H

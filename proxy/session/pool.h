@@ -6,7 +6,8 @@
  * nowhere written down: ledgers refer to them, and a restarted daemon claims what it finds there
  * (pool_claim()).
  *
- * Used through account.h, by ledger users only. Never hands out page 0.
+ * Used through account.h by what is in a session, and by host/slots.c for sockets' queues. Never
+ * hands out page 0.
  */
 #ifndef XSPROXY_PROXY_SESSION_POOL_H
 #define XSPROXY_PROXY_SESSION_POOL_H
@@ -29,7 +30,12 @@ struct pool;
  */
 int pool_new_shared(struct pool **out, const struct ledgers *ledgers);
 
-/** pool_new_sockets() - toolstack sockets': over all extents of ledgers that are theirs alone. */
+/**
+ * pool_new_sockets() - toolstack sockets': over all extents of ledgers that are theirs alone.
+ * @ledgers: must outlive it
+ *
+ * Return: 0 or -ENOMEM.
+ */
 int pool_new_sockets(struct pool **out, const struct ledgers *ledgers);
 
 /** pool_free() - the pages stay as they are. NULL is fine; returns NULL. */

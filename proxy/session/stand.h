@@ -2,9 +2,9 @@
 /*
  * stand - since when a session stands still, and for whom: to be shown, and nothing else.
  *
- * It is in the ledger, so that a restart does not lose it. Set by op.c, holds.c and
- * session.c, which have sessions stand still or go on, and shown by control_show.c. Must never
- * decide whether a session stands still: session_state() does.
+ * It is in the ledger, so that a restart does not lose it. Set by op.c, holds.c and session.c,
+ * which have sessions stand still, and shown by control_show.c. Must never decide whether a session
+ * does: session_state() says that.
  */
 #ifndef XSPROXY_PROXY_SESSION_STAND_H
 #define XSPROXY_PROXY_SESSION_STAND_H

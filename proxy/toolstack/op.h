@@ -104,7 +104,10 @@ void op_answer_message(const struct asker *asker, struct message *msg);
 int batch_begin(const struct asker *asker, struct session *target, const char *watches,
 		uint32_t len);
 
-/** batch_recover() - take back what a batch did that a killed process left. Return: 0 or -ENOMEM.
+/**
+ * batch_recover() - take back what a batch did that a killed process left.
+ *
+ * Return: 0 or -ENOMEM.
  */
 int batch_recover(struct session *target);
 
