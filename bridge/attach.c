@@ -71,7 +71,8 @@ static bool attach_is_fresh(const struct bridge *b, uint32_t domid)
 	return b->fresh[domid / 64] >> (domid % 64) & 1;
 }
 
-/* The generations of struct rings_attach have one writer, this process; so no exchange is needed.
+/*
+ * The generations of struct rings_attach have one writer, this process; so no exchange is needed.
  */
 static void attach_bump(_Atomic uint32_t *gen)
 {

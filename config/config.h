@@ -4,6 +4,9 @@
  *
  * One table (config.c) holds section, key, kind, range and default of every option. A bad value or
  * a bad unit is refused with what is allowed, and the option keeps its value.
+ *
+ * Filled by conffile.c and by proxy/settings.c, read through struct daemon. Must never do I/O but
+ * for looking up users (ids.h) and printing.
  */
 #ifndef XSPROXY_CONFIG_CONFIG_H
 #define XSPROXY_CONFIG_CONFIG_H

@@ -29,7 +29,7 @@ struct ids {
  */
 int ids_users(struct ids *ids, const char *text, char *why, int size);
 
-/** ids_group() - the same for one group. */
+/** ids_group() - the same for one group. Return: as ids_users(). */
 int ids_group(struct ids *ids, const char *text, char *why, int size);
 
 /** ids_has() - whether @id is one of them. */

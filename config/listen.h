@@ -3,6 +3,7 @@
  * listen - where to listen for whoever is on this machine: a loopback address or a unix socket.
  *
  * The only parser of these texts: config.c refuses what it refuses, metrics.c listens there.
+ * Must never take an address that others than this machine reach.
  */
 #ifndef XSPROXY_CONFIG_LISTEN_H
 #define XSPROXY_CONFIG_LISTEN_H

@@ -61,7 +61,8 @@ static void end(void *arg)
 	pcapng_statistics(&capture->pcapng, &capture->sink.out, clock_ns(CLOCK_REALTIME));
 }
 
-/* Secrets such as VNC passwords pass, so a new file is its owner's only. Return: an fd or -errno.
+/*
+ * Secrets such as VNC passwords pass, so a new file is its owner's only. Return: an fd or -errno.
  */
 static int open_file(const char *file, const struct report *report)
 {

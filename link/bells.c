@@ -82,7 +82,8 @@ int bells_take(struct bells *bells, uint32_t *cursor)
 	uint64_t mask = ~0ULL << (*cursor % 64);
 	int domid = -1;
 
-	/* From the cursor to the end, then from the start up to the cursor's own leaf, all of it.
+	/*
+	 * From the cursor to the end, then from the start up to the cursor's own leaf, all of it.
 	 */
 	for (leaf = bells_next_leaf(bells, first); domid < 0 && leaf < BELLS_LEAVES;
 	     leaf = bells_next_leaf(bells, leaf + 1))

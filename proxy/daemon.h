@@ -2,8 +2,8 @@
 /*
  * daemon - the one context that is handed down.
  *
- * Built by main.c; modules take from it what they need and keep their own state in their own
- * structs.
+ * Built by main.c; modules take from it what they need. It must never hold a module's own state:
+ * that is in the module's struct.
  */
 #ifndef XSPROXY_PROXY_DAEMON_H
 #define XSPROXY_PROXY_DAEMON_H

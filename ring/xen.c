@@ -162,7 +162,8 @@ int xen_pending(struct xen *xen)
 	port = xenevtchn_pending(xen->evtchn);
 	if (port < 0)
 		return last_error();
-	/* Unmask first, examine the ring after: an event in between is then seen by one or other.
+	/*
+	 * Unmask first, examine the ring after: an event in between is then seen by one or other.
 	 */
 	if (xenevtchn_unmask(xen->evtchn, port) < 0)
 		return last_error();

@@ -3,7 +3,8 @@
  * control_command - the commands of the control socket: their names, their arguments, who answers.
  *
  * control_command.c checks a line against the table, so that the functions below see good arguments
- * only. Each answers by control_return() or control_error(), now or later.
+ * only. Each answers by control_return() or control_error(), now or later. Called by control.c. A
+ * line that the table does not know must never reach a function.
  */
 #ifndef XSPROXY_PROXY_CONTROL_CONTROL_COMMAND_H
 #define XSPROXY_PROXY_CONTROL_CONTROL_COMMAND_H

@@ -4,7 +4,7 @@
  *
  * Paths and tokens are octets; JSON holds Unicode. What is valid UTF-8 and printable stays as it
  * is; every other octet becomes `\xHH`, and a backslash `\\`, so that nothing is ambiguous and no
- * guest writes escape sequences to a terminal.
+ * guest writes escape sequences to a terminal. Used by proxy/control/ for all that a guest chose.
  */
 #ifndef XSPROXY_PROXY_CONTROL_CONTROL_JSON_H
 #define XSPROXY_PROXY_CONTROL_CONTROL_JSON_H

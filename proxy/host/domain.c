@@ -311,7 +311,8 @@ static int bind_port(struct domain *domain, uint32_t remote_port, uint32_t bind_
 	}
 	session_bound(domain->session, c_daemon);
 	ledger->bind_gen = bind_gen;
-	/* Whatever it missed while nobody held its port; dom0's kernel starts only with an event.
+	/*
+	 * Whatever it missed while nobody held its port; dom0's kernel starts only with an event.
 	 */
 	kick_front(domain);
 	return 0;

@@ -3,7 +3,8 @@
  * failed - the domains that xenstored has and we could not take up, and why.
  *
  * Part of domain.c's state; shown by domain_state.c. A reason goes when the domain is taken up or
- * ends, so there are no more than domains. Without memory there is no reason, and no harm.
+ * ends, so there are no more than domains. Without memory there is no reason, and no harm. Must
+ * never decide whether a domain is tried again.
  */
 #ifndef XSPROXY_PROXY_HOST_FAILED_H
 #define XSPROXY_PROXY_HOST_FAILED_H

@@ -4,7 +4,7 @@
  * stand still until somebody introduces them again, so the administrator must know.
  *
  * Part of domain.c's state; shown by control_show.c and metrics_text.c. Nobody tells us when such a
- * domain dies, so it stays here until it is introduced or xsproxyd ends.
+ * domain dies, so it stays here until it is introduced or xsproxyd ends. Must never touch a page.
  */
 #ifndef XSPROXY_PROXY_HOST_MISSING_H
 #define XSPROXY_PROXY_HOST_MISSING_H

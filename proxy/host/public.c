@@ -27,7 +27,8 @@ static void log_no_effect(const char *held, const char *option, const char *valu
 		 held, option, value, instead);
 }
 
-/* Nobody would find out otherwise why it is not as the file says. What says nothing asks nothing.
+/*
+ * Nobody would find out otherwise why it is not as the file says. What says nothing asks nothing.
  */
 static void compare(int fd, const struct config *config)
 {

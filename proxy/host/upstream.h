@@ -3,7 +3,9 @@
  * upstream - xsproxyd's end of the bridge: the connection, the memory, the doorbells.
  *
  * Connects to the bridge in xenstored, and again when it has gone. Tells domain.c what xenstored
- * maps and binds, and answers. Never waits for the bridge: the waiting is the bridge's.
+ * maps and binds, and answers; tells clients.c that it is there. Made by main.c; whoever needs
+ * rings, ledgers or their pool asks it for them. Never waits for the bridge: the waiting is the
+ * bridge's.
  */
 #ifndef XSPROXY_PROXY_HOST_UPSTREAM_H
 #define XSPROXY_PROXY_HOST_UPSTREAM_H

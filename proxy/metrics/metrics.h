@@ -6,6 +6,9 @@
  * metrics_domains.c chooses the domains that it names. A scraper costs little, however it behaves:
  * there are few connections, each for one answer and for some seconds at most, and a text is
  * written once a second at most.
+ *
+ * Made by main.c. Must never change anything for a scraper, nor keep xsproxyd from starting where
+ * nobody can listen.
  */
 #ifndef XSPROXY_PROXY_METRICS_METRICS_H
 #define XSPROXY_PROXY_METRICS_METRICS_H

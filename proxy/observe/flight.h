@@ -2,8 +2,9 @@
 /*
  * flight - the flight recorder: the last messages of a session, for when it ends in an error.
  *
- * A ring of bounded size, each message with the first octets of its payload only. Kept by tap.c.
- * Memory is taken as it fills; without memory it forgets what is oldest a little sooner.
+ * A ring of bounded size, each message with the first octets of its payload only. Kept by tap.c,
+ * and must never hold up a message. Memory is taken as it fills; without memory it forgets what is
+ * oldest a little sooner.
  */
 #ifndef XSPROXY_PROXY_OBSERVE_FLIGHT_H
 #define XSPROXY_PROXY_OBSERVE_FLIGHT_H

@@ -129,7 +129,8 @@ void stats_merge(struct stats *stats, const struct stats *from)
 
 uint64_t stats_quantile(const struct stats_times *times, uint32_t permille)
 {
-	/* Which of them, counted from 1; as 128 bits would be exact, counts never get that large.
+	/*
+	 * Which of them, counted from 1; as 128 bits would be exact, counts never get that large.
 	 */
 	uint64_t rank = (times->count * permille + 999) / 1000, low, high;
 

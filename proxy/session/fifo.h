@@ -18,7 +18,8 @@
 #include "proxy/session/account.h"
 #include "proxy/session/ledger.h"
 
-/* Pages that a directory page can name: 4 MiB, enough for the first events of 1,000 long watches.
+/*
+ * Pages that a directory page can name: 4 MiB, enough for the first events of 1,000 long watches.
  */
 #define FIFO_PAGES (POOL_PAGE / 4)
 #define FIFO_SIZE  (FIFO_PAGES * POOL_PAGE)

@@ -90,7 +90,8 @@ struct ledger_record {
 #define LEDGER_LOG_INLINE 1760
 #define LEDGER_FAULT_MAX  96
 
-/* The queues between a socket and its session, and how far the kernel is with them (host/sock.h).
+/*
+ * The queues between a socket and its session, and how far the kernel is with them (host/sock.h).
  */
 struct ledger_sock {
 	ledger_word in_prod, in_cons, out_prod, out_cons;

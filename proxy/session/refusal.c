@@ -114,7 +114,8 @@ static void log_first(struct session *s, const struct refusal *kind)
 	}
 }
 
-/* A minute is over: one line with what it brought. Without news the next refusal is logged at once.
+/*
+ * A minute is over: one line with what it brought. Without news the next refusal is logged at once.
  */
 static void minute_cb(evutil_socket_t fd, short what, void *arg)
 {

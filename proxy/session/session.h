@@ -10,6 +10,9 @@
  * The rules that all steps obey: a message is copied to private memory once, then checked, then
  * used; a step writes where nobody looks and ends in one commit; a guest's fault ends its own
  * session at most.
+ *
+ * Made by host/domain.c and host/client.c, run by the loop, asked and told by toolstack/; what it
+ * asks of them goes through hooks.h. Must never wait, nor know who is above it.
  */
 #ifndef XSPROXY_PROXY_SESSION_SESSION_H
 #define XSPROXY_PROXY_SESSION_SESSION_H

@@ -8,6 +8,9 @@
  *
  * A connection has a dozen of them at most, toolstacks a few hundred; look-ups are linear in the
  * highest slot in use.
+ *
+ * A part of a session, for session/ alone but for lists. Must never decide whether upstream opens
+ * or ends one: it notes what upstream answered.
  */
 #ifndef XSPROXY_PROXY_SESSION_TRANSACTION_H
 #define XSPROXY_PROXY_SESSION_TRANSACTION_H

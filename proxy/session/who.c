@@ -14,7 +14,8 @@
 
 #define COMMAND_LINE_MAX 512
 
-/* A file of the process, as far as there is room, NUL-terminated. Return: its length, 0 for none.
+/*
+ * A file of the process, as far as there is room, NUL-terminated. Return: its length, 0 for none.
  */
 static size_t read_file(const struct who *who, const char *name, char *octets, size_t size)
 {

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * request - a toolstack request of ours while it is being carried out. Between toolstack.c, which
- * reads, dispatches and carries them out, and toolstack_list.c.
+ * reads, dispatches and carries them out, and toolstack_list.c. Must never outlive the turn: what
+ * waits is an op (op.h).
  */
 #ifndef XSPROXY_PROXY_TOOLSTACK_REQUEST_H
 #define XSPROXY_PROXY_TOOLSTACK_REQUEST_H
