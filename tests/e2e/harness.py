@@ -121,13 +121,15 @@ class Host:
 
     def _wait_until(self, process, notify, word):
         deadline = time.monotonic() + xensim.TIMEOUT
+        said = select.poll()  # select() knows no descriptor above 1,023
+        said.register(notify, select.POLLIN)
         while time.monotonic() < deadline:
-            if not select.select([notify], [], [], 0.2)[0]:
+            if not said.poll(200):
                 process.check()
                 continue
-            said = notify.recv(4096)
-            if word in said:
-                return said.decode()
+            text = notify.recv(4096)
+            if word in text:
+                return text.decode()
         raise xsclient.Timeout(f"{process.name} does not say {word.decode()}")
 
     def _config(self):

@@ -4,6 +4,7 @@ doubled, watches fire once, transactions stay open."""
 
 import contextlib
 import itertools
+import pathlib
 import random
 import signal
 import socket
@@ -87,7 +88,15 @@ def killed(host):
     restart(host, signal.SIGKILL)
 
 
+def sleeps(process):
+    """All has been done that there was to do: it has nothing else to wait for."""
+    stat = pathlib.Path(f"/proc/{process.pid}/stat").read_text(encoding="ascii")
+    return stat.rsplit(")", 1)[1].split()[0] == "S"
+
+
 def crashed(host):
+    """While it serves nobody: whose turn it is twice is closed (test_crash.py)."""
+    wait_until(lambda: sleeps(host.proxy))
     restart(host, signal.SIGSEGV)
 
 
