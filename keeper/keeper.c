@@ -49,10 +49,7 @@ static void clear(struct keeper *keeper)
 static void put(struct kept *kept, int fds[LINK_FDS_MAX])
 {
 	drop(kept);
-	while (kept->count < LINK_PUT_FDS && fds[kept->count] >= 0) {
-		kept->fds[kept->count] = fds[kept->count];
-		fds[kept->count++] = -1;
-	}
+	kept->count = link_move_fds(fds, kept->fds);
 }
 
 static void wait_for(int fd, short events)

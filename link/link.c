@@ -83,6 +83,17 @@ static bool link_fds_fit(uint32_t type, int count)
 	}
 }
 
+int link_move_fds(int fds[LINK_FDS_MAX], int to[LINK_PUT_FDS])
+{
+	int count = 0;
+
+	for (; count < LINK_PUT_FDS && fds[count] >= 0; count++) {
+		to[count] = fds[count];
+		fds[count] = -1;
+	}
+	return count;
+}
+
 void link_close_fds(int fds[LINK_FDS_MAX])
 {
 	for (int i = 0; i < LINK_FDS_MAX; i++) {

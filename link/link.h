@@ -83,6 +83,9 @@ int link_send(int sock, const struct link_msg *msg, const int *fds, int count);
  */
 int link_recv(int sock, struct link_msg *msg, int fds[LINK_FDS_MAX]);
 
+/** link_move_fds() - take what LINK_PUT or LINK_HAS brought out of @fds. Return: how many. */
+int link_move_fds(int fds[LINK_FDS_MAX], int to[LINK_PUT_FDS]);
+
 /** link_close_fds() - close what a message brought that nobody wants. */
 void link_close_fds(int fds[LINK_FDS_MAX]);
 

@@ -189,9 +189,7 @@ int client_resume(struct client *client)
 	if (err)
 		return err;
 	client->opened = true;
-	client->who = slots_ledger(client->slots, client->slot)->more.who;
-	client->who.comm[sizeof(client->who.comm) - 1] = 0;
-	client->who.verb[sizeof(client->who.verb) - 1] = 0;
+	client->who = who_kept(&slots_ledger(client->slots, client->slot)->more.who);
 	err = begin(client, true);
 	if (err)
 		return err;

@@ -260,10 +260,7 @@ static int receive(struct keeper *keeper)
 	if (msg.type == LINK_HAS && msg.domid < KEEP_KEYS && !keeper->found[msg.domid].count) {
 		struct found *found = &keeper->found[msg.domid];
 
-		for (; found->count < LINK_PUT_FDS && fds[found->count] >= 0; found->count++) {
-			found->fds[found->count] = fds[found->count];
-			fds[found->count] = -1;
-		}
+		found->count = link_move_fds(fds, found->fds);
 	}
 	link_close_fds(fds);
 	if (msg.type == LINK_END)

@@ -25,7 +25,5 @@ void stand_recover(struct session *s)
 	if (session_state(s) != LEDGER_QUIET || more->map_gen != s->ledger->map_gen)
 		return;
 	memcpy(&s->stand.since, more->since, sizeof(s->stand.since));
-	s->stand.by = more->who;
-	s->stand.by.comm[sizeof(s->stand.by.comm) - 1] = 0;
-	s->stand.by.verb[sizeof(s->stand.by.verb) - 1] = 0;
+	s->stand.by = who_kept(&more->who);
 }

@@ -85,6 +85,15 @@ const char *who_text(const struct who *who, char *text)
 	return text;
 }
 
+struct who who_kept(const struct who *noted)
+{
+	struct who who = *noted;
+
+	who.comm[sizeof(who.comm) - 1] = 0;
+	who.verb[sizeof(who.verb) - 1] = 0;
+	return who;
+}
+
 void who_log(uint32_t domid, const char *request, const struct who *who, const char *fmt, ...)
 {
 	char text[WHO_TEXT_MAX], what[256];

@@ -44,6 +44,9 @@ bool who_peer(int fd, struct who *who);
 /** who_text() - "xsproxyctl export (pid 123, uid 0)". Return: @text, of WHO_TEXT_MAX octets. */
 const char *who_text(const struct who *who, char *text);
 
+/** who_kept() - what an xsproxyd before us noted, as a value whose texts end. */
+struct who who_kept(const struct who *noted);
+
 /**
  * who_log() - a line at notice: what came of @who's request about a domain. Not limited: only dom0
  * can ask.
