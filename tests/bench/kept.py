@@ -4,15 +4,14 @@ wait at a restart."""
 
 import contextlib
 import resource
-import signal
 import statistics
-import time
 
 from harness import DAEMONS, Host
 from relay import packet
 from xsclient import READ, WATCH, join
 
 import scale
+import special
 
 CLIENTS, WATCHES = 1000, 20
 FILES = 8192
@@ -67,14 +66,7 @@ def restarts(flavour):
     with Host(flavour, log="notice") as host:
         clients = crowd(host, WATCHES)
         for _ in range(RESTARTS):
-            host.proxy.kill(signal.SIGTERM)
-            for client in clients:
-                client.send(READ, b"/\0")
-            start = time.monotonic()
-            host.start_proxy(wait=False)
-            for client in clients:
-                client.recv()
-            waits.append((time.monotonic() - start) * 1000)
+            waits.append(special.wait_at_restart(host, clients, b"/\0"))
             cpu.append(scale.cpu_us(host.proxy) / 1000)
         host.daemon.kill()
     return statistics.median(waits), statistics.median(cpu)

@@ -47,6 +47,18 @@ def export_row(flavour, nodes, watches, transactions):
     return statistics.median(export), statistics.median(listing)
 
 
+def wait_at_restart(host, askers, path):
+    """How long all of them wait for a READ's answer, asked while xsproxyd is away, in ms."""
+    host.proxy.kill(signal.SIGTERM)
+    for asker in askers:
+        asker.send(READ, path)
+    start = time.monotonic()
+    host.start_proxy(wait=False)
+    for asker in askers:
+        asker.recv_reply()
+    return (time.monotonic() - start) * 1000
+
+
 def restart_row(flavour, domains):
     """How long the slowest of @domains guests waits at a planned restart, in ms."""
     with Host(flavour, True) as host:
@@ -58,14 +70,7 @@ def restart_row(flavour, domains):
             guest.call(READ, b"domid\0")
         waits = []
         for _ in range(TOOLS_ROUNDS):
-            host.proxy.kill(signal.SIGTERM)
-            for guest in guests:
-                guest.send(READ, b"domid\0")
-            start = time.monotonic()
-            host.start_proxy(wait=False)
-            for guest in guests:
-                guest.recv_reply()
-            waits.append((time.monotonic() - start) * 1000)
+            waits.append(wait_at_restart(host, guests, b"domid\0"))
     return statistics.median(waits)
 
 
