@@ -51,9 +51,13 @@ static int open_memory(struct slots *slots, struct keeper *keeper)
 	if (fds[1] >= 0)
 		close(fds[1]);
 	err = ledgers_open(&slots->ledgers, fds[0]);
-	if (!err)
+	if (!err && !ledgers_foreign(&slots->ledgers))
 		return 0;
-	close(fds[0]);
+	if (err)
+		close(fds[0]);
+	else
+		ledgers_close(&slots->ledgers);
+	err = err ? err : -EPROTONOSUPPORT;
 	if (err != -EPROTO && err != -EPROTONOSUPPORT)
 		return err;
 	log_line(LOG_ERR,

@@ -42,6 +42,7 @@ int ledgers_create(struct ledgers *ledgers, uint64_t rings)
 	find_parts(ledgers);
 	header(ledgers)->magic = LEDGERS_MAGIC;
 	header(ledgers)->version = LEDGERS_VERSION;
+	header(ledgers)->ledger = LEDGER_VERSION;
 	header(ledgers)->rings = rings;
 	return 0;
 }
@@ -61,6 +62,11 @@ int ledgers_open(struct ledgers *ledgers, int fd)
 	ledgers->arena.fd = -1; /* it stays the caller's */
 	ledgers_close(ledgers);
 	return err;
+}
+
+bool ledgers_foreign(const struct ledgers *ledgers)
+{
+	return header(ledgers)->ledger != LEDGER_VERSION;
 }
 
 uint32_t ledgers_version(int fd)

@@ -22,6 +22,7 @@
 #define XSPROXY_PROXY_SESSION_LEDGERS_H
 
 #include <stdatomic.h>
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "link/arena.h"
@@ -56,7 +57,7 @@ struct ledgers_outlet {
 struct ledgers_header {
 	uint64_t magic;
 	uint32_t version;
-	uint32_t reserved;
+	uint32_t ledger; /* struct ledger.version when it was made; domains' may differ by now */
 	uint64_t rings; /* struct rings_header.id of the rings that the ledgers go with */
 
 	/* domids that are held, and whether new ones are to be (hold.h) */
@@ -103,6 +104,14 @@ int ledgers_create(struct ledgers *ledgers, uint64_t rings);
  * negative errno of mmap.
  */
 int ledgers_open(struct ledgers *ledgers, int fd);
+
+/**
+ * ledgers_foreign() - whether they were made for a struct ledger that is not ours.
+ *
+ * Then nothing in toolstack sockets' memory can be understood, least of all what the pipe's octets
+ * belong to. A domain's ledger says itself of which version it is (memory_foreign()).
+ */
+bool ledgers_foreign(const struct ledgers *ledgers);
 
 /** ledgers_version() - the version of the layout behind @fd; 0 when it cannot be told. */
 uint32_t ledgers_version(int fd);

@@ -248,7 +248,7 @@ def test_a_build_that_stands_by_keeps_them_waiting(host, tools, what, sig):
     restart(host, sig, program=built.need(f"foreign/{what}/xsproxyd"), until="STATUS=")
     # Of another layout it takes nothing from the keeper, and so it has nobody.
     with Control(host) as control:
-        there = 0 if what == "ledgers" else len(tools) + 1
+        there = 0 if what in ("ledger", "ledgers") else len(tools) + 1
         control.wait(lambda status: status["clients"] == there, "status")
     restart(host, sig)
     for tool in tools:

@@ -22,6 +22,7 @@ PUT, DROP, CLEAR, GIVE, HAS, END = range(64, 70)
 SOCKETS, KEYS = 0x8000, 0x8003
 MESSAGE = struct.Struct("=IIIi")  # struct link_msg: type, seq, domid, value
 TIMEOUT = 30
+LISTENS = "00010000"  # __SO_ACCEPTCON, in /proc/net/unix
 
 
 class Keeper:
@@ -38,10 +39,11 @@ class Keeper:
             wait_until(self._listens)
 
     def _listens(self):
+        """Seen from outside: a connection of ours might be counted among its descriptors."""
         assert self.process.poll() is None
-        with contextlib.suppress(OSError), contextlib.closing(connect(self.dir)):
-            return True
-        return False
+        path = str(self.dir / "keeper")
+        lines = pathlib.Path("/proc/net/unix").read_text(encoding="utf-8").splitlines()
+        return any(line.split()[3] == LISTENS and line.endswith(f" {path}") for line in lines[1:])
 
     def __enter__(self):
         return self

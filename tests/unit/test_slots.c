@@ -4,6 +4,8 @@
  * page, and goes back when it is closed; a wrong word in one ledger costs its own client at most.
  */
 #include <stdio.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 
 #include "proxy/daemon.h"
@@ -186,17 +188,46 @@ static void ledgers_of_nobody_are_swept(void **state)
 	assert_int_equal(slots_ledger(bed->slots, 78)->version, 0);
 }
 
-/* It is left to that version, and we make do with one that nobody keeps. */
-static void memory_of_another_version(void **state)
+static struct ledgers_header *header(const struct bed *bed)
 {
-	struct bed *bed = *state;
+	return (struct ledgers_header *)slots_ledgers(bed->slots)->arena.base;
+}
+
+/*
+ * Memory of another version is left to that version, with what a step under way had in the pipe,
+ * and we make do with memory that nobody keeps.
+ */
+static void left_to_its_version(struct bed *bed, size_t word)
+{
+	struct ledgers_outlet *outlet;
+	int octets = 0;
+	void *base;
 
 	open_slot(bed, SLOT);
-	((struct ledgers_header *)slots_ledgers(bed->slots)->arena.base)->version++;
+	assert_int_equal(write(bed->keeper.pipe[1], "reply", 5), 5);
+	atomic_store(&header(bed)->outlet.draining, (uint64_t)SLOT * SLOT_SIDES << 32 | 9);
+	(*(uint32_t *)((uint8_t *)header(bed) + word))++;
 	next_process(bed);
 	assert_true(bed->keeper.left);
 	assert_int_equal(reopen(bed, SLOT, COOKIE), -ESTALE);
 	open_slot(bed, SLOT);
+	base = mmap(NULL, LEDGERS_HEADER_SIZE, PROT_READ, MAP_SHARED, bed->keeper.memory, 0);
+	assert_ptr_not_equal(base, MAP_FAILED);
+	outlet = &((struct ledgers_header *)base)->outlet;
+	assert_int_equal(outlet->draining, (uint64_t)SLOT * SLOT_SIDES << 32 | 9);
+	munmap(base, LEDGERS_HEADER_SIZE);
+	assert_int_equal(ioctl(bed->keeper.pipe[0], FIONREAD, &octets), 0);
+	assert_int_equal(octets, 5);
+}
+
+static void memory_of_another_version(void **state)
+{
+	left_to_its_version(*state, offsetof(struct ledgers_header, version));
+}
+
+static void ledgers_of_another_version(void **state)
+{
+	left_to_its_version(*state, offsetof(struct ledgers_header, ledger));
 }
 
 static void without_memory(void **state)
@@ -437,6 +468,7 @@ int main(void)
 		TEST(what_is_not_there_is_not_taken_up),
 		TEST(ledgers_of_nobody_are_swept),
 		TEST(memory_of_another_version),
+		TEST(ledgers_of_another_version),
 		TEST(without_memory),
 		cmocka_unit_test(any_word_of_the_ledger),
 		TEST(a_page_belongs_to_one_queue),
