@@ -93,7 +93,9 @@ static void check_clients(struct check *check, const json_t *status)
 /* One that does not know of keepers does not say either. */
 static void check_keeper(struct check *check, const json_t *status)
 {
-	if (json_is_false(json_object_get(status, "keeper")))
+	if (json_is_true(json_object_get(status, "keeper_foreign")))
+		add(check, "keeper", -1, "it " PRINT_FOREIGN_KEEPER);
+	else if (json_is_false(json_object_get(status, "keeper")))
 		add(check, "keeper", -1, "there is none; " PRINT_NO_KEEPER);
 }
 

@@ -51,7 +51,9 @@ static void print_clients(const json_t *status)
 		printf(", %" PRId64 " %s for xenstored", waiting, waiting == 1 ? "waits" : "wait");
 	putchar('\n');
 	/* An older xsproxyd does not say. */
-	if (json_is_true(json_object_get(status, "keeper")))
+	if (json_is_true(json_object_get(status, "keeper_foreign")))
+		puts("keeper      " PRINT_FOREIGN_KEEPER);
+	else if (json_is_true(json_object_get(status, "keeper")))
 		printf("keeper      holds %" PRId64 " of them\n",
 		       print_number(status, "clients_kept"));
 	else if (json_is_false(json_object_get(status, "keeper")))

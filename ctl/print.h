@@ -18,6 +18,11 @@
 	"a restart of xsproxyd closes toolstacks' connections; start " \
 	"xsproxy-keeper.service"
 
+/* The same for one that has what an xsproxyd of another version left */
+#define PRINT_FOREIGN_KEEPER                                                                 \
+	"has connections that another version left; install that version again and restart " \
+	"xsproxy, or restart xsproxy-keeper to close them"
+
 /** print_json() - a line of JSON. @value: NULL means that memory ran out. Return: 0 or -ENOMEM. */
 int print_json(const json_t *value);
 

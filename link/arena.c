@@ -94,3 +94,18 @@ void arena_discard_many(const struct arena *arena, uint64_t off, uint64_t len)
 	/* A failure leaves pages reserved, which costs memory and nothing else. */
 	(void)arena_allocate(arena->fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, off, len);
 }
+
+bool arena_find(const struct arena *arena, uint64_t from, uint64_t end, uint64_t *off,
+		uint64_t *len)
+{
+	off_t data = lseek(arena->fd, (off_t)from, SEEK_DATA), hole;
+
+	if (data < 0 || (uint64_t)data >= end)
+		return false;
+	hole = lseek(arena->fd, data, SEEK_HOLE);
+	if (hole < 0 || (uint64_t)hole > end)
+		hole = (off_t)end;
+	*off = (uint64_t)data;
+	*len = (uint64_t)(hole - data);
+	return true;
+}

@@ -11,6 +11,7 @@
 #define XSPROXY_LINK_ARENA_H
 
 #include <stdatomic.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -69,6 +70,17 @@ void arena_discard(const struct arena *arena, uint64_t off);
 
 /** arena_discard_many() - the same for @len octets, whole pages. */
 void arena_discard_many(const struct arena *arena, uint64_t off, uint64_t len);
+
+/**
+ * arena_find() - the next pages that have memory and have been touched.
+ * @from: octet offset to start at
+ * @end: octet offset to end before
+ * @off, @len: octets, whole pages; set when there are some
+ *
+ * Return: whether there are some.
+ */
+bool arena_find(const struct arena *arena, uint64_t from, uint64_t end, uint64_t *off,
+		uint64_t *len);
 
 /**
  * arena_next() - walk a set of domids.

@@ -88,7 +88,7 @@ void control_status(struct control *control, const struct control_args *args)
 	(void)args;
 	control_return(control,
 		       json_pack("{s:s,s:i,s:I,s:s,s:s?,s:s?,s:o,s:i,s:o,s:o,"
-				 "s:i,s:i,s:i,s:I,s:b,s:i,s:b,s:s,s:s?}",
+				 "s:i,s:i,s:i,s:I,s:b,s:b,s:i,s:b,s:s,s:s?}",
 				 "version", XSPROXY_VERSION, "pid", (int)getpid(), "uptime",
 				 (json_int_t)(clock_seconds() - daemon->started), "state", state,
 				 "reason", foreign, "bridge_lacks",
@@ -100,7 +100,8 @@ void control_status(struct control *control, const struct control_args *args)
 				 (int)clients_count(daemon->clients), "clients_waiting",
 				 (int)clients_waiting(daemon->clients), "clients_waited",
 				 (json_int_t)clients_waited(daemon->clients), "keeper",
-				 keeper_there(daemon->keeper), "clients_kept",
+				 keeper_there(daemon->keeper), "keeper_foreign",
+				 keeper_foreign(daemon->keeper), "clients_kept",
 				 (int)clients_kept(daemon->clients), "hold_new",
 				 memory && hold_new_is(&memory->ledgers), "log_level",
 				 config_level(log_level()), "config_error",

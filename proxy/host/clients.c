@@ -12,6 +12,7 @@
 #include "protocol/clock.h"
 #include "proxy/daemon.h"
 #include "proxy/host/client.h"
+#include "proxy/host/door.h"
 #include "proxy/host/keeper.h"
 #include "proxy/host/public.h"
 #include "proxy/host/upstream.h"
@@ -20,20 +21,18 @@
 #include "proxy/session/blame.h"
 
 /* Clients are many and short-lived; xenstored accepts them one by one, with a backlog of 1. */
-#define CONNECT_RETRY_MS  5
-#define ACCEPT_BACKOFF_MS 100
+#define CONNECT_RETRY_MS 5
+/* Who was left is taken up within this, if xenstored is there. */
+#define LEFT_MS 100
 
 TAILQ_HEAD(client_list, client);
 
 struct clients {
 	struct daemon *daemon;
 	struct slots *slots;
-	int fd;
-	bool inherited; /* from systemd, which keeps the path */
-	bool stuck;	/* nobody can be accepted, and this has been said */
+	struct door *door;
 	bool draining;
-	struct log_source refused; /* those whom [socket] users does not list */
-	struct event *accept_event, *backoff, *retry;
+	struct event *retry;
 	struct client_list waiting; /* for upstream */
 	struct client_list up;
 };
@@ -96,31 +95,56 @@ static bool client_connect(struct clients *clients, struct client *client)
 	return true;
 }
 
-/* Go on with what an xsproxyd before us left. */
-static void take_up(struct clients *clients, struct client *client)
+/* Go on with what an xsproxyd before us left. Return: 0, or -ENOMEM: it is left as it was. */
+static int take_up(struct clients *clients, struct client *client)
 {
 	const char *why = NULL;
 	char text[WHO_TEXT_MAX];
 	int err;
 
-	TAILQ_REMOVE(&clients->waiting, client, list);
 	if (blame_condemned() == (int)client->slot)
 		why = "xsproxyd crashed twice while it served it; please report the log's lines "
 		      "before this one";
 	blame_socket(client->slot);
 	err = why ? 0 : client_resume(client);
 	blame_rest();
+	if (err == -ENOMEM && client_starves(client))
+		return err;
+	TAILQ_REMOVE(&clients->waiting, client, list);
 	if (err)
 		why = strerror(-err);
 	else if (!why && !public_lists(&clients->daemon->config, &client->who))
 		why = "[socket] users does not list its user any more";
 	if (!why) {
 		is_up(clients, client);
-		return;
+		return 0;
 	}
+	/* Its ledger has not told. */
+	if (client->fds[SLOT_CLIENT] >= 0)
+		who_peer(client->fds[SLOT_CLIENT], &client->who);
 	log_line(LOG_WARNING, "closed the connection of %s to the Xenstore socket: %s",
 		 who_text(&client->who, text), why);
 	client_free(client, false);
+	return 0;
+}
+
+/*
+ * All at once. What half of one has taken when memory ends cannot be told from what others have;
+ * the next xsproxyd begins with nothing taken.
+ */
+static void take_up_left(struct clients *clients)
+{
+	struct client *client;
+
+	while ((client = TAILQ_FIRST(&clients->waiting)) && client->left) {
+		if (take_up(clients, client)) {
+			log_line(LOG_ERR, "no memory to take up toolstacks' connections; they "
+					  "wait for the next xsproxyd, for which we end");
+			loop_stop(clients->daemon->loop);
+			return;
+		}
+	}
+	slots_settle(clients->slots);
 }
 
 /* The keeper has those who wait, too. New ones are at the end. */
@@ -136,6 +160,17 @@ static void keep_waiting(struct clients *clients)
 	}
 }
 
+/* Those that were left, of which most are taken up before it matters. Return: whether it can. */
+static bool watch_hangups(struct clients *clients)
+{
+	struct client *client;
+	int err = 0;
+
+	TAILQ_FOREACH(client, &clients->waiting, list)
+		err |= event_add(client->hangup, NULL);
+	return !err;
+}
+
 static void connect_waiting(struct clients *clients)
 {
 	struct client *client = NULL;
@@ -144,13 +179,12 @@ static void connect_waiting(struct clients *clients)
 	 * xenstored's socket is there before its bridge is. An INTRODUCE that came through earlier
 	 * than our attachment would be granted without a look at the domain.
 	 */
+	if (upstream_memory(clients->daemon->upstream))
+		take_up_left(clients);
 	while (upstream_memory(clients->daemon->upstream) &&
-	       (client = TAILQ_FIRST(&clients->waiting))) {
-		if (client->left)
-			take_up(clients, client);
-		else if (!client_connect(clients, client))
+	       (client = TAILQ_FIRST(&clients->waiting)) && !client->left)
+		if (!client_connect(clients, client))
 			break;
-	}
 	/* A full backlog gives no event when it empties. */
 	if (client)
 		loop_timer(clients->retry, CONNECT_RETRY_MS);
@@ -159,9 +193,13 @@ static void connect_waiting(struct clients *clients)
 
 static void retry_cb(evutil_socket_t fd, short what, void *arg)
 {
+	struct clients *clients = arg;
+
 	(void)fd;
 	(void)what;
-	connect_waiting(arg);
+	connect_waiting(clients);
+	if (!watch_hangups(clients))
+		loop_timer(clients->retry, CONNECT_RETRY_MS);
 }
 
 void clients_upstream_up(struct clients *clients)
@@ -207,7 +245,7 @@ uint64_t clients_waited(const struct clients *clients)
 /*
  * It gave up while there was no xenstored; nothing else would tell, and descriptors are few. With
  * xenstored there it waits for a moment only, and what it asked for is carried out. One that was
- * left has lost its xenstored, and gets what that had said.
+ * left has lost its xenstored, as all have that were, and gets what that had said.
  */
 static void hangup_cb(evutil_socket_t fd, short what, void *arg)
 {
@@ -217,17 +255,18 @@ static void hangup_cb(evutil_socket_t fd, short what, void *arg)
 	(void)fd;
 	(void)what;
 	if (client->left)
-		take_up(clients, client);
+		take_up_left(clients);
 	else if (!upstream_memory(client->daemon->upstream))
 		remove_client(client, false);
 }
 
 /*
  * A client that waits from now on. Takes over @fds, whatever it returns.
+ * @held: the keeper has it
  * Return: NULL without memory.
  */
 static struct client *client_new(struct clients *clients, const int fds[SLOT_SIDES], uint32_t slot,
-				 const struct who *who)
+				 const struct who *who, bool held)
 {
 	bool left = fds[SLOT_UPSTREAM] >= 0;
 	struct client *client = calloc(1, sizeof(*client));
@@ -243,6 +282,7 @@ static struct client *client_new(struct clients *clients, const int fds[SLOT_SID
 	client->slots = clients->slots;
 	client->slot = slot;
 	client->left = left;
+	client->held = held;
 	client->since = clock_seconds();
 	client->who = *who;
 	client->ended = client_ended;
@@ -252,73 +292,29 @@ static struct client *client_new(struct clients *clients, const int fds[SLOT_SID
 	}
 	client->hangup = event_new(clients->daemon->base, fds[left ? SLOT_UPSTREAM : SLOT_CLIENT],
 				   EV_CLOSED, hangup_cb, client);
-	if (!client->hangup || event_add(client->hangup, NULL)) {
-		client_free(client, false);
+	if (!client->hangup || (!left && event_add(client->hangup, NULL))) {
+		client_free(client, held);
 		return NULL;
 	}
 	TAILQ_INSERT_TAIL(&clients->waiting, client, list);
 	return client;
 }
 
-static void accept_one(struct clients *clients, int fd)
+static void came_cb(void *owner, int fd, const struct who *who)
 {
 	const int fds[SLOT_SIDES] = { fd, -1 };
-	struct who who;
-	int slot;
+	struct clients *clients = owner;
+	int slot = local_is_reserve(fd) ? -EMFILE : slots_take(clients->slots);
 
-	if (!public_admits(&clients->daemon->config, &clients->refused, fd, &who)) {
-		close(fd);
-		return;
-	}
-	slot = local_is_reserve(fd) ? -EMFILE : slots_take(clients->slots);
 	if (slot < 0) {
 		log_line(LOG_ERR, NO_DESCRIPTOR);
 		close(fd);
 		return;
 	}
-	if (client_new(clients, fds, (uint32_t)slot, &who))
+	if (client_new(clients, fds, (uint32_t)slot, who, false))
 		connect_waiting(clients);
 	else
 		log_line(LOG_ERR, NO_MEMORY);
-}
-
-/* Return: whether there was one. */
-static bool accept_next(struct clients *clients)
-{
-	int fd = accept4(clients->fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
-
-	if (fd >= 0) {
-		clients->stuck = false;
-		accept_one(clients, fd);
-	}
-	return fd >= 0;
-}
-
-static void accept_cb(evutil_socket_t fd, short what, void *arg)
-{
-	struct clients *clients = arg;
-
-	(void)fd;
-	(void)what;
-	if (accept_next(clients))
-		return;
-	if (errno != EMFILE && errno != ENFILE && errno != ENOBUFS && errno != ENOMEM)
-		return;
-	log_line(clients->stuck ? LOG_DEBUG : LOG_ERR,
-		 "cannot accept toolstack clients: %s; raise LimitNOFILE", strerror(errno));
-	clients->stuck = true;
-	event_del(clients->accept_event);
-	loop_timer(clients->backoff, ACCEPT_BACKOFF_MS);
-}
-
-static void backoff_cb(evutil_socket_t fd, short what, void *arg)
-{
-	struct clients *clients = arg;
-
-	(void)fd;
-	(void)what;
-	if (event_add(clients->accept_event, NULL))
-		loop_timer(clients->backoff, ACCEPT_BACKOFF_MS);
 }
 
 void clients_drain(struct clients *clients)
@@ -326,14 +322,7 @@ void clients_drain(struct clients *clients)
 	struct client *client;
 
 	clients->draining = true;
-	/* Who has connected to a socket that stays waits there for the next xsproxyd; ours goes. */
-	if (!clients->inherited) {
-		unlink(clients->daemon->config.socket);
-		while (accept_next(clients))
-			;
-	}
-	event_del(clients->accept_event);
-	event_del(clients->backoff);
+	door_close(clients->door);
 	TAILQ_FOREACH(client, &clients->up, list)
 		client_part(client);
 }
@@ -364,8 +353,7 @@ void clients_keep_all(struct clients *clients)
 
 	if (!slots_keep(clients->slots, keeper))
 		return;
-	if (!clients->inherited)
-		keeper_put(keeper, KEEP_LISTENER, &clients->fd, 1);
+	door_keep(clients->door);
 	TAILQ_FOREACH(client, &clients->up, list)
 		client_keep(client, keeper);
 	keep_waiting(clients);
@@ -383,15 +371,18 @@ static void discard(struct clients *clients, uint32_t slot, const int fds[SLOT_S
 	slots_give(clients->slots, slot);
 }
 
-/* What the keeper has of toolstack clients; they wait until xenstored's bridge is there. */
-static void fetch_kept(struct clients *clients)
+/*
+ * What the keeper has of toolstack clients; they wait until xenstored's bridge is there.
+ * Return: 0, or -ENOMEM: they stay with the keeper.
+ */
+static int fetch_kept(struct clients *clients)
 {
 	struct keeper *keeper = clients->daemon->keeper;
 	int fds[LINK_PUT_FDS];
-	struct client *client;
-	struct who who;
 
 	for (uint32_t slot = 0; slot < KEEP_SOCKETS; slot++) {
+		struct who who = { 0 };
+
 		if (!keeper_take(keeper, slot, fds))
 			continue;
 		slots_claim(clients->slots, slot);
@@ -402,34 +393,18 @@ static void fetch_kept(struct clients *clients)
 			discard(clients, slot, fds);
 			continue;
 		}
-		/* One that was left says in its ledger who it was. */
-		who_peer(fds[SLOT_CLIENT], &who);
-		client = client_new(clients, fds, slot, &who);
-		if (client) {
-			client->held = keeper_there(keeper);
-		} else {
-			keeper_drop(keeper, slot);
-			log_line(LOG_ERR, NO_MEMORY);
-		}
+		/* One that was left says in its ledger who it is. */
+		if (fds[SLOT_UPSTREAM] < 0)
+			who_peer(fds[SLOT_CLIENT], &who);
+		if (!client_new(clients, fds, slot, &who, keeper_there(keeper)))
+			return -ENOMEM;
 	}
 	slots_sweep(clients->slots);
-}
-
-/* The one that the keeper has, if it is where it is to be now; or a new one. */
-static int listen_again(struct clients *clients)
-{
-	struct keeper *keeper = clients->daemon->keeper;
-	int fds[LINK_PUT_FDS], fd;
-
-	keeper_take(keeper, KEEP_LISTENER, fds);
-	fd = public_listen(clients->daemon, fds[0], &clients->inherited);
-	if (fds[0] >= 0 && fds[0] != fd)
-		close(fds[0]);
-	if (clients->inherited)
-		keeper_drop(keeper, KEEP_LISTENER);
-	else if (fd >= 0)
-		keeper_put(keeper, KEEP_LISTENER, &fd, 1);
-	return fd;
+	if (TAILQ_EMPTY(&clients->waiting))
+		slots_settle(clients->slots);
+	else
+		loop_timer(clients->retry, LEFT_MS);
+	return 0;
 }
 
 int clients_new(struct clients **out, struct daemon *daemon)
@@ -440,25 +415,18 @@ int clients_new(struct clients **out, struct daemon *daemon)
 	if (!clients)
 		return -ENOMEM;
 	clients->daemon = daemon;
-	clients->refused.nobody = true;
 	TAILQ_INIT(&clients->waiting);
 	TAILQ_INIT(&clients->up);
-	clients->fd = listen_again(clients);
-	err = clients->fd < 0 ? clients->fd : slots_new(&clients->slots, daemon->keeper);
+	clients->retry = evtimer_new(daemon->base, retry_cb, clients);
+	err = clients->retry ? door_new(&clients->door, daemon, came_cb, clients) : -ENOMEM;
+	if (!err)
+		err = slots_new(&clients->slots, daemon->keeper);
+	if (!err)
+		err = fetch_kept(clients);
 	if (err) {
 		clients_free(clients);
 		return err;
 	}
-	clients->accept_event =
-		event_new(daemon->base, clients->fd, EV_READ | EV_PERSIST, accept_cb, clients);
-	clients->backoff = evtimer_new(daemon->base, backoff_cb, clients);
-	clients->retry = evtimer_new(daemon->base, retry_cb, clients);
-	if (!clients->accept_event || !clients->backoff || !clients->retry ||
-	    event_add(clients->accept_event, NULL)) {
-		clients_free(clients);
-		return -ENOMEM;
-	}
-	fetch_kept(clients);
 	*out = clients;
 	return 0;
 }
@@ -480,16 +448,9 @@ struct clients *clients_free(struct clients *clients)
 	keeper_flush(clients->daemon->keeper);
 	free_all(&clients->waiting);
 	free_all(&clients->up);
-	if (clients->accept_event)
-		event_free(clients->accept_event);
-	if (clients->backoff)
-		event_free(clients->backoff);
 	if (clients->retry)
 		event_free(clients->retry);
-	if (!clients->inherited && clients->fd >= 0 && !keeper_there(clients->daemon->keeper))
-		unlink(clients->daemon->config.socket);
-	if (clients->fd >= 0)
-		close(clients->fd);
+	clients->door = door_free(clients->door);
 	slots_free(clients->slots);
 	free(clients);
 	return NULL;

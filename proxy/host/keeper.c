@@ -39,6 +39,7 @@ struct keeper {
 	struct daemon *daemon;
 	int sock;	     /* -1: none */
 	bool told;	     /* the log has it that there is none */
+	bool foreign;	     /* what it has is another version's */
 	struct found *found; /* KEEP_KEYS of them; NULL: nothing */
 	/* What its socket does not take at once: it takes a few hundred packets. */
 	struct wish *wishes; /* KEEP_KEYS of them */
@@ -48,7 +49,12 @@ struct keeper {
 
 bool keeper_there(const struct keeper *keeper)
 {
-	return keeper->sock >= 0;
+	return keeper->sock >= 0 && !keeper->foreign;
+}
+
+bool keeper_foreign(const struct keeper *keeper)
+{
+	return keeper->foreign;
 }
 
 static void grant(struct keeper *keeper, struct wish *wish)
@@ -69,6 +75,7 @@ static void disconnect(struct keeper *keeper)
 	if (keeper->sock >= 0)
 		close(keeper->sock);
 	keeper->sock = -1;
+	keeper->foreign = false;
 }
 
 /* It has ended, or does not take what it is sent: what it holds is of no use any more. */
@@ -112,7 +119,7 @@ static bool say(struct keeper *keeper, enum link_type type, uint32_t key, const 
 	const struct link_msg msg = { .type = type, .domid = key };
 	int err = -EAGAIN;
 
-	if (keeper->sock < 0)
+	if (!keeper_there(keeper))
 		return false;
 	if (TAILQ_EMPTY(&keeper->waiting))
 		err = link_send(keeper->sock, &msg, fds, count);
@@ -187,17 +194,23 @@ int keeper_take(struct keeper *keeper, uint32_t key, int fds[LINK_PUT_FDS])
 	return count;
 }
 
-void keeper_leave(struct keeper *keeper)
+static void close_found(struct keeper *keeper)
 {
 	int fds[LINK_PUT_FDS];
 
-	disconnect(keeper);
 	for (uint32_t key = 0; key < KEEP_KEYS; key++) {
 		keeper_take(keeper, key, fds);
 		for (int i = 0; i < LINK_PUT_FDS; i++)
 			if (fds[i] >= 0)
 				close(fds[i]);
 	}
+}
+
+void keeper_leave(struct keeper *keeper)
+{
+	close_found(keeper);
+	/* Its end is waited for. */
+	keeper->foreign = keeper->sock >= 0;
 }
 
 /* It says nothing unasked, so this is its end. */
@@ -246,9 +259,9 @@ static int receive(struct keeper *keeper)
 	int fds[LINK_FDS_MAX], err;
 	struct link_msg msg;
 
-	if (poll(&look, 1, GIVE_MS) <= 0)
-		return -ETIMEDOUT;
 	err = link_recv(keeper->sock, &msg, fds);
+	if (err == -EAGAIN)
+		return poll(&look, 1, GIVE_MS) > 0 ? 1 : -ETIMEDOUT;
 	if (err == -EMFILE && msg.domid < KEEP_KEYS) {
 		/* One client less; it must not keep it open. */
 		log_line(LOG_ERR, "too many toolstack clients, one is closed; raise LimitNOFILE");
@@ -256,7 +269,7 @@ static int receive(struct keeper *keeper)
 		return 1;
 	}
 	if (err)
-		return err == -EAGAIN ? 1 : err;
+		return err;
 	if (msg.type == LINK_HAS && msg.domid < KEEP_KEYS && !keeper->found[msg.domid].count) {
 		struct found *found = &keeper->found[msg.domid];
 
@@ -358,7 +371,8 @@ struct keeper *keeper_free(struct keeper *keeper)
 {
 	if (!keeper)
 		return NULL;
-	keeper_leave(keeper);
+	disconnect(keeper);
+	close_found(keeper);
 	free(keeper->found);
 	free(keeper->wishes);
 	if (keeper->timer)

@@ -39,9 +39,12 @@ bool keeper_there(const struct keeper *keeper);
 
 /**
  * keeper_leave() - what it has is another version's: leave all there as it is, for that one to come
- * back, and go on as without a keeper.
+ * back, and go on as without a keeper, until there is a new one.
  */
 void keeper_leave(struct keeper *keeper);
+
+/** keeper_foreign() - whether that is so. */
+bool keeper_foreign(const struct keeper *keeper);
 
 /**
  * keeper_take() - what the xsproxyd before us had put there.

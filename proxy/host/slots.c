@@ -171,6 +171,11 @@ void slots_sweep(struct slots *slots)
 	}
 }
 
+void slots_settle(struct slots *slots)
+{
+	pool_settle(slots->pool);
+}
+
 /* --- one of them */
 
 static void place(struct slots *slots, uint32_t slot, struct sock socks[SLOT_SIDES])

@@ -52,6 +52,9 @@ void slots_claim(struct slots *slots, uint32_t slot);
 /** slots_sweep() - after the claims: give back the memory of ledgers that nobody claimed. */
 void slots_sweep(struct slots *slots);
 
+/** slots_settle() - all slots of before are reopened or closed: give back pages of nobody. */
+void slots_settle(struct slots *slots);
+
 /**
  * slots_open() - a fresh ledger for a slot, and its sockets' queues; slots_close() it.
  * @slot: taken or claimed

@@ -58,7 +58,7 @@ struct ledgers_header {
 	uint64_t magic;
 	uint32_t version;
 	uint32_t ledger; /* struct ledger.version when it was made; domains' may differ by now */
-	uint64_t rings; /* struct rings_header.id of the rings that the ledgers go with */
+	uint64_t rings;	 /* struct rings_header.id of the rings that the ledgers go with */
 
 	/* domids that are held, and whether new ones are to be (hold.h) */
 	_Alignas(64) _Atomic uint64_t held[ARENA_DOMIDS / 64];

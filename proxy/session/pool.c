@@ -2,6 +2,7 @@
 #include "proxy/session/pool.h"
 
 #include <errno.h>
+#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -20,6 +21,7 @@ struct pool {
 	uint32_t hint;	     /* where the search for a free page starts */
 	uint32_t warm;	     /* free pages whose memory is kept */
 	uint32_t left;	     /* free pages, warm or cold */
+	bool unsettled;	     /* some may be PAGE_LEFT */
 	uint32_t privileged; /* of these, what only pool_alloc_privileged() takes, */
 	uint32_t vital;	     /* and what pool_alloc() leaves besides */
 	uint8_t *state;	     /* enum page_state, one a page */
@@ -29,6 +31,7 @@ enum page_state {
 	PAGE_COLD = 0, /* free, no memory behind it */
 	PAGE_WARM,     /* free, memory kept */
 	PAGE_USED,
+	PAGE_LEFT, /* has memory that nobody has claimed yet */
 };
 
 static int pool_new(struct pool **out, const struct ledgers *ledgers, uint32_t max)
@@ -60,9 +63,50 @@ int pool_new_shared(struct pool **out, const struct ledgers *ledgers)
 	return err;
 }
 
+static uint64_t page_off(const struct pool *pool, uint32_t page)
+{
+	return ledgers_extent_off(pool->ledgers, page);
+}
+
+/* What has memory may be referred to by a ledger that nobody has looked at yet. */
+static void find_left(struct pool *pool)
+{
+	uint64_t from = page_off(pool, 1), end = page_off(pool, pool->max), off, len;
+
+	for (off = from; arena_find(&pool->ledgers->arena, off, end, &off, &len); off += len) {
+		uint32_t pages = (uint32_t)(len / POOL_PAGE);
+
+		memset(pool->state + 1 + (off - from) / POOL_PAGE, PAGE_LEFT, pages);
+		pool->left -= pages;
+		pool->unsettled = true;
+	}
+}
+
 int pool_new_sockets(struct pool **out, const struct ledgers *ledgers)
 {
-	return pool_new(out, ledgers, ledgers->extents);
+	int err = pool_new(out, ledgers, ledgers->extents);
+
+	if (!err)
+		find_left(*out);
+	return err;
+}
+
+void pool_settle(struct pool *pool)
+{
+	uint8_t *end = pool->state + pool->max, *last;
+
+	if (!pool->unsettled)
+		return;
+	pool->unsettled = false;
+	for (uint8_t *page = pool->state; (page = memchr(page, PAGE_LEFT, (size_t)(end - page)));
+	     page = last) {
+		for (last = page; last < end && *last == PAGE_LEFT; last++)
+			*last = PAGE_COLD;
+		arena_discard_many(&pool->ledgers->arena,
+				   page_off(pool, (uint32_t)(page - pool->state)),
+				   (uint64_t)(last - page) * POOL_PAGE);
+		pool->left += (uint32_t)(last - page);
+	}
 }
 
 struct pool *pool_free(struct pool *pool)
@@ -77,8 +121,12 @@ struct pool *pool_free(struct pool *pool)
 /* Give a cold page its memory. */
 static int page_warm_up(struct pool *pool, uint32_t page)
 {
-	return arena_reserve(&pool->ledgers->arena, ledgers_extent_off(pool->ledgers, page),
-			     POOL_PAGE);
+	int err = arena_reserve(&pool->ledgers->arena, page_off(pool, page), POOL_PAGE);
+
+	/* Or it would count as none for find_left(), as long as nobody has touched it. */
+	if (!err)
+		*(volatile uint8_t *)pool_page(pool, page) = 0;
+	return err;
 }
 
 /* The first of the pages from @from to @to - 1 that is @wanted, or 0. */
@@ -141,7 +189,7 @@ void pool_release(struct pool *pool, uint32_t page)
 		pool->state[page] = PAGE_WARM;
 		pool->warm++;
 	} else {
-		arena_discard(&pool->ledgers->arena, ledgers_extent_off(pool->ledgers, page));
+		arena_discard(&pool->ledgers->arena, page_off(pool, page));
 		pool->state[page] = PAGE_COLD;
 	}
 	pool->left++;
@@ -156,12 +204,13 @@ int pool_claim(struct pool *pool, uint32_t page)
 		return -EBUSY;
 	if (pool->state[page] == PAGE_WARM)
 		pool->warm--;
+	if (pool->state[page] != PAGE_LEFT)
+		pool->left--;
 	pool->state[page] = PAGE_USED;
-	pool->left--;
 	return 0;
 }
 
 void *pool_page(const struct pool *pool, uint32_t page)
 {
-	return pool->ledgers->arena.base + ledgers_extent_off(pool->ledgers, page);
+	return pool->ledgers->arena.base + page_off(pool, page);
 }

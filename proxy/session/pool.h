@@ -31,7 +31,8 @@ struct pool;
 int pool_new_shared(struct pool **out, const struct ledgers *ledgers);
 
 /**
- * pool_new_sockets() - toolstack sockets': over all extents of ledgers that are theirs alone.
+ * pool_new_sockets() - toolstack sockets': over all extents of ledgers that are theirs alone. Those
+ * with memory that an xsproxyd before us left are neither free nor used before pool_settle().
  * @ledgers: must outlive it
  *
  * Return: 0 or -ENOMEM.
@@ -69,6 +70,10 @@ void pool_release(struct pool *pool, uint32_t page);
  * Return: 0; -EINVAL for a number that cannot be; -EBUSY when somebody has it already.
  */
 int pool_claim(struct pool *pool, uint32_t page);
+
+/** pool_settle() - all has been claimed; what is left of toolstack sockets' is nobody's, and free.
+ */
+void pool_settle(struct pool *pool);
 
 /** pool_page() - where a page is in memory. */
 void *pool_page(const struct pool *pool, uint32_t page);

@@ -21,8 +21,8 @@ FLAVOURS = ("C", "O")
 
 STATUS_KEYS = {"version", "pid", "uptime", "state", "reason", "bridge_lacks", "xenstored",
                "domains", "states", "unknown_domains", "near_limit", "clients",
-               "clients_waiting", "clients_waited", "keeper", "clients_kept", "hold_new",
-               "log_level", "config_error"}
+               "clients_waiting", "clients_waited", "keeper", "keeper_foreign", "clients_kept",
+               "hold_new", "log_level", "config_error"}
 DOMAIN_KEYS = {"domid", "state", "reason", "introduced", "stopped", "session", "watches",
                "watches_max", "near_limit", "transactions", "requests", "queued", "memory",
                "events", "replies", "unfinished", "refusals", "last_error"}

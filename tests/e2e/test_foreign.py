@@ -27,6 +27,8 @@ FOREIGN = {
     "link": (r"the bridge in the running xenstored is of another version \(its messages\)",
              "reboot dom0"),
 }
+# Toolstacks' connections have such a layout, too.
+KEPT = ("ledger", "ledgers")
 
 
 def start_foreign(host, what, sig=signal.SIGTERM):
@@ -40,8 +42,7 @@ def start_foreign(host, what, sig=signal.SIGTERM):
 def is_refused(host, what, lines):
     """By one line in the log, what systemd shows, and xsproxyctl."""
     problem, advice = FOREIGN[what]
-    if what == "ledgers":
-        # Toolstacks' connections have such a layout, too.
+    if what in KEPT:
         kept = lines.pop(0)
         assert "the keeper has toolstacks' connections that an xsproxyd of another version" in kept
     assert len(lines) == 1, lines
@@ -86,7 +87,7 @@ def test_nothing_is_touched(host, what):
     page = guest.page()
     client = host.client()
     client.send(xsclient.DIRECTORY, b"/\0")
-    waiting = 1 if what == "ledgers" else 2  # host.dom0, which else stays with the keeper
+    waiting = 1 if what in KEPT else 2  # host.dom0, which else stays with the keeper
     with Control(host) as control:
         control.wait(lambda status: status["clients"] == waiting, "status")
     assert guest.page() == page

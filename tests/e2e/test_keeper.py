@@ -21,6 +21,7 @@ from relay import FLAVOURS, packet, wait_until
 from seed import SEED
 from service import proxy_on
 from stress import restart
+from test_config_wrong import ctl
 from toolstack_load import Toolstack
 from xsclient import DIRECTORY, READ, WATCH_EVENT, WRITE, join
 
@@ -32,6 +33,7 @@ class Tool:
     """A client in the middle of all it can be in the middle of."""
 
     numbers = itertools.count()
+    asks = 20  # whole requests
 
     def __init__(self, host):
         self.home = f"{HOME}/{next(self.numbers)}"
@@ -51,15 +53,18 @@ class Tool:
 
     def ask(self):
         """Leave much unread, and half a request behind."""
-        for req_id in range(100, 120):
-            self.client.send(READ, join(f"{self.home}/value"), req_id=req_id)
-        self.client.send_raw(packet(READ, join(f"{self.home}/value"), req_id=120)[:20])
+        for req_id in range(self.asks):
+            self.client.send(READ, join(f"{self.home}/value"), req_id=100 + req_id)
+        self.client.send_raw(self._last()[:20])
+
+    def _last(self):
+        return packet(READ, join(f"{self.home}/value"), req_id=100 + self.asks)
 
     def check(self):
         """All that was asked is answered, once; the watch fires once; the transaction is open."""
-        self.client.send_raw(packet(READ, join(f"{self.home}/value"), req_id=120)[20:])
-        for req_id in range(100, 121):
-            assert self.client.recv() == (READ, req_id, 0, b"v" * 1500)
+        self.client.send_raw(self._last()[20:])
+        for req_id in range(self.asks + 1):
+            assert self.client.recv() == (READ, 100 + req_id, 0, b"v" * 1500)
         self.rounds += 1
         self.host.dom0.write(f"{self.home}/seen", self.rounds)
         assert self.client.wait_event() == (f"{self.home}/seen", "token")
@@ -254,6 +259,29 @@ def test_a_build_that_stands_by_keeps_them_waiting(host, tools, what, sig):
     for tool in tools:
         tool.check()
         tool.end()
+
+
+@pytest.mark.parametrize("what", ["ledger", "ledgers"])
+def test_until_there_is_a_new_keeper(host, tools, what):
+    """A build that does not know what the keeper has says so, and uses the next one."""
+    for tool in tools:
+        tool.ask()
+    restart(host, signal.SIGTERM, program=built.need(f"foreign/{what}/xsproxyd"), until="STATUS=")
+    with Control(host) as control:
+        status = control.run("status")
+        assert status["keeper_foreign"] and not status["keeper"]
+        for command in "status", "check":
+            assert "connections that another version left" in ctl(host, command)[1]
+        host.client()  # which waits until guests are served, too
+        control.wait(lambda status: status["clients"] == 1, "status")
+        host.keeper.kill()
+        host.start_keeper()
+        control.wait(lambda status: status["keeper"] and status["clients_kept"] == 1, "status")
+        assert not control.run("status")["keeper_foreign"]
+    for tool in tools:
+        with pytest.raises((xsclient.Closed, ConnectionError)):
+            while tool.client.recv():
+                pass
 
 
 # --- what happens while it is away

@@ -81,6 +81,11 @@ void keeper_leave(struct keeper *keeper)
 	keeper->left = true;
 }
 
+bool keeper_foreign(const struct keeper *keeper)
+{
+	return keeper->left;
+}
+
 /* What nobody calls here is here, too, or keeper.c would come with the rest. */
 int keeper_new(struct keeper **out, struct daemon *daemon)
 {

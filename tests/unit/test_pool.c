@@ -131,6 +131,68 @@ static void a_page_outlives_the_pool(void **state)
 	assert_string_equal(pool_page(bed->pool, page), "octets");
 }
 
+/* Sockets': what is there may be somebody's until all have claimed what is theirs. */
+static void what_is_left_is_nobodys_before_it_is_settled(void **state)
+{
+	uint32_t page[4], other[MANY];
+	struct ledgers ledgers;
+	struct pool *pool;
+	long long before;
+
+	(void)state;
+	assert_int_equal(ledgers_create(&ledgers, 1), 0);
+	assert_int_equal(pool_new_sockets(&pool, &ledgers), 0);
+	before = octets_of(&ledgers);
+	/* Nobody has touched them. */
+	for (int i = 0; i < 4; i++)
+		page[i] = pool_alloc(pool);
+	pool_free(pool);
+
+	assert_int_equal(pool_new_sockets(&pool, &ledgers), 0);
+	for (uint32_t i = 0; i < MANY; i++) {
+		other[i] = pool_alloc(pool);
+		assert_int_not_equal(other[i], 0);
+		for (int j = 0; j < 4; j++)
+			assert_int_not_equal(other[i], page[j]);
+	}
+	assert_int_equal(pool_claim(pool, page[1]), 0);
+	assert_int_equal(pool_claim(pool, page[1]), -EBUSY);
+	assert_int_equal(octets_of(&ledgers) - before, (MANY + 4) * POOL_PAGE);
+	pool_settle(pool);
+	assert_int_equal(octets_of(&ledgers) - before, (MANY + 1) * POOL_PAGE);
+	assert_int_equal(pool_claim(pool, page[1]), -EBUSY);
+	assert_int_equal(pool_claim(pool, page[2]), 0);
+	pool_settle(pool);
+	assert_int_equal(pool_claim(pool, page[2]), -EBUSY);
+	pool_free(pool);
+	ledgers_close(&ledgers);
+}
+
+/* All of them were, and as many as there are can be had afterwards. */
+static void none_is_lost_by_settling(void **state)
+{
+	struct ledgers ledgers;
+	struct pool *pool;
+	uint32_t n = 0;
+
+	(void)state;
+	assert_int_equal(ledgers_create(&ledgers, 1), 0);
+	ledgers.extents = MANY;
+	assert_int_equal(arena_reserve(&ledgers.arena, ledgers_extent_off(&ledgers, 1),
+				       (uint64_t)(MANY - 1) * POOL_PAGE),
+			 0);
+	memset(ledgers.arena.base + ledgers_extent_off(&ledgers, 1), 1, (MANY - 1) * POOL_PAGE);
+	assert_int_equal(pool_new_sockets(&pool, &ledgers), 0);
+	assert_int_equal(pool_alloc_privileged(pool), 0);
+	assert_int_equal(pool_claim(pool, 7), 0);
+	pool_settle(pool);
+	while (pool_alloc_privileged(pool))
+		n++;
+	assert_int_equal(n, MANY - 2);
+	pool_free(pool);
+	ledgers_close(&ledgers);
+}
+
 static void without_memory_there_is_no_page(void **state)
 {
 	struct bed *bed = *state;
@@ -309,6 +371,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(what_is_free_is_found, setup, teardown),
 		cmocka_unit_test_setup_teardown(reserves_are_left, setup, teardown),
 		cmocka_unit_test_setup_teardown(sockets_have_all_extents, setup, teardown),
+		cmocka_unit_test(what_is_left_is_nobodys_before_it_is_settled),
+		cmocka_unit_test(none_is_lost_by_settling),
 		cmocka_unit_test_setup_teardown(accounts_count, setup, teardown),
 		cmocka_unit_test_setup_teardown(only_dom0_takes_the_last_ones, setup, teardown),
 		cmocka_unit_test_setup_teardown(accounts_are_bounded, setup, teardown),

@@ -462,16 +462,11 @@ int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 	static const struct CMUnitTest tests[] = {
-		TEST(each_number_is_given_out_once),
-		TEST(what_is_closed_goes_back),
-		TEST(the_next_process_has_the_same_pages),
-		TEST(what_is_not_there_is_not_taken_up),
-		TEST(ledgers_of_nobody_are_swept),
-		TEST(memory_of_another_version),
-		TEST(ledgers_of_another_version),
-		TEST(without_memory),
-		cmocka_unit_test(any_word_of_the_ledger),
-		TEST(a_page_belongs_to_one_queue),
+		TEST(each_number_is_given_out_once),	   TEST(what_is_closed_goes_back),
+		TEST(the_next_process_has_the_same_pages), TEST(what_is_not_there_is_not_taken_up),
+		TEST(ledgers_of_nobody_are_swept),	   TEST(memory_of_another_version),
+		TEST(ledgers_of_another_version),	   TEST(without_memory),
+		cmocka_unit_test(any_word_of_the_ledger),  TEST(a_page_belongs_to_one_queue),
 		TEST(a_wrong_word_of_the_outlet),
 	};
 

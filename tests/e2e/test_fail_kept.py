@@ -1,0 +1,74 @@
+# SPDX-License-Identifier: MIT
+"""xsproxyd without memory when it is to take up toolstack clients: whichever allocation fails, they
+are taken up whole, by this one or by the next one."""
+
+import contextlib
+
+import pytest
+
+import xsclient
+from control import Control, ControlError
+from failing import Plan
+from harness import BUILD, Host
+from relay import FLAVOURS, wait_until
+from test_keeper import Tool
+
+PROGRAM = BUILD / "xsproxyd-failing"
+
+
+class Silent(Tool):
+    """What it asks is never under way while memory is short: it would be told."""
+
+    asks = 0
+
+
+def all_are_up(host):
+    """Whether they are, or it has ended."""
+    if not host.proxy.alive():
+        return True
+    with contextlib.suppress(OSError, xsclient.Closed, ControlError), Control(host) as control:
+        status = control.run("status")
+        return status["clients"] and not status["clients_waiting"]
+    return False
+
+
+def restart(host, plan, nth):
+    """Kill xsproxyd and start it again; its @nth allocation fails. Return: how many failed."""
+    host.proxy.kill()
+    host.sim.daemons.remove(host.proxy)
+    host.proxy.log.unlink()
+    plan.arm(nth)
+    host.start_proxy(program=PROGRAM.name, env=plan.env, wait=False)
+    wait_until(lambda: all_are_up(host))
+    failed = plan.disarm()
+    if not host.proxy.alive():
+        assert "memory" in host.proxy.text()
+        host.proxy.ended = True
+        host.start_proxy(program=PROGRAM.name, env=plan.env)
+    return failed
+
+
+@pytest.mark.parametrize("flavour", FLAVOURS)
+def test_each_allocation_while_they_are_taken_up(flavour):
+    with Host(flavour, start=False) as host:
+        plan = Plan(host.sim.dir)
+        host.start_daemon()
+        host.start_proxy(program=PROGRAM.name, env=plan.env)
+        tools = [Silent(host) for _ in range(3)]
+        nth = failed = 1
+        while failed:
+            for tool in tools:
+                tool.ask()
+            failed = restart(host, plan, nth)
+            try:
+                for tool in tools:
+                    tool.check()
+            except BaseException:
+                print("failed:", plan.where(PROGRAM))
+                raise
+            nth += 1
+        print(nth - 2, "allocations failed")
+        assert nth > 50
+        for tool in tools:
+            tool.end()
+        assert host.proxy.stop() == 0  # with LeakSanitizer: nothing leaked
