@@ -121,7 +121,7 @@ static const char *bridge_check_dir(struct bridge *b)
 		return strerror(errno);
 	if (!S_ISDIR(st.st_mode))
 		return "is not a directory";
-	if (st.st_uid != geteuid() || (st.st_mode & 077))
+	if (!link_dir_is_ours(&st))
 		return "must be ours, with mode 0700";
 	return NULL;
 }

@@ -172,7 +172,7 @@ static int listen_below(const char *dir)
 		fprintf(stderr, "xsproxy-keeper: cannot create %s: %s\n", dir, strerror(errno));
 		return -1;
 	}
-	if (stat(dir, &st) || st.st_uid != geteuid() || (st.st_mode & 077)) {
+	if (lstat(dir, &st) || !link_dir_is_ours(&st)) {
 		fprintf(stderr,
 			"xsproxy-keeper: cannot use %s: it must belong to us and have mode 0700, "
 			"for whoever reaches its sockets has dom0's rights\n",

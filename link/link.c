@@ -8,7 +8,6 @@
 #include "link/link.h"
 
 #include <errno.h>
-#include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -92,6 +91,11 @@ int link_move_fds(int fds[LINK_FDS_MAX], int to[LINK_PUT_FDS])
 		fds[count] = -1;
 	}
 	return count;
+}
+
+bool link_dir_is_ours(const struct stat *st)
+{
+	return S_ISDIR(st->st_mode) && st->st_uid == geteuid() && !(st->st_mode & 077);
 }
 
 void link_close_fds(int fds[LINK_FDS_MAX])

@@ -21,6 +21,7 @@
 #ifndef XSPROXY_LINK_LINK_H
 #define XSPROXY_LINK_LINK_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #define LINK_VERSION	 2
@@ -57,6 +58,8 @@ enum link_type {
 	LINK_END,      /* then this */
 };
 
+struct stat;
+
 struct link_msg {
 	uint32_t type; /* enum link_type */
 	uint32_t seq;
@@ -85,6 +88,13 @@ int link_recv(int sock, struct link_msg *msg, int fds[LINK_FDS_MAX]);
 
 /** link_move_fds() - take what LINK_PUT or LINK_HAS brought out of @fds. Return: how many. */
 int link_move_fds(int fds[LINK_FDS_MAX], int to[LINK_PUT_FDS]);
+
+/**
+ * link_dir_is_ours() - whether the run directory is as it must be: a directory that belongs to us
+ * and that nobody else may enter, for whoever reaches the sockets in it has dom0's rights.
+ * @st: of it
+ */
+bool link_dir_is_ours(const struct stat *st);
 
 /** link_close_fds() - close what a message brought that nobody wants. */
 void link_close_fds(int fds[LINK_FDS_MAX]);

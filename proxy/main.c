@@ -15,6 +15,7 @@
 #include <systemd/sd-daemon.h>
 #include <unistd.h>
 
+#include "link/link.h"
 #include "protocol/clock.h"
 #include "protocol/table.h"
 #include "proxy/control/control.h"
@@ -132,7 +133,7 @@ static int lock_run_dir(const char *dir)
 		log_line(LOG_ERR, "cannot open %s: %s", dir, strerror(errno));
 		return -errno;
 	}
-	if (st.st_uid != geteuid() || (st.st_mode & 077)) {
+	if (!link_dir_is_ours(&st)) {
 		log_line(LOG_ERR,
 			 "%s must belong to us and have mode 0700, for whoever reaches "
 			 "its sockets has dom0's rights",
