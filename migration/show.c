@@ -4,6 +4,7 @@
  */
 #include "migration/show.h"
 
+#include "migration/show_parts.h"
 #include "text/buffer.h"
 #include "text/escape.h"
 
@@ -11,8 +12,6 @@
 #include <inttypes.h>
 #include <jansson.h>
 #include <stdlib.h>
-
-#define PERM_MAX 8 /* octets of "n65535" and NUL */
 
 struct totals {
 	uint64_t nodes;
@@ -33,38 +32,22 @@ struct format {
 	int (*summary)(struct show *show, const struct totals *totals);
 };
 
-static void format_perm(char text[PERM_MAX], const struct record_perm *perm)
-{
-	snprintf(text, PERM_MAX, "%c%u", perm->letter, record_perm_domid(perm));
-}
-
 /* --- text */
-
-static void text_path(FILE *out, const char *kind, const char *path, size_t len)
-{
-	fprintf(out, "%s ", kind);
-	escape_text(out, path, len, "\\ ");
-	fputc(' ', out);
-}
-
-static void text_quoted(FILE *out, const char *octets, size_t len)
-{
-	fputc('"', out);
-	escape_text(out, octets, len, "\\\"");
-	fputs("\"\n", out);
-}
 
 static void text_node(FILE *out, const struct record_node *node)
 {
-	text_path(out, "node", node->path, node->path_len);
-	for (size_t i = 0; i < node->nr_perms; i++) {
-		char perm[PERM_MAX];
-
-		format_perm(perm, &node->perms[i]);
-		fprintf(out, "%s%s", i ? "," : "", perm);
-	}
+	show_path(out, "node", node->path, node->path_len);
+	show_perms(out, node);
 	fputc(' ', out);
-	text_quoted(out, node->value, node->value_len);
+	show_quoted(out, node->value, node->value_len);
+	fputc('\n', out);
+}
+
+static void text_watch(FILE *out, const struct record_watch *watch)
+{
+	show_path(out, "watch", watch->path, watch->path_len);
+	show_quoted(out, watch->token, watch->token_len);
+	fputc('\n', out);
 }
 
 static int text_record(struct show *show, const struct record *rec)
@@ -74,8 +57,7 @@ static int text_record(struct show *show, const struct record *rec)
 		text_node(show->out, &rec->node);
 		break;
 	case RECORD_WATCH:
-		text_path(show->out, "watch", rec->watch.path, rec->watch.path_len);
-		text_quoted(show->out, rec->watch.token, rec->watch.token_len);
+		text_watch(show->out, &rec->watch);
 		break;
 	case RECORD_TRANSACTION:
 		fprintf(show->out, "transaction %" PRIu32 "\n", rec->transaction.tx_id);
@@ -98,40 +80,17 @@ static const struct format text_format = { text_record, text_summary };
 
 /* --- JSON */
 
-static json_t *json_perms(const struct record_node *node)
-{
-	json_t *perms = json_array();
-
-	for (size_t i = 0; perms && i < node->nr_perms; i++) {
-		char text[PERM_MAX];
-
-		format_perm(text, &node->perms[i]);
-		if (json_array_append_new(perms, json_string(text))) {
-			json_decref(perms);
-			perms = NULL;
-		}
-	}
-	return perms;
-}
-
 /* Takes over @line, which is NULL when memory ran out. */
 static int json_line(struct show *show, json_t *line)
 {
-	int r;
-
-	if (!line)
-		return -ENOMEM;
-	r = json_dumpf(line, show->out, JSON_COMPACT | JSON_ENSURE_ASCII);
-	json_decref(line);
-	fputc('\n', show->out);
-	return r && !ferror(show->out) ? -ENOMEM : 0;
+	return show_json_line(show->out, line);
 }
 
 static json_t *json_node(struct show *show, const struct record_node *node)
 {
 	return json_pack("{s:{s:o,s:o,s:o}}", "node", "path",
 			 escape_json(&show->escaped, node->path, node->path_len), "permissions",
-			 json_perms(node), "value",
+			 show_json_perms(node), "value",
 			 escape_json(&show->escaped, node->value, node->value_len));
 }
 
@@ -194,12 +153,6 @@ static void totals_close(struct totals *totals, const struct libxl_reader *reade
 	totals->octets = end.offset + 8; /* END is the last thing in a stream */
 }
 
-/* What writing failed with; the flag on the file may be older than errno. */
-static int output_error(void)
-{
-	return errno ? -errno : -EIO;
-}
-
 static int show_records(struct libxl_reader *reader, struct show *show, const struct format *format)
 {
 	struct totals totals = { 0 };
@@ -212,7 +165,7 @@ static int show_records(struct libxl_reader *reader, struct show *show, const st
 		totals_count(&totals, &rec);
 		r = format->record(show, &rec);
 		if (!r && ferror(show->out))
-			r = output_error();
+			r = show_error();
 		if (r)
 			return r;
 	}
@@ -232,6 +185,6 @@ int show_stream(struct libxl_reader *reader, FILE *out, bool json)
 
 	free(show.escaped.data);
 	if (!r && (fflush(out) || ferror(out)))
-		r = output_error();
+		r = show_error();
 	return r;
 }

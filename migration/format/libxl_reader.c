@@ -17,9 +17,10 @@
 #include <stdbool.h>
 #include <stdlib.h>
 
+_Static_assert(LIBXL_STREAM_MAX <= SEEN_OFFSET_MAX, "all offsets can be kept");
+
 struct libxl_reader {
 	struct spool *spool;
-	uint64_t max;
 	uint64_t record; /* number of the current record */
 	uint64_t start;	 /* where it begins */
 	bool ended;
@@ -38,8 +39,7 @@ static int refuse_end(struct libxl_reader *reader, const char *where)
 	uint64_t end = spool_pos(reader->spool) + spool_left(reader->spool);
 
 	if (spool_cut(reader->spool))
-		return refuse(reader, end, "the stream is longer than %" PRIu64 " octets",
-			      reader->max);
+		return refuse(reader, end, "the stream is longer than %" PRIu64 " octets", end);
 	return refuse(reader, end, "the stream ends %s", where);
 }
 
@@ -272,21 +272,18 @@ static void libxl_reader_freep(struct libxl_reader **reader)
 	libxl_reader_free(*reader);
 }
 
-int libxl_reader_open(struct libxl_reader **out, int fd, uint64_t max_stream,
-		      struct record_fault *fault)
+int libxl_reader_adopt(struct libxl_reader **out, struct spool *spool, struct record_fault *fault)
 {
-	__attribute__((cleanup(libxl_reader_freep))) struct libxl_reader *reader = NULL;
+	__attribute__((cleanup(libxl_reader_freep))) struct libxl_reader *reader =
+		calloc(1, sizeof(*reader));
 	int r;
 
-	if (max_stream > SEEN_OFFSET_MAX)
-		return -EINVAL;
-	reader = calloc(1, sizeof(*reader));
-	if (!reader)
+	if (!reader) {
+		spool_free(spool);
 		return -ENOMEM;
-	reader->max = max_stream;
-	r = spool_new(&reader->spool, fd, max_stream);
-	if (!r)
-		r = reader_check(reader);
+	}
+	reader->spool = spool;
+	r = reader_check(reader);
 	if (r == -EBADMSG && fault) {
 		*fault = reader->fault;
 		fault->record = reader->record;
@@ -298,4 +295,16 @@ int libxl_reader_open(struct libxl_reader **out, int fd, uint64_t max_stream,
 	*out = reader;
 	reader = NULL;
 	return 0;
+}
+
+int libxl_reader_open(struct libxl_reader **out, int fd, uint64_t max_stream,
+		      struct record_fault *fault)
+{
+	struct spool *spool;
+	int r;
+
+	if (max_stream > LIBXL_STREAM_MAX)
+		return -EINVAL;
+	r = spool_new(&spool, fd, max_stream);
+	return r ? r : libxl_reader_adopt(out, spool, fault);
 }

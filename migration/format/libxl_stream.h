@@ -24,10 +24,12 @@
 
 #include "migration/format/record.h"
 
-#define LIBXL_STREAM_MAX_DEFAULT ((uint64_t)64 << 20) /* octets; of --max-stream */
+#define LIBXL_STREAM_MAX_DEFAULT ((uint64_t)64 << 20)	    /* octets; of --max-stream */
+#define LIBXL_STREAM_MAX	 ((uint64_t)UINT32_MAX * 8) /* the most that a reader counts */
 
 struct libxl_writer;
 struct libxl_reader;
+struct spool;
 
 /**
  * libxl_writer_new() - start a stream: writes the header.
@@ -78,6 +80,14 @@ void libxl_writer_free(struct libxl_writer *writer);
  */
 int libxl_reader_open(struct libxl_reader **out, int fd, uint64_t max_stream,
 		      struct record_fault *fault);
+
+/**
+ * libxl_reader_adopt() - the same for what has been spooled already.
+ * @spool: rewound; taken over, also if it fails
+ *
+ * Return: 0; -EBADMSG; -ENOMEM; or what reading the spool failed with.
+ */
+int libxl_reader_adopt(struct libxl_reader **out, struct spool *spool, struct record_fault *fault);
 
 /** libxl_reader_free() - free @reader, which may be NULL. */
 void libxl_reader_free(struct libxl_reader *reader);

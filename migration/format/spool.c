@@ -16,6 +16,8 @@ struct spool {
 	uint64_t size;
 	uint64_t pos;
 	bool cut;
+	char *line;
+	size_t line_size;
 };
 
 static int spool_put(struct spool *spool, const uint8_t *data, size_t len)
@@ -65,6 +67,21 @@ int spool_get(struct spool *spool, void *data, size_t len)
 	return 0;
 }
 
+int spool_line(struct spool *spool, char **line, size_t *len)
+{
+	ssize_t got = 0;
+
+	errno = 0;
+	if (spool_left(spool))
+		got = getline(&spool->line, &spool->line_size, spool->file);
+	if (got < 0)
+		return errno ? -errno : -EIO;
+	spool->pos += (uint64_t)got;
+	*line = spool->line;
+	*len = (size_t)got;
+	return 0;
+}
+
 int spool_skip(struct spool *spool, uint64_t len)
 {
 	if (len && fseeko(spool->file, (off_t)len, SEEK_CUR))
@@ -99,6 +116,7 @@ void spool_free(struct spool *spool)
 		return;
 	if (spool->file)
 		fclose(spool->file);
+	free(spool->line);
 	free(spool);
 }
 

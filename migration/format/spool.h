@@ -3,9 +3,8 @@
  * spool - input that may be a pipe, kept in an unnamed temporary file so that it can be read twice.
  *
  * The file has no name from birth and mode 0600 (tmpfile(), O_TMPFILE): a stream holds secrets such
- * as VNC passwords, and nothing is left behind when the process dies. Called by
- * libxl_reader.c alone. Must never keep more than a stdio buffer in memory or look at what it
- * carries.
+ * as VNC passwords, and nothing is left behind when the process dies. Called by the
+ * readers of this folder. Must never keep more than a stdio buffer, and a line, in memory.
  */
 #ifndef XSPROXY_MIGRATION_FORMAT_SPOOL_H
 #define XSPROXY_MIGRATION_FORMAT_SPOOL_H
@@ -39,6 +38,14 @@ int spool_rewind(struct spool *spool);
  * Return: 0, or what reading failed with.
  */
 int spool_get(struct spool *spool, void *data, size_t len);
+
+/**
+ * spool_line() - read up to a newline and with it, or up to the end, if that comes first.
+ * @line: gets what was read, @len octets; the spool's, until the next call
+ *
+ * Return: 0, also at the end, where @len is 0; -ENOMEM; or what reading failed with.
+ */
+int spool_line(struct spool *spool, char **line, size_t *len);
 
 /**
  * spool_skip() - pass over @len octets, no more than spool_left().
