@@ -1,13 +1,15 @@
 // SPDX-License-Identifier: MIT
 /*
- * cmd_stream - the commands about migration streams: export, import, show. Thin: what they do is in
+ * cmd_stream - the commands about streams: export, import, show, convert. Thin: what they do is in
  * migration/.
  */
 #include "ctl/command.h"
+#include "migration/convert.h"
 #include "migration/export.h"
-#include "migration/format/libxl_stream.h"
+#include "migration/format/state_stream.h"
 #include "migration/import.h"
 #include "migration/show.h"
+#include "migration/show_state.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -65,17 +67,23 @@ int command_import(const struct options *options, const struct report *report)
 	return options->recover ? import_recover(&how, report) : import_domain(&how, report);
 }
 
-int command_show(const struct options *options, const struct report *report)
+static const char *stream_name(const char *file)
 {
-	const char *name = strcmp(options->file, "-") ? options->file : "standard input";
-	struct libxl_reader *reader = NULL;
+	return strcmp(file, "-") ? file : "standard input";
+}
+
+/* Opens and checks a stream of any format. Return: 0, or a negative errno, which was reported. */
+static int open_stream(struct state_reader **reader, const struct options *options,
+		       const struct report *report)
+{
+	const char *name = stream_name(options->argument);
+	int fd = name == options->argument ? open(name, O_RDONLY | O_CLOEXEC) : STDIN_FILENO;
 	struct record_fault fault;
-	int fd = name == options->file ? open(name, O_RDONLY | O_CLOEXEC) : STDIN_FILENO;
 	int r;
 
 	if (fd < 0)
 		return report_fail(report, -errno, "cannot open %s: %s", name, strerror(errno));
-	r = libxl_reader_open(&reader, fd, options->max_stream, &fault);
+	r = state_reader_open(reader, fd, options->max_stream, &fault);
 	if (fd != STDIN_FILENO)
 		close(fd);
 	if (r == -EBADMSG)
@@ -83,9 +91,47 @@ int command_show(const struct options *options, const struct report *report)
 				   "%s is no good stream: record %" PRIu64 ", octet %" PRIu64
 				   ": %s",
 				   name, fault.record, fault.offset, fault.reason);
+	return r ? report_fail(report, r, "cannot read %s: %s", name, report_local_reason(r)) : 0;
+}
+
+int command_show(const struct options *options, const struct report *report)
+{
+	const char *name = stream_name(options->argument);
+	struct state_reader *reader;
+	int r = open_stream(&reader, options, report);
+
 	if (r)
-		return report_fail(report, r, "cannot read %s: %s", name, report_local_reason(r));
-	r = show_stream(reader, stdout, options->json);
-	libxl_reader_free(reader);
+		return r;
+	if (state_reader_libxl(reader))
+		r = show_stream(state_reader_libxl(reader), stdout, options->json);
+	else
+		r = show_state(reader, stdout, options->json);
+	state_reader_free(reader);
 	return r ? report_fail(report, r, "cannot show %s: %s", name, report_local_reason(r)) : 0;
+}
+
+int command_convert(const struct options *options, const struct report *report)
+{
+	struct convert_options how = {
+		.name = stream_name(options->argument),
+		.file = options->file,
+		.strict = options->strict,
+		.list = options->list,
+		.how = { .to = options->format,
+			 .one = options->has_domid,
+			 .domid = options->domid,
+			 .roots = options->roots,
+			 .nr_roots = options->nr_roots },
+	};
+	struct state_reader *reader;
+	int r;
+
+	if (!options->file && isatty(STDOUT_FILENO))
+		return report_fail(report, -EINVAL, "a stream is not for a terminal; use -o FILE");
+	r = open_stream(&reader, options, report);
+	if (r)
+		return r;
+	r = convert_stream(reader, &how, report);
+	state_reader_free(reader);
+	return r;
 }

@@ -51,8 +51,22 @@ static const struct command commands[] = {
 	  "domains other than DOMID, 0 and those mapped here, are left out. Each is listed.\n" },
 	{ "show", command_show, ARGUMENT_FILE, OPTION_JSON | OPTION_MAX_STREAM, "FILE [--json]",
 	  "print a stream",
-	  "Checks a migration stream and prints its records, a line each. FILE - is standard "
-	  "input.\n" },
+	  "Checks a stream and prints what is in it, a line each: a migration stream, or what the "
+	  "C\n"
+	  "daemon or oxenstored writes of itself (state_dump, db). FILE - is standard input.\n" },
+	{ "convert", command_convert, ARGUMENT_FILE,
+	  OPTION_CONVERT | OPTION_OUTPUT | OPTION_ROOT | OPTION_MAX_STREAM | OPTION_REPORT,
+	  "FILE --to FORMAT [--domain DOMID] [-o FILE] [--root PATH]... [OPTION]...",
+	  "turn a stream into one of another format",
+	  "Reads a migration stream, the C daemon's state_dump or oxenstored's db, and writes it "
+	  "as\n"
+	  "FORMAT. What that does not hold, or its daemon does not take, is left out and listed. "
+	  "A\n"
+	  "libxl stream is of one domain, which --domain names; then what is global is left out, "
+	  "and\n"
+	  "nodes that are not at or below /local/domain/DOMID and the roots given here.\n"
+	  "\n"
+	  "  xsproxyctl convert /run/xenstored/db --to c -o state_dump\n" },
 	{ "quiesce", command_quiesce, ARGUMENT_GUEST, OPTION_LEASE | OPTION_SOCKET | OPTION_CONTROL,
 	  "[--lease] DOMID", "stop a domain's Xenstore ring",
 	  "Waits until all that the domain has asked is answered, then takes nothing more from "

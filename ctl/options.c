@@ -21,8 +21,6 @@
 #define INTERVAL_MAX	 3600.0
 #define INTERVAL_DEFAULT 2000 /* ms */
 
-#define MAX_STREAM_LIMIT ((uint64_t)32 << 30) /* what a reader can count (libxl_stream.h) */
-
 struct option_spec {
 	unsigned int bit; /* 0: always taken */
 	char letter;	  /* also what getopt_long() returns */
@@ -77,32 +75,6 @@ static int set_map(struct parsing *parsing, const char *value)
 		return -ENOMEM;
 	options->maps = maps;
 	maps[options->nr_maps++] = map;
-	return 0;
-}
-
-/* Octets, with an optional K, M or G. */
-static int set_max_stream(struct parsing *parsing, const char *value)
-{
-	static const char units[] = "KMG";
-	unsigned int shift = 0;
-	unsigned long long n;
-	const char *unit;
-	char *end;
-
-	errno = 0;
-	n = strtoull(value, &end, 10);
-	unit = *end ? strchr(units, *end) : NULL;
-	if (unit) {
-		shift = 10 * (unsigned int)(unit - units + 1);
-		end++;
-	}
-	if (errno || *end || value[0] < '0' || value[0] > '9' || n > MAX_STREAM_LIMIT >> shift)
-		return wrong(
-			parsing,
-			"--max-stream %s: must be a number of octets up to 32G; K, M and G may "
-			"follow it",
-			value);
-	parsing->options->max_stream = n << shift;
 	return 0;
 }
 
@@ -235,7 +207,11 @@ static const struct option_spec specs[] = {
 	{ OPTION_MAP_DOMID, 'm', false, "map-domid", "OLD=NEW",
 	  "domain OLD of the stream is NEW here; may be repeated", set_map },
 	{ OPTION_MAX_STREAM, 'x', false, "max-stream", "N",
-	  "refuse more than N octets; K, M, G may follow (64M)", set_max_stream },
+	  "refuse more than N octets; K, M, G may follow (64M)", options_set_max_stream },
+	{ OPTION_CONVERT, 'f', false, "to", "FORMAT",
+	  "libxl; c or c2, of the C daemon; oxenstored, or xapi, XAPI's", options_set_format },
+	{ OPTION_CONVERT, 'd', false, "domain", "DOMID",
+	  "only what is this domain's; all: everything (all)", options_set_domain },
 	{ OPTION_KEEP, 't', false, "to", "COMMAND",
 	  "write to COMMAND, and leave the domain quiesced if that exits 0", options_set_command },
 	{ OPTION_KEEP, 'k', false, "keep", NULL, "leave the domain quiesced", options_set_keep },
@@ -380,7 +356,7 @@ static int parse_options(struct parsing *parsing, unsigned int accepts, int argc
 	return r;
 }
 
-static int parse_domid(struct parsing *parsing, const char *text, uint16_t least, uint16_t *out)
+int options_domid(struct parsing *parsing, const char *text, uint16_t least, uint16_t *out)
 {
 	unsigned long domid;
 	char *end;
@@ -405,7 +381,7 @@ static int parse_domids(struct parsing *parsing, int nr, char **words)
 	if (nr && !filter->domids)
 		return -ENOMEM;
 	for (int i = 0; !r && i < nr; i++)
-		r = parse_domid(parsing, words[i], 0, &filter->domids[i]);
+		r = options_domid(parsing, words[i], 0, &filter->domids[i]);
 	filter->nr_domids = (size_t)nr;
 	return r;
 }
@@ -440,11 +416,13 @@ static int parse_argument(struct parsing *parsing, enum option_argument argument
 			     argv[optind + 1]);
 	if (argument == ARGUMENT_LEVEL)
 		return parse_level(parsing, argv[optind]);
-	if (argument == ARGUMENT_FILE)
-		return set_file(parsing, argv[optind]);
+	if (argument == ARGUMENT_FILE) {
+		parsing->options->argument = argv[optind];
+		return 0;
+	}
 	parsing->options->has_domid = true;
-	return parse_domid(parsing, argv[optind], argument == ARGUMENT_GUEST,
-			   &parsing->options->domid);
+	return options_domid(parsing, argv[optind], argument == ARGUMENT_GUEST,
+			     &parsing->options->domid);
 }
 
 void options_free(struct options *options)
@@ -481,6 +459,8 @@ int options_parse(struct options *options, unsigned int accepts, enum option_arg
 		r = wrong(&parsing, "--to goes without --output and --keep");
 	if (!r && options->map_values && !options->nr_maps)
 		r = wrong(&parsing, "--map-values is only for --map-domid; see --help");
+	if (!r && accepts & OPTION_CONVERT && !options->has_format)
+		r = wrong(&parsing, "--to FORMAT is missing; see --help");
 	if (!r && options->count && !options->batch)
 		r = wrong(&parsing, "--count is only for --batch; see --help");
 	return r;

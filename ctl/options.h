@@ -17,6 +17,7 @@
 #include <stdio.h>
 
 #include "migration/confine.h"
+#include "migration/format/state_stream.h"
 #include "migration/report.h"
 #include "migration/wire.h"
 #include "trace/flow.h"
@@ -44,6 +45,7 @@ enum option_bit {
 	OPTION_INTAKE = 1 << 18, /* several: those of import alone */
 	OPTION_KEEP = 1 << 19,	 /* and --to */
 	OPTION_STALE = 1 << 20,
+	OPTION_CONVERT = 1 << 21, /* several: those of convert alone */
 };
 
 enum option_argument {
@@ -90,7 +92,8 @@ struct options {
 	bool help; /* asked for; nothing else was checked */
 	bool has_domid;
 	uint16_t domid;
-	const char *file; /* the argument, --output, --input or --write; NULL: none was given */
+	const char *argument; /* a file's name */
+	const char *file;     /* --output, --input or --write, or a level; NULL: none was given */
 	bool lease;
 	bool stale;
 	enum option_new hold_new;
@@ -105,6 +108,8 @@ struct options {
 	const char *command; /* --to */
 	bool strict;
 	const char *list; /* --report */
+	bool has_format;
+	enum state_format format; /* --to of convert */
 	bool keep_permissions;
 	bool drop_foreign;
 	bool overwrite;

@@ -14,6 +14,9 @@ struct parsing {
 	const struct report *report;
 };
 
+/** options_domid() - a domain, from @least on. Return: 0, or -EINVAL, which has been reported. */
+int options_domid(struct parsing *parsing, const char *text, uint16_t least, uint16_t *out);
+
 #define wrong(parsing, ...) report_fail((parsing)->report, -EINVAL, __VA_ARGS__)
 
 int options_set_keep(struct parsing *parsing, const char *value);
@@ -26,6 +29,9 @@ int options_set_drop_foreign(struct parsing *parsing, const char *value);
 int options_set_overwrite(struct parsing *parsing, const char *value);
 int options_set_recover(struct parsing *parsing, const char *value);
 int options_set_max_nodes(struct parsing *parsing, const char *value);
+int options_set_format(struct parsing *parsing, const char *value);
+int options_set_domain(struct parsing *parsing, const char *value);
+int options_set_max_stream(struct parsing *parsing, const char *value);
 int options_set_journal(struct parsing *parsing, const char *value);
 
 int options_set_op(struct parsing *parsing, const char *value);

@@ -1,14 +1,16 @@
 // SPDX-License-Identifier: MIT
 /*
- * options_stream - options of export and import: what becomes of the domain, and of what a stream
- * cannot hold, or this host does not take. See options_set.h.
+ * options_stream - options of export, import and convert: what becomes of the domain, and of what a
+ * stream cannot hold, or this host does not take. See options_set.h.
  */
 #include "ctl/options_set.h"
 
 #include <errno.h>
 #include <stdlib.h>
+#include <string.h>
 
-#define MAX_NODES_LIMIT 1000000 /* they are kept in memory */
+#define MAX_NODES_LIMIT	 1000000	      /* they are kept in memory */
+#define MAX_STREAM_LIMIT ((uint64_t)32 << 30) /* what a reader can count (libxl_stream.h) */
 
 int options_set_keep(struct parsing *parsing, const char *value)
 {
@@ -89,4 +91,55 @@ int options_set_journal(struct parsing *parsing, const char *value)
 {
 	parsing->options->journal = value;
 	return 0;
+}
+
+/* Octets, with an optional K, M or G. */
+int options_set_max_stream(struct parsing *parsing, const char *value)
+{
+	static const char units[] = "KMG";
+	unsigned int shift = 0;
+	unsigned long long n;
+	const char *unit;
+	char *end;
+
+	errno = 0;
+	n = strtoull(value, &end, 10);
+	unit = *end ? strchr(units, *end) : NULL;
+	if (unit) {
+		shift = 10 * (unsigned int)(unit - units + 1);
+		end++;
+	}
+	if (errno || *end || value[0] < '0' || value[0] > '9' || n > MAX_STREAM_LIMIT >> shift)
+		return wrong(
+			parsing,
+			"--max-stream %s: must be a number of octets up to 32G; K, M and G may "
+			"follow it",
+			value);
+	parsing->options->max_stream = n << shift;
+	return 0;
+}
+
+int options_set_format(struct parsing *parsing, const char *value)
+{
+	static const char *const names[] = {
+		[STATE_LIBXL] = "libxl",   [STATE_C] = "c",	      [STATE_C_2] = "c2",
+		[STATE_OX] = "oxenstored", [STATE_OX_DEPTH] = "xapi",
+	};
+
+	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+		if (strcmp(value, names[i]))
+			continue;
+		parsing->options->format = (enum state_format)i;
+		parsing->options->has_format = true;
+		return 0;
+	}
+	return wrong(parsing, "--to %s: must be libxl, c, c2, oxenstored or xapi", value);
+}
+
+int options_set_domain(struct parsing *parsing, const char *value)
+{
+	struct options *options = parsing->options;
+
+	options->has_domid = strcmp(value, "all");
+	return options->has_domid ? options_domid(parsing, value, 0, &options->domid) : 0;
 }

@@ -128,11 +128,11 @@ static void test_file(void **state)
 	(void)state;
 	parse(&result, ALL, ARGUMENT_FILE, "show -");
 	assert_int_equal(result.r, 0);
-	assert_string_equal(result.options.file, "-");
+	assert_string_equal(result.options.argument, "-");
 	options_free(&result.options);
 	parse(&result, ALL, ARGUMENT_FILE, "show -- --json");
 	assert_int_equal(result.r, 0);
-	assert_string_equal(result.options.file, "--json");
+	assert_string_equal(result.options.argument, "--json");
 	assert_false(result.options.json);
 	options_free(&result.options);
 	for (const char *const *line =
@@ -143,6 +143,45 @@ static void test_file(void **state)
 		assert_null(result.options.file);
 		options_free(&result.options);
 	}
+}
+
+#define CONVERT (OPTION_CONVERT | OPTION_OUTPUT)
+
+static void test_convert(void **state)
+{
+	static const char *const formats[] = {
+		[STATE_LIBXL] = "libxl",   [STATE_C] = "c",	      [STATE_C_2] = "c2",
+		[STATE_OX] = "oxenstored", [STATE_OX_DEPTH] = "xapi",
+	};
+	struct result result;
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(formats) / sizeof(formats[0]); i++) {
+		char line[64];
+
+		snprintf(line, sizeof(line), "convert in --to %s -o out", formats[i]);
+		parse(&result, CONVERT, ARGUMENT_FILE, line);
+		assert_int_equal(result.r, 0);
+		assert_int_equal(result.options.format, i);
+		assert_string_equal(result.options.argument, "in");
+		assert_string_equal(result.options.file, "out");
+		assert_false(result.options.has_domid);
+		options_free(&result.options);
+	}
+	parse(&result, CONVERT, ARGUMENT_FILE, "convert in --to c --domain 7");
+	assert_true(result.options.has_domid);
+	assert_int_equal(result.options.domid, 7);
+	options_free(&result.options);
+	parse(&result, CONVERT, ARGUMENT_FILE, "convert in --to c --domain 7 --domain all");
+	assert_false(result.options.has_domid);
+	options_free(&result.options);
+	assert_refused(CONVERT, ARGUMENT_FILE, "convert in",
+		       "test: --to FORMAT is missing; see --help\n");
+	assert_refused(CONVERT, ARGUMENT_FILE, "convert in --to ssh",
+		       "test: --to ssh: must be libxl, c, c2, oxenstored or xapi\n");
+	assert_refused(CONVERT, ARGUMENT_FILE, "convert in --to c --domain 32752",
+		       "test: '32752' is no domain: a number from 0 to 32751, as xl list prints "
+		       "it\n");
 }
 
 static void test_help(void **state)
@@ -414,13 +453,21 @@ static void test_filters_that_are_wrong(void **state)
 int main(void)
 {
 	static const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_export),	     cmocka_unit_test(test_defaults),
-		cmocka_unit_test(test_import),	     cmocka_unit_test(test_file),
-		cmocka_unit_test(test_help),	     cmocka_unit_test(test_max_stream),
-		cmocka_unit_test(test_domids),	     cmocka_unit_test(test_refusals),
-		cmocka_unit_test(test_sockets),	     cmocka_unit_test(test_export_ends),
-		cmocka_unit_test(test_import_rules), cmocka_unit_test(test_help_text),
-		cmocka_unit_test(test_filter),	     cmocka_unit_test(test_filters_that_are_wrong),
+		cmocka_unit_test(test_export),
+		cmocka_unit_test(test_defaults),
+		cmocka_unit_test(test_import),
+		cmocka_unit_test(test_file),
+		cmocka_unit_test(test_convert),
+		cmocka_unit_test(test_help),
+		cmocka_unit_test(test_max_stream),
+		cmocka_unit_test(test_domids),
+		cmocka_unit_test(test_refusals),
+		cmocka_unit_test(test_sockets),
+		cmocka_unit_test(test_export_ends),
+		cmocka_unit_test(test_import_rules),
+		cmocka_unit_test(test_help_text),
+		cmocka_unit_test(test_filter),
+		cmocka_unit_test(test_filters_that_are_wrong),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,0 +1,29 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * conversion_options - what a conversion (conversion.h) is to make, and of what.
+ */
+#ifndef XSPROXY_MIGRATION_CONVERSION_OPTIONS_H
+#define XSPROXY_MIGRATION_CONVERSION_OPTIONS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "migration/format/state_stream.h"
+
+#define CONVERSION_OX_VALUE 2048 /* octets; quota-maxsize of oxenstored.conf */
+#define CONVERSION_OX_WATCHES                                              \
+	101 /* of a domain; it compares with quota-maxwatch = 100 too late \
+	     */
+
+struct conversion_options {
+	enum state_format to;
+	bool one;		  /* of one domain alone: what is global is left out, too */
+	uint16_t domid;		  /* that one */
+	const char *const *roots; /* nodes at and below these, besides the domain's home */
+	size_t nr_roots;
+	size_t max_value;	  /* what oxenstored takes; 0: CONVERSION_OX_VALUE */
+	unsigned int max_watches; /* 0: CONVERSION_OX_WATCHES */
+};
+
+#endif
