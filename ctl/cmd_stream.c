@@ -97,7 +97,7 @@ static int open_stream(struct state_reader **reader, const struct options *optio
 int command_show(const struct options *options, const struct report *report)
 {
 	const char *name = stream_name(options->argument);
-	struct state_reader *reader;
+	struct state_reader *reader = NULL;
 	int r = open_stream(&reader, options, report);
 
 	if (r)
@@ -123,7 +123,7 @@ int command_convert(const struct options *options, const struct report *report)
 			 .roots = options->roots,
 			 .nr_roots = options->nr_roots },
 	};
-	struct state_reader *reader;
+	struct state_reader *reader = NULL;
 	int r;
 
 	if (!options->file && isatty(STDOUT_FILENO))

@@ -238,7 +238,20 @@ static int convert_transaction(struct conversion *conversion,
 	return 0;
 }
 
-/* --- the rest */
+/* --- domains */
+
+/* Version 2 has no way to say that a domain's features are not known: 0 would take them away. */
+static int convert_to_c2(struct conversion *conversion, const struct state_domain *domain)
+{
+	struct state_peer peer = { .number = domain->domid };
+
+	if (domain->has_features)
+		return 1;
+	if (domain->quotas.nr)
+		leave_out_of(conversion, peer, "quotas of",
+			     "version 2 has them with the domain's features, which are not known");
+	return 0;
+}
 
 static int convert_domain(struct conversion *conversion, struct state_domain *domain)
 {
@@ -248,7 +261,7 @@ static int convert_domain(struct conversion *conversion, struct state_domain *do
 	if (!is_wanted(conversion, peer))
 		return 0;
 	if (to == STATE_C_2)
-		return 1;
+		return convert_to_c2(conversion, domain);
 	if (domain->has_features && domain->features)
 		leave_out_of(conversion, peer, "features of", "this format has no place for them");
 	domain->has_features = false;
@@ -258,6 +271,8 @@ static int convert_domain(struct conversion *conversion, struct state_domain *do
 		leave_out_of(conversion, peer, "quotas of", "this format has no place for them");
 	return 0;
 }
+
+/* --- the rest */
 
 static int convert_unknown(struct conversion *conversion, const struct state_unknown *unknown)
 {

@@ -75,6 +75,9 @@ static int decode_global(const struct body *body, struct state_item *item)
 	item->global = (struct state_global){ .socket = (int32_t)le32toh(global.socket),
 					      .evtchn = (int32_t)le32toh(global.evtchn),
 					      .read_only = STATE_NO_FD };
+	if (item->global.socket < STATE_NO_FD || item->global.evtchn < STATE_NO_FD)
+		return refuse(body, 0, "descriptors %" PRId32 " and %" PRId32, item->global.socket,
+			      item->global.evtchn);
 	return check_end(body, sizeof(global));
 }
 

@@ -145,7 +145,7 @@ static int next_extended(struct state_source *source, const struct c_header *hea
 
 static int c_next(struct state_source *source, struct state_item *item)
 {
-	struct c_header header;
+	struct c_header header = { 0 };
 	int r = get_header(source, &header);
 
 	if (r)

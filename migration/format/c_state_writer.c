@@ -25,7 +25,7 @@ struct piece {
 static int put_record(struct state_sink *sink, enum c_type type, const struct piece *pieces,
 		      size_t nr)
 {
-	static const char zeroes[C_ALIGNMENT];
+	static const char zeroes[C_ALIGNMENT] = "";
 	struct c_header header = { .type = htole32(type) };
 	uint64_t len = 0;
 	int r;
@@ -100,7 +100,7 @@ static struct c_connection make_connection(const struct state_connection *connec
 
 static int put_connection(struct state_sink *sink, const struct state_connection *connection)
 {
-	static const char zeroes[C_ALIGNMENT];
+	static const char zeroes[C_ALIGNMENT] = "";
 	struct c_connection raw;
 	size_t len = sizeof(raw) + connection->in_len + connection->out_len;
 	uint64_t unique_id = htole64(connection->unique_id);
@@ -221,10 +221,11 @@ static int put_domain(struct state_sink *sink, const struct state_domain *domain
 	struct c_domain raw = { .domid = htole16(domain->domid),
 				.nr_quotas = htole16((uint16_t)domain->quotas.nr) };
 
-	if (domain->has_features && sink->format == STATE_C_2)
-		raw.features = htole32(domain->features);
-	else if (domain->has_features)
+	if (domain->has_features && sink->format != STATE_C_2)
 		return refuse(sink, "features, which version 1 does not hold");
+	if (!domain->has_features && sink->format == STATE_C_2)
+		return refuse(sink, "a domain without features, which version 2 takes for none");
+	raw.features = htole32(domain->has_features ? domain->features : 0);
 	return put_quotas(sink, C_DOMAIN, &raw, sizeof(raw), &domain->quotas);
 }
 

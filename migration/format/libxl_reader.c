@@ -178,7 +178,7 @@ static int reader_get_body(struct libxl_reader *reader, const struct libxl_recor
 static int reader_next(struct libxl_reader *reader, struct record *rec)
 {
 	for (;;) {
-		struct libxl_record_header header;
+		struct libxl_record_header header = { 0 };
 		int r = reader_get_record_header(reader, &header);
 
 		if (r)

@@ -25,7 +25,7 @@
 #include "migration/format/record.h"
 
 #define LIBXL_STREAM_MAX_DEFAULT ((uint64_t)64 << 20)	    /* octets; of --max-stream */
-#define LIBXL_STREAM_MAX	 ((uint64_t)UINT32_MAX * 8) /* the most that a reader counts */
+#define LIBXL_STREAM_MAX	 (((uint64_t)32 << 30) - 8) /* the most that a reader counts */
 
 struct libxl_writer;
 struct libxl_reader;

@@ -70,7 +70,7 @@ static int get_number(const struct line *line, const struct field *field, int64_
 
 static int get_u32(const struct line *line, size_t nr, uint32_t max, uint32_t *value)
 {
-	int64_t number;
+	int64_t number = 0;
 	int r = get_number(line, &line->fields[nr], 0, max, &number);
 
 	if (!r)
@@ -80,7 +80,7 @@ static int get_u32(const struct line *line, size_t nr, uint32_t max, uint32_t *v
 
 static int get_fd(const struct line *line, size_t nr, int32_t *fd)
 {
-	int64_t number;
+	int64_t number = 0;
 	int r = get_number(line, &line->fields[nr], STATE_NO_FD, INT32_MAX, &number);
 
 	if (!r)
@@ -229,8 +229,8 @@ static bool parse_perm(const char *text, size_t len, struct record_perm *perm)
 static int get_perms(struct line *line, size_t nr, struct record_node *node)
 {
 	struct record_perm *perms;
-	const char *text, *end;
-	size_t len;
+	const char *text = NULL, *end;
+	size_t len = 0;
 	int r = get_octets(line, nr, &text, &len);
 
 	if (r)
@@ -410,7 +410,7 @@ static int take_line(struct state_source *source, struct ahead *ahead)
 static int ox_next(struct state_source *source, struct state_item *item)
 {
 	struct ahead *ahead = source->memory;
-	struct line line;
+	struct line line = { 0 };
 	int r = take_line(source, ahead);
 
 	if (r <= 0)

@@ -287,23 +287,18 @@ void state_order_free(struct state_order *order)
 	free(order);
 }
 
-static void state_order_freep(struct state_order **order)
-{
-	state_order_free(*order);
-}
-
 int state_order_new(struct state_order **out)
 {
-	__attribute__((cleanup(state_order_freep))) struct state_order *order =
-		calloc(1, sizeof(*order));
+	struct state_order *order = calloc(1, sizeof(*order));
 
 	if (!order)
 		return -ENOMEM;
 	order->bits = BITS_MIN;
 	order->slots = calloc((size_t)1 << order->bits, sizeof(*order->slots));
-	if (!order->slots)
+	if (!order->slots) {
+		free(order);
 		return -ENOMEM;
+	}
 	*out = order;
-	order = NULL;
 	return 0;
 }

@@ -13,6 +13,7 @@ import pytest
 import xensim
 from failing import Plan
 from harness import BUILD
+from xensim import ROOT
 from ours import HOLD, ask, running
 from relay import FLAVOURS, introduce
 from migration import FRESH, argv, assert_imported, env, reset, session, shown, state, stream
@@ -117,3 +118,25 @@ def test_import(flavour):
                 assert_imported(host)
                 reset(host)
             assert session(host) == before
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("corpus, begin, form", [
+    ("c_state", b"xenstore", "c"), ("ox_dump", b"$xenstored-dump-format\n", "oxenstored")])
+def test_formats(corpus, begin, form, tmp_path):
+    """What is shown is shown whole, and no file is left of a failure."""
+    octets = begin + (ROOT / "tests/fuzz/corpus" / corpus / "real").read_bytes()
+    path = tmp_path / "stream"
+    with running("C") as host:
+        for args in (("show", "-"), ("show", "--json", "-")):
+            command = Failing(host, *args, input=octets)
+            _, expected, _ = command.run(0)
+            assert expected.count(b"\n") > 10
+            for success, out in command.each():
+                assert not success or out == expected
+        for success, _ in Failing(host, "convert", "-", "--to", form, "-o", path,
+                                  input=octets).each():
+            assert os.listdir(tmp_path) == (["stream"] if success else [])
+            if success:
+                assert path.read_bytes() == octets
+                path.unlink()

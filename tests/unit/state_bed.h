@@ -31,13 +31,13 @@ static inline char *state_shown(const void *octets, size_t len, bool json)
 	static char *text; /* or gcc 12 thinks that it dangles */
 	static size_t text_len;
 	struct state_reader *reader;
-	FILE *out = open_memstream(&text, &text_len);
+	FILE *file = open_memstream(&text, &text_len);
 
-	assert_non_null(out);
+	assert_non_null(file);
 	assert_int_equal(state_open(&reader, octets, len, NULL), 0);
-	assert_int_equal(show_state(reader, out, json), 0);
+	assert_int_equal(show_state(reader, file, json), 0);
 	state_reader_free(reader);
-	fclose(out);
+	fclose(file);
 	return text;
 }
 
@@ -49,12 +49,12 @@ static inline char *state_copied(const void *octets, size_t len, enum state_form
 	struct state_writer *writer;
 	struct state_item item;
 	char *copy = NULL;
-	FILE *out = open_memstream(&copy, copy_len);
+	FILE *file = open_memstream(&copy, copy_len);
 	int r;
 
-	assert_non_null(out);
+	assert_non_null(file);
 	assert_int_equal(state_open(&reader, octets, len, NULL), 0);
-	assert_int_equal(state_writer_new(&writer, out, to), 0);
+	assert_int_equal(state_writer_new(&writer, file, to), 0);
 	while ((r = state_reader_next(reader, &item)) > 0)
 		assert_int_equal(state_writer_append(writer, &item, NULL), 0);
 	assert_int_equal(r, 0);
@@ -62,7 +62,7 @@ static inline char *state_copied(const void *octets, size_t len, enum state_form
 	assert_int_equal(state_writer_finish(writer), 0);
 	state_writer_free(writer);
 	state_reader_free(reader);
-	fclose(out);
+	fclose(file);
 	return copy;
 }
 
@@ -83,8 +83,8 @@ struct state_refusal {
 static inline void assert_refused(const struct state_refusal *refusal, const void *good,
 				  size_t good_len)
 {
-	size_t end = refusal->at + refusal->patch_len;
-	size_t len = end > good_len ? end : good_len;
+	size_t patched = refusal->at + refusal->patch_len;
+	size_t len = patched > good_len ? patched : good_len;
 	struct record_fault fault = { 0 };
 	struct state_reader *reader;
 	char *octets = malloc(len);

@@ -209,6 +209,8 @@ static const struct state_refusal refusals[] = {
 	{ PATCH(16, "\0"), 1, 20, "END with a length of 8" },
 
 	/* global data and quotas */
+	{ PATCH(24, "\376\377\377\377"), 1, 24, "descriptors -2 and 8" },
+	{ PATCH(31, "\200"), 1, 24, "descriptors 5 and -2147483640" },
 	{ PATCH(20, "\20"), 1, 32, "8 octets are left over in the record" },
 	{ PATCH(20, "\0"), 1, 24, "the record ends inside the descriptors" },
 	{ PATCH(70, "total12345"), 2, 80, "the record ends inside the quotas' names" },
@@ -324,6 +326,9 @@ static void test_writer_refuses(void **state)
 	assert_not_written(STATE_C, &watch, 1, 16, "there is no connection of domain 7 before it");
 	assert_not_written(STATE_C, &unknown, 1, 16, "a record of unknown type");
 	assert_not_written(STATE_C, &domain, 1, 16, "features, which version 1 does not hold");
+	domain.domain.has_features = false;
+	assert_not_written(STATE_C_2, &domain, 1, 16,
+			   "a domain without features, which version 2 takes for none");
 	assert_not_written(STATE_C, &node, 1, 16, "a node without permissions");
 	assert_not_written(STATE_C, (struct state_item[]){ ring, ring }, 2, 48,
 			   "this connection was given before");

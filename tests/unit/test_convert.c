@@ -398,6 +398,25 @@ static void test_unknown_and_depth_lost(void **state)
 			 "left it out\n");
 }
 
+/* A domain's features are none of version 1, and 0 in version 2 would take them away. */
+static void test_features_not_known(void **state)
+{
+	static char octets[sizeof(golden_c)];
+	static char said[SAID_MAX];
+	char *text;
+
+	(void)state;
+	memset(said, 0, sizeof(said));
+	memcpy(octets, golden_c, sizeof(octets));
+	octets[11] = 1;
+	assert_int_equal(convert(octets, sizeof(octets), &all_to_c2, false, said), 0);
+	assert_string_equal(said, "test: left out: quotas of d7: version 2 has them with the "
+				  "domain's features, which are not known\n");
+	text = out_shown();
+	assert_null(strstr(text, "\ndomain 7"));
+	free(text);
+}
+
 /* A limit that somebody's oxenstored.conf has otherwise. */
 static void test_limits(void **state)
 {
@@ -429,6 +448,7 @@ int main(void)
 		cmocka_unit_test(test_libxl_order),
 		cmocka_unit_test(test_which_domain),
 		cmocka_unit_test(test_unknown_and_depth_lost),
+		cmocka_unit_test(test_features_not_known),
 		cmocka_unit_test(test_limits),
 	};
 
