@@ -223,6 +223,10 @@ static int convert_watch(struct conversion *conversion, struct state_watch *watc
 	return 0;
 }
 
+/*
+ * No daemon takes a transaction from a state: the C daemon passes over the record, and takes a node
+ * in it for one that is not. So it is kept only in what no daemon starts from.
+ */
 static int convert_transaction(struct conversion *conversion,
 			       const struct state_transaction *transaction)
 {
@@ -230,11 +234,11 @@ static int convert_transaction(struct conversion *conversion,
 
 	if (!is_wanted(conversion, transaction->peer))
 		return 0;
-	if (!is_ox(conversion->options->to))
+	if (conversion->options->one && !is_ox(conversion->options->to))
 		return 1;
 	snprintf(detail, sizeof(detail), "%s:%" PRIu32, peer_text(peer, transaction->peer),
 		 transaction->tx_id);
-	leave_out(conversion, "transaction", detail, "this format has no place for it");
+	leave_out(conversion, "transaction", detail, "no daemon takes it from a state");
 	return 0;
 }
 

@@ -208,19 +208,19 @@ void conversion_node_owner(struct conversion *conversion, uint16_t domid)
 
 /* --- a node */
 
-/* What a transaction has changed: only with it. */
+/* What a transaction has changed: only with it (conversion.c), and libxl has none of that. */
 static int convert_pending(struct conversion *conversion, const struct state_node *node)
 {
 	struct omission omission = { .kind = OMISSION_LEFT_OUT,
 				     .what = "node in a transaction",
 				     .path = node->node.path,
 				     .path_len = node->node.path_len,
-				     .why = "this format has no place for it" };
+				     .why = "no daemon takes it from a state" };
+	bool one = conversion->options->one;
 
-	if (conversion->options->one &&
-	    (node->peer.socket || node->peer.number != conversion->options->domid))
+	if (one && (node->peer.socket || node->peer.number != conversion->options->domid))
 		return 0;
-	if (to_c(conversion))
+	if (one && to_c(conversion))
 		return 1;
 	omissions_add(conversion->omissions, &omission);
 	return 0;

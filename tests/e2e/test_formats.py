@@ -138,6 +138,34 @@ def test_becomes(scene, after):
     scene.check_alive("second")
 
 
+def test_c_permission_of_nobody():
+    """Who gets the number of a domain that was not there does not get its permissions."""
+    for after in FLAVOURS:
+        with Scene("C") as scene:
+            work = scene.become(after)
+            [secret] = [what for _, what in of_kind(work / "before", "node")
+                        if what["path"] == "/secret"]
+            assert secret["permissions"] == ["n0", "r9(stale)"]
+            scene.introduce(9)
+            assert scene.guests[9].read("domid") == b"9"
+            with pytest.raises(xsclient.XsError, match="EACCES"):
+                scene.guests[9].read("/secret")
+
+
+def test_ox_odd_permission():
+    """oxenstored writes a number that it cannot read, and would lose the node."""
+    with Scene("O") as scene:
+        scene.dom0.write("/odd", "value")
+        scene.dom0.write("/odd/below", "more")
+        scene.dom0.set_perms("/odd", "n0", "r-5", "r7")
+        work = scene.become("O")
+        assert b"9223372036854775803".hex().encode() in (work / "before").read_bytes()
+        assert lost(work) == ["left out: /odd: permission r?: this is no domain"]
+        assert scene.dom0.read("/odd") == b"value"
+        assert scene.dom0.get_perms("/odd") == ["n0", "r7"]
+        assert scene.dom0.read("/odd/below") == b"more"
+
+
 # --- queues, which only the C daemon's stream has
 
 def fill_queues(scene):

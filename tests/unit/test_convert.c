@@ -104,25 +104,52 @@ static void assert_converted(const void *octets, size_t len, const struct conver
 		assert_int_equal(access(out, F_OK), -1);
 }
 
+#define NO_TRANSACTION                                                                 \
+	"test: left out: transaction d7:12: no daemon takes it from a state\n"         \
+	"test: left out: /a: node in a transaction: no daemon takes it from a state\n" \
+	"test: left out: /b: node in a transaction: no daemon takes it from a state\n"
+
 #define GOLDEN_C     golden_c, sizeof(golden_c)
 #define GOLDEN_OX    golden_ox, GOLDEN_OX_LEN
 #define LINES(lines) "$xenstored-dump-format\n" lines, sizeof("$xenstored-dump-format\n" lines) - 1
 
 /* --- from the C daemon's */
 
+/* All but a transaction: no daemon takes one. */
 static void test_c_to_c2(void **state)
 {
 	static char said[SAID_MAX];
-	uint8_t octets[sizeof(golden_c) + 1];
-	FILE *file;
+	char *text;
 
 	(void)state;
-	assert_int_equal(convert(GOLDEN_C, &all_to_c2, true, said), 0);
-	file = fopen(out, "re");
-	assert_non_null(file);
-	assert_octets_equal(octets, fread(octets, 1, sizeof(octets), file), golden_c,
-			    sizeof(golden_c));
-	fclose(file);
+	memset(said, 0, sizeof(said));
+	assert_int_equal(convert(GOLDEN_C, &all_to_c2, false, said), 0);
+	assert_string_equal(said, NO_TRANSACTION);
+	text = out_shown();
+	assert_non_null(strstr(text, "watch d7 @releaseDomain \"\" depth 2\n"));
+	assert_non_null(strstr(text, "domain 7 features 0x3, quotas nodes 50\n"));
+	free(text);
+}
+
+/* Of one domain it is kept: no daemon starts from that. */
+static void test_c_to_c_of_one(void **state)
+{
+	struct conversion_options how = { .to = STATE_C_2, .one = true, .domid = 7 };
+	static char said[SAID_MAX];
+	char *text;
+
+	(void)state;
+	memset(said, 0, sizeof(said));
+	assert_int_equal(convert(GOLDEN_C, &how, true, said), 0);
+	assert_string_equal(said, "");
+	text = out_shown();
+	assert_non_null(strstr(text, "transaction d7 12\n"
+				     "node /a n7 \"w\" in d7 12, read, written\n"
+				     "node /b  \"\" in d7 12, deleted\n"
+				     "domain 7 "));
+	assert_null(strstr(text, "global"));
+	assert_null(strstr(text, "\nsocket"));
+	free(text);
 }
 
 static void test_c_to_c(void **state)
@@ -138,18 +165,15 @@ static void test_c_to_c(void **state)
 		"OK\\x00\"\n"
 		"watch d7 data \"t\\xff\"\n"
 		"watch d7 @releaseDomain \"\"\n"
-		"transaction d7 12\n"
 		"socket 10\n"
 		"node / n0 \"\"\n"
 		"node /a n7,r3(stale) \"v\\x00\"\n"
-		"node /a n7 \"w\" in d7 12, read, written\n"
-		"node /b  \"\" in d7 12, deleted\n"
 		"node @releaseDomain n0 \"\"\n"
 		"domain 7 quotas nodes 50\n"
-		"format: C, version: 1, connections: 2, nodes: 5, watches: 2, transactions: 1, "
-		"octets: 480\n",
+		"format: C, version: 1, connections: 2, nodes: 3, watches: 2, transactions: 0, "
+		"octets: 400\n",
 		"test: left out: @releaseDomain: depth of the watch : this format has no place for "
-		"it\n"
+		"it\n" NO_TRANSACTION
 		"test: left out: features of d7: this format has no place for them\n");
 }
 
@@ -176,10 +200,7 @@ static void test_c_to_ox(void **state)
 		"test: left out: ring of d7: its frame and the domain's port are not in the state; "
 		"they are 0 now\n"
 		"test: left out: @releaseDomain: depth of the watch : this format has no place for "
-		"it\n"
-		"test: left out: transaction d7:12: this format has no place for it\n"
-		"test: left out: /a: node in a transaction: this format has no place for it\n"
-		"test: left out: /b: node in a transaction: this format has no place for it\n"
+		"it\n" NO_TRANSACTION
 		"test: left out: features of d7: this format has no place for them\n"
 		"test: left out: quotas of d7: this format has no place for them\n");
 }
@@ -218,8 +239,8 @@ static void test_c_to_libxl(void **state)
 		"again\n"
 		"test: left out: @releaseDomain: depth of the watch : this format has no place for "
 		"it\n"
-		"test: left out: /a: node in a transaction: this format has no place for it\n"
-		"test: left out: /b: node in a transaction: this format has no place for it\n"
+		"test: left out: /a: node in a transaction: no daemon takes it from a state\n"
+		"test: left out: /b: node in a transaction: no daemon takes it from a state\n"
 		"test: left out: features of d7: this format has no place for them\n"
 		"test: left out: quotas of d7: this format has no place for them\n");
 	/* and nothing of another domain */
@@ -410,11 +431,30 @@ static void test_features_not_known(void **state)
 	memcpy(octets, golden_c, sizeof(octets));
 	octets[11] = 1;
 	assert_int_equal(convert(octets, sizeof(octets), &all_to_c2, false, said), 0);
-	assert_string_equal(said, "test: left out: quotas of d7: version 2 has them with the "
-				  "domain's features, which are not known\n");
+	assert_string_equal(said, NO_TRANSACTION
+			    "test: left out: quotas of d7: version 2 has them with the "
+			    "domain's features, which are not known\n");
 	text = out_shown();
 	assert_null(strstr(text, "\ndomain 7"));
 	free(text);
+}
+
+/* oxenstored would take the watches of descriptor 0 for domain 0's. */
+static void test_first_descriptor(void **state)
+{
+	static const char octets[] = "xenstore\0\0\0\1\0\0\0\0"
+				     "\2\0\0\0\30\0\0\0"
+				     "\1\0\0\0\1\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0"
+				     "\3\0\0\0\20\0\0\0\1\0\0\0\2\0\2\0/\0t\0\0\0\0\0"
+				     "\0\0\0\0\0\0\0";
+
+	(void)state;
+	assert_converted(octets, sizeof(octets), &all_to_ox,
+			 "format: oxenstored, connections: 0, nodes: 0, watches: 0, "
+			 "transactions: 0, octets: 23\n",
+			 "test: left out: connection of fd0: oxenstored would take its watches for "
+			 "domain 0's\n"
+			 "test: left out: /: watch t: its connection is left out\n");
 }
 
 /* A limit that somebody's oxenstored.conf has otherwise. */
@@ -438,6 +478,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_c_to_c2),
 		cmocka_unit_test(test_c_to_c),
+		cmocka_unit_test(test_c_to_c_of_one),
 		cmocka_unit_test(test_c_to_ox),
 		cmocka_unit_test(test_c_to_xapi),
 		cmocka_unit_test(test_c_to_libxl),
@@ -449,6 +490,7 @@ int main(void)
 		cmocka_unit_test(test_which_domain),
 		cmocka_unit_test(test_unknown_and_depth_lost),
 		cmocka_unit_test(test_features_not_known),
+		cmocka_unit_test(test_first_descriptor),
 		cmocka_unit_test(test_limits),
 	};
 
