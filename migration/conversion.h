@@ -14,6 +14,10 @@
  * the state has a handle and, as its own dumps have, the port of VIRQ_DOM_EXC in it; then local
  * ports are left out.
  *
+ * Who hands a handle of event channels on from oxenstored to the C daemon unbinds VIRQ_DOM_EXC in
+ * it first, for that daemon binds it itself; from the C daemon to oxenstored it has to be closed,
+ * or the ports in it cannot be bound anew.
+ *
  * Called by convert, item by item, and by whoever exchanges one daemon for another. Must never
  * write, or change more of an item than it lists.
  */
