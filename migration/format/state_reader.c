@@ -15,6 +15,7 @@
 #include <string.h>
 
 #define BEGIN_MAX 32 /* octets that tell which format it is */
+#define LIBXL	  "LibxlFmt"
 
 struct state_reader {
 	struct state_source source;
@@ -34,8 +35,12 @@ int state_refuse_end(struct state_source *source, const char *where)
 	return record_refuse(source->fault, end, "the stream ends %s", where);
 }
 
-/* Sets @reading; it stays NULL for libxl's and all that is unknown: that reader says what it is
- * not. */
+static bool begins_with(const char *begin, size_t len, const char *what)
+{
+	return len >= strlen(what) && !memcmp(begin, what, strlen(what));
+}
+
+/* Sets @reading, which stays NULL for libxl's. */
 static int find_format(struct state_reader *reader)
 {
 	static const struct state_reading *const all[] = { &c_state_reading, &ox_state_reading };
@@ -45,9 +50,12 @@ static int find_format(struct state_reader *reader)
 	int r = spool_get(spool, begin, len);
 
 	for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++)
-		if (len >= strlen(all[i]->begins) &&
-		    !memcmp(begin, all[i]->begins, strlen(all[i]->begins)))
+		if (begins_with(begin, len, all[i]->begins))
 			reader->reading = all[i];
+	if (!r && !reader->reading && len >= strlen(LIBXL) && !begins_with(begin, len, LIBXL))
+		return record_refuse(&reader->fault, 0,
+				     "neither a migration stream, nor what the C daemon or "
+				     "oxenstored writes of itself");
 	return r ? r : spool_rewind(spool);
 }
 
@@ -131,13 +139,21 @@ static void state_reader_freep(struct state_reader **reader)
 }
 
 /* Its reader takes over the spool. */
-static int open_libxl(struct state_reader *reader, struct record_fault *fault)
+static int open_libxl(struct state_reader *reader)
 {
 	struct spool *spool = reader->source.spool;
 
 	reader->source.spool = NULL;
 	reader->source.format = STATE_LIBXL;
-	return libxl_reader_adopt(&reader->libxl, spool, fault);
+	return libxl_reader_adopt(&reader->libxl, spool, &reader->fault);
+}
+
+static int open_state(struct state_reader *reader)
+{
+	int r = reader_check(reader);
+
+	reader->fault.record = reader->source.record;
+	return r;
 }
 
 int state_reader_open(struct state_reader **out, int fd, uint64_t max_stream,
@@ -155,14 +171,10 @@ int state_reader_open(struct state_reader **out, int fd, uint64_t max_stream,
 	r = spool_new(&reader->source.spool, fd, max_stream);
 	if (!r)
 		r = find_format(reader);
-	if (!r && !reader->reading)
-		r = open_libxl(reader, fault);
-	else if (!r)
-		r = reader_check(reader);
-	if (r == -EBADMSG && fault && reader->reading) {
+	if (!r)
+		r = reader->reading ? open_state(reader) : open_libxl(reader);
+	if (r == -EBADMSG && fault)
 		*fault = reader->fault;
-		fault->record = reader->source.record;
-	}
 	if (r)
 		return r;
 	*out = reader;

@@ -352,6 +352,55 @@ static void test_writer_refuses(void **state)
 	assert_not_written(STATE_C, &ring, 1, 28, "a message of 4097 octets in what is read");
 }
 
+static void test_no_format(void **state)
+{
+	static const char *const wrong[] = { "xenstork\0\0\0\1\0\0\0\0", "#!/bin/sh\n",
+					     "$xenstored-dump-forma\n" };
+	struct state_reader *reader;
+	struct record_fault fault;
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(wrong); i++) {
+		assert_int_equal(state_open(&reader, wrong[i], strlen(wrong[i]) + 2, &fault),
+				 -EBADMSG);
+		assert_fault(&fault, 0, 0,
+			     "neither a migration stream, nor what the C daemon or oxenstored "
+			     "writes of itself");
+	}
+	assert_int_equal(state_open(&reader, "xen", 3, &fault), -EBADMSG);
+	assert_fault(&fault, 0, 3, "the stream ends inside the header");
+	assert_int_equal(state_reader_open(&reader, -1, LIBXL_STREAM_MAX + 1, NULL), -EINVAL);
+	assert_int_equal(state_reader_open(&reader, -1, LIBXL_STREAM_MAX, NULL), -EBADF);
+}
+
+/* What writing fails with is told, at once or in the end. */
+static void test_full_disk(void **state)
+{
+	struct state_reader *reader;
+	struct state_writer *writer;
+
+	(void)state;
+	assert_int_equal(state_open(&reader, golden_c, sizeof(golden_c), NULL), 0);
+	for (int json = 0; json < 2; json++) {
+		FILE *full = fopen("/dev/full", "we");
+
+		assert_non_null(full);
+		assert_int_equal(show_state(reader, full, json), -ENOSPC);
+		fclose(full);
+	}
+	state_reader_free(reader);
+	for (enum state_format format = STATE_C; format <= STATE_OX_DEPTH; format++) {
+		FILE *full = fopen("/dev/full", "we");
+
+		assert_non_null(full);
+		assert_int_equal(state_writer_new(&writer, full, format), 0);
+		assert_int_equal(state_writer_finish(writer), -ENOSPC);
+		assert_int_equal(state_writer_finish(writer), -ENOSPC);
+		state_writer_free(writer);
+		fclose(full);
+	}
+}
+
 static void test_not_libxl(void **state)
 {
 	struct state_writer *writer;
@@ -368,7 +417,8 @@ int main(void)
 		cmocka_unit_test(test_depth),	  cmocka_unit_test(test_depth_lost),
 		cmocka_unit_test(test_unknown),	  cmocka_unit_test(test_no_parent),
 		cmocka_unit_test(test_refusals),  cmocka_unit_test(test_cuts),
-		cmocka_unit_test(test_not_libxl), cmocka_unit_test(test_writer_refuses),
+		cmocka_unit_test(test_not_libxl), cmocka_unit_test(test_no_format),
+		cmocka_unit_test(test_full_disk), cmocka_unit_test(test_writer_refuses),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
