@@ -296,7 +296,11 @@ static struct client *client_new(struct clients *clients, const int fds[SLOT_SID
 		client_free(client, held);
 		return NULL;
 	}
-	TAILQ_INSERT_TAIL(&clients->waiting, client, list);
+	/* Who was left comes first: another session could be given its pages (slots_settle()). */
+	if (left)
+		TAILQ_INSERT_HEAD(&clients->waiting, client, list);
+	else
+		TAILQ_INSERT_TAIL(&clients->waiting, client, list);
 	return client;
 }
 

@@ -347,6 +347,33 @@ def test_who_waits_for_xenstored_waits_on(flavour, sig):
             assert client.recv()[:2] == (DIRECTORY, 9)
 
 
+def test_who_waits_is_not_in_the_way_of_who_has_a_session(flavour):
+    """Whoever came later may have a lower number, and be given what belongs to those before."""
+    with Host(flavour) as host, Control(host) as control:
+        early = [host.client() for _ in range(8)]
+        tool = Tool(host)
+        for client in early:
+            client.close()
+        control.wait(lambda status: status["clients"] == 2, "status")
+        host.daemon.process.send_signal(signal.SIGSTOP)
+        try:
+            late = [host.client() for _ in range(8)]
+            for client in late:
+                client.send(DIRECTORY, b"/\0", req_id=9)
+            tool.ask()
+            # Its backlog is full, so most of them have no session.
+            control.wait(lambda status: status["clients"] == 10 and status["clients_waiting"] > 4,
+                         "status")
+            host.proxy.kill()
+            host.start_proxy()
+        finally:
+            host.daemon.process.send_signal(signal.SIGCONT)
+        tool.check()
+        tool.end()
+        for client in late:
+            assert client.recv()[:2] == (DIRECTORY, 9)
+
+
 @pytest.fixture(name="flavour", params=FLAVOURS)
 def each_flavour(request):
     return request.param
