@@ -95,11 +95,20 @@ static bool client_connect(struct clients *clients, struct client *client)
 	return true;
 }
 
+#define NOT_LISTED "[socket] users does not list its user any more"
+
+static void log_closed(const struct who *who, const char *why)
+{
+	char text[WHO_TEXT_MAX];
+
+	log_line(LOG_WARNING, "closed the connection of %s to the Xenstore socket: %s",
+		 who_text(who, text), why);
+}
+
 /* Go on with what an xsproxyd before us left. Return: 0, or -ENOMEM: it is left as it was. */
 static int take_up(struct clients *clients, struct client *client)
 {
 	const char *why = NULL;
-	char text[WHO_TEXT_MAX];
 	int err;
 
 	if (blame_condemned() == (int)client->slot)
@@ -114,7 +123,7 @@ static int take_up(struct clients *clients, struct client *client)
 	if (err)
 		why = strerror(-err);
 	else if (!why && !public_lists(&clients->daemon->config, &client->who))
-		why = "[socket] users does not list its user any more";
+		why = NOT_LISTED;
 	if (!why) {
 		is_up(clients, client);
 		return 0;
@@ -122,8 +131,7 @@ static int take_up(struct clients *clients, struct client *client)
 	/* Its ledger has not told. */
 	if (client->fds[SLOT_CLIENT] >= 0)
 		who_peer(client->fds[SLOT_CLIENT], &client->who);
-	log_line(LOG_WARNING, "closed the connection of %s to the Xenstore socket: %s",
-		 who_text(&client->who, text), why);
+	log_closed(&client->who, why);
 	client_free(client, false);
 	return 0;
 }
@@ -375,6 +383,22 @@ static void discard(struct clients *clients, uint32_t slot, const int fds[SLOT_S
 	slots_give(clients->slots, slot);
 }
 
+/* Whether one that waited for xenstored may go on to; @who is filled in. */
+static bool may_wait(const struct clients *clients, int fd, struct who *who)
+{
+	const char *why = NULL;
+	bool known = who_peer(fd, who);
+
+	/* A keeper that had been given up does not know that it has a session since. */
+	if (!sock_untouched(fd))
+		why = "the keeper has one half of it";
+	else if (!known || !public_lists(&clients->daemon->config, who))
+		why = NOT_LISTED;
+	if (why)
+		log_closed(who, why);
+	return !why;
+}
+
 /*
  * What the keeper has of toolstack clients; they wait until xenstored's bridge is there.
  * Return: 0, or -ENOMEM: they stay with the keeper.
@@ -390,16 +414,11 @@ static int fetch_kept(struct clients *clients)
 		if (!keeper_take(keeper, slot, fds))
 			continue;
 		slots_claim(clients->slots, slot);
-		/* A keeper that had been given up does not know that it has a session since. */
-		if (fds[SLOT_UPSTREAM] < 0 && !sock_untouched(fds[SLOT_CLIENT])) {
-			log_line(LOG_WARNING, "closed a connection to the Xenstore socket of which "
-					      "the keeper has one half");
+		/* One that was left says in its ledger who it is. */
+		if (fds[SLOT_UPSTREAM] < 0 && !may_wait(clients, fds[SLOT_CLIENT], &who)) {
 			discard(clients, slot, fds);
 			continue;
 		}
-		/* One that was left says in its ledger who it is. */
-		if (fds[SLOT_UPSTREAM] < 0)
-			who_peer(fds[SLOT_CLIENT], &who);
 		if (!client_new(clients, fds, slot, &who, keeper_there(keeper)))
 			return -ENOMEM;
 	}

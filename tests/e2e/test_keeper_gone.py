@@ -236,6 +236,22 @@ def test_whose_user_is_not_listed_any_more_is_closed(flavour):
                 "list its user any more") in host.proxy.text()
 
 
+def test_whose_user_is_not_listed_any_more_waits_no_longer(flavour):
+    """Nor is one let in that had not been when xenstored was not there yet."""
+    with Host(flavour, start=False, config=LET_IN) as host:
+        host.start_proxy()
+        client, root = client_of(host), host.client()
+        with Control(host) as control:
+            control.wait(lambda status: status["clients_kept"] == 2, "status")
+        host.config = "[socket]\nmode = 0660\ngroup = nogroup\n"
+        restart(host, signal.SIGTERM)
+        assert_closed(client)
+        host.start_daemon()
+        assert works(root)
+        assert (f"closed the connection of {ME} to the Xenstore socket: [socket] users does not "
+                "list its user any more") in host.proxy.text()
+
+
 def test_what_stands_still_says_since_when_and_for_whom(flavour):
     with running(flavour) as host:
         host.add_guest(7)
