@@ -114,7 +114,7 @@ void stop_begin(struct stop *stop)
 		return;
 	}
 	/* The step under way has ended, and all else goes on from where it stands. */
-	if (keeper_there(stop->daemon->keeper)) {
+	if (keeper_look(stop->daemon->keeper)) {
 		loop_stop(stop->daemon->loop);
 		return;
 	}

@@ -308,34 +308,45 @@ static void tell(struct keeper *keeper)
 }
 
 /*
- * It has not taken anything for long, or it is time to look for one again. One that has come later
- * has nothing; or it had been given up, and what it has is old.
+ * One that has come later has nothing; or it had been given up, and what it has is old.
+ * Return: whether it has all from now on.
  */
-static void timer_cb(evutil_socket_t fd, short what, void *arg)
+static bool fill(struct keeper *keeper)
 {
 	const struct link_msg clear = { .type = LINK_CLEAR };
-	struct keeper *keeper = arg;
 
-	(void)fd;
-	(void)what;
-	if (keeper->sock >= 0) {
-		give_up(keeper, "it stands still");
-		return;
-	}
 	if (connect_now(keeper)) {
 		tell(keeper);
-		loop_timer(keeper->timer, RETRY_MS);
-		return;
+		return false;
 	}
 	/* Not one of those that may wait: it is about all keys. */
 	if (link_send(keeper->sock, &clear, NULL, 0)) {
 		disconnect(keeper);
-		loop_timer(keeper->timer, RETRY_MS);
-		return;
+		return false;
 	}
 	clients_keep_all(keeper->daemon->clients);
+	if (keeper->sock < 0)
+		return false;
+	log_line(LOG_NOTICE, "connected to the keeper");
+	return true;
+}
+
+/* It has not taken anything for long, or it is time to look for one again. */
+static void timer_cb(evutil_socket_t fd, short what, void *arg)
+{
+	struct keeper *keeper = arg;
+
+	(void)fd;
+	(void)what;
 	if (keeper->sock >= 0)
-		log_line(LOG_NOTICE, "connected to the keeper");
+		give_up(keeper, "it stands still");
+	else if (!fill(keeper))
+		loop_timer(keeper->timer, RETRY_MS);
+}
+
+bool keeper_look(struct keeper *keeper)
+{
+	return keeper->sock < 0 ? fill(keeper) : keeper_there(keeper);
 }
 
 int keeper_new(struct keeper **out, struct daemon *daemon)

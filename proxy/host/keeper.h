@@ -38,6 +38,12 @@ struct keeper *keeper_free(struct keeper *keeper);
 bool keeper_there(const struct keeper *keeper);
 
 /**
+ * keeper_look() - the same, after looking for one that has come since, which then has all: for a
+ * planned end, which may follow at once when both are restarted.
+ */
+bool keeper_look(struct keeper *keeper);
+
+/**
  * keeper_leave() - what it has is another version's: leave all there as it is, for that one to come
  * back, and go on as without a keeper, until there is a new one.
  */

@@ -125,6 +125,20 @@ def test_it_is_killed_again_and_again(flavour):
         assert said(host, GONE) == 5
 
 
+def test_both_are_restarted_one_after_the_other(flavour):
+    """By somebody in a hurry, or by what restarts all that uses a library that is new."""
+    with running(flavour) as host:
+        client = host.client()
+        assert works(client)
+        for _ in range(3):
+            before = said(host, GONE)
+            host.keeper.kill()
+            wait_until(lambda seen=before: said(host, GONE) > seen)
+            host.start_keeper()
+            restart(host, signal.SIGTERM)
+            assert works(client) and works(host.dom0)
+
+
 # --- one that stands still
 
 def test_it_stands_still(flavour):
