@@ -11,6 +11,7 @@
 
 #include "proxy/daemon.h"
 #include "proxy/host/clients.h"
+#include "proxy/local.h"
 #include "proxy/log.h"
 #include "proxy/loop.h"
 
@@ -252,6 +253,23 @@ static int connect_first(struct keeper *keeper)
 	return err;
 }
 
+/* One client less; the keeper must not keep it open. */
+static int turn_away(struct keeper *keeper, uint32_t key)
+{
+	log_line(LOG_ERR, "too many toolstack clients, one is closed; raise LimitNOFILE");
+	keeper_drop(keeper, key);
+	return 1;
+}
+
+/* Whether guests could not be served if we took them. */
+static bool are_reserve(const int fds[LINK_FDS_MAX])
+{
+	for (int i = 0; i < LINK_PUT_FDS; i++)
+		if (fds[i] >= 0 && local_is_reserve(fds[i]))
+			return true;
+	return false;
+}
+
 /* Return: 0 at the end of what it has; 1: there is more; or a negative errno. */
 static int receive(struct keeper *keeper)
 {
@@ -262,14 +280,14 @@ static int receive(struct keeper *keeper)
 	err = link_recv(keeper->sock, &msg, fds);
 	if (err == -EAGAIN)
 		return poll(&look, 1, GIVE_MS) > 0 ? 1 : -ETIMEDOUT;
-	if (err == -EMFILE && msg.domid < KEEP_KEYS) {
-		/* One client less; it must not keep it open. */
-		log_line(LOG_ERR, "too many toolstack clients, one is closed; raise LimitNOFILE");
-		keeper_drop(keeper, msg.domid);
-		return 1;
-	}
+	if (err == -EMFILE && msg.domid < KEEP_KEYS)
+		return turn_away(keeper, msg.domid);
 	if (err)
 		return err;
+	if (msg.type == LINK_HAS && msg.domid < KEEP_SOCKETS && are_reserve(fds)) {
+		link_close_fds(fds);
+		return turn_away(keeper, msg.domid);
+	}
 	if (msg.type == LINK_HAS && msg.domid < KEEP_KEYS && !keeper->found[msg.domid].count) {
 		struct found *found = &keeper->found[msg.domid];
 

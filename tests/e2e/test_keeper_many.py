@@ -10,10 +10,12 @@ import sys
 
 import pytest
 
+from built import BUILD
 from hostile import SANITIZED  # it keeps for a while what has been freed
 from ours import running
 from relay import FLAVOURS, descriptors, packet, resident, wait_until
 from stress import restart
+from test_fault_descriptors import served
 from test_keeper_gone import kept_sockets
 from xsclient import READ, WATCH, Client, join
 
@@ -139,3 +141,20 @@ def test_many_at_once_leave_nothing(host):
         all_gone(host, idle)
     # What the pool keeps at hand for all, and the ledgers of the first slots
     assert sizes(host)["sessions' memory"] <= idle["sessions' memory"] + (256 + 64) * 4096
+
+
+@pytest.mark.parametrize("files", [60, 130])
+def test_whose_limit_is_lower_now_serves_as_many_as_it_may(host, files):
+    """It starts all the same, and guests are served; those that are too many are closed."""
+    guest = host.add_guest(7)
+    clients = [host.client() for _ in range(60)]
+    for client in clients:
+        assert client.directory("/")
+    program = host.sim.dir / "limited"
+    program.write_text(f'#!/bin/sh\nexec prlimit --nofile={files} {BUILD}/xsproxyd "$@"\n')
+    program.chmod(0o755)
+    restart(host, signal.SIGTERM, program=program)
+    assert guest.read("domid") == b"7"
+    left = sum(served(client) for client in clients)
+    assert (left > 5) == (files > 100) and left < 30
+    assert "raise LimitNOFILE" in host.proxy.text()
