@@ -123,6 +123,19 @@ def test_the_package_has_what_the_manuals_name(deb):
 
 
 @pytest.mark.long
+def test_needrestart_leaves_the_keeper_alone(deb, tmp_path):
+    """Its file as needrestart reads it, and which of our units it is about."""
+    subprocess.run(["dpkg", "-x", deb, tmp_path], check=True)
+    conf = tmp_path / "etc/needrestart/conf.d/xsproxy.conf"
+    script = ("do $ARGV[0]; die $@ if $@; for my $unit (@ARGV) { for (keys %{$nrconf{override_rc}})"
+              " { print $unit if $unit =~ /$_/ && !$nrconf{override_rc}->{$_} } }")
+    units = [path.name for path in (ROOT / "systemd").glob("xsproxy*")]
+    said = subprocess.run(["perl", "-e", "our %nrconf; " + script, conf, *units],
+                          capture_output=True, text=True, check=True)
+    assert len(units) > 3 and said.stdout == "xsproxy-keeper.service", said
+
+
+@pytest.mark.long
 def test_wireshark_finds_the_dissector(deb):
     said = subprocess.run(["tshark", "-G", "folders"], capture_output=True, text=True, check=True)
     plugins = re.search(r"^Global Lua Plugins:\s+/(.*)$", said.stdout, re.M)[1]
