@@ -110,11 +110,18 @@ int domains_in_xen(struct domains *domains, uint32_t domid)
 	return xen ? xen_exists(xen, domid) : -ENODEV;
 }
 
+/*
+ * A guest whose page says that it is not connected waits for an event, and the first one is its
+ * sign that it is: Linux then sends, which would be lost when the ring is reset. session_greet()
+ * stores the word, then comes here.
+ */
 static void kick_front(void *owner)
 {
 	struct domain *domain = owner;
 
-	port_notify(&domain->domains->ports, &domain->port);
+	if (atomic_load_explicit(page_word(&domain->page->connection), memory_order_relaxed) ==
+	    XENSTORE_CONNECTED)
+		port_notify(&domain->domains->ports, &domain->port);
 }
 
 static void kick_back(void *owner)
