@@ -72,9 +72,11 @@ help:
 	@echo "demo      install what is missing, build, and show the main job on real daemons"
 	@echo "check     install what is missing, build; lint, unit and end-to-end tests; 10 minutes"
 	@echo "check-more the same tests under sanitizers and valgrind, fuzzers' corpora, fuzzing and a soak for a"
-	@echo "          moment, the short part of check-xen; one: tests/check PART, which says what there is"
+	@echo "          moment, the short parts of check-xen and check-debian13; one: tests/check PART,"
+	@echo "          which says what there is"
 	@echo "check-debian13 make a tree with Debian 13; demo, unit and end-to-end tests and the short part of"
-	@echo "          check-xen in it; one: tests/check-debian13 STEP, or -- COMMAND"
+	@echo "          check-xen in it; one: DEBIAN13=STEP, or DEBIAN13=--short, the part of check-more;"
+	@echo "          tests/check-debian13 -- COMMAND"
 	@echo "check-xen boot real Xen in QEMU and run the checks there, or XEN_CHECKS=--short;"
 	@echo "          one: XEN_CHECKS='--daemon xenstored save'"
 	@echo "check-arm64 cross-build for ARM64 and run the unit tests there, under qemu-user"
@@ -234,7 +236,7 @@ check-more: deps
 
 check-debian13:
 	@tests/install-deps mmdebstrap
-	@tests/check-debian13
+	@tests/check-debian13 $(DEBIAN13)
 
 # The unit tests for ARM64, under qemu-user: ARM64= which, as test_fifo
 .PHONY: check-arm64

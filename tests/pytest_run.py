@@ -57,11 +57,14 @@ def run(build_dir, args, limit, out=None, part="", **env):
     return good, bad
 
 
-def run_all(build_dir, folders, limit, *options, **env):
-    """Like run(), with the files of @folders dealt out to as many pytests as there are processors:
+def run_all(build_dir, patterns, limit, *options, **env):
+    """Like run(), with the files of @patterns dealt out to as many pytests as there are processors:
     each test has a host of its own, and mostly waits. @options are pytest's."""
-    files = sorted(str(path.relative_to(ROOT)) for folder in folders
-                   for path in (ROOT / folder).glob("test_*.py"))
+    missing = [pattern for pattern in patterns if not list(ROOT.glob(pattern))]
+    if missing:
+        return 0, [f"pytest {pattern}: no such file" for pattern in missing]
+    files = sorted({str(path.relative_to(ROOT)) for pattern in patterns
+                    for path in ROOT.glob(pattern)})
     parts = os.cpu_count() or 1
     good, bad = 0, []
 
