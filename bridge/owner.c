@@ -22,6 +22,7 @@
 #include "bridge/fence.h"
 
 #define OWNER_ERRNO_MAX 4095
+#define OWNER_SLICE_MS	100
 
 static void owner_forget(struct bridge *b)
 {
@@ -81,24 +82,39 @@ static int64_t owner_now_ms(void)
 	return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
 }
 
-/* Waits for an answer. Return: as link_recv(), and -ETIMEDOUT. */
+/* The time since *@last; a slice at most. */
+static int owner_waited_ms(int64_t *last)
+{
+	int64_t now = owner_now_ms(), waited = now - *last;
+
+	*last = now;
+	return (int)(waited < OWNER_SLICE_MS ? waited : OWNER_SLICE_MS);
+}
+
+/*
+ * Waits for an answer, slice by slice: where the machine stood still, as a dom0 that gets no
+ * processor does, a slice took longer, and that counts for one. Its peer did not run either.
+ *
+ * Return: as link_recv(), and -ETIMEDOUT.
+ */
 static int owner_wait(struct bridge *b, struct link_msg *msg)
 {
-	int64_t deadline = owner_now_ms() + LINK_TIMEOUT_MS;
 	struct pollfd pfd = { .fd = b->owner, .events = POLLIN };
-	int fds[LINK_FDS_MAX];
+	int fds[LINK_FDS_MAX], left = LINK_TIMEOUT_MS;
+	int64_t last = owner_now_ms();
 
 	for (;;) {
 		int rc = link_recv(b->owner, msg, fds);
 		bool other = rc == 0 && owner_keeps(b, msg, fds);
-		int64_t left = deadline - owner_now_ms();
 
 		link_close_fds(fds);
 		if (rc != -EAGAIN && !other)
 			return rc;
+		left -= owner_waited_ms(&last);
 		if (left <= 0)
 			return -ETIMEDOUT;
-		if (!other && poll(&pfd, 1, (int)left) < 0 && errno != EINTR)
+		if (!other && poll(&pfd, 1, left < OWNER_SLICE_MS ? left : OWNER_SLICE_MS) < 0 &&
+		    errno != EINTR)
 			return -errno;
 	}
 }

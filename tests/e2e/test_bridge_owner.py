@@ -3,6 +3,7 @@
 
 import os
 import pathlib
+import re
 import signal
 import socket
 import subprocess
@@ -29,6 +30,37 @@ def test_silent_owner_is_killed(stack):
     wait_until(lambda: "does not answer, killed" in stack.daemon.text())
     with stack.owner() as owner:
         assert owner.attach(7)[:2] == (1, 1)
+
+
+def status(process, name):
+    text = (pathlib.Path("/proc") / str(process.pid) / "status").read_text(encoding="ascii")
+    return re.search(rf"^{name}:\s*(\S+)", text, re.M)[1]
+
+
+def switches(process):
+    """How often it has gone to sleep."""
+    return int(status(process, "voluntary_ctxt_switches"))
+
+
+def test_the_machine_stands_still(stack):
+    """A time in which xenstored did not run is none that its owner had for an answer."""
+    def answer(msg):
+        if msg.type == MAP:
+            wait_until(lambda: status(stack.daemon, "State") == "S")
+            os.kill(stack.daemon.pid, signal.SIGSTOP)
+            try:
+                since, before = time.monotonic(), switches(stack.daemon)
+                wait_until(lambda: time.monotonic() - since > LINK_TIMEOUT)
+            finally:
+                os.kill(stack.daemon.pid, signal.SIGCONT)
+            wait_until(lambda: switches(stack.daemon) > before)
+        return 0
+
+    with stack.owner(answer) as owner:
+        stack.introduce(7)
+        owner.wait(BIND, 7)
+        assert owner.process.poll() is None
+    assert "does not answer" not in stack.daemon.text()
 
 
 NONSENSE = {
