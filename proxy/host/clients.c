@@ -32,6 +32,7 @@ struct clients {
 	struct slots *slots;
 	struct door *door;
 	bool draining;
+	bool starved; /* memory has been lacking for so long that who finds none is closed */
 	struct event *retry;
 	struct client_list waiting; /* for upstream */
 	struct client_list up;
@@ -117,8 +118,11 @@ static int take_up(struct clients *clients, struct client *client)
 	blame_socket(client->slot);
 	err = why ? 0 : client_resume(client);
 	blame_rest();
-	if (err == -ENOMEM && client_starves(client))
-		return err;
+	if (err == -ENOMEM && !clients->starved && keeper_there(clients->daemon->keeper)) {
+		if (client_starves(client))
+			return err;
+		clients->starved = true;
+	}
 	TAILQ_REMOVE(&clients->waiting, client, list);
 	if (err)
 		why = strerror(-err);

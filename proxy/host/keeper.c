@@ -9,6 +9,7 @@
 #include <sys/queue.h>
 #include <unistd.h>
 
+#include "protocol/clock.h"
 #include "proxy/daemon.h"
 #include "proxy/host/clients.h"
 #include "proxy/local.h"
@@ -19,6 +20,7 @@
 /* It takes and answers at once; this is for one that stands still. */
 #define GIVE_MS	 2000
 #define AGAIN_MS 10
+#define NS_A_MS	 1000000u
 
 /* What it is to be told about a key, in place of what it was told before. */
 struct wish {
@@ -45,6 +47,7 @@ struct keeper {
 	/* What its socket does not take at once: it takes a few hundred packets. */
 	struct wish *wishes; /* KEEP_KEYS of them */
 	struct wish_list waiting;
+	uint64_t took; /* ns of CLOCK_MONOTONIC: the last of them, or when they began to wait */
 	struct event *event, *writable, *timer;
 };
 
@@ -97,15 +100,29 @@ static bool is_busy(int err)
 	return err == -EAGAIN || err == -ENOBUFS || err == -ENOMEM || err == -ETOOMANYREFS;
 }
 
-/* It is told later; the descriptors stay open until it is, or until it is to drop them. */
-static void wait_for_room(struct keeper *keeper, enum link_type type, uint32_t key, const int *fds,
-			  int count)
+/* It has not taken anything for as long as one may stand still. */
+static bool stands_still(const struct keeper *keeper)
+{
+	return clock_monotonic() - keeper->took >= (uint64_t)GIVE_MS * NS_A_MS;
+}
+
+/* @err: why it is not told now. Nobody says when there is memory again, or fewer are under way. */
+static void try_later(struct keeper *keeper, int err)
+{
+	if (err == -EAGAIN)
+		event_add(keeper->writable, NULL);
+	loop_timer(keeper->timer, err == -EAGAIN ? GIVE_MS : AGAIN_MS);
+}
+
+/* The descriptors stay open until it has been told, or until it is to drop them. */
+static void wait_for_room(struct keeper *keeper, int err, enum link_type type, uint32_t key,
+			  const int *fds, int count)
 {
 	struct wish *wish = &keeper->wishes[key];
 
 	if (TAILQ_EMPTY(&keeper->waiting)) {
-		event_add(keeper->writable, NULL);
-		loop_timer(keeper->timer, GIVE_MS);
+		keeper->took = clock_monotonic();
+		try_later(keeper, err);
 	}
 	if (!wish->type)
 		TAILQ_INSERT_TAIL(&keeper->waiting, wish, list);
@@ -125,13 +142,13 @@ static bool say(struct keeper *keeper, enum link_type type, uint32_t key, const 
 	if (TAILQ_EMPTY(&keeper->waiting))
 		err = link_send(keeper->sock, &msg, fds, count);
 	if (is_busy(err))
-		wait_for_room(keeper, type, key, fds, count);
+		wait_for_room(keeper, err, type, key, fds, count);
 	else if (err)
 		give_up(keeper, strerror(-err));
 	return !err || is_busy(err);
 }
 
-/* Return: 0 when nothing waits any more, -EAGAIN when it takes no more now, or another errno. */
+/* Return: 0 when nothing waits any more, or a negative errno. */
 static int say_waiting(struct keeper *keeper)
 {
 	struct wish *wish;
@@ -142,36 +159,42 @@ static int say_waiting(struct keeper *keeper)
 		int err = link_send(keeper->sock, &msg, wish->fds, wish->count);
 
 		if (err)
-			return is_busy(err) ? -EAGAIN : err;
+			return err;
 		grant(keeper, wish);
+		keeper->took = clock_monotonic();
 	}
 	return 0;
 }
 
-static void writable_cb(evutil_socket_t fd, short what, void *arg)
+static void say_more(struct keeper *keeper)
 {
-	struct keeper *keeper = arg;
 	int err = say_waiting(keeper);
 
+	if (!err)
+		event_del(keeper->timer);
+	else if (!is_busy(err))
+		give_up(keeper, strerror(-err));
+	else if (stands_still(keeper))
+		give_up(keeper, err == -EAGAIN ? "it stands still" : strerror(-err));
+	else
+		try_later(keeper, err);
+}
+
+static void writable_cb(evutil_socket_t fd, short what, void *arg)
+{
 	(void)fd;
 	(void)what;
-	if (!err) {
-		event_del(keeper->timer);
-	} else if (err == -EAGAIN) {
-		event_add(keeper->writable, NULL);
-		loop_timer(keeper->timer, GIVE_MS);
-	} else {
-		give_up(keeper, strerror(-err));
-	}
+	say_more(arg);
 }
 
 void keeper_flush(struct keeper *keeper)
 {
 	struct pollfd look = { .fd = keeper->sock, .events = POLLOUT };
+	int err = 0;
 
-	while (keeper->sock >= 0 && say_waiting(keeper) == -EAGAIN)
-		if (poll(&look, 1, GIVE_MS) <= 0)
-			break;
+	keeper->took = clock_monotonic();
+	while (keeper->sock >= 0 && is_busy(err = say_waiting(keeper)) && !stands_still(keeper))
+		poll(&look, err == -EAGAIN, err == -EAGAIN ? GIVE_MS : AGAIN_MS);
 }
 
 bool keeper_put(struct keeper *keeper, uint32_t key, const int *fds, int count)
@@ -357,7 +380,7 @@ static void timer_cb(evutil_socket_t fd, short what, void *arg)
 	(void)fd;
 	(void)what;
 	if (keeper->sock >= 0)
-		give_up(keeper, "it stands still");
+		say_more(keeper);
 	else if (!fill(keeper))
 		loop_timer(keeper->timer, RETRY_MS);
 }

@@ -3,6 +3,7 @@
 are taken up whole, by this one or by the next one."""
 
 import contextlib
+import select
 
 import pytest
 
@@ -72,3 +73,57 @@ def test_each_allocation_while_they_are_taken_up(flavour):
         for tool in tools:
             tool.end()
         assert host.proxy.stop() == 0  # with LeakSanitizer: nothing leaked
+
+
+NO_MEMORY = "no memory to take up toolstacks' connections"
+IN_A_ROW = 100  # STARVED_MAX, proxy/host/client.c
+
+
+def start_without(host, plan, nth):
+    """xsproxyd, whose @nth allocation fails, and no good one before: whether it has ended. Else it
+    has answered what host.dom0 asks, who asks again."""
+    if host.proxy.alive():
+        host.proxy.kill()
+    host.sim.daemons.remove(host.proxy)
+    host.proxy.log.unlink()
+    plan.arm(nth)
+    host.start_proxy(program=PROGRAM.name, env=plan.env, wait=False)
+    host.proxy.ended = True
+    wait_until(lambda: not host.proxy.alive() or readable(host.dom0))
+    if host.proxy.alive():
+        host.dom0.recv()
+        host.dom0.send(xsclient.READ, b"/\0", req_id=7)
+    plan.disarm()
+    return not host.proxy.alive()
+
+
+def readable(client):
+    return select.select([client.sock], [], [], 0.02)[0]
+
+
+def test_memory_is_not_waited_for_for_ever():
+    """After so many xsproxyds without, one that has the rest closes who finds none, and serves the
+    others."""
+    with Host("C", start=False) as host:
+        plan = Plan(host.sim.dir)
+        host.start_daemon()
+        host.start_proxy(program=PROGRAM.name, env=plan.env)
+        assert host.dom0.directory("/")
+        others = [host.client() for _ in range(3)]
+        for other in others:
+            assert other.directory("/")
+        host.dom0.send(xsclient.READ, b"/\0", req_id=7)
+        nth = next(nth for nth in range(40, 300)
+                   if start_without(host, plan, nth) and NO_MEMORY in host.proxy.text())
+        for _ in range(IN_A_ROW - 1):
+            assert start_without(host, plan, nth) and NO_MEMORY in host.proxy.text()
+        assert not start_without(host, plan, nth)
+        assert host.proxy.text().count("Cannot allocate memory") == 1
+        closed = 0
+        for other in others:
+            try:
+                assert other.directory("/")
+            except (xsclient.Closed, ConnectionError):
+                closed += 1
+        assert closed == 1
+        host.proxy.ended = False

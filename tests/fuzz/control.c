@@ -42,6 +42,7 @@ uint32_t __wrap_clients_kept(const struct clients *clients);
 uint32_t __wrap_clients_waiting(const struct clients *clients);
 uint64_t __wrap_clients_waited(const struct clients *clients);
 bool __wrap_keeper_there(const struct keeper *keeper);
+bool __wrap_keeper_foreign(const struct keeper *keeper);
 
 uint32_t __wrap_clients_count(const struct clients *clients)
 {
@@ -56,6 +57,12 @@ uint32_t __wrap_clients_kept(const struct clients *clients)
 }
 
 bool __wrap_keeper_there(const struct keeper *keeper)
+{
+	(void)keeper;
+	return false;
+}
+
+bool __wrap_keeper_foreign(const struct keeper *keeper)
 {
 	(void)keeper;
 	return false;
