@@ -20,9 +20,6 @@
 /* Pages for what is no watch: replies that wait, transactions, a long request. */
 #define OTHER_PAGES (FIFO_RUNNING / POOL_PAGE + LEDGER_TX_PAGES + 8)
 
-/* At ten starts a second. The memory of a host that has none for longer is needed elsewhere. */
-#define STARVED_MAX 100
-
 static struct sock *front(struct client *client)
 {
 	return &client->socks[SLOT_CLIENT];
@@ -200,22 +197,8 @@ int client_resume(struct client *client)
 	if (err)
 		return err;
 	client->left = false;
-	atomic_store(&slots_ledger(client->slots, client->slot)->more.starved, 0);
 	session_ready(client->session);
 	return 0;
-}
-
-bool client_starves(struct client *client)
-{
-	struct ledger_more *more = &slots_ledger(client->slots, client->slot)->more;
-	uint32_t starved;
-
-	/* Not even the ledger's page could be had. */
-	if (!client->opened)
-		return true;
-	starved = word_get(&more->starved);
-	atomic_store(&more->starved, starved + 1);
-	return starved < STARVED_MAX;
 }
 
 /* What has not been read or written yet needs no counting. */

@@ -66,17 +66,10 @@ int client_start(struct client *client, int upstream);
 /**
  * client_resume() - go on with the session that an xsproxyd before us left.
  *
- * Return: 0; -ENOMEM: maybe the next xsproxyd can (client_starves()); or another negative errno: it
+ * Return: 0; -ENOMEM: maybe the next xsproxyd can (slots_starve()); or another negative errno: it
  * cannot be, and the client is to be freed.
  */
 int client_resume(struct client *client);
-
-/**
- * client_starves() - there is no memory to resume it.
- *
- * Return: whether it is to be left to the next xsproxyd; not for ever.
- */
-bool client_starves(struct client *client);
 
 /** client_keep() - have the keeper hold it from now on, all octets counted. */
 void client_keep(struct client *client, struct keeper *keeper);

@@ -119,7 +119,7 @@ static int take_up(struct clients *clients, struct client *client)
 	err = why ? 0 : client_resume(client);
 	blame_rest();
 	if (err == -ENOMEM && !clients->starved && keeper_there(clients->daemon->keeper)) {
-		if (client_starves(client))
+		if (slots_starve(clients->slots))
 			return err;
 		clients->starved = true;
 	}

@@ -12,6 +12,9 @@
 /* Ledgers of free slots that keep their page, for clients come and go. */
 #define WARM 64
 
+/* At ten starts a second. The memory of a host that has none for longer is needed elsewhere. */
+#define STARVED_MAX 100
+
 _Static_assert(KEEP_SOCKETS == LEDGERS_SOCKETS, "a slot's number is its key");
 
 struct slots {
@@ -174,6 +177,12 @@ void slots_sweep(struct slots *slots)
 void slots_settle(struct slots *slots)
 {
 	pool_settle(slots->pool);
+	atomic_store(ledgers_starved(&slots->ledgers), 0);
+}
+
+bool slots_starve(struct slots *slots)
+{
+	return atomic_fetch_add(ledgers_starved(&slots->ledgers), 1) < STARVED_MAX;
 }
 
 /* --- one of them */

@@ -56,6 +56,13 @@ void slots_sweep(struct slots *slots);
 void slots_settle(struct slots *slots);
 
 /**
+ * slots_starve() - there is no memory to reopen one.
+ *
+ * Return: whether it is to be left to the next xsproxyd; not for ever.
+ */
+bool slots_starve(struct slots *slots);
+
+/**
  * slots_open() - a fresh ledger for a slot, and its sockets' queues; slots_close() it.
  * @slot: taken or claimed
  * @socks: what lies there is set in them, on success; it stays the slot's

@@ -125,9 +125,7 @@ struct ledger_more {
 	/* Sockets: who connected. LEDGER_QUIET: for whom, and, written last, since when (who.h) */
 	struct who who;
 	uint32_t since[2];
-	/* Sockets: how many xsproxyds in a row had not the memory to take it up */
-	ledger_word starved;
-	uint32_t reserved[66];
+	uint32_t reserved[67];
 };
 
 struct ledger {

@@ -68,6 +68,8 @@ struct ledgers_header {
 
 	_Alignas(64) struct ledgers_blame blame;
 	struct ledgers_outlet outlet;
+	/* How many xsproxyds in a row had not the memory for all sockets */
+	_Atomic uint32_t starved;
 };
 
 _Static_assert(sizeof(struct ledgers_header) <= LEDGERS_HEADER_SIZE, "header outgrows its pages");
@@ -145,6 +147,12 @@ static inline struct ledger *ledgers_socket(const struct ledgers *ledgers, uint3
 static inline struct ledgers_outlet *ledgers_outlet(const struct ledgers *ledgers)
 {
 	return &((struct ledgers_header *)ledgers->arena.base)->outlet;
+}
+
+/** ledgers_starved() - the word of the header; not of an old arena. */
+static inline _Atomic uint32_t *ledgers_starved(const struct ledgers *ledgers)
+{
+	return &((struct ledgers_header *)ledgers->arena.base)->starved;
 }
 
 /** ledgers_ledger() - a domain's ledger; its page may not exist. */

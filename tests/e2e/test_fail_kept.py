@@ -76,7 +76,7 @@ def test_each_allocation_while_they_are_taken_up(flavour):
 
 
 NO_MEMORY = "no memory to take up toolstacks' connections"
-IN_A_ROW = 100  # STARVED_MAX, proxy/host/client.c
+IN_A_ROW = 100  # STARVED_MAX, proxy/host/slots.c
 
 
 def start_without(host, plan, nth):
