@@ -58,23 +58,29 @@ def run(build_dir, args, limit, out=None, part="", **env):
 
 
 def run_all(build_dir, patterns, limit, *options, **env):
-    """Like run(), with the files of @patterns dealt out to as many pytests as there are processors:
-    each test has a host of its own, and mostly waits. @options are pytest's."""
+    """Like run(), with as many pytests as there are processors, each of which takes the next file
+    of @patterns when it has done one: each test has a host of its own, and mostly waits. @options
+    are pytest's, @limit is a file's."""
     missing = [pattern for pattern in patterns if not list(ROOT.glob(pattern))]
     if missing:
         return 0, [f"pytest {pattern}: no such file" for pattern in missing]
-    files = sorted({str(path.relative_to(ROOT)) for pattern in patterns
-                    for path in ROOT.glob(pattern)})
+    # Large ones first, or one of them begins when the others end.
+    files = sorted({path for pattern in patterns for path in ROOT.glob(pattern)},
+                   key=lambda path: (-path.stat().st_size, path))
     parts = os.cpu_count() or 1
+
+    def one(path):
+        log = build_dir / f"pytest-{path.stem}.log"
+        with open(log, "w", encoding="utf-8") as out:
+            found = run(build_dir, [str(path.relative_to(ROOT)), *options], limit, out,
+                        f"-{path.stem}", **env)
+        return log.read_text(errors="replace"), *found
+
     good, bad = 0, []
-
-    def one(part):
-        with open(build_dir / f"pytest-{part}.log", "w", encoding="utf-8") as out:
-            return run(build_dir, [*files[part::parts], *options], limit, out, f"-{part}", **env)
-
     with concurrent.futures.ThreadPoolExecutor(parts) as pool:
-        for part, (passed, failed) in enumerate(pool.map(one, range(parts))):
-            print((build_dir / f"pytest-{part}.log").read_text(errors="replace"), flush=True)
+        for said, passed, failed in pool.map(one, files):
+            if failed:
+                print(said, flush=True)
             good += passed
             bad += failed
     return good, bad
