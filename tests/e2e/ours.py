@@ -79,6 +79,10 @@ def watch_page(client, domid, index=0):
     return int(gencnt), list(zip(rest[::2], rest[1::2]))
 
 
+class Changed(AssertionError):
+    """A list was changed between two of its pages."""
+
+
 def watch_pages(client, domid):
     """All pages of a list that nobody changes meanwhile."""
     pages = []
@@ -86,7 +90,8 @@ def watch_pages(client, domid):
     while True:
         gencnt, watches = watch_page(client, domid, index)
         first = gencnt if first is None else first
-        assert gencnt == first
+        if gencnt != first:
+            raise Changed(f"{first} became {gencnt}")
         if not watches:
             return pages
         pages.append(watches)
@@ -94,7 +99,10 @@ def watch_pages(client, domid):
 
 
 def tracked_watches(client, domid):
-    return [watch for page in watch_pages(client, domid) for watch in page]
+    """The whole list, from its beginning when it has changed meanwhile."""
+    while True:
+        with contextlib.suppress(Changed):
+            return [watch for page in watch_pages(client, domid) for watch in page]
 
 
 def tracked_transactions(client, domid):
