@@ -178,8 +178,12 @@ static bool watch_hangups(struct clients *clients)
 	struct client *client;
 	int err = 0;
 
-	TAILQ_FOREACH(client, &clients->waiting, list)
+	/* They come first; others have been watched since they came. */
+	TAILQ_FOREACH(client, &clients->waiting, list) {
+		if (!client->left)
+			break;
 		err |= event_add(client->hangup, NULL);
+	}
 	return !err;
 }
 

@@ -85,21 +85,28 @@ static void backoff_cb(evutil_socket_t fd, short what, void *arg)
 		loop_timer(door->backoff, BACKOFF_MS);
 }
 
+void door_keep(const struct door *door)
+{
+	if (!door->inherited)
+		keeper_put(door->daemon->keeper, KEEP_LISTENER, &door->fd, 1);
+}
+
 /* The one that the keeper has, if it is where it is to be now; or a new one. */
 static int listen_again(struct door *door)
 {
 	struct keeper *keeper = door->daemon->keeper;
-	int fds[LINK_PUT_FDS], fd;
+	int fds[LINK_PUT_FDS];
 
 	keeper_take(keeper, KEEP_LISTENER, fds);
-	fd = public_listen(door->daemon, fds[0], &door->inherited);
-	if (fds[0] >= 0 && fds[0] != fd)
+	door->fd = public_listen(door->daemon, fds[0], &door->inherited);
+	if (fds[0] >= 0 && fds[0] != door->fd)
 		close(fds[0]);
+	if (door->fd < 0)
+		return door->fd;
 	if (door->inherited)
 		keeper_drop(keeper, KEEP_LISTENER);
-	else if (fd >= 0)
-		keeper_put(keeper, KEEP_LISTENER, &fd, 1);
-	return fd;
+	door_keep(door);
+	return 0;
 }
 
 int door_new(struct door **out, struct daemon *daemon,
@@ -114,9 +121,8 @@ int door_new(struct door **out, struct daemon *daemon,
 	door->came = came;
 	door->owner = owner;
 	door->refused.nobody = true;
-	door->fd = listen_again(door);
-	if (door->fd < 0) {
-		err = door->fd;
+	err = listen_again(door);
+	if (err) {
 		door_free(door);
 		return err;
 	}
@@ -144,12 +150,6 @@ struct door *door_free(struct door *door)
 		close(door->fd);
 	free(door);
 	return NULL;
-}
-
-void door_keep(const struct door *door)
-{
-	if (!door->inherited)
-		keeper_put(door->daemon->keeper, KEEP_LISTENER, &door->fd, 1);
 }
 
 void door_close(struct door *door)
