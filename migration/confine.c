@@ -155,15 +155,6 @@ int confine_map_path(const struct confine *confine, const char *path, size_t len
 	return 0;
 }
 
-static bool path_is_below(const char *path, size_t len, const char *root, size_t root_len)
-{
-	if (root_len == 1) /* "/" */
-		return true;
-	if (len < root_len || memcmp(path, root, root_len))
-		return false;
-	return len == root_len || path[root_len] == '/';
-}
-
 bool confine_is_home(const struct confine *confine, const char *path, size_t len)
 {
 	uint16_t domid;
@@ -178,7 +169,7 @@ static bool root_has_home(const struct confine *confine, const struct root *root
 	char home[HOME_MAX];
 	int len = snprintf(home, sizeof(home), HOMES "%u", confine->domid);
 
-	return path_is_below(home, (size_t)len, root->path, root->len);
+	return rules_path_below(home, (size_t)len, root->path, root->len);
 }
 
 bool confine_is_asked(const struct confine *confine, const char *path, size_t len)
@@ -188,7 +179,7 @@ bool confine_is_asked(const struct confine *confine, const char *path, size_t le
 	bool own = confine_path_home(path, len, &domid) && domid == confine->domid;
 
 	LL_FOREACH(confine->roots, root)
-	if (path_is_below(path, len, root->path, root->len) &&
+	if (rules_path_below(path, len, root->path, root->len) &&
 	    !(own && root_has_home(confine, root)))
 		return true;
 	return false;
@@ -202,7 +193,7 @@ static bool path_is_allowed(const struct confine *confine, const char *path, siz
 	if (confine_path_home(path, len, &domid) && domid == confine->domid)
 		return true;
 	LL_FOREACH(confine->roots, root)
-	if (path_is_below(path, len, root->path, root->len))
+	if (rules_path_below(path, len, root->path, root->len))
 		return true;
 	return false;
 }

@@ -14,23 +14,6 @@
 
 #define DETAIL_MAX 16
 
-static bool is_c(enum state_format format)
-{
-	return format == STATE_C || format == STATE_C_2;
-}
-
-static bool is_ox(enum state_format format)
-{
-	return format == STATE_OX || format == STATE_OX_DEPTH;
-}
-
-/* As show_state prints it. */
-static const char *peer_text(char out[DETAIL_MAX], struct state_peer peer)
-{
-	snprintf(out, DETAIL_MAX, "%s%" PRIu32, peer.socket ? "fd" : "d", peer.number);
-	return out;
-}
-
 /* @detail: may be NULL */
 static void leave_out(struct conversion *conversion, const char *what, const char *detail,
 		      const char *why)
@@ -61,12 +44,13 @@ static int convert_global(struct conversion *conversion, struct state_global *gl
 	if (conversion->options->one)
 		return 0;
 	conversion->has_ports =
-		global->evtchn != STATE_NO_FD && (is_c(to) || (is_ox(to) && global->has_virq));
+		global->evtchn != STATE_NO_FD &&
+		(state_format_is_c(to) || (state_format_is_ox(to) && global->has_virq));
 	if (global->read_only != STATE_NO_FD)
 		leave_out(conversion, "read-only socket", NULL,
 			  "only daemons before Xen 4.16 have one");
 	global->read_only = STATE_NO_FD;
-	if (is_c(to))
+	if (state_format_is_c(to))
 		global->has_virq = false;
 	return 1;
 }
@@ -75,7 +59,7 @@ static int convert_quotas(struct conversion *conversion, const struct state_quot
 {
 	if (conversion->options->one || !quotas->nr)
 		return 0;
-	if (is_c(conversion->options->to))
+	if (state_format_is_c(conversion->options->to))
 		return 1;
 	leave_out(conversion, "quotas of the daemon", NULL,
 		  "oxenstored has them in oxenstored.conf");
@@ -87,9 +71,9 @@ static int convert_quotas(struct conversion *conversion, const struct state_quot
 static void leave_out_of(struct conversion *conversion, struct state_peer peer, const char *what,
 			 const char *why)
 {
-	char detail[DETAIL_MAX];
+	char detail[STATE_PEER_TEXT_MAX];
 
-	leave_out(conversion, what, peer_text(detail, peer), why);
+	leave_out(conversion, what, state_peer_text(detail, peer), why);
 }
 
 /* What a daemon has read of a client and has to tell it yet. */
@@ -143,14 +127,14 @@ static int convert_connection(struct conversion *conversion, struct state_connec
 {
 	if (!is_wanted(conversion, connection->peer))
 		return 0;
-	if (is_ox(conversion->options->to) && !convert_to_ox(conversion, connection))
+	if (state_format_is_ox(conversion->options->to) && !convert_to_ox(conversion, connection))
 		return 0;
 	if (!connection->peer.socket)
 		conversion_node_owner(conversion, (uint16_t)connection->peer.number);
-	if (is_ox(conversion->options->to))
+	if (state_format_is_ox(conversion->options->to))
 		return 1;
 	connection->has_remote = false;
-	if (is_c(conversion->options->to)) {
+	if (state_format_is_c(conversion->options->to)) {
 		if (!connection->peer.socket && !connection->has_local)
 			leave_out_of(conversion, connection->peer, "event channel of",
 				     "its port is not in the state; it is 0 now");
@@ -205,7 +189,8 @@ static bool count_watch(struct conversion *conversion, const struct state_watch 
 static int convert_watch(struct conversion *conversion, struct state_watch *watch)
 {
 	struct record_fault fault;
-	bool to_c = is_c(conversion->options->to), to_ox = is_ox(conversion->options->to);
+	bool to_c = state_format_is_c(conversion->options->to),
+	     to_ox = state_format_is_ox(conversion->options->to);
 
 	if (!is_wanted(conversion, watch->peer))
 		return 0;
@@ -230,13 +215,13 @@ static int convert_watch(struct conversion *conversion, struct state_watch *watc
 static int convert_transaction(struct conversion *conversion,
 			       const struct state_transaction *transaction)
 {
-	char detail[2 * DETAIL_MAX], peer[DETAIL_MAX];
+	char detail[2 * DETAIL_MAX], peer[STATE_PEER_TEXT_MAX];
 
 	if (!is_wanted(conversion, transaction->peer))
 		return 0;
-	if (conversion->options->one && !is_ox(conversion->options->to))
+	if (conversion->options->one && !state_format_is_ox(conversion->options->to))
 		return 1;
-	snprintf(detail, sizeof(detail), "%s:%" PRIu32, peer_text(peer, transaction->peer),
+	snprintf(detail, sizeof(detail), "%s:%" PRIu32, state_peer_text(peer, transaction->peer),
 		 transaction->tx_id);
 	leave_out(conversion, "transaction", detail, "no daemon takes it from a state");
 	return 0;
@@ -269,7 +254,7 @@ static int convert_domain(struct conversion *conversion, struct state_domain *do
 	if (domain->has_features && domain->features)
 		leave_out_of(conversion, peer, "features of", "this format has no place for them");
 	domain->has_features = false;
-	if (is_c(to))
+	if (state_format_is_c(to))
 		return 1;
 	if (domain->quotas.nr)
 		leave_out_of(conversion, peer, "quotas of", "this format has no place for them");

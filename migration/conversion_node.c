@@ -12,25 +12,7 @@
 
 #define TEXT_MAX 32
 
-static bool to_c(const struct conversion *conversion)
-{
-	return conversion->options->to == STATE_C || conversion->options->to == STATE_C_2;
-}
-
-static bool to_ox(const struct conversion *conversion)
-{
-	return conversion->options->to == STATE_OX || conversion->options->to == STATE_OX_DEPTH;
-}
-
 /* --- which nodes */
-
-static bool is_below(const struct record_node *node, const char *root, size_t len)
-{
-	if (len == 1) /* "/" */
-		return true;
-	return node->path_len >= len && !memcmp(node->path, root, len) &&
-	       (node->path_len == len || node->path[len] == '/');
-}
 
 static bool is_wanted(const struct conversion *conversion, const struct record_node *node)
 {
@@ -38,10 +20,11 @@ static bool is_wanted(const struct conversion *conversion, const struct record_n
 	char home[TEXT_MAX];
 	int len = snprintf(home, sizeof(home), "/local/domain/%u", options->domid);
 
-	if (!options->one || is_below(node, home, (size_t)len))
+	if (!options->one || rules_path_below(node->path, node->path_len, home, (size_t)len))
 		return true;
 	for (size_t i = 0; i < options->nr_roots; i++)
-		if (is_below(node, options->roots[i], strlen(options->roots[i])))
+		if (rules_path_below(node->path, node->path_len, options->roots[i],
+				     strlen(options->roots[i])))
 			return true;
 	return false;
 }
@@ -75,7 +58,7 @@ static const char *why_not_special(struct conversion *conversion, const struct r
 
 	if (!looks_special(node))
 		return NULL;
-	if (to_ox(conversion))
+	if (state_format_is_ox(conversion->options->to))
 		return below ? NULL : "its path is that of a special watch in oxenstored";
 	conversion->plain |= !below;
 	return conversion->plain ? NULL : "it is below a special watch, which no node can be here";
@@ -100,9 +83,11 @@ static const char *why_not(struct conversion *conversion, const struct record_no
 		return why;
 	if (rules_node_path(node->path, node->path_len, 0, fault))
 		return fault->reason;
-	if (to_ox(conversion) && node->value_len > (max ? max : CONVERSION_OX_VALUE))
+	if (state_format_is_ox(conversion->options->to) &&
+	    node->value_len > (max ? max : CONVERSION_OX_VALUE))
 		return "oxenstored takes no value of so many octets";
-	if (to_c(conversion) && (node->value_len > UINT16_MAX || node->nr_perms > UINT16_MAX))
+	if (state_format_is_c(conversion->options->to) &&
+	    (node->value_len > UINT16_MAX || node->nr_perms > UINT16_MAX))
 		return "a C state stream takes no value of so many octets";
 	return NULL;
 }
@@ -117,17 +102,12 @@ static void list_perm(struct conversion *conversion, const struct record_node *n
 				     .path = node->path,
 				     .path_len = node->path_len,
 				     .why = "this is no domain" };
-	char before[TEXT_MAX], after[TEXT_MAX];
+	char before[STATE_PERM_TEXT_MAX], after[STATE_PERM_TEXT_MAX];
 
-	if (was->pad & STATE_PERM_ODD)
-		omission.detail_len = (size_t)snprintf(before, sizeof(before), "%c?", was->letter);
-	else
-		omission.detail_len = (size_t)snprintf(before, sizeof(before), "%c%u(stale)",
-						       was->letter, record_perm_domid(was));
+	omission.detail_len = state_perm_text(before, was);
 	omission.detail = before;
 	if (now) {
-		omission.now_len = (size_t)snprintf(after, sizeof(after), "%c%u", now->letter,
-						    record_perm_domid(now));
+		omission.now_len = state_perm_text(after, now);
 		omission.now = after;
 	}
 	omissions_add(conversion->omissions, &omission);
@@ -136,7 +116,8 @@ static void list_perm(struct conversion *conversion, const struct record_node *n
 /* Whether the format has @perm as it is. */
 static bool perm_fits(const struct conversion *conversion, const struct record_perm *perm)
 {
-	return !perm->pad || (to_c(conversion) && !(perm->pad & ~STATE_PERM_STALE));
+	return !perm->pad ||
+	       (state_format_is_c(conversion->options->to) && !(perm->pad & ~STATE_PERM_STALE));
 }
 
 static bool perms_fit(const struct conversion *conversion, const struct record_node *node)
@@ -194,7 +175,8 @@ static void check_owner(struct conversion *conversion, const struct record_node 
 				     .why = "has no connection; if Xen has no such domain, the C "
 					    "daemon ends when it reads this" };
 
-	if (!to_c(conversion) || conversion->options->one || !domid || conversion->owners[domid])
+	if (!state_format_is_c(conversion->options->to) || conversion->options->one || !domid ||
+	    conversion->owners[domid])
 		return;
 	conversion->owners[domid] = true; /* one line of each is enough */
 	omission.detail_len = (size_t)snprintf(detail, sizeof(detail), "%u", domid);
@@ -220,7 +202,7 @@ static int convert_pending(struct conversion *conversion, const struct state_nod
 
 	if (one && (node->peer.socket || node->peer.number != conversion->options->domid))
 		return 0;
-	if (one && to_c(conversion))
+	if (one && state_format_is_c(conversion->options->to))
 		return 1;
 	omissions_add(conversion->omissions, &omission);
 	return 0;

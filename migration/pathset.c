@@ -4,19 +4,17 @@
  */
 #include "migration/pathset.h"
 
+#include "migration/format/state.h"
+
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
 size_t pathset_parent(const char *path, size_t len)
 {
-	size_t slash = len;
+	size_t parent = state_path_parent(path, len);
 
-	while (slash && path[slash - 1] != '/')
-		slash--;
-	if (len <= 1 || !slash)
-		return len;
-	return slash > 1 ? slash - 1 : 1;
+	return parent ? parent : len;
 }
 
 static bool pathset_has(const struct pathset *set, const char *path, size_t len)

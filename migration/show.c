@@ -184,7 +184,5 @@ int show_stream(struct libxl_reader *reader, FILE *out, bool json)
 	r = show_records(reader, &show, json ? &json_format : &text_format);
 
 	free(show.escaped.data);
-	if (!r && (fflush(out) || ferror(out)))
-		r = show_error();
-	return r;
+	return show_finish(out, r);
 }

@@ -7,18 +7,6 @@
 
 #include <errno.h>
 
-#define PERM_MAX 16 /* octets of "n65535 (stale)" and NUL */
-
-/* What is no domain has no number; STATE_PERM_* is never in a libxl stream. */
-static void format_perm(char text[PERM_MAX], const struct record_perm *perm)
-{
-	if (perm->pad & STATE_PERM_ODD)
-		snprintf(text, PERM_MAX, "%c?", perm->letter);
-	else
-		snprintf(text, PERM_MAX, "%c%u%s", perm->letter, record_perm_domid(perm),
-			 perm->pad & STATE_PERM_STALE ? "(stale)" : "");
-}
-
 void show_octets(FILE *out, const char *octets, size_t len)
 {
 	escape_text(out, octets, len, "\\ ");
@@ -41,9 +29,9 @@ void show_quoted(FILE *out, const char *octets, size_t len)
 void show_perms(FILE *out, const struct record_node *node)
 {
 	for (size_t i = 0; i < node->nr_perms; i++) {
-		char perm[PERM_MAX];
+		char perm[STATE_PERM_TEXT_MAX];
 
-		format_perm(perm, &node->perms[i]);
+		state_perm_text(perm, &node->perms[i]);
 		fprintf(out, "%s%s", i ? "," : "", perm);
 	}
 }
@@ -53,9 +41,9 @@ json_t *show_json_perms(const struct record_node *node)
 	json_t *perms = json_array();
 
 	for (size_t i = 0; perms && i < node->nr_perms; i++) {
-		char text[PERM_MAX];
+		char text[STATE_PERM_TEXT_MAX];
 
-		format_perm(text, &node->perms[i]);
+		state_perm_text(text, &node->perms[i]);
 		if (json_array_append_new(perms, json_string(text))) {
 			json_decref(perms);
 			perms = NULL;
@@ -79,4 +67,9 @@ int show_json_line(FILE *out, json_t *line)
 int show_error(void)
 {
 	return errno ? -errno : -EIO;
+}
+
+int show_finish(FILE *out, int r)
+{
+	return !r && (fflush(out) || ferror(out)) ? show_error() : r;
 }

@@ -38,4 +38,8 @@ int show_json_line(FILE *out, json_t *line);
 /** show_error() - the negative errno of writing that failed: the flag on a file may be older. */
 int show_error(void);
 
+/** show_finish() - at the end, when @r has come of it: also what writing failed with. Return: as
+ * @r. */
+int show_finish(FILE *out, int r);
+
 #endif

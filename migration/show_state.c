@@ -17,7 +17,9 @@
 
 static void text_peer(FILE *out, struct state_peer peer)
 {
-	fprintf(out, "%s%" PRIu32, peer.socket ? "fd" : "d", peer.number);
+	char text[STATE_PEER_TEXT_MAX];
+
+	fputs(state_peer_text(text, peer), out);
 }
 
 static void text_global(FILE *out, const struct state_global *global)
@@ -229,7 +231,5 @@ int show_state(struct state_reader *reader, FILE *out, bool json)
 	errno = 0;
 	r = show_items(reader, out, json, &scratch);
 	free(scratch.data);
-	if (!r && (fflush(out) || ferror(out)))
-		r = show_error();
-	return r;
+	return show_finish(out, r);
 }

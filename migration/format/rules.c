@@ -63,6 +63,15 @@ static int check_no_nul(const uint8_t *octets, size_t len, size_t at, const char
 	return 0;
 }
 
+bool rules_path_below(const char *path, size_t len, const char *root, size_t root_len)
+{
+	if (root_len == 1) /* "/" */
+		return true;
+	if (len < root_len || memcmp(path, root, root_len))
+		return false;
+	return len == root_len || path[root_len] == '/';
+}
+
 int rules_watch_path(const void *value, size_t len, size_t at, struct record_fault *fault)
 {
 	const uint8_t *path = value;

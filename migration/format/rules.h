@@ -10,6 +10,7 @@
 #ifndef XSPROXY_MIGRATION_FORMAT_RULES_H
 #define XSPROXY_MIGRATION_FORMAT_RULES_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
 #include "migration/format/record.h"
@@ -32,6 +33,9 @@ typedef int (*rules_fn)(const void *value, size_t len, size_t at, struct record_
  * most RULES_PATH_MAX octets. Return: of this and all rules below as rules_fn says.
  */
 int rules_node_path(const void *value, size_t len, size_t at, struct record_fault *fault);
+
+/** rules_path_below() - whether @path is @root, or below it; both are absolute. No rule. */
+bool rules_path_below(const char *path, size_t len, const char *root, size_t root_len);
 
 /** rules_watch_path() - as a node's path, or relative, or '@' and anything but NUL. */
 int rules_watch_path(const void *value, size_t len, size_t at, struct record_fault *fault);

@@ -3,9 +3,27 @@
 #include "migration/format/state.h"
 
 #include <endian.h>
+#include <inttypes.h>
+#include <stdio.h>
 #include <string.h>
 
 #define MESSAGE_HEADER 16 /* octets; the last four are the payload's length */
+
+size_t state_perm_text(char *text, const struct record_perm *perm)
+{
+	/* What is no domain has no number. */
+	if (perm->pad & STATE_PERM_ODD)
+		return (size_t)snprintf(text, STATE_PERM_TEXT_MAX, "%c?", perm->letter);
+	return (size_t)snprintf(text, STATE_PERM_TEXT_MAX, "%c%u%s", perm->letter,
+				record_perm_domid(perm),
+				perm->pad & STATE_PERM_STALE ? "(stale)" : "");
+}
+
+const char *state_peer_text(char *text, struct state_peer peer)
+{
+	snprintf(text, STATE_PEER_TEXT_MAX, "%s%" PRIu32, peer.socket ? "fd" : "d", peer.number);
+	return text;
+}
 
 const char *state_kind_name(enum state_kind kind)
 {

@@ -30,6 +30,9 @@
 	      */
 #define STATE_PERM_ODD	     0x80 /* its number was no domain id; it names STATE_DOMID_NOBODY instead */
 
+#define STATE_PERM_TEXT_MAX  16
+#define STATE_PEER_TEXT_MAX  16
+
 #define STATE_ACCESS_READ    0x1 /* of a node in a transaction */
 #define STATE_ACCESS_WRITTEN 0x2
 
@@ -135,6 +138,13 @@ struct state_item {
 		struct state_unknown unknown;
 	};
 };
+
+/** state_perm_text() - "n7", "r5(stale)" or "r?", of STATE_PERM_TEXT_MAX octets. Return: its
+ * length. */
+size_t state_perm_text(char *text, const struct record_perm *perm);
+
+/** state_peer_text() - "d7" or "fd12". Return: @text, of STATE_PEER_TEXT_MAX octets. */
+const char *state_peer_text(char *text, struct state_peer peer);
 
 /** state_kind_name() - what to call it: "connection", "watch", ... */
 const char *state_kind_name(enum state_kind kind);

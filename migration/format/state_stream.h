@@ -16,6 +16,7 @@
 #ifndef XSPROXY_MIGRATION_FORMAT_STATE_STREAM_H
 #define XSPROXY_MIGRATION_FORMAT_STATE_STREAM_H
 
+#include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
 
@@ -29,6 +30,18 @@ enum state_format {
 	STATE_OX,	/* oxenstored of Xen; a dump that is read is of this kind */
 	STATE_OX_DEPTH, /* oxenstored of XAPI: depths of watches, too */
 };
+
+/** state_format_is_c() - one of the C daemon's. */
+static inline bool state_format_is_c(enum state_format format)
+{
+	return format == STATE_C || format == STATE_C_2;
+}
+
+/** state_format_is_ox() - one of oxenstored's. */
+static inline bool state_format_is_ox(enum state_format format)
+{
+	return format == STATE_OX || format == STATE_OX_DEPTH;
+}
 
 struct state_reader;
 struct state_writer;

@@ -83,8 +83,7 @@ int state_writer_new(struct state_writer **out, FILE *file, enum state_format fo
 		return -ENOMEM;
 	writer->sink.file = file;
 	writer->sink.format = format;
-	writer->writing =
-		format == STATE_C || format == STATE_C_2 ? &c_state_writing : &ox_state_writing;
+	writer->writing = state_format_is_c(format) ? &c_state_writing : &ox_state_writing;
 	r = state_order_new(&writer->order);
 	if (!r)
 		r = writer->writing->start(&writer->sink);
