@@ -361,7 +361,7 @@ static void test_no_format(void **state)
 
 	(void)state;
 	for (size_t i = 0; i < ARRAY_LEN(wrong); i++) {
-		assert_int_equal(state_open(&reader, wrong[i], strlen(wrong[i]) + 2, &fault),
+		assert_int_equal(state_open(&reader, wrong[i], strlen(wrong[i]) + 1, &fault),
 				 -EBADMSG);
 		assert_fault(&fault, 0, 0,
 			     "neither a migration stream, nor what the C daemon or oxenstored "
