@@ -12,6 +12,7 @@
 #include <string.h>
 #include <xen/io/xs_wire.h>
 
+#include "bridge/adopt.h"
 #include "bridge/bridge.h"
 #include "bridge/doorbell.h"
 #include "bridge/owner.h"
@@ -72,21 +73,25 @@ static bool attach_is_fresh(const struct bridge *b, uint32_t domid)
 }
 
 /*
- * The generations of struct rings_attach have one writer, this process; so no exchange is needed.
+ * To the next odd (even) number. The generations of struct rings_attach have one writer, this
+ * process; so no exchange is needed. One before it may have been killed between the bit in `mapped`
+ * and the number that goes with it.
  */
-static void attach_bump(_Atomic uint32_t *gen)
+static void attach_bump(_Atomic uint32_t *gen, bool odd)
 {
-	atomic_store(gen, atomic_load(gen) + 1);
+	uint32_t next = atomic_load(gen) + 1;
+
+	atomic_store(gen, (next & 1) == odd ? next : next + 1);
 }
 
 static void attach_forget_map(struct bridge *b, uint32_t domid)
 {
 	atomic_fetch_and(&rings_header(&b->rings)->mapped[domid / 64], ~(1ULL << (domid % 64)));
-	attach_bump(&rings_attach(&b->rings, domid)->map_gen);
+	attach_bump(&rings_attach(&b->rings, domid)->map_gen, false);
 	attach_set_fresh(b, domid, false);
 }
 
-int attach_map(struct bridge *b, uint32_t domid, uint64_t gfn, void **page)
+static int attach_map_anew(struct bridge *b, uint32_t domid, uint64_t gfn)
 {
 	struct rings_attach *at = rings_attach(&b->rings, domid);
 	int rc;
@@ -100,15 +105,22 @@ int attach_map(struct bridge *b, uint32_t domid, uint64_t gfn, void **page)
 	memset(attach_ring(b, domid), 0, ARENA_PAGE);
 
 	atomic_store(&at->gfn, gfn);
-	attach_bump(&at->map_gen);
+	attach_bump(&at->map_gen, true);
 	atomic_fetch_or(&rings_header(&b->rings)->mapped[domid / 64], 1ULL << (domid % 64));
-	attach_set_fresh(b, domid, true);
 
 	rc = owner_call(b, LINK_MAP, domid, 0);
-	if (rc < 0) {
+	if (rc < 0)
 		attach_forget_map(b, domid);
+	return rc;
+}
+
+int attach_map(struct bridge *b, uint32_t domid, uint64_t gfn, void **page)
+{
+	int rc = adopt_map(b, domid, gfn) ? 0 : attach_map_anew(b, domid, gfn);
+
+	if (rc < 0)
 		return rc;
-	}
+	attach_set_fresh(b, domid, true);
 	*page = attach_ring(b, domid);
 	return 0;
 }
@@ -124,7 +136,7 @@ static void attach_preset(struct bridge *b, uint32_t domid)
 		__atomic_store_n(&attach_ring(b, domid)->connection, 1, __ATOMIC_SEQ_CST);
 }
 
-int attach_bind(struct bridge *b, uint32_t domid, uint32_t remote_port)
+static int attach_bind_anew(struct bridge *b, uint32_t domid, uint32_t remote_port)
 {
 	struct rings_attach *at = rings_attach(&b->rings, domid);
 	int rc;
@@ -132,7 +144,7 @@ int attach_bind(struct bridge *b, uint32_t domid, uint32_t remote_port)
 	attach_unbind(b, domid);
 	attach_preset(b, domid);
 	atomic_store(&at->remote_port, remote_port);
-	attach_bump(&at->bind_gen);
+	attach_bump(&at->bind_gen, true);
 
 	/*
 	 * As Xen would say; xsproxyd is not there to ask when the C daemon of 4.21+ starts, and
@@ -140,7 +152,7 @@ int attach_bind(struct bridge *b, uint32_t domid, uint32_t remote_port)
 	 */
 	rc = remote_port ? owner_call(b, LINK_BIND, domid, (int32_t)remote_port) : -EINVAL;
 	if (rc < 0) {
-		attach_bump(&at->bind_gen);
+		attach_bump(&at->bind_gen, false);
 		/*
 		 * INTRODUCE fails. The OCaml daemon forgets the domain without munmap(), and its
 		 * page would stay mapped until the domain id comes again; the C daemon unmaps by
@@ -150,11 +162,20 @@ int attach_bind(struct bridge *b, uint32_t domid, uint32_t remote_port)
 			attach_unmap(b, domid);
 		return rc;
 	}
+	/* As with a real event channel, a port is pending when it has just been bound. */
+	doorbell_ring_stored(b, domid);
+	return 0;
+}
+
+int attach_bind(struct bridge *b, uint32_t domid, uint32_t remote_port)
+{
+	int rc = adopt_bind(b, domid, remote_port) ? 0 : attach_bind_anew(b, domid, remote_port);
+
+	if (rc < 0)
+		return rc;
 	attach_set_fresh(b, domid, false);
 	if (domid == 0)
 		b->dom0_bound = true;
-	/* As with a real event channel, a port is pending when it has just been bound. */
-	doorbell_ring_stored(b, domid);
 	return 0;
 }
 
@@ -162,7 +183,7 @@ void attach_unbind(struct bridge *b, uint32_t domid)
 {
 	if (!attach_is_bound(b, domid))
 		return;
-	attach_bump(&rings_attach(&b->rings, domid)->bind_gen);
+	attach_bump(&rings_attach(&b->rings, domid)->bind_gen, false);
 	owner_call(b, LINK_UNBIND, domid, 0);
 }
 

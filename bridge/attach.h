@@ -19,7 +19,8 @@ struct bridge;
 struct xenstore_domain_interface;
 
 /**
- * attach_map() - give xenstored a zeroed back ring for a domain.
+ * attach_map() - give xenstored a zeroed back ring for a domain, or a claimed one as it is
+ * (adopt.h).
  * @gfn: as the daemon named it; 0 where it maps grants
  * @page: set to the ring
  *
@@ -28,7 +29,7 @@ struct xenstore_domain_interface;
 int attach_map(struct bridge *b, uint32_t domid, uint64_t gfn, void **page);
 
 /**
- * attach_bind() - connect a mapped domain's virtual port.
+ * attach_bind() - connect a mapped domain's virtual port, unless that is a claim (adopt.h).
  *
  * Return: 0 (also provisionally), or the negative errno that xsproxyd answered.
  */

@@ -19,6 +19,7 @@
 #include <syslog.h>
 #include <unistd.h>
 
+#include "bridge/adopt.h"
 #include "bridge/doorbell.h"
 #include "bridge/real.h"
 #include "bridge/redirect.h"
@@ -37,6 +38,7 @@ static struct bridge the_bridge = {
 	.owner = -1,
 	.owner_pidfd = -1,
 	.kept = -1,
+	.adopt = { .fd = -1 },
 	.say = { .log = SAY_LOG, .err = STDERR_FILENO },
 };
 
@@ -88,6 +90,7 @@ static void bridge_configure(struct bridge *b)
 	b->publics[1] = own ? NULL : "/var/run/xenstored/socket";
 	b->xsd_kva = bridge_env("XSPROXY_XSD_KVA", "/proc/xen/xsd_kva");
 	b->relay_dom0 = strcmp(bridge_env("XSPROXY_DOM0", "1"), "0") != 0;
+	adopt_ask(b);
 	say_prepare();
 }
 
@@ -188,16 +191,13 @@ static void bridge_close_fd(int *fd)
 	*fd = -1;
 }
 
-void bridge_wake(struct bridge *b, xenevtchn_handle *xce)
+static bool bridge_begin(struct bridge *b, xenevtchn_handle *xce)
 {
 	const char *what;
 	int rc;
 
-	if (b->state == BRIDGE_AWAKE || !bridge_usable(b))
-		return;
-
 	what = "shared memory";
-	rc = rings_create(&b->rings, b->flavour);
+	rc = adopt_open(b) ? 0 : rings_create(&b->rings, b->flavour);
 	if (rc < 0)
 		goto fail;
 	what = "descriptors";
@@ -215,7 +215,10 @@ void bridge_wake(struct bridge *b, xenevtchn_handle *xce)
 		goto fail;
 	b->xce = xce;
 	b->state = BRIDGE_AWAKE;
-	return;
+	/* Its words are about another eventfd; and the first look is not to wait. */
+	if (b->adopt.underway)
+		doorbell_wake_stored(b);
+	return true;
 fail:
 	b->state = BRIDGE_INERT;
 	rings_close(&b->rings);
@@ -227,4 +230,16 @@ fail:
 		   "%s: %s: %s; running xenstored WITHOUT xsproxy; free resources and reboot dom0",
 		   b->dir, what, strerror(-rc));
 	redirect_give_back(b);
+	return false;
+}
+
+bool bridge_wake(struct bridge *b, xenevtchn_handle *xce)
+{
+	if (b->state == BRIDGE_AWAKE || (bridge_usable(b) && bridge_begin(b, xce)))
+		return true;
+	if (!b->adopt.asked)
+		return true;
+	bridge_log(LOG_ERR, "%s: it has the state of a xenstored with xsproxy, so it ends instead",
+		   b->dir);
+	return false;
 }

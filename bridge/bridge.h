@@ -10,6 +10,7 @@
  *	interpose_xen.c, interpose_libc.c   the exported symbols: decide and pass on
  *	real.c                              the functions behind them (RTLD_NEXT)
  *	redirect.c                          the daemon's own socket goes to the run directory
+ *	adopt.c                             rings of the xenstored before this one
  *	bridge.c                            the context, the wake-up
  *	attach.c                            map, bind, unbind, unmap of a domain
  *	doorbell.c                          notify and pending
@@ -29,6 +30,7 @@
 #include <sys/un.h>
 #include <xenevtchn.h>
 
+#include "bridge/adopt.h"
 #include "bridge/say.h"
 #include "link/rings.h"
 
@@ -48,11 +50,12 @@ struct bridge {
 	enum rings_flavour flavour;
 
 	struct say say;
+	struct adopt adopt;
 
 	/* from the environment */
-	bool relay_dom0;
-	char dir[PATH_MAX];			  /* XSPROXY_DIR */
-	char upstream[BRIDGE_PATH_MAX];		  /* the daemon's socket below it */
+	bool relay_dom0;		/* with rings that are adopted: as it was before */
+	char dir[PATH_MAX];		/* XSPROXY_DIR */
+	char upstream[BRIDGE_PATH_MAX]; /* the daemon's socket below it */
 	const char *publics[BRIDGE_PUBLIC_PATHS]; /* names that the daemon would use; or NULL */
 	const char *xsd_kva;			  /* name of dom0's page */
 	const char *asked;			  /* public name of a socket bound at upstream */
@@ -95,8 +98,10 @@ bool bridge_usable(struct bridge *b);
  * @xce: the daemon's real handle; stays the daemon's
  *
  * On failure the bridge says so, gives the public socket path back and stays inert.
+ * Return: whether the daemon may have event channels. Not if it has a state with rings, and no
+ * bridge: it would take the guests' real pages, which xsproxyd serves.
  */
-void bridge_wake(struct bridge *b, xenevtchn_handle *xce);
+bool bridge_wake(struct bridge *b, xenevtchn_handle *xce);
 
 /** bridge_log() - one line to stderr and to syslog, or lost; keeps errno. For rare events only. */
 void bridge_log(int priority, const char *fmt, ...) __attribute__((format(printf, 2, 3)));

@@ -17,6 +17,7 @@
 #include <syslog.h>
 #include <xen/io/xs_wire.h>
 
+#include "bridge/adopt.h"
 #include "bridge/attach.h"
 #include "bridge/bridge.h"
 #include "bridge/owner.h"
@@ -172,8 +173,11 @@ static int doorbell_bystander(const struct bridge *b)
 int doorbell_pending(struct bridge *b)
 {
 	bool others_first = ++b->turn % DOORBELL_FAIRNESS == 0;
-	int port = others_first ? doorbell_others(b) : doorbell_take(b);
+	int port = b->adopt.underway ? adopt_finish(b) : -1;
 
+	if (port >= 0)
+		return port;
+	port = others_first ? doorbell_others(b) : doorbell_take(b);
 	if (port < 0)
 		port = others_first ? doorbell_take(b) : doorbell_others(b);
 	return port < 0 ? doorbell_bystander(b) : port;

@@ -27,6 +27,7 @@ void doorbell_notify(struct bridge *b, uint32_t domid);
 /**
  * doorbell_pending() - which port has an event.
  *
+ * The first call is the end of an adoption (adopt.h).
  * Return: a virtual or real port; without any event a port whose spurious event does no harm.
  * Never -1 (the C daemon would exit), and never waits.
  */

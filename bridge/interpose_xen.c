@@ -6,9 +6,10 @@
  * Each decides whether the call is about a relayed domain and else passes it on. No version script:
  * symbols without a version override those with one.
  *
- * Not here: xenevtchn_bind_virq (the daemon keeps its VIRQ), xenevtchn_fdopen (it only comes after
- * a live update, whose state would name our epoll descriptor as the event channel device; xsproxyd
- * refuses to relay one), xc_domain_* (the real domains).
+ * Not here: xenevtchn_fdopen (it only comes with a state that has a handle of event channels. That
+ * is what a daemon has written for itself in a live update, which xsproxyd does not relay; there it
+ * is our epoll descriptor. The state that a daemon is to go on with has none, so that it opens its
+ * own), xc_domain_* (the real domains).
  */
 #define XC_WANT_COMPAT_MAP_FOREIGN_API
 #include <xenctrl.h>
@@ -35,8 +36,11 @@ EXPORT xenevtchn_handle *xenevtchn_open(struct xentoollog_logger *logger, unsign
 {
 	xenevtchn_handle *xce = real_evtchn_open(logger, flags);
 
-	if (xce)
-		bridge_wake(bridge_get(), xce);
+	if (xce && !bridge_wake(bridge_get(), xce)) {
+		real_evtchn_close(xce);
+		errno = ENOTCONN;
+		return NULL;
+	}
 	return xce;
 }
 
@@ -87,6 +91,17 @@ EXPORT xenevtchn_port_or_error_t xenevtchn_bind_interdomain(xenevtchn_handle *xc
 	}
 	/* Always the same: the OCaml daemon does not learn of another one at a rebind. */
 	return (int)(RINGS_PORT_BASE + domid);
+}
+
+/* The daemon keeps its VIRQ. */
+EXPORT xenevtchn_port_or_error_t xenevtchn_bind_virq(xenevtchn_handle *xce, unsigned int virq)
+{
+	struct bridge *b = bridge_get();
+	int port = real_evtchn_bind_virq(xce, virq);
+
+	if (port > 0 && virq == VIRQ_DOM_EXC && bridge_owns(b, xce))
+		b->adopt.virq_port = (evtchn_port_t)port;
+	return port;
 }
 
 EXPORT int xenevtchn_unbind(xenevtchn_handle *xce, evtchn_port_t port)

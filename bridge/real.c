@@ -111,6 +111,12 @@ int real_evtchn_notify(xenevtchn_handle *xce, evtchn_port_t port)
 	return next ? next(xce, port) : real_missing();
 }
 
+xenevtchn_port_or_error_t real_evtchn_bind_virq(xenevtchn_handle *xce, unsigned int virq)
+{
+	NEXT(xenevtchn_bind_virq, LIB_EVTCHN);
+	return next ? next(xce, virq) : real_missing();
+}
+
 int real_evtchn_unbind(xenevtchn_handle *xce, evtchn_port_t port)
 {
 	NEXT(xenevtchn_unbind, LIB_EVTCHN);

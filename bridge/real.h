@@ -21,6 +21,7 @@ xenevtchn_handle *real_evtchn_open(struct xentoollog_logger *logger, unsigned in
 int real_evtchn_close(xenevtchn_handle *xce);
 int real_evtchn_fd(xenevtchn_handle *xce);
 int real_evtchn_notify(xenevtchn_handle *xce, evtchn_port_t port);
+xenevtchn_port_or_error_t real_evtchn_bind_virq(xenevtchn_handle *xce, unsigned int virq);
 int real_evtchn_unbind(xenevtchn_handle *xce, evtchn_port_t port);
 int real_evtchn_unmask(xenevtchn_handle *xce, evtchn_port_t port);
 xenevtchn_port_or_error_t real_evtchn_pending(xenevtchn_handle *xce);

@@ -3,8 +3,9 @@
  * rings - the memory that xenstored (through the bridge) and xsproxyd share: back rings, doorbells,
  * and where each domain is attached.
  *
- * An arena that the bridge makes inside xenstored, and that ends with it. Offsets depend on nothing
- * but the domid:
+ * An arena that the bridge makes inside xenstored. It ends with it, unless the bridge of the next
+ * xenstored goes on with it (bridge/adopt.h): then all that is said here of "the bridge" is about
+ * one after the other, never about two at a time. Offsets depend on nothing but the domid:
  *
  * - from 0, a back ring at domid << 12, laid out as struct xenstore_domain_interface; dom0's is
  * page 0, so mmap() of the memfd at 0 is "xsd_kva";
@@ -51,13 +52,17 @@ enum rings_flavour {
 };
 
 struct rings_header {
-	/* written by the bridge before anybody else sees them */
+	/*
+	 * Written by the bridge before anybody else sees them. `flavour` and `pid` are written anew
+	 * by a bridge that goes on with these rings, before it listens; so xsproxyd, which has them
+	 * mapped meanwhile, believes these two from one LINK_HELLO to the end of that connection.
+	 */
 	uint64_t magic;
 	uint32_t version;
 	uint32_t flavour; /* enum rings_flavour */
 	int32_t pid;	  /* xenstored's */
 	uint32_t reserved;
-	uint64_t id; /* no other xenstored's, ever; never 0 (but 0 before version 3) */
+	uint64_t id; /* no other rings', ever; never 0 (but 0 before version 3) */
 	uint32_t reserved_too[8];
 
 	/* xsproxyd stores 1 before it sleeps; who takes it to 0 (either side) owes the wake-up */
@@ -68,7 +73,10 @@ struct rings_header {
 	_Alignas(64) _Atomic uint32_t stored_woken;
 
 	_Alignas(64) struct bells to_proxy; /* rung by the bridge, taken by xsproxyd */
-	/* rung by xsproxyd, and by the bridge itself at a bind; taken by the bridge */
+	/*
+	 * Rung by xsproxyd, and by the bridge itself at a bind and when it goes on with these
+	 * rings; taken by the bridge.
+	 */
 	_Alignas(64) struct bells to_stored;
 
 	/* domids whose page xenstored has mapped; written by the bridge */
@@ -78,7 +86,8 @@ struct rings_header {
 /*
  * Where xenstored believes the domain is attached. Written by the bridge only, but for
  * `quiet_bell`; read by xsproxyd in a round trip (link.h) or when it connects. map_gen counts map
- * and unmap, bind_gen counts bind and unbind: odd while mapped (bound).
+ * and unmap, bind_gen counts bind and unbind: odd while mapped (bound). `mapped` in the header says
+ * which it is: a bridge that was killed may have left an odd map_gen of a domain that is not.
  */
 struct rings_attach {
 	_Atomic uint32_t map_gen;
@@ -86,7 +95,8 @@ struct rings_attach {
 	_Atomic uint32_t remote_port; /* valid while bound */
 	/* written by xsproxyd only; 1: it waits for octets from xenstored and for nothing else */
 	_Atomic uint32_t quiet_bell;
-	_Atomic uint64_t gfn; /* as given to xc_map_foreign_range; 0 where the daemon maps grants */
+	/* as last given to xc_map_foreign_range; 0 if only grants were mapped since this map_gen */
+	_Atomic uint64_t gfn;
 };
 
 _Static_assert(sizeof(struct rings_header) <= RINGS_HEADER_SIZE, "header outgrows its pages");
