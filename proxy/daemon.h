@@ -8,6 +8,7 @@
 #ifndef XSPROXY_PROXY_DAEMON_H
 #define XSPROXY_PROXY_DAEMON_H
 
+#include <stdbool.h>
 #include <stdint.h>
 #include <sys/queue.h>
 
@@ -20,6 +21,7 @@ struct clients;
 struct controls;
 struct domains;
 struct event_base;
+struct exchange;
 struct holds;
 struct keeper;
 struct lease;
@@ -47,6 +49,9 @@ struct daemon {
 	const struct session_hooks *hooks; /* what sessions ask of the toolstack's requests */
 	uint32_t watch_quota;		   /* xenstored's, of a guest; 0: not known (limit.h) */
 	struct domains *domains;
+	bool paused; /* no front is read, for xenstored is exchanged (exchange/) ... */
+	bool parted; /* ... and what sockets had of the one before is void */
+	struct exchange *exchange; /* of xenstored */
 	struct holds *holds;
 	struct keeper *keeper; /* holds descriptors for the xsproxyd after us, if it is there */
 	struct clients *clients;

@@ -13,6 +13,7 @@
 #include <string.h>
 
 #include "protocol/control_text.h"
+#include "proxy/daemon.h"
 #include "proxy/observe/tap.h"
 #include "proxy/session/hooks.h"
 #include "proxy/session/limit.h"
@@ -44,7 +45,7 @@ static bool fits_front(const struct session *s, uint32_t size)
 static bool fifo_can_take(struct session *s, uint32_t size)
 {
 	bool stands = session_state(s) == LEDGER_QUIET || word_get(&s->ledger->batch) ||
-		      (s->drain.settle && pending_upstream(s->ledger));
+		      s->daemon->paused || (s->drain.settle && pending_upstream(s->ledger));
 	int err;
 
 	if (!stands && fifo_used(&s->fifo) + size > FIFO_RUNNING)
@@ -177,6 +178,7 @@ static void track_start(struct session *s, struct commit *commit,
 static void track_end(struct session *s, struct commit *commit,
 		      const struct ledger_pending *pending, struct message *msg)
 {
+	renew_end(s, pending, msg);
 	if (msg->hdr.type == XS_ERROR) {
 		int err = message_error_parse(msg->payload, msg->hdr.len);
 
@@ -255,7 +257,7 @@ static void event(struct session *s, struct commit *commit, const struct message
 
 	if (state == LEDGER_RESET || state == LEDGER_ENDED)
 		return;
-	if (state == LEDGER_QUIET && fifo_has_event(&s->fifo, msg))
+	if (renew_drops(s, msg) || (state == LEDGER_QUIET && fifo_has_event(&s->fifo, msg)))
 		return;
 	down_deliver(s, commit, msg);
 	tap_event(s->tap, msg);
@@ -270,7 +272,7 @@ static void reply(struct session *s, struct commit *commit, int slot, struct mes
 
 	msg->hdr.req_id = pending.req_id;
 	msg->hdr.tx_id = pending.tx_id;
-	track_reply(s, commit, &pending, msg);
+	(pending.flags & PENDING_RENEW ? renew_reply : track_reply)(s, commit, &pending, msg);
 	pending_drop(s->ledger, commit, slot);
 	s->ops[slot] = NULL;
 

@@ -54,6 +54,19 @@ struct ledgers_outlet {
 	_Atomic uint32_t base;	   /* out_cons before it */
 };
 
+/* An exchange of xenstored (exchange/). */
+#define LEDGERS_DAEMON_MAX 256
+
+struct ledgers_exchange {
+	_Atomic uint32_t stage;	  /* enum exchange_stage */
+	_Atomic uint32_t tries;	  /* how often the state has been handed out */
+	_Atomic uint32_t flavour; /* enum rings_flavour of the one before */
+	uint32_t reserved;
+	/* What is to be executed, and what was; "": as configured */
+	char with[LEDGERS_DAEMON_MAX];
+	char was[LEDGERS_DAEMON_MAX];
+};
+
 struct ledgers_header {
 	uint64_t magic;
 	uint32_t version;
@@ -70,6 +83,7 @@ struct ledgers_header {
 	struct ledgers_outlet outlet;
 	/* How many xsproxyds in a row had not the memory for all sockets */
 	_Atomic uint32_t starved;
+	struct ledgers_exchange exchange; /* domains' only */
 };
 
 _Static_assert(sizeof(struct ledgers_header) <= LEDGERS_HEADER_SIZE, "header outgrows its pages");
@@ -153,6 +167,12 @@ static inline struct ledgers_outlet *ledgers_outlet(const struct ledgers *ledger
 static inline _Atomic uint32_t *ledgers_starved(const struct ledgers *ledgers)
 {
 	return &((struct ledgers_header *)ledgers->arena.base)->starved;
+}
+
+/** ledgers_exchange() - the words of the header; not of an old arena. */
+static inline struct ledgers_exchange *ledgers_exchange(const struct ledgers *ledgers)
+{
+	return &((struct ledgers_header *)ledgers->arena.base)->exchange;
 }
 
 /** ledgers_ledger() - a domain's ledger; its page may not exist. */

@@ -27,6 +27,7 @@ enum pending_kind {
 #define PENDING_CONFLICT 1u /* an END T that went upstream as F: its OK becomes EAGAIN */
 
 #define PENDING_HELP	 2u /* CONTROL help: our commands are added to the reply */
+#define PENDING_RENEW	 4u /* renew.c: its own; WATCH, as any, refers to a record */
 
 /** pending_slot() - a free slot, or -1. */
 int pending_slot(const struct ledger *ledger);

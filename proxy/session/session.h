@@ -28,6 +28,7 @@
 #include "proxy/session/ledger.h"
 #include "proxy/session/limit.h"
 #include "proxy/session/refusal.h"
+#include "proxy/session/renew.h"
 #include "proxy/session/transaction.h"
 #include "proxy/session/watch.h"
 #include "proxy/session/who.h"
@@ -85,6 +86,7 @@ struct session {
 	uint32_t gave;	    /* the domain that its asker gave watches or transactions, or 0 */
 	struct who who;	    /* of a privileged one: who asks */
 	struct stand stand; /* stand.h */
+	struct renew renew;
 	struct log_source source;
 	struct refusals refusals;
 	struct limits limits;
@@ -200,6 +202,15 @@ bool up_step(struct session *s);
 /** up_inject() - send a request of our own. Return: 0, -EAGAIN without room or slot, -ENOMEM. */
 int up_inject(struct session *s, const struct message *msg, struct op *op, uint32_t batch,
 	      uint32_t guest_tx);
+
+/**
+ * up_renew() - send a request of renew.c's, in the transaction hdr.tx_id of upstream's.
+ * @ref: of its pending slot
+ *
+ * Return: 0; -EAGAIN without room or slot, or while it is too large to go beside what the front has
+ * sent in part; -ENOMEM.
+ */
+int up_renew(struct session *s, const struct message *msg, uint32_t ref);
 
 /** down_step() - take one step with what upstream says. Return: whether something moved. */
 bool down_step(struct session *s);

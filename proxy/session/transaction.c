@@ -174,10 +174,12 @@ bool transaction_upstream_id(struct transactions *set, uint32_t guest, uint32_t 
 {
 	int slot = guest ? transaction_find(set, guest) : -ENOENT;
 
-	*id = guest ? MESSAGE_TX_UNKNOWN : 0;
 	if (slot >= 0)
 		*id = entry(set, (uint32_t)slot)->upstream;
-	if (!guest || slot >= 0)
+	if (slot >= 0 && *id != TRANSACTION_NOT_UPSTREAM)
+		return true;
+	*id = guest ? MESSAGE_TX_UNKNOWN : 0;
+	if (!guest)
 		return true;
 	while (is_upstream_id(set, *id))
 		--*id;

@@ -20,6 +20,9 @@
 
 #define TRANSACTION_MAX (LEDGER_TX + LEDGER_TX_PAGES * (POOL_PAGE / sizeof(struct ledger_tx)))
 
+/* struct ledger_tx.upstream of one that xenstored does not have (renew.c) */
+#define TRANSACTION_NOT_UPSTREAM 0u
+
 /* struct ledger_tx.flags */
 #define TRANSACTION_CONFLICT 1u /* END T gets EAGAIN (proposal, START_DOMAIN_TRANSACTION) */
 

@@ -343,6 +343,8 @@ bool up_step(struct session *s)
 	if (must_reset(s))
 		return reset_upstream(s);
 	/* Nothing behind that reset; nor while an INTRODUCE may reset the back ring at any time. */
+	if (s->renew.what != RENEW_NOTHING && renew_step(s))
+		return true;
 	if (s->injectors && !s->drain.settle && session_state(s) != LEDGER_ENDED &&
 	    s->hooks->inject(s))
 		return true;
@@ -395,41 +397,77 @@ static int borrow_page(struct session *s, const struct message *msg)
 	return 0;
 }
 
-int up_inject(struct session *s, const struct message *msg, struct op *op, uint32_t batch,
-	      uint32_t guest_tx)
+/*
+ * Send a request of our own, which track_request() has taken for what it is. @commit also takes its
+ * slot.
+ */
+static void send_own(struct session *s, struct commit *commit, struct message *msg, int slot)
+{
+	uint32_t size = message_size(&msg->hdr);
+
+	pending_take(s->ledger, commit, slot);
+	if (size > s->back.out.size) {
+		send_first(s, commit, slot, msg);
+	} else {
+		write_piece(s, &s->ledger->pending[slot], msg->hdr.len, msg->payload, 0, size);
+		endpoint_produce(&s->back, commit, size);
+	}
+	commit_end(commit);
+}
+
+/* Return: a slot for a request of our own, which has room and a page if it needs one; or as
+ * up_inject(). */
+static int own_slot(struct session *s, const struct message *msg)
 {
 	uint32_t size = message_size(&msg->hdr);
 	int slot = pending_slot(s->ledger), err;
-	struct ledger_pending *pending;
-	struct message copy = *msg;
-	struct commit commit;
 
 	/* Never between the pieces of the guest's own request. */
 	if (slot < 0 || word_get(&s->ledger->up_sent) || !back_has_room(s, size))
 		return -EAGAIN;
-	if (size > s->back.out.size) {
-		err = borrow_page(s, msg);
-		if (err)
-			return err;
-	}
+	err = size > s->back.out.size ? borrow_page(s, msg) : 0;
+	return err ? err : slot;
+}
+
+int up_inject(struct session *s, const struct message *msg, struct op *op, uint32_t batch,
+	      uint32_t guest_tx)
+{
+	int slot = own_slot(s, msg), err;
+	struct ledger_pending *pending;
+	struct message copy = *msg;
+	struct commit commit;
+
+	if (slot < 0)
+		return slot;
 	pending = pending_fill(s->ledger, slot, &s->seq, &msg->hdr, PENDING_SWALLOW);
 	pending->up_tx = msg->hdr.tx_id;
 	commit_begin(&commit, &s->place);
 	err = track_request(s, &commit, &copy, pending, batch);
-	if (err && size > s->back.out.size)
+	if (err && message_size(&msg->hdr) > s->back.out.size)
 		release_page(s);
 	if (err)
 		return -refusal_bound(s, msg->hdr.type, err);
 	if (guest_tx)
 		pending->req_id = guest_tx;
-	pending_take(s->ledger, &commit, slot);
-	if (size > s->back.out.size) {
-		send_first(s, &commit, slot, &copy);
-	} else {
-		write_piece(s, pending, copy.hdr.len, copy.payload, 0, size);
-		endpoint_produce(&s->back, &commit, size);
-	}
-	commit_end(&commit);
+	send_own(s, &commit, &copy, slot);
 	s->ops[slot] = op;
+	return 0;
+}
+
+int up_renew(struct session *s, const struct message *msg, uint32_t ref)
+{
+	int slot = own_slot(s, msg);
+	struct ledger_pending *pending;
+	struct message copy = *msg;
+	struct commit commit;
+
+	if (slot < 0)
+		return slot;
+	pending = pending_fill(s->ledger, slot, &s->seq, &msg->hdr, PENDING_SWALLOW);
+	pending->up_tx = msg->hdr.tx_id;
+	pending->ref = ref;
+	pending->flags = PENDING_RENEW;
+	commit_begin(&commit, &s->place);
+	send_own(s, &commit, &copy, slot);
 	return 0;
 }

@@ -120,7 +120,7 @@ static uint32_t make_key(const struct watches *set, const char *text, char *key)
 
 #define KEY_MAX (XENSTORE_PAYLOAD_MAX + sizeof("/local/domain/4294967295/"))
 
-static struct watch *entry_find(const struct watches *set, const char *text)
+struct watch *watch_find(const struct watches *set, const char *text)
 {
 	char key[KEY_MAX];
 	uint32_t keylen = make_key(set, text, key);
@@ -133,7 +133,7 @@ static struct watch *entry_find(const struct watches *set, const char *text)
 /* The table's entry for a text, made if need be; NULL without memory. */
 static struct watch *entry_get(struct watches *set, const char *text)
 {
-	struct watch *watch = entry_find(set, text);
+	struct watch *watch = watch_find(set, text);
 	char key[KEY_MAX];
 	uint32_t keylen;
 
@@ -152,7 +152,7 @@ static struct watch *entry_get(struct watches *set, const char *text)
 	return watch;
 }
 
-static void entry_put(struct watches *set, struct watch *watch)
+void watch_put(struct watches *set, struct watch *watch)
 {
 	if (watch->pos || watch->intents)
 		return;
@@ -162,7 +162,7 @@ static void entry_put(struct watches *set, struct watch *watch)
 
 static struct watch *entry_of_record(const struct watches *set, uint32_t pos)
 {
-	return entry_find(set, watchlog_at(&set->log, pos)->text);
+	return watch_find(set, watchlog_at(&set->log, pos)->text);
 }
 
 static void list_append(struct watches *set, struct watch *watch)
@@ -223,7 +223,7 @@ int watch_intend(struct watches *set, struct commit *commit, const uint8_t *payl
 		return -ENOMEM;
 	*pos = watchlog_append(&set->log, commit, payload, keep, depth, batch);
 	if (!*pos) {
-		entry_put(set, watch);
+		watch_put(set, watch);
 		set->short_of_pages = true;
 		return set->log.pages >= set->log.most ? -ENOBUFS : -ENOMEM;
 	}
@@ -258,7 +258,7 @@ int watch_intend_removal(struct watches *set, struct commit *commit, const uint8
 	*pos = 0;
 	if (!keep)
 		return -EINVAL;
-	watch = entry_find(set, (const char *)payload);
+	watch = watch_find(set, (const char *)payload);
 	/* Longer than any that there can be. */
 	if (!watch && len > MESSAGE_WATCH_MAX)
 		return -ENOENT;
@@ -274,7 +274,7 @@ int watch_intend_removal(struct watches *set, struct commit *commit, const uint8
 	return 0;
 }
 
-static void bump_gencnt(struct watches *set, struct commit *commit)
+void watches_changed(struct watches *set, struct commit *commit)
 {
 	ledger_word *gen = &set->log.ledger->watch_gen;
 
@@ -289,8 +289,7 @@ static void drop_record(struct watches *set, struct commit *commit, const struct
 		watchlog_undo(&set->log, commit, pos);
 }
 
-/* Its record dies with @commit. */
-static void unlist(struct watches *set, struct commit *commit, struct watch *watch)
+void watch_unlist(struct watches *set, struct commit *commit, struct watch *watch)
 {
 	uint32_t pos = watch->pos;
 
@@ -316,11 +315,11 @@ void watch_added(struct watches *set, struct commit *commit, uint32_t pos)
 
 	/* No daemon says OK to one that is there; who does so has it once nevertheless. */
 	if (watch->pos)
-		unlist(set, commit, watch);
+		watch_unlist(set, commit, watch);
 	watch->pos = pos;
 	list_append(set, watch);
 	commit_set(commit, &watchlog_at(&set->log, pos)->live, word_get(&set->log.ledger->epoch));
-	bump_gencnt(set, commit);
+	watches_changed(set, commit);
 }
 
 void watch_removed(struct watches *set, struct commit *commit, uint32_t pos)
@@ -329,10 +328,10 @@ void watch_removed(struct watches *set, struct commit *commit, uint32_t pos)
 
 	drop_record(set, commit, watch, pos);
 	if (watch->pos) {
-		unlist(set, commit, watch);
-		bump_gencnt(set, commit);
+		watch_unlist(set, commit, watch);
+		watches_changed(set, commit);
 	}
-	entry_put(set, watch);
+	watch_put(set, watch);
 }
 
 void watch_refused(struct watches *set, struct commit *commit, uint32_t pos)
@@ -340,7 +339,7 @@ void watch_refused(struct watches *set, struct commit *commit, uint32_t pos)
 	struct watch *watch = resolve(set, pos);
 
 	drop_record(set, commit, watch, pos);
-	entry_put(set, watch);
+	watch_put(set, watch);
 }
 
 void watches_forget(struct watches *set)
@@ -351,7 +350,7 @@ void watches_forget(struct watches *set)
 		if (watch->pos)
 			list_remove(set, watch);
 		watch->pos = 0;
-		entry_put(set, watch);
+		watch_put(set, watch);
 	}
 }
 

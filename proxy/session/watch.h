@@ -120,6 +120,40 @@ bool watches_clogged(const struct watches *set);
  */
 bool watches_tidy(struct watches *set, const struct ledger_place *place);
 
+/* --- watch_anew.c: another xenstored is told of those that are confirmed */
+
+/** watches_first() - the first one, in order of registration, or NULL. */
+struct watch *watches_first(const struct watches *set);
+
+/** watch_octets() - the length of its text, the depth included. */
+uint32_t watch_octets(const struct watches *set, const struct watch *watch);
+
+/** watch_record() - its record; what refers to it is under way from watch_asked() on. */
+uint32_t watch_record(const struct watch *watch);
+
+/** watch_asked() - its WATCH is under way once more. Return: the next one, or NULL. */
+struct watch *watch_asked(struct watches *set, struct watch *watch);
+
+/**
+ * watch_renewed() - that of the record at @pos was answered.
+ * @there: whether upstream has the watch; if not, @commit drops it
+ * @first: whether a first event of it is to come
+ */
+void watch_renewed(struct watches *set, struct commit *commit, uint32_t pos, bool there,
+		   bool first);
+
+/**
+ * watch_first_event() - whether an event is the first of a watch that was registered anew; the next
+ * one is not.
+ * @text: "path NUL token NUL"
+ */
+bool watch_first_event(const struct watches *set, const char *text);
+
+/** watches_seen() - no first event is to come any more. */
+void watches_seen(const struct watches *set);
+
+/* --- watch_list.c */
+
 /** watches_from() - the confirmed watch number @index (from 0), or NULL. */
 const struct watch *watches_from(struct watches *set, uint32_t index);
 

@@ -1,0 +1,301 @@
+// SPDX-License-Identifier: MIT
+#include "proxy/session/renew.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include "protocol/message.h"
+#include "proxy/log.h"
+#include "proxy/session/pending.h"
+#include "proxy/session/session.h"
+#include "proxy/util.h"
+
+bool renew_rests(const struct session *s)
+{
+	const struct ledger *ledger = s->ledger;
+	enum ledger_state state = session_state(s);
+	struct ring_view in;
+
+	if (!session_settled(s) || s->injectors || renew_busy(s) || word_get(&ledger->fifo_fill) ||
+	    word_get(&ledger->more.giant_left) || state == LEDGER_RESET || state == LEDGER_GREET)
+		return false;
+	return ring_load(&s->back.in, &in) || !ring_used(&in);
+}
+
+void renew_part(struct session *s)
+{
+	s->renew = (struct renew){ .what = RENEW_PART };
+	session_ready(s);
+}
+
+void renew_begin(struct session *s, bool watches)
+{
+	enum ledger_state state = session_state(s);
+	uint32_t asked = s->renew.asked;
+
+	s->renew = (struct renew){ .asked = asked };
+	/* Upstream is to have nothing of it, and has nothing. */
+	if (state == LEDGER_ENDED)
+		return;
+	s->renew.what = watches ? RENEW_WATCHES : RENEW_TRANSACTIONS;
+	s->renew.watch = watches ? watches_first(&s->watches) : NULL;
+	session_ready(s);
+}
+
+bool renew_busy(const struct session *s)
+{
+	return s->renew.what != RENEW_NOTHING;
+}
+
+/* Return: whether the request has gone, and the next one is to follow. */
+static bool ask(struct session *s, const struct message *msg, uint32_t ref)
+{
+	int err = up_renew(s, msg, ref);
+
+	if (err == -ENOMEM)
+		session_retry(s);
+	if (err)
+		return false;
+	s->renew.asked++;
+	return true;
+}
+
+/* --- transactions */
+
+static void mark_parted(struct session *s, struct ledger_tx *tx)
+{
+	struct commit commit;
+
+	commit_begin(&commit, &s->place);
+	commit_set(&commit, page_word(&tx->upstream), TRANSACTION_NOT_UPSTREAM);
+	commit_end(&commit);
+}
+
+/*
+ * Marked before it is ended: who is killed in between leaves it open upstream until that xenstored
+ * ends, which is soon.
+ */
+static bool part_one(struct session *s, int slot)
+{
+	struct ledger_tx *tx = transaction_at(&s->transactions, slot);
+	struct message msg = { .hdr = { .type = XS_TRANSACTION_END, .tx_id = tx->upstream } };
+
+	if (tx->upstream == TRANSACTION_NOT_UPSTREAM)
+		return true;
+	message_set_text(&msg, "F", sizeof("F"));
+	tx->flags |= TRANSACTION_CONFLICT;
+	if (!ask(s, &msg, PENDING_NO_TRANSACTION))
+		return false;
+	mark_parted(s, tx);
+	return true;
+}
+
+/* Its TRANSACTION_START is under way, maybe by an xsproxyd before us. */
+static bool is_opening(const struct session *s, uint32_t slot)
+{
+	PENDING_EACH(s->ledger, i)
+	{
+		const struct ledger_pending *pending = &s->ledger->pending[i];
+
+		if (pending->type == XS_TRANSACTION_START && pending->ref == slot)
+			return true;
+	}
+	return false;
+}
+
+static bool open_one(struct session *s, int slot)
+{
+	static const struct message msg = { .hdr = { .type = XS_TRANSACTION_START, .len = 1 } };
+	const struct ledger_tx *tx = transaction_at(&s->transactions, slot);
+
+	if (tx->upstream != TRANSACTION_NOT_UPSTREAM || is_opening(s, (uint32_t)slot))
+		return true;
+	return ask(s, &msg, (uint32_t)slot);
+}
+
+/* Return: whether all have been looked at. */
+static bool each_transaction(struct session *s, bool (*one)(struct session *s, int slot))
+{
+	for (; s->renew.slot < s->transactions.high; s->renew.slot++)
+		if (transaction_live(&s->transactions, (int)s->renew.slot) &&
+		    !one(s, (int)s->renew.slot))
+			return false;
+	return true;
+}
+
+/* --- watches */
+
+static bool watch_one(struct session *s)
+{
+	struct message msg = { .hdr.type = XS_WATCH };
+	struct watch *watch = s->renew.watch;
+	uint32_t len;
+
+	message_set_text(&msg, watch_text(&s->watches, watch, &len),
+			 watch_octets(&s->watches, watch));
+	if (!ask(s, &msg, watch_record(watch)))
+		return false;
+	s->renew.watch = watch_asked(&s->watches, watch);
+	return true;
+}
+
+/* --- all */
+
+static bool ask_last(struct session *s)
+{
+	struct message msg = { .hdr.type = XS_GET_DOMAIN_PATH };
+
+	message_set_text(&msg, "0", sizeof("0"));
+	if (!ask(s, &msg, 0))
+		return false;
+	s->renew.what = RENEW_LAST;
+	return true;
+}
+
+static void end(struct session *s)
+{
+	uint32_t lost = s->renew.lost;
+
+	s->renew = (struct renew){ .what = RENEW_NOTHING };
+	watches_seen(&s->watches);
+	if (lost)
+		log_limited(&s->source, LOG_ERR,
+			    "watches that the new xenstored does not take: %u; they are lost",
+			    lost);
+}
+
+bool renew_step(struct session *s)
+{
+	uint32_t asked = s->renew.asked;
+
+	if (session_state(s) == LEDGER_ENDED) {
+		end(s);
+		return false;
+	}
+	switch (s->renew.what) {
+	case RENEW_PART:
+		if (each_transaction(s, part_one) && !s->renew.asked)
+			end(s);
+		break;
+	case RENEW_WATCHES:
+		if (s->renew.watch)
+			return watch_one(s);
+		s->renew.what = RENEW_TRANSACTIONS;
+		return true;
+	case RENEW_TRANSACTIONS:
+		if (each_transaction(s, open_one))
+			return ask_last(s);
+		break;
+	case RENEW_LAST:
+		if (!s->renew.asked)
+			end(s);
+		break;
+	case RENEW_NOTHING:
+		break;
+	}
+	return s->renew.asked != asked;
+}
+
+static void watch_answered(struct session *s, struct commit *commit,
+			   const struct ledger_pending *pending, int err)
+{
+	/* Told to the new xenstored by an xsproxyd before us. */
+	bool there = !err || err == EEXIST;
+
+	if (!there)
+		s->renew.lost++;
+	watch_renewed(&s->watches, commit, pending->ref, there, !err);
+}
+
+static void transaction_answered(struct session *s, struct commit *commit,
+				 const struct ledger_pending *pending, const struct message *msg)
+{
+	struct ledger_tx *tx = transaction_at(&s->transactions, (int)pending->ref);
+	uint32_t id = 0;
+
+	if (msg->hdr.type == XS_ERROR || !tx)
+		return;
+	for (uint32_t i = 0; i < msg->hdr.len && msg->payload[i]; i++)
+		id = id * 10 + (uint32_t)(msg->payload[i] - '0');
+	commit_set(commit, page_word(&tx->upstream), id);
+}
+
+void renew_reply(struct session *s, struct commit *commit, const struct ledger_pending *pending,
+		 struct message *msg)
+{
+	int err = msg->hdr.type == XS_ERROR ? message_error_parse(msg->payload, msg->hdr.len) : 0;
+
+	if (s->renew.asked)
+		s->renew.asked--;
+	if (pending->type == XS_WATCH)
+		watch_answered(s, commit, pending, err);
+	else if (pending->type == XS_TRANSACTION_START)
+		transaction_answered(s, commit, pending, msg);
+}
+
+void renew_end(const struct session *s, const struct ledger_pending *pending, struct message *msg)
+{
+	if (pending->ref == PENDING_NO_TRANSACTION ||
+	    !transaction_live(&s->transactions, (int)pending->ref) ||
+	    transaction_at(&s->transactions, (int)pending->ref)->upstream !=
+		    TRANSACTION_NOT_UPSTREAM)
+		return;
+	msg->hdr.type = XS_TRANSACTION_END;
+	message_set_text(msg, "OK", sizeof("OK"));
+}
+
+bool renew_drops(struct session *s, const struct message *msg)
+{
+	const char *vec[2];
+
+	if (s->renew.what == RENEW_NOTHING ||
+	    message_strings(msg->payload, msg->hdr.len, vec, 2) < 2)
+		return false;
+	return watch_first_event(&s->watches, vec[0]);
+}
+
+static void forget_requests(struct session *s, struct commit *commit)
+{
+	PENDING_EACH(s->ledger, slot)
+	{
+		const struct ledger_pending *pending = &s->ledger->pending[slot];
+
+		if (!(pending->flags & PENDING_RENEW))
+			continue;
+		if (pending->type == XS_WATCH)
+			watch_renewed(&s->watches, commit, pending->ref, true, false);
+		pending_drop(s->ledger, commit, (int)slot);
+	}
+}
+
+/* Octets of a message that was under way, in either direction. */
+static void forget_octets(struct session *s, struct commit *commit)
+{
+	struct xenstore_domain_interface *back = s->place.back_page;
+	struct ledger *ledger = s->ledger;
+
+	commit_set(commit, &ledger->fifo_fill, 0);
+	commit_set(commit, &ledger->more.giant_left, 0);
+	if (word_get(&ledger->up_sent)) {
+		commit_set(commit, &ledger->up_sent, 0);
+		commit_set(commit, &ledger->up_fill, 0);
+	}
+	if (!back)
+		return;
+	commit_set(commit, page_word(&back->req_cons), 0);
+	commit_set(commit, page_word(&back->req_prod), 0);
+	commit_set(commit, page_word(&back->rsp_cons), 0);
+	commit_set(commit, page_word(&back->rsp_prod), 0);
+}
+
+void renew_forget(struct session *s)
+{
+	struct commit commit;
+
+	commit_begin(&commit, &s->place);
+	forget_requests(s, &commit);
+	forget_octets(s, &commit);
+	commit_end(&commit);
+	s->renew = (struct renew){ .what = RENEW_NOTHING };
+	watches_seen(&s->watches);
+}

@@ -1,0 +1,86 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * renew - what a session has at xenstored is ended there, or made anew with another xenstored.
+ *
+ * While xenstored is exchanged (exchange/) no front is read. With the old one renew_part() ends the
+ * open transactions, which conflict from then on: END gets EAGAIN. With the new one, or the old one
+ * if nothing comes of it, renew_begin() registers the watches and opens the transactions again. Of
+ * each watch the first event is dropped, for its owner has had one. The last request changes
+ * nothing: no such event comes behind its reply.
+ *
+ * An xsproxyd that is killed meanwhile leaves pending slots as with any request; the next one
+ * begins once more, and a watch that is there already is as good as one that was registered.
+ *
+ * A part of a session: run by up.c, told of replies and events by down.c. Must never be seen by the
+ * front, but for what it is owed.
+ */
+#ifndef XSPROXY_PROXY_SESSION_RENEW_H
+#define XSPROXY_PROXY_SESSION_RENEW_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+struct commit;
+struct ledger_pending;
+struct message;
+struct session;
+struct watch;
+
+enum renew_what {
+	RENEW_NOTHING,
+	RENEW_PART,	    /* transactions are being ended */
+	RENEW_WATCHES,	    /* are being registered, then transactions opened, */
+	RENEW_TRANSACTIONS, /* or only these, */
+	RENEW_LAST,	    /* then the request that changes nothing is under way */
+};
+
+/* A session's part; zero at first. */
+struct renew {
+	enum renew_what what;
+	struct watch *watch; /* the next one to be registered, or NULL */
+	uint32_t slot;	     /* the next transaction to look at */
+	uint32_t asked;	     /* requests that are not answered yet */
+	uint32_t lost;	     /* watches that xenstored did not take */
+};
+
+/**
+ * renew_rests() - whether there is nothing between a session and upstream: no request, no reply, no
+ * event, and nothing that an op will send.
+ */
+bool renew_rests(const struct session *s);
+
+/** renew_part() - end the open transactions upstream; the session has no request under way. */
+void renew_part(struct session *s);
+
+/**
+ * renew_begin() - make anew what it has; nothing of a session whose connection has ended.
+ * @watches: too, for this xenstored has none of them
+ */
+void renew_begin(struct session *s, bool watches);
+
+/** renew_busy() - whether either is under way. */
+bool renew_busy(const struct session *s);
+
+/** renew_step() - send the next request. Return: whether one was sent. */
+bool renew_step(struct session *s);
+
+/** renew_reply() - upstream answered a request of ours; @commit notes what has come of it. */
+void renew_reply(struct session *s, struct commit *commit, const struct ledger_pending *pending,
+		 struct message *msg);
+
+/** renew_drops() - whether an event is the first one of a watch that was registered anew. */
+bool renew_drops(struct session *s, const struct message *msg);
+
+/**
+ * renew_end() - the reply to an END of the front's, in a transaction that xenstored may not have:
+ * as if it had.
+ */
+void renew_end(const struct session *s, const struct ledger_pending *pending, struct message *msg);
+
+/**
+ * renew_forget() - what was asked will not be answered, for xenstored is there no more: nothing is
+ * under way between the two. Only while no front is read.
+ */
+void renew_forget(struct session *s);
+
+#endif
