@@ -70,6 +70,9 @@ static void on_turn(struct session *s)
 
 	if (s->task.queued || client->ending)
 		return;
+	/* Its end is that of the xenstored that is exchanged; and there are requests to be read. */
+	if (client->daemon->paused && session_state(s) != LEDGER_ENDED)
+		return;
 	if (session_state(s) == LEDGER_ENDED ||
 	    (back(client)->eof && (front(client)->eof || delivered(client)))) {
 		end_later(client);
@@ -184,11 +187,12 @@ int client_start(struct client *client, int upstream)
 int client_resume(struct client *client)
 {
 	int err = slots_reopen(client->slots, client->slot, client->socks, client->fds,
-			       cookie(client->fds[SLOT_CLIENT]));
+			       cookie(client->fds[SLOT_CLIENT]), client->daemon->parted);
 
 	if (err)
 		return err;
 	client->opened = true;
+	client->parted = client->daemon->parted;
 	client->who = who_kept(&slots_ledger(client->slots, client->slot)->more.who);
 	err = begin(client, true);
 	if (err)
@@ -206,6 +210,36 @@ static void hold(struct client *client, struct keeper *keeper)
 {
 	client->held = keeper_put(keeper, client->slot, client->fds,
 				  client->fds[SLOT_UPSTREAM] < 0 ? 1 : 2);
+}
+
+/* Whatever there was between the session and the xenstored before is void. */
+static void empty_back(struct client *client)
+{
+	struct ledger_sock *words = back(client)->words;
+
+	renew_forget(client->session);
+	atomic_store(&words->in_cons, word_get(&words->in_prod));
+	atomic_store(&words->out_cons, word_get(&words->out_prod));
+}
+
+int client_again(struct client *client, struct keeper *keeper)
+{
+	int fd = client_dial(client->daemon), err;
+
+	if (fd < 0)
+		return fd;
+	sock_close(back(client));
+	empty_back(client);
+	back(client)->eof = back(client)->broken = false;
+	err = sock_open(back(client), client->daemon->base, fd);
+	if (err) {
+		close(fd);
+		return err;
+	}
+	client->parted = false;
+	client->held = false;
+	client_keep(client, keeper);
+	return 0;
 }
 
 void client_keep(struct client *client, struct keeper *keeper)

@@ -37,6 +37,7 @@ struct client {
 	bool held;	      /* the keeper has what there is of it */
 	bool opened;	      /* it has a ledger */
 	bool parting;	      /* we part from it: it gets its answers, and is asked no more */
+	bool parted;	      /* its xenstored is no more; client_again() */
 	struct event *hangup; /* as long as it has no session */
 	uint64_t since;	      /* seconds of CLOCK_MONOTONIC */
 	struct who who;
@@ -70,6 +71,14 @@ int client_start(struct client *client, int upstream);
  * cannot be, and the client is to be freed.
  */
 int client_resume(struct client *client);
+
+/**
+ * client_again() - go on with a connection to another xenstored, with nothing under way; what it
+ * has there is made anew by renew.h.
+ *
+ * Return: 0, or as client_dial(): it is to be tried again; or -ENOMEM.
+ */
+int client_again(struct client *client, struct keeper *keeper);
 
 /** client_keep() - have the keeper hold it from now on, all octets counted. */
 void client_keep(struct client *client, struct keeper *keeper);

@@ -197,7 +197,7 @@ static void connect_waiting(struct clients *clients)
 	 */
 	if (upstream_memory(clients->daemon->upstream))
 		take_up_left(clients);
-	while (upstream_memory(clients->daemon->upstream) &&
+	while (upstream_serves(clients->daemon->upstream) && !clients->daemon->paused &&
 	       (client = TAILQ_FIRST(&clients->waiting)) && !client->left)
 		if (!client_connect(clients, client))
 			break;
@@ -221,6 +221,14 @@ static void retry_cb(evutil_socket_t fd, short what, void *arg)
 void clients_upstream_up(struct clients *clients)
 {
 	connect_waiting(clients);
+}
+
+void clients_each(struct clients *clients, void (*fn)(struct client *client, void *arg), void *arg)
+{
+	struct client *client;
+
+	TAILQ_FOREACH(client, &clients->up, list)
+		fn(client, arg);
 }
 
 /* How many there are; or only those that the keeper @held. */

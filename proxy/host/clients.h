@@ -13,6 +13,7 @@
 
 #include <stdint.h>
 
+struct client;
 struct clients;
 struct daemon;
 
@@ -31,6 +32,9 @@ struct clients *clients_free(struct clients *clients);
 
 /** clients_upstream_up() - xenstored is there: connect those that wait. */
 void clients_upstream_up(struct clients *clients);
+
+/** clients_each() - call @fn for each client that has a session; it must not free any. */
+void clients_each(struct clients *clients, void (*fn)(struct client *client, void *arg), void *arg);
 
 /** clients_keep_all() - there is a keeper that is new: have it hold all. */
 void clients_keep_all(struct clients *clients);

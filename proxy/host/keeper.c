@@ -12,6 +12,7 @@
 #include "protocol/clock.h"
 #include "proxy/daemon.h"
 #include "proxy/host/clients.h"
+#include "proxy/host/upstream.h"
 #include "proxy/local.h"
 #include "proxy/log.h"
 #include "proxy/loop.h"
@@ -185,6 +186,11 @@ static void writable_cb(evutil_socket_t fd, short what, void *arg)
 	(void)fd;
 	(void)what;
 	say_more(arg);
+}
+
+bool keeper_told(const struct keeper *keeper)
+{
+	return TAILQ_EMPTY(&keeper->waiting);
 }
 
 void keeper_flush(struct keeper *keeper)
@@ -366,6 +372,7 @@ static bool fill(struct keeper *keeper)
 		return false;
 	}
 	clients_keep_all(keeper->daemon->clients);
+	upstream_keep(keeper->daemon->upstream);
 	if (keeper->sock < 0)
 		return false;
 	log_line(LOG_NOTICE, "connected to the keeper");

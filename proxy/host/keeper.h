@@ -71,6 +71,9 @@ int keeper_take(struct keeper *keeper, uint32_t key, int fds[LINK_PUT_FDS]);
  */
 bool keeper_put(struct keeper *keeper, uint32_t key, const int *fds, int count);
 
+/** keeper_told() - whether it has been told all, so that what was put there is there. */
+bool keeper_told(const struct keeper *keeper);
+
 /** keeper_flush() - at the end: what it has not taken yet, if it takes it soon. */
 void keeper_flush(struct keeper *keeper);
 

@@ -230,7 +230,7 @@ static int reclaim(struct slots *slots, struct ledger_sock *words)
 }
 
 int slots_reopen(struct slots *slots, uint32_t slot, struct sock socks[SLOT_SIDES],
-		 const int fds[SLOT_SIDES], uint64_t cookie)
+		 const int fds[SLOT_SIDES], uint64_t cookie, bool parted)
 {
 	struct ledger *ledger = slots_ledger(slots, slot);
 	int err = 0;
@@ -244,7 +244,7 @@ int slots_reopen(struct slots *slots, uint32_t slot, struct sock socks[SLOT_SIDE
 		return -ESTALE;
 	for (uint32_t side = 0; side < SLOT_SIDES && !err; side++) {
 		err = reclaim(slots, &ledger->more.sock[side]);
-		if (!err)
+		if (!err && !(parted && side == SLOT_UPSTREAM))
 			err = sock_recover(&ledger->more.sock[side], fds[side]);
 	}
 	if (!err)

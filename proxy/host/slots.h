@@ -75,12 +75,13 @@ int slots_open(struct slots *slots, uint32_t slot, struct sock socks[SLOT_SIDES]
 /**
  * slots_reopen() - the same with the ledger that an xsproxyd before us left there.
  * @fds: the sockets as the keeper had them; they stay the caller's
+ * @parted: what lies there of xenstored's is void, whatever socket the keeper had
  *
  * Return: 0; -ESTALE when there is none, or none that counted all octets, or another socket's; or
  * -EINVAL, -EBUSY when it cannot be right.
  */
 int slots_reopen(struct slots *slots, uint32_t slot, struct sock socks[SLOT_SIDES],
-		 const int fds[SLOT_SIDES], uint64_t cookie);
+		 const int fds[SLOT_SIDES], uint64_t cookie, bool parted);
 
 /** slots_close() - give back what slots_open() took. Once the session has been freed. */
 void slots_close(struct slots *slots, uint32_t slot);

@@ -16,9 +16,23 @@
 #include "link/rings.h"
 
 struct daemon;
+struct ledgers;
 struct memory;
 struct pool;
 struct upstream;
+
+/* Who is told that bridges come and go, beside domains and clients: exchange/ */
+struct upstream_watcher {
+	/** came() - there is a bridge, and what is in its memory was taken up. */
+	void (*came)(void *arg);
+	/**
+	 * gone() - it is no more. Return: whether another one that goes on with its rings is to
+	 * come: then domains, sessions and memory stay as they are. May be called again meanwhile.
+	 */
+	bool (*gone)(void *arg);
+	/** again() - that one is there. */
+	void (*again)(void *arg);
+};
 
 /** upstream_new() - begin to look for the bridge. Return: 0 or -ENOMEM. */
 int upstream_new(struct upstream **out, struct daemon *daemon);
@@ -26,7 +40,36 @@ int upstream_new(struct upstream **out, struct daemon *daemon);
 /** upstream_free() - NULL is fine; returns NULL. The domains must be detached before. */
 struct upstream *upstream_free(struct upstream *up);
 
-/** upstream_memory() - rings and ledgers; NULL while there is no bridge. */
+/** upstream_watch() - @watcher, which outlives it, is told from now on. */
+void upstream_watch(struct upstream *up, const struct upstream_watcher *watcher, void *arg);
+
+/**
+ * upstream_left() - the ledgers that an xsproxyd before us had, if the keeper has them with the
+ * rings they go with: as it was at the start, before a bridge is there.
+ * @ledgers: filled in, to be closed; not the ones that will be in use
+ *
+ * Return: whether there are some of this version.
+ */
+bool upstream_left(const struct upstream *up, struct ledgers *ledgers);
+
+/**
+ * upstream_restore() - take up the domains in these, without a bridge: another one that goes on
+ * with their rings is to come.
+ *
+ * Return: 0 or a negative errno: all is as before.
+ */
+int upstream_restore(struct upstream *up);
+
+/** upstream_keep() - have the keeper hold rings and ledgers, if there are some. NULL is fine. */
+void upstream_keep(struct upstream *up);
+
+/** upstream_serves() - whether there is a bridge, and all is taken up. */
+bool upstream_serves(const struct upstream *up);
+
+/**
+ * upstream_memory() - rings and ledgers; NULL while there is no bridge, unless another one that
+ * goes on with them is to come.
+ */
 const struct memory *upstream_memory(const struct upstream *up);
 
 /**

@@ -154,7 +154,7 @@ static void __attribute__((noreturn)) succeed(struct world *w, int turns)
 
 	if (slots_new(&slots, &w->keeper))
 		_exit(1);
-	err = slots_reopen(slots, SLOT, socks, w->ends.near, COOKIE);
+	err = slots_reopen(slots, SLOT, socks, w->ends.near, COOKIE, false);
 	if (err)
 		_exit(2);
 	place = place_of(slots);

@@ -137,7 +137,8 @@ static void the_next_process_has_the_same_pages(void **state)
 		pages[2 * side + 1] = was[side].words->out_page;
 	}
 	next_process(bed);
-	assert_int_equal(slots_reopen(bed->slots, SLOT, bed->socks, bed->ends.near, COOKIE), 0);
+	assert_int_equal(slots_reopen(bed->slots, SLOT, bed->socks, bed->ends.near, COOKIE, false),
+			 0);
 	for (int side = 0; side < SLOT_SIDES; side++) {
 		assert_int_equal(bed->socks[side].number, SLOT * SLOT_SIDES + side);
 		assert_int_equal(bed->socks[side].in[0], 'i' + side);
@@ -150,7 +151,7 @@ static void the_next_process_has_the_same_pages(void **state)
 
 static int reopen(struct bed *bed, uint32_t slot, uint64_t cookie)
 {
-	return slots_reopen(bed->slots, slot, bed->socks, bed->ends.near, cookie);
+	return slots_reopen(bed->slots, slot, bed->socks, bed->ends.near, cookie, false);
 }
 
 static void what_is_not_there_is_not_taken_up(void **state)
