@@ -15,6 +15,8 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include "link/start.h"
+
 #define LINK_BACKLOG 4
 
 union link_control {
@@ -70,9 +72,13 @@ static bool link_fds_fit(uint32_t type, int count)
 	switch (type) {
 	case LINK_HELLO:
 		return count == LINK_HELLO_FDS;
+	case START_RESTORE:
+		return count == START_RESTORE_FDS;
 	case LINK_KEEP:
+	case START_FAILED:
 		return count == 1;
 	case LINK_KEPT:
+	case START_STATE:
 		return count <= 1;
 	case LINK_PUT:
 	case LINK_HAS:

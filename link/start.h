@@ -29,18 +29,23 @@
 #ifndef XSPROXY_LINK_START_H
 #define XSPROXY_LINK_START_H
 
-#include "link/link.h"
+#define START_VERSION	  1
+#define START_RESTORE_FDS 3
+#define LINK_STARTER	  "starter" /* below the run directory; xsproxyd listens here */
+/*
+ * Likewise: there as soon as an xsproxyd has served a xenstored since the host was booted. Without
+ * it nobody waits for xsproxyd.
+ */
+#define LINK_SERVED "served"
 
-#define START_VERSION 1
-#define LINK_STARTER  "starter" /* below the run directory; xsproxyd listens here */
-
-/* Given to the daemon by the starter: the rings that its bridge is to go on with (bridge/adopt.h) */
+/* Given to the daemon by the starter: the rings that its bridge goes on with (bridge/adopt.h) */
 #define START_RINGS_ENV "XSPROXY_RINGS" /* number of a descriptor */
 
 enum start_type {
 	/* from the starter */
 	START_COME = 128, /* value: START_VERSION; domid: enum start_role */
-	START_STATE,	  /* value: 0, with the memfd of a state; or a negative errno */
+	START_STATE,	  /* value: 0, with the memfd of a state; domid: seconds since it was
+			   * written; or value: a negative errno */
 	START_FAILED,	  /* value: a negative errno; with a memfd that says why in a line */
 
 	/* from xsproxyd */

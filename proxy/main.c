@@ -20,6 +20,7 @@
 #include "protocol/table.h"
 #include "proxy/control/control.h"
 #include "proxy/daemon.h"
+#include "proxy/exchange/exchange.h"
 #include "proxy/host/clients.h"
 #include "proxy/host/domain.h"
 #include "proxy/host/holds.h"
@@ -285,6 +286,8 @@ static int run(struct daemon *daemon)
 	if (!err)
 		err = upstream_new(&daemon->upstream, daemon);
 	if (!err)
+		err = exchange_new(&daemon->exchange, daemon);
+	if (!err)
 		err = listen_to_system(daemon, events);
 	if (!err) {
 		/* Before xenstored is there: what starts it polls the store through our socket. */
@@ -303,6 +306,7 @@ static void take_down(struct daemon *daemon)
 {
 	daemon->metrics = metrics_free(daemon->metrics);
 	daemon->controls = controls_free(daemon->controls);
+	daemon->exchange = exchange_free(daemon->exchange);
 	daemon->clients = clients_free(daemon->clients);
 	daemon->keeper = keeper_free(daemon->keeper);
 	daemon->domains = domains_free(daemon->domains);

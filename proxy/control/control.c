@@ -16,6 +16,7 @@
 #include "proxy/control/control_command.h"
 #include "proxy/control/control_json.h"
 #include "proxy/daemon.h"
+#include "proxy/exchange/exchange.h"
 #include "proxy/host/lease.h"
 #include "proxy/local.h"
 #include "proxy/log.h"
@@ -88,6 +89,7 @@ static void control_free(struct control *control)
 	if (control->ended)
 		end_stream(control);
 	toolstack_control_gone(control_daemon(control), control);
+	exchange_forget(control_daemon(control)->exchange, control);
 	TAILQ_REMOVE(&control->controls->open, control, list);
 	control->controls->count--;
 	bufferevent_free(control->bev);

@@ -24,6 +24,7 @@ enum argument_kind {
 #define TAKES_NEW    16u
 #define TAKES_LEVEL  32u
 #define TAKES_FILTER 64u
+#define TAKES_WITH   128u
 
 #define AT(field)    offsetof(struct control_args, field)
 
@@ -45,6 +46,7 @@ static const struct argument {
 	{ "ops", TAKES_FILTER, ARGUMENT_TEXTS, AT(ops), 0, "a list of names" },
 	{ "path", TAKES_FILTER, ARGUMENT_TEXT, AT(path), 0, "a string" },
 	{ "events", TAKES_FILTER, ARGUMENT_BOOL, AT(events), 0, "true or false" },
+	{ "with", TAKES_WITH, ARGUMENT_TEXT, AT(with), 0, "a string" },
 	{ "snap", TAKES_FILTER, ARGUMENT_NUMBER, AT(snap), AT(has_snap), "a number from 0 on" },
 };
 
@@ -71,6 +73,7 @@ static const struct command {
 	{ "load", TAKES_INDEX, control_load },
 	{ "flight", TAKES_DOMID, control_flight },
 	{ "trace", TAKES_FILTER | TAKES_NEW, control_trace },
+	{ "replace", TAKES_WITH, control_replace },
 };
 
 #define NR_COMMANDS (sizeof(commands) / sizeof(commands[0]))

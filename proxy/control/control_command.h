@@ -33,6 +33,7 @@ struct control_args {
 	json_t *domids; /* numbers */
 	json_t *ops;	/* strings */
 	const char *path;
+	const char *with;
 	bool events;
 	bool has_snap;
 	uint32_t snap;
@@ -45,6 +46,10 @@ void control_domains(struct control *control, const struct control_args *args);
 void control_domain(struct control *control, const struct control_args *args);
 void control_log_level(struct control *control, const struct control_args *args);
 void control_reload(struct control *control, const struct control_args *args);
+
+/* --- control_exchange.c */
+
+void control_replace(struct control *control, const struct control_args *args);
 
 /* --- control_tap.c */
 

@@ -55,16 +55,28 @@ void target_reply(const struct op *op, uint32_t type)
 		note(op->target, op->user + 1, user->ledger->map_gen);
 }
 
-bool target_is_kept(const struct session *target)
+/* The word of the ledger, if it is of this mapping; else 0. */
+static uint32_t user_word(const struct session *target)
 {
 	const struct ledger *ledger = target->ledger;
-	const struct session *user;
-	uint32_t word = word_get(&ledger->more.user);
 
-	if (!word || ledger->more.map_gen != ledger->map_gen)
-		return false;
-	if (word == USER_UNKNOWN)
-		return true;
+	return ledger->more.map_gen == ledger->map_gen ? word_get(&ledger->more.user) : 0;
+}
+
+int target_user(const struct session *target)
+{
+	uint32_t word = user_word(target);
+	const struct session *user;
+
+	if (!word || word == USER_UNKNOWN)
+		return -1;
 	user = domains_session(target->daemon->domains, word - 1);
-	return user && user->ledger->map_gen == ledger->more.user_gen;
+	if (!user || user->ledger->map_gen != target->ledger->more.user_gen)
+		return -1;
+	return (int)(word - 1);
+}
+
+bool target_is_kept(const struct session *target)
+{
+	return user_word(target) == USER_UNKNOWN || target_user(target) >= 0;
 }

@@ -7,7 +7,8 @@
  * still: when both have ended, in this order, so has the daemon (docs/daemons.md, "RELEASE"). What
  * is known of it is in the ledger of the domain that is held on to, and ends with it.
  *
- * Called by toolstack_gate.c, toolstack_inject.c and toolstack.c. Never decides who may ask.
+ * Called by toolstack_gate.c, toolstack_inject.c and toolstack.c; asked by exchange/. Never decides
+ * who may ask.
  */
 #ifndef XSPROXY_PROXY_TOOLSTACK_TARGET_H
 #define XSPROXY_PROXY_TOOLSTACK_TARGET_H
@@ -34,5 +35,8 @@ void target_reply(const struct op *op, uint32_t type);
 
 /** target_is_kept() - whether a RELEASE of the domain of @target would not release it. */
 bool target_is_kept(const struct session *target);
+
+/** target_user() - the domain that holds on to that of @target by SET_TARGET, or -1. */
+int target_user(const struct session *target);
 
 #endif

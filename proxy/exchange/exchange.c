@@ -1,0 +1,451 @@
+// SPDX-License-Identifier: MIT
+#include "proxy/exchange/exchange.h"
+
+#include <errno.h>
+#include <event2/event.h>
+#include <fcntl.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "link/keep.h"
+#include "link/start.h"
+#include "protocol/clock.h"
+#include "proxy/daemon.h"
+#include "proxy/exchange/exchange_parts.h"
+#include "proxy/exchange/own.h"
+#include "proxy/exchange/plan.h"
+#include "proxy/host/clients.h"
+#include "proxy/host/domain.h"
+#include "proxy/host/keeper.h"
+#include "proxy/host/memory.h"
+#include "proxy/host/upstream.h"
+#include "proxy/log.h"
+#include "proxy/loop.h"
+
+#define NS_A_MS	 1000000u
+#define LOOK_MS	 2
+#define AFTER_MS 1000 /* between two attempts with the daemon that was there before */
+
+/* Where the stage is, or NULL: there is no memory, or it is of xsproxy 0.1. */
+static struct ledgers_exchange *words(const struct exchange *exchange)
+{
+	const struct memory *memory = upstream_memory(exchange->daemon->upstream);
+
+	return memory && !memory->old ? ledgers_exchange(&memory->ledgers) : NULL;
+}
+
+enum exchange_stage exchange_stage(const struct exchange *exchange)
+{
+	const struct ledgers_exchange *at = words(exchange);
+
+	return at ? (enum exchange_stage)atomic_load(&at->stage) : EXCHANGE_NONE;
+}
+
+static const char *const doing[] = {
+	[EXCHANGE_REST] = "connections are coming to rest",
+	[EXCHANGE_PART] = "transactions are being ended",
+	[EXCHANGE_ASKED] = "xenstored was asked for its state",
+	[EXCHANGE_HAVE] = "the state waits for a starter; if none comes, start xenstored",
+	[EXCHANGE_STARTED] = "a starter has the state",
+	[EXCHANGE_RETURN] = "the new xenstored is told of watches and transactions",
+	[EXCHANGE_UNDO] = "xenstored stays; transactions are opened again",
+};
+
+void exchange_enter(struct exchange *exchange, enum exchange_stage stage)
+{
+	atomic_store(&words(exchange)->stage, stage);
+	exchange->begun = false;
+	if (stage == EXCHANGE_NONE)
+		return;
+	log_line(LOG_NOTICE, "exchange of xenstored: %s", doing[stage]);
+	loop_timer(exchange->timer, LOOK_MS);
+}
+
+const char *exchange_doing(const struct exchange *exchange)
+{
+	return doing[exchange_stage(exchange)];
+}
+
+/* --- its end */
+
+static void report(struct exchange *exchange)
+{
+	struct exchange_result *result = &exchange->result;
+	void (*done)(void *arg, const struct exchange_result *result) = exchange->done;
+
+	result->pause_ms = (uint32_t)((clock_monotonic() - exchange->since) / NS_A_MS);
+	if (*result->why)
+		log_line(LOG_ERR, "exchange of xenstored: %s%s", result->why,
+			 result->before ? "; the one before was started again" : "");
+	else
+		log_line(LOG_NOTICE, "xenstored was exchanged; nobody was served for %u ms",
+			 result->pause_ms);
+	exchange->done = NULL;
+	if (done)
+		done(exchange->arg, result);
+}
+
+/* Everybody goes on. */
+void exchange_end(struct exchange *exchange)
+{
+	struct daemon *daemon = exchange->daemon;
+
+	exchange->own = own_close(exchange->own);
+	daemon->paused = daemon->parted = false;
+	keeper_drop(daemon->keeper, KEEP_STATE);
+	if (exchange->state >= 0)
+		close(exchange->state);
+	exchange->state = -1;
+	if (words(exchange))
+		exchange_enter(exchange, EXCHANGE_NONE);
+	exchange_wake_all(daemon);
+	report(exchange);
+}
+
+void exchange_blame(struct exchange *exchange, const char *fmt, ...)
+{
+	va_list args;
+
+	va_start(args, fmt);
+	vsnprintf(exchange->result.why, sizeof(exchange->result.why), fmt, args);
+	va_end(args);
+}
+
+void exchange_undo(struct exchange *exchange)
+{
+	exchange_enter(exchange, EXCHANGE_UNDO);
+}
+
+/* Neither the daemon is there any more nor what it had. */
+static void lost(struct exchange *exchange, const char *why)
+{
+	exchange_blame(exchange, "%s; guests are held until they are introduced anew", why);
+	exchange_end(exchange);
+}
+
+/* --- stages that are looked at from time to time */
+
+static void look_cb(evutil_socket_t fd, short what, void *arg)
+{
+	struct exchange *exchange = arg;
+	bool again = false;
+
+	(void)fd;
+	(void)what;
+	switch (exchange_stage(exchange)) {
+	case EXCHANGE_REST:
+	case EXCHANGE_PART:
+	case EXCHANGE_ASKED:
+		again = exchange_look_before(exchange);
+		break;
+	case EXCHANGE_RETURN:
+	case EXCHANGE_UNDO:
+		again = exchange_look_after(exchange);
+		break;
+	case EXCHANGE_HAVE:
+		if (exchange->untold)
+			exchange_hand_over(exchange);
+		break;
+	case EXCHANGE_STARTED:
+	case EXCHANGE_NONE:
+		break;
+	}
+	if (again)
+		loop_timer(exchange->timer, LOOK_MS);
+}
+
+/* --- starters */
+
+/* Give the state to the starter that is there. */
+static void hand_out(struct exchange *exchange)
+{
+	struct ledgers_exchange *at = words(exchange);
+	uint32_t tries = atomic_load(&at->tries);
+	int fds[START_RESTORE_FDS] = {
+		exchange->state,
+		plan_make(exchange->daemon, tries ? at->was : at->with),
+		upstream_memory(exchange->daemon->upstream)->rings.arena.fd,
+	};
+	int err = fds[1] < 0 ? fds[1] : 0;
+
+	exchange_forget_all(exchange->daemon);
+	if (!err && lseek(exchange->state, 0, SEEK_SET))
+		err = -errno;
+	if (!err)
+		err = starters_tell(exchange->starters, START_RESTORE, fds, START_RESTORE_FDS);
+	if (fds[1] >= 0)
+		close(fds[1]);
+	if (err) {
+		/* It comes again, or the next one does. */
+		log_line(LOG_ERR, "cannot give the state to the starter of xenstored: %s",
+			 strerror(-err));
+		exchange->untold = true;
+		loop_timer(exchange->timer, AFTER_MS);
+		return;
+	}
+	exchange->untold = false;
+	exchange->result.before = tries;
+	atomic_store(&at->tries, tries + 1);
+	exchange_enter(exchange, EXCHANGE_STARTED);
+}
+
+void exchange_hand_over(struct exchange *exchange)
+{
+	/* From here on the daemon may end: what it had must outlive us. */
+	if (!keeper_told(exchange->daemon->keeper)) {
+		loop_timer(exchange->timer, LOOK_MS);
+		return;
+	}
+	exchange->untold = false;
+	if (exchange->role == START_DAEMON)
+		hand_out(exchange);
+	else
+		starters_tell(exchange->starters, START_ENOUGH, NULL, 0);
+}
+
+static void came_cb(void *arg, enum start_role role)
+{
+	struct exchange *exchange = arg;
+	enum exchange_stage stage = exchange_stage(exchange);
+
+	exchange->role = role;
+	if (stage >= EXCHANGE_HAVE && stage <= EXCHANGE_RETURN) {
+		if (stage != EXCHANGE_HAVE && role == START_DAEMON) {
+			if (!*exchange->result.why)
+				exchange_blame(exchange, "the new xenstored ended at its start");
+			exchange_enter(exchange, EXCHANGE_HAVE);
+		}
+		exchange_hand_over(exchange);
+		return;
+	}
+	/* Also where nothing was to come of it, and the daemon was quicker. */
+	if (stage == EXCHANGE_ASKED || stage == EXCHANGE_UNDO)
+		starters_tell(exchange->starters, START_WANT, NULL, 0);
+	else
+		starters_tell(exchange->starters, START_AFRESH, NULL, 0);
+}
+
+static void state_cb(void *arg, int fd)
+{
+	struct exchange *exchange = arg;
+	enum exchange_stage stage = exchange_stage(exchange);
+
+	if (stage != EXCHANGE_ASKED && stage != EXCHANGE_UNDO) {
+		if (fd >= 0)
+			close(fd);
+		return;
+	}
+	if (fd < 0) {
+		starters_tell(exchange->starters, START_AFRESH, NULL, 0);
+		lost(exchange, "xenstored ended, and left no state");
+		return;
+	}
+	exchange->own = own_close(exchange->own);
+	exchange->state = fd;
+	exchange->daemon->parted = true;
+	exchange_blame(exchange, "%s", "");
+	keeper_put(exchange->daemon->keeper, KEEP_STATE, &fd, 1);
+	atomic_store(&words(exchange)->tries, 0);
+	exchange_enter(exchange, EXCHANGE_HAVE);
+	exchange->untold = true;
+	exchange_hand_over(exchange);
+}
+
+static void failed_cb(void *arg, const char *why)
+{
+	struct exchange *exchange = arg;
+
+	if (exchange_stage(exchange) != EXCHANGE_STARTED)
+		return;
+	exchange_blame(exchange, "the new xenstored cannot be started: %s", why);
+	log_line(LOG_ERR, "exchange of xenstored: %s", exchange->result.why);
+	exchange_enter(exchange, EXCHANGE_HAVE);
+	if (!exchange->result.before) {
+		exchange_hand_over(exchange);
+		return;
+	}
+	exchange->untold = true;
+	loop_timer(exchange->timer, AFTER_MS);
+}
+
+/* --- bridges */
+
+/* Starters wait for us from now on, whatever happens. */
+static void note_served(const struct daemon *daemon)
+{
+	char path[CONFIG_PATH_MAX + sizeof(LINK_SERVED) + 1];
+	int fd;
+
+	snprintf(path, sizeof(path), "%s/" LINK_SERVED, daemon->config.run_dir);
+	fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+	if (fd >= 0)
+		close(fd);
+}
+
+static void bridge_came(void *arg)
+{
+	struct exchange *exchange = arg;
+	enum exchange_stage stage = exchange_stage(exchange);
+
+	note_served(exchange->daemon);
+	if (stage == EXCHANGE_NONE && exchange->daemon->paused)
+		lost(exchange, "a xenstored was started that knows nothing of the one before");
+	if (stage == EXCHANGE_NONE)
+		return;
+	/* An xsproxyd before us had begun, and the daemon is there still. */
+	exchange->daemon->paused = true;
+	exchange_blame(exchange, "xsproxyd was started anew before xenstored had ended");
+	exchange_undo(exchange);
+}
+
+static bool bridge_gone(void *arg)
+{
+	struct exchange *exchange = arg;
+	enum exchange_stage stage = exchange_stage(exchange);
+
+	exchange->own = own_close(exchange->own);
+	if (stage == EXCHANGE_RETURN)
+		exchange_enter(exchange, EXCHANGE_STARTED);
+	if (stage >= EXCHANGE_ASKED)
+		return true;
+	if (stage != EXCHANGE_NONE)
+		lost(exchange, "xenstored ended before it was asked for its state");
+	return false;
+}
+
+static void bridge_again(void *arg)
+{
+	struct exchange *exchange = arg;
+	enum exchange_stage stage = exchange_stage(exchange);
+
+	if (stage == EXCHANGE_ASKED || stage == EXCHANGE_UNDO)
+		exchange_undo(exchange);
+	else
+		exchange_return(exchange);
+}
+
+/* --- */
+
+static const struct upstream_watcher watcher = { bridge_came, bridge_gone, bridge_again };
+static const struct starters_news news = { came_cb, state_cb, failed_cb };
+
+/* Return: NULL, or why none can begin. */
+static const char *hindrance(const struct exchange *exchange)
+{
+	const struct daemon *daemon = exchange->daemon;
+
+	if (!upstream_serves(daemon->upstream))
+		return "there is no xenstored with the bridge; see xsproxyctl status";
+	if (!words(exchange))
+		return "the bridge in the running xenstored is that of xsproxy 0.1; reboot dom0 "
+		       "once";
+	if (!keeper_there(daemon->keeper))
+		return "there is no keeper; start xsproxy-keeper";
+	if (access(daemon->config.live_update, X_OK))
+		return "the program that takes xenstored's state cannot be executed; see "
+		       "[xenstored] live-update";
+	return NULL;
+}
+
+int exchange_begin(struct exchange *exchange, const char *with,
+		   void (*done)(void *arg, const struct exchange_result *result), void *arg,
+		   char *why, int size)
+{
+	const char *hinders = hindrance(exchange);
+	struct ledgers_exchange *at = words(exchange);
+
+	if (hinders || exchange_stage(exchange) || strlen(with) >= sizeof(at->with)) {
+		snprintf(why, (size_t)size, "%s",
+			 hinders		    ? hinders
+			 : exchange_stage(exchange) ? "one is under way already"
+						    : "the path of the daemon is too long");
+		return hinders ? -ENXIO : exchange_stage(exchange) ? -EBUSY : -ENAMETOOLONG;
+	}
+	memcpy(at->was, at->with, sizeof(at->was));
+	strcpy(at->with, with);
+	atomic_store(&at->flavour, exchange->daemon->flavour);
+	exchange->done = done;
+	exchange->arg = arg;
+	exchange->result = (struct exchange_result){ .why = "" };
+	exchange->since = clock_monotonic();
+	exchange->daemon->paused = true;
+	exchange_enter(exchange, EXCHANGE_REST);
+	return 0;
+}
+
+void exchange_forget(struct exchange *exchange, const void *arg)
+{
+	if (exchange && exchange->arg == arg)
+		exchange->done = NULL;
+}
+
+/* An xsproxyd before us had one under way; without xenstored domains are taken up from what the
+ * keeper has. */
+static void go_on(struct exchange *exchange)
+{
+	struct daemon *daemon = exchange->daemon;
+	struct ledgers left;
+	enum exchange_stage stage;
+	int fds[LINK_PUT_FDS], err;
+
+	keeper_take(daemon->keeper, KEEP_STATE, fds);
+	exchange->state = fds[0];
+	if (!upstream_left(daemon->upstream, &left))
+		return;
+	stage = (enum exchange_stage)atomic_load(&ledgers_exchange(&left)->stage);
+	ledgers_close(&left);
+	if (stage < EXCHANGE_ASKED)
+		return;
+	daemon->paused = true;
+	daemon->parted = stage >= EXCHANGE_HAVE && stage != EXCHANGE_UNDO;
+	err = daemon->parted && exchange->state < 0 ? -ENOENT : upstream_restore(daemon->upstream);
+	if (err) {
+		log_line(LOG_ERR, "cannot go on with the exchange of xenstored: %s",
+			 strerror(-err));
+		daemon->paused = daemon->parted = false;
+		return;
+	}
+	log_line(LOG_NOTICE, "goes on with the exchange of xenstored: %s", doing[stage]);
+	clients_upstream_up(daemon->clients);
+}
+
+int exchange_new(struct exchange **out, struct daemon *daemon)
+{
+	struct exchange *exchange = calloc(1, sizeof(*exchange));
+	int err;
+
+	if (!exchange)
+		return -ENOMEM;
+	exchange->daemon = daemon;
+	exchange->state = -1;
+	exchange->since = clock_monotonic();
+	exchange->timer = evtimer_new(daemon->base, look_cb, exchange);
+	err = exchange->timer ? starters_new(&exchange->starters, daemon, &news, exchange)
+			      : -ENOMEM;
+	if (err) {
+		exchange_free(exchange);
+		return err;
+	}
+	upstream_watch(daemon->upstream, &watcher, exchange);
+	go_on(exchange);
+	*out = exchange;
+	return 0;
+}
+
+struct exchange *exchange_free(struct exchange *exchange)
+{
+	if (!exchange)
+		return NULL;
+	upstream_watch(exchange->daemon->upstream, NULL, NULL);
+	starters_free(exchange->starters);
+	own_close(exchange->own);
+	if (exchange->state >= 0)
+		close(exchange->state);
+	if (exchange->timer)
+		event_free(exchange->timer);
+	free(exchange);
+	return NULL;
+}

@@ -1,0 +1,74 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * exchange_parts - an exchange of xenstored, for exchange.c, which goes from stage to stage, and
+ * exchange_sessions.c, which has sessions come to rest before and go on afterwards.
+ */
+#ifndef XSPROXY_PROXY_EXCHANGE_EXCHANGE_PARTS_H
+#define XSPROXY_PROXY_EXCHANGE_EXCHANGE_PARTS_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "proxy/exchange/exchange.h"
+#include "proxy/exchange/starters.h"
+
+struct event;
+struct own;
+
+struct exchange {
+	struct daemon *daemon;
+	struct starters *starters;
+	struct own *own; /* NULL: none */
+	struct event *timer;
+	int state;	      /* what the daemon before had; -1: none */
+	enum start_role role; /* of the starter that came last */
+	bool untold;	      /* which has not been told what to do yet */
+	bool begun;	      /* what this stage begins with has been done */
+	uint32_t answers;     /* to requests over `own` */
+	uint32_t asked;	      /* of these requests */
+	uint64_t since;	      /* ns of CLOCK_MONOTONIC; no front has been read */
+	uint64_t deadline;    /* the same; of this stage */
+	void (*done)(void *arg, const struct exchange_result *result); /* NULL: nobody waits */
+	void *arg;
+	struct exchange_result result;
+};
+
+/* --- exchange.c */
+
+/** exchange_stage() - where it is. */
+enum exchange_stage exchange_stage(const struct exchange *exchange);
+
+/** exchange_enter() - it is there from now on. */
+void exchange_enter(struct exchange *exchange, enum exchange_stage stage);
+
+/** exchange_blame() - why nothing will have come of it, or that of the daemon that is to be. */
+void exchange_blame(struct exchange *exchange, const char *fmt, ...)
+	__attribute__((format(printf, 2, 3)));
+
+/** exchange_undo() - the daemon stays. */
+void exchange_undo(struct exchange *exchange);
+
+/** exchange_hand_over() - tell the starter that is there, once the keeper has the state. */
+void exchange_hand_over(struct exchange *exchange);
+
+/** exchange_end() - everybody goes on. */
+void exchange_end(struct exchange *exchange);
+
+/* --- exchange_sessions.c */
+
+/** exchange_look_before() - in a stage before the state is there. Return: whether to look again. */
+bool exchange_look_before(struct exchange *exchange);
+
+/** exchange_return() - the other daemon is there. */
+void exchange_return(struct exchange *exchange);
+
+/** exchange_look_after() - in RETURN and UNDO. Return: whether to look again. */
+bool exchange_look_after(struct exchange *exchange);
+
+/** exchange_forget_all() - there is no daemon: nothing is under way between it and sessions. */
+void exchange_forget_all(struct daemon *daemon);
+
+/** exchange_wake_all() - all sessions run, and clients that wait are connected. */
+void exchange_wake_all(struct daemon *daemon);
+
+#endif

@@ -1,0 +1,39 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * own - a privileged connection to xenstored that is ours, for what is asked in nobody's name.
+ *
+ * Used by exchange.c, for a few short requests at a time. Must never carry what a guest has asked
+ * for.
+ */
+#ifndef XSPROXY_PROXY_EXCHANGE_OWN_H
+#define XSPROXY_PROXY_EXCHANGE_OWN_H
+
+#include <stdint.h>
+
+struct daemon;
+struct message;
+struct own;
+
+/**
+ * own_open() - connect.
+ * @reply: called with each reply, which is "in" no request: they come in order; with NULL at the
+ * end of the connection, once, and then the connection may be closed
+ *
+ * Return: 0, -ENOMEM, or as client_dial().
+ */
+int own_open(struct own **out, struct daemon *daemon,
+	     void (*reply)(void *arg, const struct message *msg), void *arg);
+
+/** own_close() - NULL is fine; returns NULL. */
+struct own *own_close(struct own *own);
+
+/**
+ * own_ask() - send a request.
+ * @type: enum xsd_sockmsg_type
+ * @payload: @len octets, not 0
+ *
+ * Return: 0, or a negative errno: it has not gone.
+ */
+int own_ask(struct own *own, uint32_t type, const char *payload, uint32_t len);
+
+#endif

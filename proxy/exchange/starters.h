@@ -1,0 +1,45 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * starters - where the starters of xenstored come (link/start.h): the socket, and the one that is
+ * there.
+ *
+ * There is one at a time; who comes is the one that counts, for the one before has become the
+ * daemon, or nothing. Used by exchange.c, which decides what each is told.
+ */
+#ifndef XSPROXY_PROXY_EXCHANGE_STARTERS_H
+#define XSPROXY_PROXY_EXCHANGE_STARTERS_H
+
+#include <stdint.h>
+
+#include "link/link.h"
+#include "link/start.h"
+
+struct daemon;
+struct starters;
+
+/* What a starter says; none may free the starters. */
+struct starters_news {
+	/** came() - one is there. */
+	void (*came)(void *arg, enum start_role role);
+	/** state() - what it has. @fd: of a state, the callee's; or a negative errno */
+	void (*state)(void *arg, int fd);
+	/** failed() - it could not do what it was told. @why: a line */
+	void (*failed)(void *arg, const char *why);
+};
+
+/** starters_new() - listen. Return: 0 or a negative errno. */
+int starters_new(struct starters **out, struct daemon *daemon, const struct starters_news *news,
+		 void *arg);
+
+/** starters_free() - NULL is fine; returns NULL. */
+struct starters *starters_free(struct starters *starters);
+
+/**
+ * starters_tell() - the one that is there.
+ * @fds: go along, and stay the caller's; @count of them
+ *
+ * Return: 0; -ENOTCONN when there is none; or a negative errno: it is there no more.
+ */
+int starters_tell(struct starters *starters, enum start_type type, const int *fds, int count);
+
+#endif

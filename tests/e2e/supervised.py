@@ -1,0 +1,82 @@
+# SPDX-License-Identifier: MIT
+"""A simulated host whose xenstored is started by the starter, again and again as it ends, as the
+installed unit does. So it can be exchanged:
+
+    with Supervised("C") as host:
+        host.replace("O")
+"""
+
+import json
+import socket
+import threading
+
+from harness import BRIDGE, BUILD, DAEMONS, Host, xensim
+
+STARTER = BUILD / "starter"
+LIVE_UPDATE = BUILD / "live-update"
+
+
+class Refused(Exception):
+    """Nothing has come of it."""
+
+
+class Supervised(Host):
+    """As Host; @flavour is the configured daemon's, `serves` that of the one that serves."""
+
+    def __init__(self, flavour, config="", **kwargs):
+        self.serves = flavour
+        self.starts = 0
+        self._wanted = True
+        self._lock = threading.Lock()
+        super().__init__(flavour, config=f"[xenstored]\nlive-update = {LIVE_UPDATE}\n" + config,
+                         **kwargs)
+
+    def start_daemon(self):
+        self._start_once()
+        threading.Thread(target=self._supervise, daemon=True).start()
+        return self.daemon
+
+    def _start_once(self):
+        """One more process of the unit."""
+        sim = self.sim
+        argv = sim.daemon_argv(self.flavour, *self.daemon_args)
+        self.starts += 1
+        self.daemon = sim.start(
+            "xenstored", [STARTER, *argv], ready=False, polite=False,
+            env={"XSPROXY_DIR": self.run_dir, "LD_PRELOAD": BUILD / "libxensim.so",
+                 "XSPROXY_PRELOAD": f"{BRIDGE}:{BUILD / 'libxensim.so'}",
+                 "XSPROXY_STORED_DIR": sim.path("/run/xenstored")})
+
+    def _supervise(self):
+        while True:
+            self.daemon.process.wait()
+            with self._lock:
+                self.daemon.ended = True
+                if not self._wanted:
+                    return
+                self._start_once()
+
+    def close(self):
+        with self._lock:
+            self._wanted = False
+        super().close()
+
+    def ask(self, command, **arguments):
+        """A command on the control socket: what it returns. Raises Refused."""
+        with socket.socket(socket.AF_UNIX) as control:
+            control.settimeout(xensim.TIMEOUT)
+            control.connect(str(self.run_dir / "control"))
+            request = {"execute": command, "arguments": arguments}
+            control.sendall(json.dumps(request).encode() + b"\n")
+            reply = json.loads(control.makefile().readline())
+        if "error" in reply:
+            raise Refused(reply["error"]["desc"])
+        return reply["return"]
+
+    def replace(self, after=None):
+        """Another daemon takes the place of the one that serves: how long nobody was served, ms."""
+        after = after or self.serves
+        path = str(xensim.XEN_BIN / DAEMONS[after])
+        done = self.ask("replace", **({"with": path} if after != self.flavour else {}))
+        self.serves = after
+        return done["pause_ms"]
