@@ -101,7 +101,8 @@ static void list_perm(struct conversion *conversion, const struct record_node *n
 				     .what = "permission",
 				     .path = node->path,
 				     .path_len = node->path_len,
-				     .why = "this is no domain" };
+				     .why = was->pad & STATE_PERM_ODD ? "this is no domain"
+								      : "this domain is gone" };
 	char before[STATE_PERM_TEXT_MAX], after[STATE_PERM_TEXT_MAX];
 
 	omission.detail_len = state_perm_text(before, was);
@@ -113,17 +114,18 @@ static void list_perm(struct conversion *conversion, const struct record_node *n
 	omissions_add(conversion->omissions, &omission);
 }
 
-/* Whether the format has @perm as it is. */
-static bool perm_fits(const struct conversion *conversion, const struct record_perm *perm)
+/* Whether the format has @perm as it is. No daemon has a node whose owner counts for nobody. */
+static bool perm_fits(const struct conversion *conversion, const struct record_perm *perm,
+		      bool owner)
 {
-	return !perm->pad ||
-	       (state_format_is_c(conversion->options->to) && !(perm->pad & ~STATE_PERM_STALE));
+	return !perm->pad || (!owner && state_format_is_c(conversion->options->to) &&
+			      !(perm->pad & ~STATE_PERM_STALE));
 }
 
 static bool perms_fit(const struct conversion *conversion, const struct record_node *node)
 {
 	for (size_t i = 0; i < node->nr_perms; i++)
-		if (!perm_fits(conversion, &node->perms[i]))
+		if (!perm_fits(conversion, &node->perms[i], !i))
 			return false;
 	return true;
 }
@@ -148,7 +150,7 @@ static int convert_perms(struct conversion *conversion, struct record_node *node
 	for (size_t i = 0; i < node->nr_perms; i++) {
 		const struct record_perm *perm = &node->perms[i];
 
-		if (perm_fits(conversion, perm)) {
+		if (perm_fits(conversion, perm, !i)) {
 			perms[nr++] = *perm;
 		} else if (!i) {
 			perms[nr++] = record_perm_make((char)perm->letter, 0);

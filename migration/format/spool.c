@@ -5,8 +5,10 @@
 #include "migration/format/spool.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #define SPOOL_CHUNK 65536
@@ -125,6 +127,45 @@ static void spool_freep(struct spool **spool)
 	spool_free(*spool);
 }
 
+/* Whether it is memory that nobody can change any more. */
+static bool is_sealed(int fd)
+{
+	const int all = F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE;
+	int seals = fcntl(fd, F_GET_SEALS);
+
+	return seals >= 0 && (seals & all) == all;
+}
+
+static int spool_copy(struct spool *spool, int fd, uint64_t max)
+{
+	spool->file = tmpfile();
+	if (!spool->file)
+		return -errno;
+	/* tiny records make tiny reads; a smaller buffer is no error */
+	setvbuf(spool->file, NULL, _IOFBF, SPOOL_CHUNK);
+	return spool_fill(spool, fd, max);
+}
+
+static int spool_adopt(struct spool *spool, int fd, uint64_t max)
+{
+	int own = fcntl(fd, F_DUPFD_CLOEXEC, 0);
+	struct stat st;
+
+	if (own < 0)
+		return -errno;
+	spool->file = fdopen(own, "r");
+	if (!spool->file) {
+		close(own);
+		return -ENOMEM;
+	}
+	if (fstat(own, &st))
+		return -errno;
+	setvbuf(spool->file, NULL, _IOFBF, SPOOL_CHUNK);
+	spool->cut = (uint64_t)st.st_size > max;
+	spool->size = spool->cut ? max : (uint64_t)st.st_size;
+	return 0;
+}
+
 int spool_new(struct spool **out, int fd, uint64_t max)
 {
 	__attribute__((cleanup(spool_freep))) struct spool *spool = calloc(1, sizeof(*spool));
@@ -132,12 +173,7 @@ int spool_new(struct spool **out, int fd, uint64_t max)
 
 	if (!spool)
 		return -ENOMEM;
-	spool->file = tmpfile();
-	if (!spool->file)
-		return -errno;
-	/* tiny records make tiny reads; a smaller buffer is no error */
-	setvbuf(spool->file, NULL, _IOFBF, SPOOL_CHUNK);
-	r = spool_fill(spool, fd, max);
+	r = is_sealed(fd) ? spool_adopt(spool, fd, max) : spool_copy(spool, fd, max);
 	if (!r)
 		r = spool_rewind(spool);
 	if (r)

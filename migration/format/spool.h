@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * spool - input that may be a pipe, kept in an unnamed temporary file so that it can be read twice.
+ * A memfd that nobody can change any more is read where it is: then nothing needs a place on disk.
  *
  * The file has no name from birth and mode 0600 (tmpfile(), O_TMPFILE): a stream holds secrets such
  * as VNC passwords, and nothing is left behind when the process dies. Called by the
@@ -18,7 +19,8 @@ struct spool;
 /**
  * spool_new() - copy @fd, up to its end or until there is more than @max, and go to the start.
  * @out: gets the spool; spool_free() it
- * @fd: readable and blocking; stays the caller's and is not needed afterwards
+ * @fd: readable and blocking; stays the caller's and is not needed afterwards. A memfd with all of
+ *	its seals is read from its start, and its position changes
  * @max: octets
  *
  * Return: 0 (also when there is more, see spool_cut()), -ENOMEM, or what reading or writing failed
