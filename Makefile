@@ -25,6 +25,7 @@ SAN_LINK := $(SAN_FLAGS) $(if $(findstring clang,$(CC)),,-static-libasan)
 endif
 
 PKGS_DAEMON := libevent_core libevent_extra xenevtchn xengnttab libsystemd jansson libsodium
+PKGS_STARTER := xenevtchn jansson libsodium
 PKGS_CTL := xenstore jansson ncursesw libsodium
 
 pkg_cflags = $(shell $(PKG_CONFIG) --cflags $(1))
@@ -43,6 +44,10 @@ DAEMON_SRC := $(wildcard proxy/*.c proxy/*/*.c ring/*.c config/*.c) $(PROTOCOL_S
 MIGRATION_SRC := $(wildcard migration/*.c migration/*/*.c)
 TRACE_SRC := $(wildcard trace/*.c)
 CTL_SRC := $(wildcard ctl/*.c)
+STARTER_SRC := $(wildcard starter/*.c)
+# Of migration/: what makes one state of another
+STATE_SRC := $(addprefix migration/,conversion.c conversion_node.c omissions.c pathset.c report.c)
+STATE_SRC += $(wildcard migration/format/*.c)
 SIM_COMMON := $(wildcard tests/sim/common/*.c)
 SIM_LIB_SRC := $(wildcard tests/sim/lib/*.c) $(SIM_COMMON)
 UNIT_SRC := $(wildcard tests/unit/test_*.c)
@@ -51,7 +56,7 @@ objs = $(patsubst %.c,$(BUILD)/obj/%.o,$(1))
 pic = $(patsubst %.c,$(BUILD)/pic/%.o,$(1))
 
 PROGRAMS := $(BUILD)/xsproxyd $(BUILD)/xsproxy-keeper $(BUILD)/libxsproxy-bridge.so
-PROGRAMS += $(BUILD)/xenstored-wrapper
+PROGRAMS += $(BUILD)/xenstored-wrapper $(BUILD)/starter $(BUILD)/live-update
 PROGRAMS += $(if $(CTL_SRC),$(BUILD)/xsproxyctl)
 SIM := $(BUILD)/libxensim.so $(BUILD)/xensim $(BUILD)/xsguest $(BUILD)/libxsguest.so $(BUILD)/xsload $(BUILD)/xsprobe $(BUILD)/xsstress
 SIM += $(BUILD)/xsstress-library $(BUILD)/xsstress-sockets
@@ -131,6 +136,14 @@ $(BUILD)/xenstored-wrapper: systemd/xenstored-wrapper
 	@mkdir -p $(@D)
 	@install -m 0755 $< $@
 
+$(BUILD)/starter: $(call objs,$(STARTER_SRC) $(STATE_SRC) $(TEXT_SRC) $(PROTOCOL_SRC) $(LINK_SRC))
+	$(call say,LD,$@)
+	$(Q)$(CC) $(SAN_LINK) -o $@ $^ $(call pkg_libs,$(PKGS_STARTER)) $(LDFLAGS)
+
+# Its name for a daemon's live update
+$(BUILD)/live-update: $(BUILD)/starter
+	@ln -sf starter $@
+
 $(BUILD)/xsproxyctl: $(call objs,$(CTL_SRC) $(MIGRATION_SRC) $(TRACE_SRC) $(TEXT_SRC) $(PROTOCOL_SRC))
 	$(call say,LD,$@)
 	$(Q)$(CC) $(SAN_LINK) -o $@ $^ $(call pkg_libs,$(PKGS_CTL)) $(LDFLAGS)
@@ -173,7 +186,8 @@ $(BUILD)/xsguest: $(call objs,tests/sim/xsguest.c tests/sim/guest.c $(SIM_COMMON
 
 # --- unit tests: one program a file, linked with what it uses of everything but main. A thin archive
 # only names objects; the linker says which it took, and so a change relinks only who uses it.
-UNIT_LIB := $(call objs,$(filter-out proxy/main.c,$(DAEMON_SRC)) bridge/say.c $(MIGRATION_SRC) $(TRACE_SRC) $(TEXT_SRC))
+UNIT_LIB := $(call objs,$(filter-out proxy/main.c,$(DAEMON_SRC)) bridge/say.c \
+	$(filter-out starter/main.c,$(STARTER_SRC)) $(MIGRATION_SRC) $(TRACE_SRC) $(TEXT_SRC))
 
 $(BUILD)/libunit.a: $(UNIT_LIB)
 	@rm -f $@
@@ -317,6 +331,8 @@ install: programs
 	$(Q)install -D -m 0755 -t $(DESTDIR)$(PREFIX)/sbin $(filter %/xsproxyd %/xsproxyctl,$(PROGRAMS))
 	$(Q)install -D -m 0644 -t $(DESTDIR)$(PREFIX)/lib/xsproxy $(BUILD)/libxsproxy-bridge.so
 	$(Q)install -D -m 0755 $(BUILD)/xsproxy-keeper $(DESTDIR)$(PREFIX)/libexec/xsproxy/keeper
+	$(Q)install -D -m 0755 -t $(DESTDIR)$(PREFIX)/libexec/xsproxy $(BUILD)/starter
+	$(Q)ln -sf starter $(DESTDIR)$(PREFIX)/libexec/xsproxy/live-update
 	$(call put,0755,systemd/xenstored-wrapper,$(PREFIX)/libexec/xsproxy/xenstored)
 	$(call put,0755,systemd/select-xenstored,$(PREFIX)/libexec/xsproxy/select-xenstored)
 	$(call put,0644,systemd/xsproxy.service,$(UNITDIR)/xsproxy.service)
@@ -328,6 +344,7 @@ install: programs
 	$(call put,0644,systemd/examples/xsproxy.socket.d/group.conf,$(EXAMPLES)/xsproxy.socket.d/group.conf)
 	$(call put,0644,docs/man/xsproxyd.8,$(MANDIR)/man8/xsproxyd.8)
 	$(call put,0644,docs/man/xsproxy-keeper.8,$(MANDIR)/man8/xsproxy-keeper.8)
+	$(call put,0644,docs/man/xsproxy-starter.8,$(MANDIR)/man8/xsproxy-starter.8)
 	$(call put,0644,docs/man/xsproxyctl.8,$(MANDIR)/man8/xsproxyctl.8)
 	$(call put,0644,docs/man/xsproxy.conf.5,$(MANDIR)/man5/xsproxy.conf.5)
 	$(call put,0644,docs/man/libxsproxy-bridge.7,$(MANDIR)/man7/libxsproxy-bridge.7)

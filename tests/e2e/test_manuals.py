@@ -23,7 +23,8 @@ def test_manuals_are_sound(path):
 
 def test_all_manuals_are_there():
     assert {path.name for path in MANUALS} == {
-        "xsproxyd.8", "xsproxyctl.8", "xsproxy-keeper.8", "xsproxy.conf.5", "libxsproxy-bridge.7"}
+        "xsproxyd.8", "xsproxyctl.8", "xsproxy-keeper.8", "xsproxy-starter.8", "xsproxy.conf.5",
+        "libxsproxy-bridge.7"}
 
 
 def usage(program, *args):

@@ -21,7 +21,9 @@ INSTALLED = {
     "usr/lib/systemd/system/xsproxy.socket",
     "usr/lib/xsproxy/libxsproxy-bridge.so",
     "usr/libexec/xsproxy/keeper",
+    "usr/libexec/xsproxy/live-update",
     "usr/libexec/xsproxy/select-xenstored",
+    "usr/libexec/xsproxy/starter",
     "usr/libexec/xsproxy/xenstored",
     "usr/sbin/xsproxyctl",
     "usr/sbin/xsproxyd",
@@ -35,6 +37,7 @@ INSTALLED = {
     "usr/share/man/man5/xsproxy.conf.5",
     "usr/share/man/man7/libxsproxy-bridge.7",
     "usr/share/man/man8/xsproxy-keeper.8",
+    "usr/share/man/man8/xsproxy-starter.8",
     "usr/share/man/man8/xsproxyctl.8",
     "usr/share/man/man8/xsproxyd.8",
     "usr/share/xsproxy/wireshark/xenstore.lua",
@@ -78,7 +81,8 @@ def test_install(tmp_path):
     make("install", f"DESTDIR={tmp_path}", "PREFIX=/usr")
     assert files(tmp_path) == INSTALLED
     for name in ("usr/libexec/xsproxy/xenstored", "usr/libexec/xsproxy/select-xenstored",
-                 "usr/libexec/xsproxy/keeper", "usr/sbin/xsproxyd"):
+                 "usr/libexec/xsproxy/keeper", "usr/libexec/xsproxy/starter",
+                 "usr/libexec/xsproxy/live-update", "usr/sbin/xsproxyd"):
         assert (tmp_path / name).stat().st_mode & 0o777 == 0o755
     # Once more: what the administrator has written stays.
     conf = tmp_path / "etc/xsproxy/xsproxy.conf"
@@ -92,7 +96,9 @@ def test_install_elsewhere(tmp_path):
     assert files(tmp_path) == {name.replace("usr/", "opt/xs/", 1) for name in INSTALLED}
     for name in files(tmp_path):
         if not name.startswith(("opt/xs/sbin", "opt/xs/lib/xsproxy",
-                                "opt/xs/libexec/xsproxy/keeper")):
+                                "opt/xs/libexec/xsproxy/keeper",
+                                "opt/xs/libexec/xsproxy/live-update",
+                                "opt/xs/libexec/xsproxy/starter")):
             text = (tmp_path / name).read_text()
             assert not re.search(r"/usr/(sbin/xsp|lib/xsp|libexec|share/doc/xsp|share/xsp)",
                                  text), name

@@ -1,0 +1,123 @@
+// SPDX-License-Identifier: MIT
+/*
+ * memfd - see memfd.h.
+ */
+#include "starter/memfd.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define CHUNK 65536
+
+static int write_all(int fd, const char *octets, size_t len)
+{
+	while (len) {
+		ssize_t put = write(fd, octets, len);
+
+		if (put < 0 && errno == EINTR)
+			continue;
+		if (put < 0)
+			return -errno;
+		octets += put;
+		len -= (size_t)put;
+	}
+	return 0;
+}
+
+/* Return: octets, 0 at the end, or a negative errno. */
+static ssize_t read_at(int fd, char *octets, size_t len, off_t at)
+{
+	ssize_t got;
+
+	do {
+		got = pread(fd, octets, len, at);
+	} while (got < 0 && errno == EINTR);
+	return got < 0 ? -errno : got;
+}
+
+static int copy_all(int from, int to)
+{
+	char chunk[CHUNK];
+	off_t at = 0;
+
+	for (;;) {
+		ssize_t got = read_at(from, chunk, sizeof(chunk), at);
+		int r = got > 0 ? write_all(to, chunk, (size_t)got) : (int)got;
+
+		if (r || !got)
+			return r;
+		at += got;
+	}
+}
+
+int memfd_copy(int fd)
+{
+	int memfd = memfd_create("xenstored-state", MFD_CLOEXEC | MFD_ALLOW_SEALING), r;
+
+	if (memfd < 0)
+		return -errno;
+	r = copy_all(fd, memfd);
+	if (!r &&
+	    fcntl(memfd, F_ADD_SEALS, F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE))
+		r = -errno;
+	if (!r)
+		return memfd;
+	close(memfd);
+	return r;
+}
+
+int memfd_text(const char *text)
+{
+	int memfd = memfd_create("reason", MFD_CLOEXEC), r;
+
+	if (memfd < 0)
+		return -errno;
+	r = write_all(memfd, text, strlen(text));
+	if (!r)
+		return memfd;
+	close(memfd);
+	return r;
+}
+
+static int read_all(int fd, char *octets, size_t len)
+{
+	size_t at = 0;
+
+	while (at < len) {
+		ssize_t got = read_at(fd, octets + at, len - at, (off_t)at);
+
+		if (got <= 0)
+			return got ? (int)got : -EIO;
+		at += (size_t)got;
+	}
+	return 0;
+}
+
+int memfd_string(char **out, int fd, size_t max)
+{
+	struct stat st;
+	char *text;
+	int r;
+
+	if (fstat(fd, &st))
+		return -errno;
+	if (st.st_size < 0 || (size_t)st.st_size > max)
+		return -EFBIG;
+	text = calloc(1, (size_t)st.st_size + 1);
+	if (!text)
+		return -ENOMEM;
+	r = read_all(fd, text, (size_t)st.st_size);
+	if (!r && strlen(text) != (size_t)st.st_size)
+		r = -EBADMSG;
+	if (r) {
+		free(text);
+		return r;
+	}
+	*out = text;
+	return 0;
+}

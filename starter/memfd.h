@@ -1,0 +1,32 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * memfd - memfds that go to xsproxyd, and what comes from it in one.
+ */
+#ifndef XSPROXY_STARTER_MEMFD_H
+#define XSPROXY_STARTER_MEMFD_H
+
+#include <stddef.h>
+
+/**
+ * memfd_copy() - all of a file, from its start, in a memfd that nobody can change any more.
+ * @fd: stays the caller's
+ *
+ * Return: the memfd, or a negative errno.
+ */
+int memfd_copy(int fd);
+
+/** memfd_text() - a memfd with @text, without its NUL. Return: it, or a negative errno. */
+int memfd_text(const char *text);
+
+/**
+ * memfd_string() - what is in a memfd, as a string.
+ * @out: gets it; free() it
+ * @fd: stays the caller's
+ * @max: octets
+ *
+ * Return: 0; -EFBIG, if there is more; -EBADMSG, if there is a NUL in it; -ENOMEM; or what reading
+ * failed with.
+ */
+int memfd_string(char **out, int fd, size_t max);
+
+#endif
