@@ -277,3 +277,43 @@ def test_what_oxenstored_writes_now_and_then(bed):
     with bed.conductor.accept() as talk:
         talk.send(WANT)
         assert talk.recv() == (STATE, 0, -errno.ENOENT)
+
+
+# --- the wrapper
+
+WRAPPER = BUILD / "xenstored-wrapper"
+
+
+def wrapped(bed, flavour, starter):
+    env = {**xensim.SAY_READY, "XSPROXY_DIR": bed.dir, "XSPROXY_BRIDGE": BRIDGE,
+           "XSPROXY_STARTER": starter, "XSPROXY_XENSTORED": bed.sim.daemon_argv(flavour)[0],
+           "XSPROXY_STORED_DIR": bed.stored}
+    bed.daemon = bed.sim.start("wrapped", [WRAPPER, "--no-fork"], ready=False, env=env,
+                               polite=False)
+
+
+def test_the_wrapper_becomes_the_starter(bed, flavour):
+    bed.serve()
+    bed.conduct()
+    wrapped(bed, flavour, STARTER)
+    with bed.conductor.accept() as talk:
+        # Nothing but the daemon runs with the bridge.
+        assert os.readlink(bed.proc("exe")) == str(STARTER)
+        assert bed.environ()["LD_PRELOAD"] == f"{BUILD}/libxensim.so"
+        talk.send(AFRESH)
+    assert_serves(bed)
+    assert bed.environ()["LD_PRELOAD"] == f"{BRIDGE}:{BUILD}/libxensim.so"
+    assert bed.argv()[1:] == ["--no-fork"]
+
+
+@pytest.mark.parametrize("starter, says", [("missing", False), ("false", True)])
+def test_the_wrapper_without_the_starter(bed, flavour, starter, says):
+    program = bed.sim.dir / starter
+    if says:
+        program.write_text("#!/bin/false\n")
+        program.chmod(0o755)
+    bed.serve()
+    wrapped(bed, flavour, program)
+    assert_serves(bed)
+    assert ("does not run" in bed.daemon.text()) == says
+    assert bed.environ()["LD_PRELOAD"] == f"{BRIDGE}:{BUILD}/libxensim.so"
