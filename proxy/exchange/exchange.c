@@ -24,8 +24,11 @@
 #include "proxy/host/upstream.h"
 #include "proxy/log.h"
 #include "proxy/loop.h"
+#include "proxy/session/session.h"
+#include "proxy/toolstack/target.h"
 
 #define NS_A_MS	 1000000u
+#define NS_A_S	 1000000000u
 #define LOOK_MS	 2
 #define AFTER_MS 1000 /* between two attempts with the daemon that was there before */
 
@@ -101,6 +104,7 @@ void exchange_end(struct exchange *exchange)
 	exchange->state = -1;
 	if (words(exchange))
 		exchange_enter(exchange, EXCHANGE_NONE);
+	exchange_tell_released(exchange);
 	exchange_wake_all(daemon);
 	report(exchange);
 }
@@ -228,11 +232,23 @@ static void came_cb(void *arg, enum start_role role)
 		starters_tell(exchange->starters, START_AFRESH, NULL, 0);
 }
 
-static void state_cb(void *arg, int fd)
+/* It was written before anybody was asked: after a live update that failed one may be left. */
+static bool is_old(const struct exchange *exchange, uint32_t age)
+{
+	uint64_t since = (clock_monotonic() - exchange->since) / NS_A_S;
+
+	return exchange->released != UINT32_MAX && age > since + 1;
+}
+
+static void state_cb(void *arg, int fd, uint32_t age)
 {
 	struct exchange *exchange = arg;
 	enum exchange_stage stage = exchange_stage(exchange);
 
+	if (fd >= 0 && is_old(exchange, age)) {
+		close(fd);
+		fd = -ESTALE;
+	}
 	if (stage != EXCHANGE_ASKED && stage != EXCHANGE_UNDO) {
 		if (fd >= 0)
 			close(fd);
@@ -332,6 +348,16 @@ static void bridge_again(void *arg)
 static const struct upstream_watcher watcher = { bridge_came, bridge_gone, bridge_again };
 static const struct starters_news news = { came_cb, state_cb, failed_cb };
 
+/* oxenstored writes nothing down as long as it is so, for its state does not say so. */
+static bool has_target(const struct daemon *daemon)
+{
+	for (struct session *s = domains_next_session(daemon->domains, 0); s;
+	     s = domains_next_session(daemon->domains, s->domid + 1))
+		if (target_user(s) >= 0)
+			return daemon->flavour == RINGS_FLAVOUR_OCAML;
+	return false;
+}
+
 /* Return: NULL, or why none can begin. */
 static const char *hindrance(const struct exchange *exchange)
 {
@@ -344,6 +370,11 @@ static const char *hindrance(const struct exchange *exchange)
 		       "once";
 	if (!keeper_there(daemon->keeper))
 		return "there is no keeper; start xsproxy-keeper";
+	if (!domains_session(daemon->domains, 0))
+		return "dom0's own ring is not relayed (XSPROXY_DOM0=0)";
+	if (has_target(daemon))
+		return "oxenstored does not write its state as long as a stubdomain serves another "
+		       "domain (SET_TARGET)";
 	if (access(daemon->config.live_update, X_OK))
 		return "the program that takes xenstored's state cannot be executed; see "
 		       "[xenstored] live-update";
@@ -371,6 +402,7 @@ int exchange_begin(struct exchange *exchange, const char *with,
 	exchange->arg = arg;
 	exchange->result = (struct exchange_result){ .why = "" };
 	exchange->since = clock_monotonic();
+	exchange->released = domains_released(exchange->daemon->domains);
 	exchange->daemon->paused = true;
 	exchange_enter(exchange, EXCHANGE_REST);
 	return 0;
@@ -422,6 +454,7 @@ int exchange_new(struct exchange **out, struct daemon *daemon)
 	exchange->daemon = daemon;
 	exchange->state = -1;
 	exchange->since = clock_monotonic();
+	exchange->released = UINT32_MAX;
 	exchange->timer = evtimer_new(daemon->base, look_cb, exchange);
 	err = exchange->timer ? starters_new(&exchange->starters, daemon, &news, exchange)
 			      : -ENOMEM;

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * exchange_parts - an exchange of xenstored, for exchange.c, which goes from stage to stage, and
- * exchange_sessions.c, which has sessions come to rest before and go on afterwards.
+ * exchange_parts - an exchange of xenstored, for exchange.c, which goes from stage to stage,
+ * exchange_before.c, which gets it as far as the state, and exchange_sessions.c, which has all
+ * sessions do something, and go on afterwards.
  */
 #ifndef XSPROXY_PROXY_EXCHANGE_EXCHANGE_PARTS_H
 #define XSPROXY_PROXY_EXCHANGE_EXCHANGE_PARTS_H
@@ -13,7 +14,9 @@
 #include "proxy/exchange/starters.h"
 
 struct event;
+struct message;
 struct own;
+struct session;
 
 struct exchange {
 	struct daemon *daemon;
@@ -26,6 +29,7 @@ struct exchange {
 	bool begun;	      /* what this stage begins with has been done */
 	uint32_t answers;     /* to requests over `own` */
 	uint32_t asked;	      /* of these requests */
+	uint32_t released;    /* domains_released() before it; UINT32_MAX: not known */
 	uint64_t since;	      /* ns of CLOCK_MONOTONIC; no front has been read */
 	uint64_t deadline;    /* the same; of this stage */
 	void (*done)(void *arg, const struct exchange_result *result); /* NULL: nobody waits */
@@ -54,10 +58,21 @@ void exchange_hand_over(struct exchange *exchange);
 /** exchange_end() - everybody goes on. */
 void exchange_end(struct exchange *exchange);
 
-/* --- exchange_sessions.c */
+/* --- exchange_before.c */
 
 /** exchange_look_before() - in a stage before the state is there. Return: whether to look again. */
 bool exchange_look_before(struct exchange *exchange);
+
+/** exchange_reply() - what xenstored answers to a request over `own`; @arg: the exchange. */
+void exchange_reply(void *arg, const struct message *msg);
+
+/* --- exchange_sessions.c */
+
+/** exchange_each() - call @fn for each session. */
+void exchange_each(struct daemon *daemon, void (*fn)(struct session *s, void *arg), void *arg);
+
+/** exchange_restless() - a session that has not come to rest, or NULL. */
+const struct session *exchange_restless(struct daemon *daemon);
 
 /** exchange_return() - the other daemon is there. */
 void exchange_return(struct exchange *exchange);
@@ -67,6 +82,12 @@ bool exchange_look_after(struct exchange *exchange);
 
 /** exchange_forget_all() - there is no daemon: nothing is under way between it and sessions. */
 void exchange_forget_all(struct daemon *daemon);
+
+/** exchange_tell_released() - some domains have ended since it began: who waits for that knows. */
+void exchange_tell_released(const struct exchange *exchange);
+
+/** exchange_wake_sessions() - all sessions run. */
+void exchange_wake_sessions(struct daemon *daemon);
 
 /** exchange_wake_all() - all sessions run, and clients that wait are connected. */
 void exchange_wake_all(struct daemon *daemon);

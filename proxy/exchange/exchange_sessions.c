@@ -8,7 +8,6 @@
 #include <string.h>
 
 #include "link/link.h"
-#include "protocol/clock.h"
 #include "protocol/message.h"
 #include "proxy/daemon.h"
 #include "proxy/exchange/exchange_parts.h"
@@ -19,11 +18,8 @@
 #include "proxy/host/keeper.h"
 #include "proxy/host/memory.h"
 #include "proxy/host/upstream.h"
+#include "proxy/toolstack/lasting.h"
 #include "proxy/toolstack/target.h"
-
-#define NS_A_MS 1000000u
-#define REST_MS 5000 /* who is slower than this keeps xenstored */
-#define ASK_MS	10000
 
 /* --- all sessions */
 
@@ -39,7 +35,7 @@ static void each_client(struct client *client, void *arg)
 	each->fn(client->session, each->arg);
 }
 
-static void for_each(struct daemon *daemon, void (*fn)(struct session *s, void *arg), void *arg)
+void exchange_each(struct daemon *daemon, void (*fn)(struct session *s, void *arg), void *arg)
 {
 	struct each each = { fn, arg };
 
@@ -57,7 +53,19 @@ static void forget_one(struct session *s, void *arg)
 
 void exchange_forget_all(struct daemon *daemon)
 {
-	for_each(daemon, forget_one, NULL);
+	exchange_each(daemon, forget_one, NULL);
+}
+
+static void tell_one(struct session *s, void *arg)
+{
+	(void)arg;
+	renew_tell_released(s);
+}
+
+void exchange_tell_released(const struct exchange *exchange)
+{
+	if (exchange->released != domains_released(exchange->daemon->domains))
+		exchange_each(exchange->daemon, tell_one, NULL);
 }
 
 static void wake_one(struct session *s, void *arg)
@@ -66,10 +74,31 @@ static void wake_one(struct session *s, void *arg)
 	session_ready(s);
 }
 
+void exchange_wake_sessions(struct daemon *daemon)
+{
+	exchange_each(daemon, wake_one, NULL);
+}
+
 void exchange_wake_all(struct daemon *daemon)
 {
-	for_each(daemon, wake_one, NULL);
+	exchange_wake_sessions(daemon);
 	clients_upstream_up(daemon->clients);
+}
+
+static void find_busy(struct session *s, void *arg)
+{
+	bool *busy = arg;
+
+	*busy |= renew_busy(s);
+}
+
+/* Whether a session still makes anew what it had. */
+static bool are_busy(struct daemon *daemon)
+{
+	bool busy = false;
+
+	exchange_each(daemon, find_busy, &busy);
+	return busy;
 }
 
 /* Rings that are not bound are not run, and have nothing under way. */
@@ -81,138 +110,12 @@ static void find_restless(struct session *s, void *arg)
 		*found = s;
 }
 
-/* One that has not come to rest, or NULL. */
-static const struct session *restless(struct daemon *daemon)
+const struct session *exchange_restless(struct daemon *daemon)
 {
 	const struct session *found = NULL;
 
-	for_each(daemon, find_restless, &found);
+	exchange_each(daemon, find_restless, &found);
 	return found;
-}
-
-static void part_one(struct session *s, void *arg)
-{
-	(void)arg;
-	if (transaction_count(&s->transactions) && session_state(s) != LEDGER_ENDED)
-		renew_part(s);
-}
-
-/* --- before */
-
-static bool is_late(struct exchange *exchange, uint32_t ms)
-{
-	if (!exchange->begun)
-		exchange->deadline = clock_monotonic() + (uint64_t)ms * NS_A_MS;
-	exchange->begun = true;
-	return clock_monotonic() > exchange->deadline;
-}
-
-static void blame_session(struct exchange *exchange, const struct session *s)
-{
-	char text[WHO_TEXT_MAX];
-
-	if (s->socket)
-		exchange_blame(exchange, "xenstored owes %s an answer; try again",
-			       who_text(&s->who, text));
-	else
-		exchange_blame(exchange, "xenstored owes domain %u an answer; try again", s->domid);
-}
-
-/* All rest, with the transactions that there are or without. Return: whether to look again. */
-static bool look_at_rest(struct exchange *exchange)
-{
-	const struct session *s = restless(exchange->daemon);
-
-	if (s && !is_late(exchange, REST_MS))
-		return true;
-	if (s) {
-		blame_session(exchange, s);
-		exchange_undo(exchange);
-	} else if (exchange_stage(exchange) == EXCHANGE_REST) {
-		exchange_enter(exchange, EXCHANGE_PART);
-		for_each(exchange->daemon, part_one, NULL);
-	} else {
-		exchange_enter(exchange, EXCHANGE_ASKED);
-	}
-	return false;
-}
-
-#define START_WORDS             \
-	"live-update\0-s\0-t\0" \
-	"5"
-
-static int ask_for_state(struct exchange *exchange)
-{
-	const char *program = exchange->daemon->config.live_update;
-	char words[CONFIG_PATH_MAX + 32];
-	int n = snprintf(words, sizeof(words), "live-update%c-f%c%s", 0, 0, program);
-	int err = own_ask(exchange->own, XS_CONTROL, words, (uint32_t)n + 1);
-
-	if (!err)
-		err = own_ask(exchange->own, XS_CONTROL, START_WORDS, sizeof(START_WORDS));
-	exchange->asked = 2;
-	exchange->answers = 0;
-	return err;
-}
-
-/*
- * The first answer is about the program. To the second request "OK" need not come; any other answer
- * says what is in the way, for now.
- */
-static void live_update_reply(struct exchange *exchange, const struct message *msg)
-{
-	const char *text = (const char *)msg->payload;
-	int len = (int)strnlen(text, msg->hdr.len);
-
-	exchange->answers++;
-	if (msg->hdr.type != XS_ERROR && len == 2 && !memcmp(text, "OK", 2))
-		return;
-	exchange_blame(exchange, "xenstored does not write its state: %.*s",
-		       (int)strcspn(text, "\n") < len ? (int)strcspn(text, "\n") : len, text);
-	if (msg->hdr.type == XS_ERROR || exchange->answers == 1)
-		exchange->deadline = 0;
-	else
-		own_ask(exchange->own, XS_CONTROL, START_WORDS, sizeof(START_WORDS));
-}
-
-static void own_reply(void *arg, const struct message *msg)
-{
-	struct exchange *exchange = arg;
-
-	if (!msg)
-		exchange->own = own_close(exchange->own);
-	else if (exchange_stage(exchange) == EXCHANGE_ASKED)
-		live_update_reply(exchange, msg);
-	else
-		exchange->answers++;
-}
-
-static bool look_at_asked(struct exchange *exchange)
-{
-	bool begun = exchange->begun, late = is_late(exchange, ASK_MS);
-	int err = 0;
-
-	if (!begun)
-		err = own_open(&exchange->own, exchange->daemon, own_reply, exchange);
-	if (!begun && !err)
-		err = ask_for_state(exchange);
-	exchange->begun = !err;
-	if (!late)
-		return true;
-	if (err)
-		exchange_blame(exchange, "cannot ask xenstored: %s", strerror(-err));
-	if (!*exchange->result.why)
-		exchange_blame(exchange, "xenstored does not write its state");
-	if (exchange->own)
-		own_ask(exchange->own, XS_CONTROL, "live-update\0-a", sizeof("live-update\0-a"));
-	exchange_undo(exchange);
-	return false;
-}
-
-bool exchange_look_before(struct exchange *exchange)
-{
-	return exchange_stage(exchange) == EXCHANGE_ASKED ? look_at_asked(exchange)
-							  : look_at_rest(exchange);
 }
 
 /* --- after */
@@ -266,18 +169,35 @@ static int put_targets_back(struct exchange *exchange)
 	return 0;
 }
 
+static int say_again(void *arg, const char *payload, uint32_t len)
+{
+	struct exchange *exchange = arg;
+	int err = own_ask(exchange->own, XS_CONTROL, payload, len);
+
+	exchange->asked += !err;
+	return err;
+}
+
+/* What no state has. The C daemon's has who has whom as a target. */
+static int tell_daemon(struct exchange *exchange)
+{
+	struct daemon *daemon = exchange->daemon;
+	int err;
+
+	exchange->asked = exchange->answers = 0;
+	exchange->own = own_close(exchange->own);
+	err = own_open(&exchange->own, daemon, exchange_reply, exchange);
+	if (err)
+		return err;
+	return daemon->flavour == RINGS_FLAVOUR_OCAML ? put_targets_back(exchange)
+						      : lasting_each(daemon, say_again, exchange);
+}
+
 static int begin_return(struct exchange *exchange)
 {
 	struct daemon *daemon = exchange->daemon;
-	int err = 0;
+	int err = tell_daemon(exchange);
 
-	exchange->asked = exchange->answers = 0;
-	if (daemon->flavour == RINGS_FLAVOUR_OCAML) {
-		exchange->own = own_close(exchange->own);
-		err = own_open(&exchange->own, daemon, own_reply, exchange);
-		if (!err)
-			err = put_targets_back(exchange);
-	}
 	if (err)
 		return err;
 	for (struct session *s = domains_next_session(daemon->domains, 0); s;
@@ -313,7 +233,7 @@ static bool look_at_return(struct exchange *exchange)
 		return true;
 	exchange->begun = true;
 	clients_each(exchange->daemon->clients, again_one, &again);
-	if (again.left || restless(exchange->daemon) || !keeper_told(again.keeper) ||
+	if (again.left || are_busy(exchange->daemon) || !keeper_told(again.keeper) ||
 	    (exchange->own && exchange->answers < exchange->asked))
 		return true;
 	exchange_end(exchange);
@@ -332,9 +252,9 @@ static bool look_at_undo(struct exchange *exchange)
 	if (!upstream_serves(exchange->daemon->upstream))
 		return true;
 	if (!exchange->begun)
-		for_each(exchange->daemon, undo_one, NULL);
+		exchange_each(exchange->daemon, undo_one, NULL);
 	exchange->begun = true;
-	if (restless(exchange->daemon))
+	if (are_busy(exchange->daemon))
 		return true;
 	exchange_end(exchange);
 	return false;

@@ -61,7 +61,7 @@ static int carry_out(struct starters *starters, const struct link_msg *msg, int 
 		fds[0] = -1;
 		if (fd < 0)
 			fd = msg->value < 0 ? msg->value : -EPROTO;
-		starters->news->state(starters->arg, fd);
+		starters->news->state(starters->arg, fd, msg->domid);
 		return 0;
 	case START_FAILED:
 		read_why(fds[0], why);

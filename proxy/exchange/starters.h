@@ -21,8 +21,12 @@ struct starters;
 struct starters_news {
 	/** came() - one is there. */
 	void (*came)(void *arg, enum start_role role);
-	/** state() - what it has. @fd: of a state, the callee's; or a negative errno */
-	void (*state)(void *arg, int fd);
+	/**
+	 * state() - what it has.
+	 * @fd: of a state, the callee's; or a negative errno
+	 * @age: seconds since it was written
+	 */
+	void (*state)(void *arg, int fd, uint32_t age);
 	/** failed() - it could not do what it was told. @why: a line */
 	void (*failed)(void *arg, const char *why);
 };

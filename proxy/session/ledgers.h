@@ -67,6 +67,12 @@ struct ledgers_exchange {
 	char was[LEDGERS_DAEMON_MAX];
 };
 
+/* What CONTROL told xenstored for as long as it runs (toolstack/lasting.h). */
+struct ledgers_lasting {
+	_Atomic uint32_t used; /* octets of the records */
+	char records[8188];
+};
+
 struct ledgers_header {
 	uint64_t magic;
 	uint32_t version;
@@ -83,7 +89,8 @@ struct ledgers_header {
 	struct ledgers_outlet outlet;
 	/* How many xsproxyds in a row had not the memory for all sockets */
 	_Atomic uint32_t starved;
-	struct ledgers_exchange exchange; /* domains' only */
+	struct ledgers_exchange exchange; /* domains' only, as what follows */
+	struct ledgers_lasting lasting;
 };
 
 _Static_assert(sizeof(struct ledgers_header) <= LEDGERS_HEADER_SIZE, "header outgrows its pages");
@@ -173,6 +180,12 @@ static inline _Atomic uint32_t *ledgers_starved(const struct ledgers *ledgers)
 static inline struct ledgers_exchange *ledgers_exchange(const struct ledgers *ledgers)
 {
 	return &((struct ledgers_header *)ledgers->arena.base)->exchange;
+}
+
+/** ledgers_lasting() - the same. */
+static inline struct ledgers_lasting *ledgers_lasting(const struct ledgers *ledgers)
+{
+	return &((struct ledgers_header *)ledgers->arena.base)->lasting;
 }
 
 /** ledgers_ledger() - a domain's ledger; its page may not exist. */

@@ -6,9 +6,12 @@
 
 #include "protocol/message.h"
 #include "proxy/log.h"
+#include "proxy/observe/tap.h"
 #include "proxy/session/pending.h"
 #include "proxy/session/session.h"
 #include "proxy/util.h"
+
+#define RELEASED "@releaseDomain"
 
 bool renew_rests(const struct session *s)
 {
@@ -249,9 +252,40 @@ bool renew_drops(struct session *s, const struct message *msg)
 	const char *vec[2];
 
 	if (s->renew.what == RENEW_NOTHING ||
-	    message_strings(msg->payload, msg->hdr.len, vec, 2) < 2)
+	    message_strings(msg->payload, msg->hdr.len, vec, 2) < 2 ||
+	    !watch_first_event(&s->watches, vec[0]))
 		return false;
-	return watch_first_event(&s->watches, vec[0]);
+	return s->privileged || strcmp(vec[0], RELEASED) != 0;
+}
+
+static void tell(struct session *s, const struct message *msg)
+{
+	struct commit commit;
+
+	if (!down_reserve(s, message_size(&msg->hdr))) {
+		log_limited(&s->source, LOG_ERR, "no room to tell it that domains have ended");
+		return;
+	}
+	commit_begin(&commit, &s->place);
+	down_deliver(s, &commit, msg);
+	commit_end(&commit);
+	tap_event(s->tap, msg);
+}
+
+void renew_tell_released(struct session *s)
+{
+	const struct watch *watch = s->privileged ? watches_first(&s->watches) : NULL;
+
+	for (; watch; watch = watch_next(watch)) {
+		struct message msg = { .hdr.type = XS_WATCH_EVENT };
+		uint32_t len;
+		const char *text = watch_text(&s->watches, watch, &len);
+
+		if (strcmp(text, RELEASED))
+			continue;
+		message_set_text(&msg, text, len);
+		tell(s, &msg);
+	}
 }
 
 static void forget_requests(struct session *s, struct commit *commit)

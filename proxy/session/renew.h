@@ -68,8 +68,16 @@ bool renew_step(struct session *s);
 void renew_reply(struct session *s, struct commit *commit, const struct ledger_pending *pending,
 		 struct message *msg);
 
-/** renew_drops() - whether an event is the first one of a watch that was registered anew. */
+/**
+ * renew_drops() - whether an event is the first one of a watch that was registered anew. A guest
+ * gets that of @releaseDomain all the same: a domain may have ended meanwhile, which it may not be
+ * allowed to know, and so it is told each time.
+ */
 bool renew_drops(struct session *s, const struct message *msg);
+
+/** renew_tell_released() - domains have ended meanwhile: a privileged one that waits for that
+ * knows. */
+void renew_tell_released(struct session *s);
 
 /**
  * renew_end() - the reply to an END of the front's, in a transaction that xenstored may not have:

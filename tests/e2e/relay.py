@@ -20,15 +20,15 @@ SIZES = (0, 1, 1008, 1009, 2000, 4096)
 RING = 1024
 
 
-def wait_until(condition, timeout=xensim.TIMEOUT):
-    """Poll something that has no descriptor to wait on; returns what it became."""
+def wait_until(condition, timeout=xensim.TIMEOUT, poll=0.002):
+    """Poll something that has no descriptor to wait on, each @poll s; returns what it became."""
     deadline = time.monotonic() + timeout
     while True:
         value = condition()
         if value:
             return value
         assert time.monotonic() < deadline, "did not happen in time"
-        time.sleep(0.002)
+        time.sleep(poll)
 
 
 def pattern(size, seed=0):

@@ -23,12 +23,14 @@ class Refused(Exception):
 class Supervised(Host):
     """As Host; @flavour is the configured daemon's, `serves` that of the one that serves."""
 
-    def __init__(self, flavour, config="", **kwargs):
+    def __init__(self, flavour, config="", live_update=LIVE_UPDATE, **kwargs):
         self.serves = flavour
         self.starts = 0
+        self.may_start = threading.Event()  # cleared, no further one is started
+        self.may_start.set()
         self._wanted = True
         self._lock = threading.Lock()
-        super().__init__(flavour, config=f"[xenstored]\nlive-update = {LIVE_UPDATE}\n" + config,
+        super().__init__(flavour, config=f"[xenstored]\nlive-update = {live_update}\n" + config,
                          **kwargs)
 
     def start_daemon(self):
@@ -50,6 +52,7 @@ class Supervised(Host):
     def _supervise(self):
         while True:
             self.daemon.process.wait()
+            self.may_start.wait()
             with self._lock:
                 self.daemon.ended = True
                 if not self._wanted:
@@ -57,9 +60,10 @@ class Supervised(Host):
                 self._start_once()
 
     def close(self):
+        self._wanted = False
+        self.may_start.set()
         with self._lock:
-            self._wanted = False
-        super().close()
+            super().close()
 
     def ask(self, command, **arguments):
         """A command on the control socket: what it returns. Raises Refused."""

@@ -15,12 +15,18 @@ LARGE = {"C": 4000, "O": 2000}  # octets of the largest value that either takes
 WIDE = {"xsstress-sockets": {"C": 200, "O": 200}, "xsstress-library": {"C": 200, "O": 90}}
 
 
-class Toolstack:
-    """@each clients of either kind, that run until they are told to end."""
+# What either daemon takes, and answers alike.
+COMMON_LARGE, COMMON_WIDE = min(LARGE.values()), 90
 
-    def __init__(self, host, each=3):
+
+class Toolstack:
+    """@each clients of either kind, that run until they are told to end; @common: the daemon may be
+    exchanged for another one meanwhile."""
+
+    def __init__(self, host, each=3, common=False):
         print("XSPROXY_SEED", SEED)
         self.host = host
+        self.common = common
         self.processes = {}
         for i in range(each):
             self._start("xsstress-library", f"{HOME}/library{i}", i)
@@ -30,10 +36,12 @@ class Toolstack:
             assert said == "ready\n", said
 
     def _start(self, program, home, number):
-        wide = WIDE[program][self.host.flavour]
+        large, wide = LARGE[self.host.flavour], WIDE[program][self.host.flavour]
+        if self.common:
+            large, wide = COMMON_LARGE, COMMON_WIDE
         for i in range(1, wide + 1):
             self.host.dom0.write(f"{home}/wide/{i:040}", "")
-        args = [home, SEED + number, LARGE[self.host.flavour], wide]
+        args = [home, SEED + number, large, wide]
         if program == "xsstress-sockets":
             args.insert(0, self.host.socket)
         self.processes[home] = subprocess.Popen(

@@ -1,0 +1,40 @@
+# SPDX-License-Identifier: MIT
+"""xenstored is exchanged again and again under guests and toolstack clients that check every
+answer, and none notices. XSPROXY_EXCHANGES sets how often, for each daemon."""
+
+import os
+import random
+
+import pytest
+
+from seed import SEED
+from stress import Frozen, Load, all_go_on
+from supervised import Supervised
+from toolstack_load import Toolstack
+
+FLAVOURS = ("C", "O")
+EXCHANGES = int(os.environ.get("XSPROXY_EXCHANGES", "10"))
+GUESTS = (1, 2, 3, 4)
+FROZEN = 9
+
+
+@pytest.mark.parametrize("flavour", FLAVOURS)
+def test_again_and_again(flavour):
+    rng = random.Random(SEED)
+    with Supervised(flavour, log="info") as host:
+        frozen = Frozen(host, FROZEN)
+        load, toolstack = Load(host, GUESTS), Toolstack(host, common=True)
+        try:
+            for _ in range(EXCHANGES):
+                print("paused", host.replace(rng.choice(FLAVOURS)), "ms,", host.serves)
+                assert load.all_alive(), load.end()
+                assert toolstack.all_alive(), toolstack.end()
+            all_go_on(host, load)
+            frozen.check()
+            frozen.thaw(host, FROZEN)
+            load.end()
+            toolstack.end()
+        finally:
+            load.kill()
+            toolstack.kill()
+        host.check()
