@@ -141,10 +141,11 @@ static int keep_ledgers(struct upstream *up)
 
 void upstream_keep(struct upstream *up)
 {
-	const int fds[] = { up->memory.ledgers.arena.fd, up->memory.rings.arena.fd };
+	if (up && up->ready && !up->memory.old && up->daemon->keeper) {
+		const int fds[] = { up->memory.ledgers.arena.fd, up->memory.rings.arena.fd };
 
-	if (up && up->ready && !up->memory.old)
 		keeper_put(up->daemon->keeper, KEEP_DOMAINS, fds, 2);
+	}
 }
 
 /* The memory is there: take up every domain that is mapped in it. */

@@ -252,19 +252,46 @@ static void memory_clean(void)
 	}
 }
 
+/* --- an exchange of xenstored: another bridge with the same rings may come */
+
+static void nothing(void *arg)
+{
+	(void)arg;
+}
+
+static bool is_expected(void *arg)
+{
+	(void)arg;
+	return true;
+}
+
+static const struct upstream_watcher exchange = { nothing, is_expected, nothing };
+
+/* Return: whether there is a connection; a new one, if another bridge is to come. */
+static bool is_connected(struct upstream *up, const int pair[2])
+{
+	if (up->sock < 0 && up->waits)
+		connect_proxy(up, dup(pair[1]));
+	return up->sock >= 0;
+}
+
 static void listen_as_proxy(struct tape *tape, const int pair[2])
 {
 	struct upstream *up;
 	struct link_msg ack;
+	uint8_t what;
 
 	memory_clean();
-	xen_errors = tape_u8(tape) & 3;
+	what = tape_u8(tape);
+	xen_errors = what & 3;
 	CHECK(!domains_new(&the_daemon.domains, &the_daemon));
 	CHECK(!upstream_new(&up, &the_daemon));
 	the_daemon.upstream = up;
 	evtimer_del(up->timer);
+	if (what & 4)
+		upstream_watch(up, &exchange, NULL);
 	connect_proxy(up, dup(pair[1]));
-	for (int n = 0; tape_left(tape) && n < PACKETS_MAX && up->sock >= 0; n++) {
+	for (int n = 0; tape_left(tape) && n < PACKETS_MAX && is_connected(up, pair); n++) {
 		if (tape_u8(tape) & 1)
 			set_attach(tape, tape_u8(tape) & 1 ? &new_rings : &old.rings);
 		if (!send_packet(tape, pair[0]))
@@ -274,7 +301,8 @@ static void listen_as_proxy(struct tape *tape, const int pair[2])
 			CHECK(ack.type == LINK_FETCH || ack.type == LINK_KEEP ||
 			      (ack.type == LINK_ACK && ack.value <= 0 && ack.value > -4096));
 	}
-	lost(up, "over");
+	upstream_watch(up, NULL, NULL);
+	upstream_lost(up, "over");
 	for (uint32_t i = 0; i < DOMIDS_KNOWN; i++)
 		CHECK(!pages[i]);
 	the_daemon.domains = domains_free(the_daemon.domains);
