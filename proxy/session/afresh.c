@@ -27,14 +27,18 @@ static void end_message(struct ledger *ledger, const struct ledger *old)
 
 /*
  * Upstream gets the rest of a request that it has the beginning of, and nobody its reply. If the
- * extent that holds it is somebody else's by now, it gets extent 0, which is nobody's: zeroes.
+ * extent that holds it is somebody else's by now, or it lies in the log, it gets extent 0, which is
+ * nobody's: zeroes.
  */
 static void end_request(const struct session_params *params, const struct ledger *old)
 {
 	const struct ledgers *ledgers = params->place.ledgers;
 	struct ledger *ledger = params->place.ledger;
-	uint32_t sent = word_get(&old->up_sent), slot = word_get(&old->up_slot);
-	uint32_t size = message_size(&old->up_hdr), page = word_get(&old->up_page);
+	bool renews = word_get(&old->more.renew_sent);
+	uint32_t sent = word_get(renews ? &old->more.renew_sent : &old->up_sent);
+	uint32_t slot = word_get(renews ? &old->more.renew_slot : &old->up_slot);
+	uint32_t size = renews ? word_get(&old->more.renew_size) : message_size(&old->up_hdr);
+	uint32_t page = renews ? 0 : word_get(&old->up_page);
 
 	if (!sent || sent >= size || size > MESSAGE_MAX || slot >= LEDGER_PENDING)
 		return;
@@ -42,7 +46,9 @@ static void end_request(const struct session_params *params, const struct ledger
 		page = 0;
 	if (!page && arena_reserve(&ledgers->arena, ledgers_extent_off(ledgers, 0), ARENA_PAGE))
 		return;
-	ledger->up_hdr = old->up_hdr;
+	ledger->up_hdr =
+		renews ? (struct xsd_sockmsg){ .type = XS_WATCH, .len = size - MESSAGE_HEADER }
+		       : old->up_hdr;
 	/* The id is what upstream will say; it has the slot's number in it. */
 	ledger->pending[old->pending[slot].id % LEDGER_PENDING] = old->pending[slot];
 	slot = old->pending[slot].id % LEDGER_PENDING;

@@ -28,6 +28,21 @@ static bool up_is_sane(const struct ledger *ledger)
 	       slot < LEDGER_PENDING && (word_get(&ledger->pending_mask) >> slot & 1);
 }
 
+/* The WATCH under way from renew.c; no other one is. */
+static bool renew_is_sane(const struct ledger *ledger)
+{
+	const struct ledger_more *more = &ledger->more;
+	uint32_t sent = word_get(&more->renew_sent), size = word_get(&more->renew_size);
+	uint32_t slot = word_get(&more->renew_slot);
+
+	if (!sent)
+		return true;
+	return sent < size && size <= MESSAGE_MAX && slot < LEDGER_PENDING &&
+	       (word_get(&ledger->pending_mask) >> slot & 1) &&
+	       ledger->pending[slot].type == XS_WATCH &&
+	       pending_is_intent(&ledger->pending[slot]) && !word_get(&ledger->up_sent);
+}
+
 /* Octets of a reply beyond MESSAGE_MAX that are not in the fifo yet. */
 static uint32_t giant_left(const struct ledger *ledger)
 {
@@ -73,7 +88,10 @@ int audit_words(const struct ledger *ledger, bool socket)
 {
 	if (!state_is_sane(ledger, socket) || !word_get(&ledger->epoch))
 		return -EINVAL;
-	return up_is_sane(ledger) && down_is_sane(ledger) && pending_is_sane(ledger) ? 0 : -EINVAL;
+	return up_is_sane(ledger) && renew_is_sane(ledger) && down_is_sane(ledger) &&
+			       pending_is_sane(ledger)
+		       ? 0
+		       : -EINVAL;
 }
 
 /* Linear in the log, for each of a few dozen requests at most. */
@@ -110,6 +128,15 @@ static bool ref_is_sane(const struct ledger_pending *pending, const struct watch
 	}
 }
 
+/* What is sent of it is in its record. */
+static bool renew_has_record(const struct ledger *ledger, const struct watchlog *log)
+{
+	const struct ledger_more *more = &ledger->more;
+	uint32_t pos = ledger->pending[word_get(&more->renew_slot)].ref;
+
+	return watchlog_at(log, pos)->len == word_get(&more->renew_size) - MESSAGE_HEADER;
+}
+
 int audit_refs(const struct ledger *ledger, const struct watchlog *log,
 	       const struct transactions *transactions)
 {
@@ -118,5 +145,5 @@ int audit_refs(const struct ledger *ledger, const struct watchlog *log,
 		if (!ref_is_sane(&ledger->pending[slot], log, transactions))
 			return -EINVAL;
 	}
-	return 0;
+	return !word_get(&ledger->more.renew_sent) || renew_has_record(ledger, log) ? 0 : -EINVAL;
 }

@@ -125,7 +125,14 @@ struct ledger_more {
 	/* Sockets: who connected. LEDGER_QUIET: for whom, and, written last, since when (who.h) */
 	struct who who;
 	uint32_t since[2];
-	uint32_t reserved[67];
+	/*
+	 * A WATCH of renew.c's that is larger than the back ring: octets that upstream has got, or
+	 * 0; its pending slot; its size. The front's request may be there in part meanwhile.
+	 */
+	ledger_word renew_sent;
+	ledger_word renew_slot;
+	ledger_word renew_size;
+	uint32_t reserved[64];
 };
 
 struct ledger {

@@ -53,11 +53,7 @@ bool renew_busy(const struct session *s)
 /* Return: whether the request has gone, and the next one is to follow. */
 static bool ask(struct session *s, const struct message *msg, uint32_t ref)
 {
-	int err = up_renew(s, msg, ref);
-
-	if (err == -ENOMEM)
-		session_retry(s);
-	if (err)
+	if (up_renew(s, msg, ref))
 		return false;
 	s->renew.asked++;
 	return true;
@@ -139,6 +135,38 @@ static bool watch_one(struct session *s)
 	if (!ask(s, &msg, watch_record(watch)))
 		return false;
 	s->renew.watch = watch_asked(&s->watches, watch);
+	return true;
+}
+
+void renew_split(struct session *s, struct commit *commit, int slot, uint32_t sent)
+{
+	uint32_t pos = s->ledger->pending[slot].ref;
+	struct ledger_more *more = ledger_more(s->ledger);
+
+	commit_set(commit, &more->renew_slot, (uint32_t)slot);
+	commit_set(commit, &more->renew_size,
+		   MESSAGE_HEADER + watchlog_at(&s->watches.log, pos)->len);
+	commit_set(commit, &more->renew_sent, sent);
+}
+
+bool renew_more(struct session *s)
+{
+	struct ledger_more *more = &s->ledger->more;
+	const struct ledger_pending *pending = &s->ledger->pending[word_get(&more->renew_slot)];
+	uint32_t sent = word_get(&more->renew_sent), size = word_get(&more->renew_size);
+	uint32_t n = min_u32(ring_room(&s->back.out, &s->back.out_view), size - sent);
+	struct commit commit;
+
+	if (!n) {
+		s->back.starved = true;
+		return false;
+	}
+	up_write(s, pending, size - MESSAGE_HEADER,
+		 watchlog_at(&s->watches.log, pending->ref)->text, sent, n);
+	commit_begin(&commit, &s->place);
+	endpoint_produce(&s->back, &commit, n);
+	commit_set(&commit, &more->renew_sent, sent + n < size ? sent + n : 0);
+	commit_end(&commit);
 	return true;
 }
 
@@ -310,6 +338,7 @@ static void forget_octets(struct session *s, struct commit *commit)
 
 	commit_set(commit, &ledger->fifo_fill, 0);
 	commit_set(commit, &ledger->more.giant_left, 0);
+	commit_set(commit, &ledger->more.renew_sent, 0);
 	if (word_get(&ledger->up_sent)) {
 		commit_set(commit, &ledger->up_sent, 0);
 		commit_set(commit, &ledger->up_fill, 0);

@@ -64,6 +64,16 @@ bool renew_busy(const struct session *s);
 /** renew_step() - send the next request. Return: whether one was sent. */
 bool renew_step(struct session *s);
 
+/**
+ * renew_split() - have @commit note that only the first @sent octets of a WATCH fit the back ring.
+ *
+ * What follows is in the log, so it needs no page, and the front may have sent a request in part.
+ */
+void renew_split(struct session *s, struct commit *commit, int slot, uint32_t sent);
+
+/** renew_more() - send more of it. Return: whether there was room. */
+bool renew_more(struct session *s);
+
 /** renew_reply() - upstream answered a request of ours; @commit notes what has come of it. */
 void renew_reply(struct session *s, struct commit *commit, const struct ledger_pending *pending,
 		 struct message *msg);

@@ -362,7 +362,8 @@ bool session_settled(const struct session *s)
 {
 	struct ring_view out;
 
-	if (pending_upstream(s->ledger) || word_get(&s->ledger->up_sent))
+	if (pending_upstream(s->ledger) || word_get(&s->ledger->up_sent) ||
+	    word_get(&s->ledger->more.renew_sent))
 		return false;
 	/* Nothing will come of a broken ring; what may still come in are events. */
 	return ring_load(&s->back.out, &out) || !ring_used(&out);
@@ -478,6 +479,7 @@ void session_upstream_reset(struct session *s)
 
 	commit_begin(&commit, &s->place);
 	commit_set(&commit, &s->ledger->fifo_fill, 0);
+	commit_set(&commit, &s->ledger->more.renew_sent, 0);
 	if (word_get(&s->ledger->up_sent)) {
 		commit_set(&commit, &s->ledger->up_sent, 0);
 		commit_set(&commit, &s->ledger->up_fill, 0);

@@ -204,11 +204,20 @@ int up_inject(struct session *s, const struct message *msg, struct op *op, uint3
 	      uint32_t guest_tx);
 
 /**
+ * up_write() - write what upstream sees of a request, beyond the back ring's producer index.
+ * @payload: all of it, @body octets
+ * @off: octets of the request, its header included, that have gone before
+ */
+void up_write(struct session *s, const struct ledger_pending *pending, uint32_t body,
+	      const void *payload, uint32_t off, uint32_t len);
+
+/**
  * up_renew() - send a request of renew.c's, in the transaction hdr.tx_id of upstream's.
  * @ref: of its pending slot
  *
- * Return: 0; -EAGAIN without room or slot, or while it is too large to go beside what the front has
- * sent in part; -ENOMEM.
+ * One that is larger than the back ring, which can be a WATCH only, goes in pieces (renew_more()).
+ *
+ * Return: 0; -EAGAIN without room or slot.
  */
 int up_renew(struct session *s, const struct message *msg, uint32_t ref);
 

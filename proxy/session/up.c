@@ -74,9 +74,8 @@ static bool upstream_tx(struct session *s, const struct xsd_sockmsg *hdr, uint32
 	return transaction_upstream_id(&s->transactions, guest, id);
 }
 
-/* Write what upstream sees of [off, off + len) of the request of @pending. */
-static void write_piece(struct session *s, const struct ledger_pending *pending, uint32_t body,
-			const uint8_t *payload, uint32_t off, uint32_t len)
+void up_write(struct session *s, const struct ledger_pending *pending, uint32_t body,
+	      const void *payload, uint32_t off, uint32_t len)
 {
 	struct xsd_sockmsg hdr = {
 		.type = pending->type,
@@ -91,7 +90,8 @@ static void write_piece(struct session *s, const struct ledger_pending *pending,
 		ring_write(&s->back.out, pos, (uint8_t *)&hdr + off, n);
 	}
 	if (n < len)
-		ring_write(&s->back.out, pos + n, payload + (off + n - MESSAGE_HEADER), len - n);
+		ring_write(&s->back.out, pos + n,
+			   (const uint8_t *)payload + (off + n - MESSAGE_HEADER), len - n);
 }
 
 /*
@@ -106,7 +106,7 @@ static void send_first(struct session *s, struct commit *commit, int slot, struc
 
 	if (*len != msg->hdr.len)
 		commit_set(commit, page_word(len), msg->hdr.len);
-	write_piece(s, &s->ledger->pending[slot], msg->hdr.len, msg->payload, 0, n);
+	up_write(s, &s->ledger->pending[slot], msg->hdr.len, msg->payload, 0, n);
 	endpoint_produce(&s->back, commit, n);
 	commit_set(commit, &s->ledger->up_slot, (uint32_t)slot);
 	commit_set(commit, &s->ledger->up_fill, size);
@@ -162,7 +162,7 @@ static bool forward(struct session *s, struct message *msg, struct message *said
 		send_first(s, &commit, slot, msg);
 		commit_end(&commit);
 	} else {
-		write_piece(s, pending, msg->hdr.len, msg->payload, 0, size);
+		up_write(s, pending, msg->hdr.len, msg->payload, 0, size);
 		endpoint_produce(&s->back, &commit, size);
 		take_request(s, &commit, consume);
 		commit_end(&commit);
@@ -206,8 +206,8 @@ static bool send_more(struct session *s)
 		s->back.starved = true;
 		return false;
 	}
-	write_piece(s, &ledger->pending[word_get(&ledger->up_slot)], ledger->up_hdr.len,
-		    account_page(&s->account, word_get(&ledger->up_page)), sent, n);
+	up_write(s, &ledger->pending[word_get(&ledger->up_slot)], ledger->up_hdr.len,
+		 account_page(&s->account, word_get(&ledger->up_page)), sent, n);
 	commit_begin(&commit, &s->place);
 	endpoint_produce(&s->back, &commit, n);
 	if (sent + n < size) {
@@ -340,6 +340,8 @@ bool up_step(struct session *s)
 
 	if (word_get(&ledger->up_sent))
 		return send_more(s);
+	if (word_get(&ledger->more.renew_sent))
+		return renew_more(s);
 	if (must_reset(s))
 		return reset_upstream(s);
 	/* Nothing behind that reset; nor while an INTRODUCE may reset the back ring at any time. */
@@ -409,24 +411,22 @@ static void send_own(struct session *s, struct commit *commit, struct message *m
 	if (size > s->back.out.size) {
 		send_first(s, commit, slot, msg);
 	} else {
-		write_piece(s, &s->ledger->pending[slot], msg->hdr.len, msg->payload, 0, size);
+		up_write(s, &s->ledger->pending[slot], msg->hdr.len, msg->payload, 0, size);
 		endpoint_produce(&s->back, commit, size);
 	}
 	commit_end(commit);
 }
 
-/* Return: a slot for a request of our own, which has room and a page if it needs one; or as
- * up_inject(). */
+/* Return: a slot for a request of our own, for which there is room; or -EAGAIN. */
 static int own_slot(struct session *s, const struct message *msg)
 {
-	uint32_t size = message_size(&msg->hdr);
-	int slot = pending_slot(s->ledger), err;
+	int slot = pending_slot(s->ledger);
 
-	/* Never between the pieces of the guest's own request. */
-	if (slot < 0 || word_get(&s->ledger->up_sent) || !back_has_room(s, size))
+	/* Never between the pieces of another one. */
+	if (slot < 0 || word_get(&s->ledger->up_sent) || word_get(&s->ledger->more.renew_sent) ||
+	    !back_has_room(s, message_size(&msg->hdr)))
 		return -EAGAIN;
-	err = size > s->back.out.size ? borrow_page(s, msg) : 0;
-	return err ? err : slot;
+	return slot;
 }
 
 int up_inject(struct session *s, const struct message *msg, struct op *op, uint32_t batch,
@@ -437,8 +437,9 @@ int up_inject(struct session *s, const struct message *msg, struct op *op, uint3
 	struct message copy = *msg;
 	struct commit commit;
 
-	if (slot < 0)
-		return slot;
+	err = slot >= 0 && message_size(&msg->hdr) > s->back.out.size ? borrow_page(s, msg) : 0;
+	if (slot < 0 || err)
+		return err ? err : slot;
 	pending = pending_fill(s->ledger, slot, &s->seq, &msg->hdr, PENDING_SWALLOW);
 	pending->up_tx = msg->hdr.tx_id;
 	commit_begin(&commit, &s->place);
@@ -456,9 +457,9 @@ int up_inject(struct session *s, const struct message *msg, struct op *op, uint3
 
 int up_renew(struct session *s, const struct message *msg, uint32_t ref)
 {
+	uint32_t size = message_size(&msg->hdr), n;
 	int slot = own_slot(s, msg);
 	struct ledger_pending *pending;
-	struct message copy = *msg;
 	struct commit commit;
 
 	if (slot < 0)
@@ -468,6 +469,12 @@ int up_renew(struct session *s, const struct message *msg, uint32_t ref)
 	pending->ref = ref;
 	pending->flags = PENDING_RENEW;
 	commit_begin(&commit, &s->place);
-	send_own(s, &commit, &copy, slot);
+	pending_take(s->ledger, &commit, slot);
+	n = min_u32(ring_room(&s->back.out, &s->back.out_view), size);
+	up_write(s, pending, msg->hdr.len, msg->payload, 0, n);
+	endpoint_produce(&s->back, &commit, n);
+	if (n < size)
+		renew_split(s, &commit, slot, n);
+	commit_end(&commit);
 	return 0;
 }
