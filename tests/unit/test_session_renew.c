@@ -218,6 +218,25 @@ static void only_the_first_event_is_dropped(void **state)
 	guest_gets(rig, XS_WATCH_EVENT, 0, 0, texts[0].text, texts[0].len);
 }
 
+/* Somebody's end is told once, and may have been while nobody watched. */
+static void the_end_of_a_domain_is_not_missed(void **state)
+{
+	static struct anew after;
+	struct rig *rig = *state;
+
+	watch(rig, "@releaseDomain\0xl", 18);
+	watch(rig, "@releaseDomain/9\0xl", 20);
+	watch(rig, "@releaseDomai\0no", 17);
+	renew_forget(rig->s);
+	anew_begins(&after, rig);
+	renew(&after, true);
+	rig->daemon.paused = false;
+	rig_run(rig);
+	GUEST_GETS(rig, XS_WATCH_EVENT, 0, 0, "@releaseDomain\0xl");
+	GUEST_GETS(rig, XS_WATCH_EVENT, 0, 0, "@releaseDomain/9\0xl");
+	go_on(rig);
+}
+
 static const char *refuses_some(const struct message *msg)
 {
 	const char *path = (const char *)msg->payload;
@@ -464,6 +483,7 @@ int main(void)
 		RENEW_TEST(undone_while_transactions_are_being_ended),
 		RENEW_TEST(watches_are_registered_in_order),
 		RENEW_TEST(only_the_first_event_is_dropped),
+		RENEW_TEST(the_end_of_a_domain_is_not_missed),
 		RENEW_TEST(a_watch_that_is_refused_is_lost),
 		RENEW_TEST(all_refused),
 		RENEW_TEST(a_watch_that_is_there_is_as_good),
