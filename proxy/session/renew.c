@@ -33,15 +33,14 @@ void renew_part(struct session *s)
 
 void renew_begin(struct session *s, bool watches)
 {
-	enum ledger_state state = session_state(s);
-	uint32_t asked = s->renew.asked;
-
-	s->renew = (struct renew){ .asked = asked };
+	s->renew = (struct renew){ .what = RENEW_NOTHING };
 	/* Upstream is to have nothing of it, and has nothing. */
-	if (state == LEDGER_ENDED)
+	if (session_state(s) == LEDGER_ENDED)
 		return;
-	s->renew.what = watches ? RENEW_WATCHES : RENEW_TRANSACTIONS;
-	s->renew.watch = watches ? watches_first(&s->watches) : NULL;
+	s->renew = (struct renew){ .what = RENEW_SETTLE, .watches = watches };
+	/* Also what an xsproxyd before us has registered may have its first event yet. */
+	if (watches)
+		watches_unseen(&s->watches);
 	session_ready(s);
 }
 
@@ -50,56 +49,42 @@ bool renew_busy(const struct session *s)
 	return s->renew.what != RENEW_NOTHING;
 }
 
-/* Return: whether the request has gone, and the next one is to follow. */
-static bool ask(struct session *s, const struct message *msg, uint32_t ref)
+/* Whether a request of ours, or of an xsproxyd before us, is not answered yet. */
+static bool is_owed(const struct session *s)
 {
-	if (up_renew(s, msg, ref))
-		return false;
-	s->renew.asked++;
-	return true;
+	PENDING_EACH(s->ledger, slot)
+	{
+		if (s->ledger->pending[slot].flags & PENDING_RENEW)
+			return true;
+	}
+	return false;
 }
 
-/* --- transactions */
-
-static void mark_parted(struct session *s, struct ledger_tx *tx)
+/* Return: whether the request has gone, and the next one is to follow. */
+static bool ask(struct session *s, const struct message *msg, uint32_t ref)
 {
 	struct commit commit;
 
 	commit_begin(&commit, &s->place);
-	commit_set(&commit, page_word(&tx->upstream), TRANSACTION_NOT_UPSTREAM);
-	commit_end(&commit);
+	return !up_renew(s, &commit, msg, ref);
 }
 
-/*
- * Marked before it is ended: who is killed in between leaves it open upstream until that xenstored
- * ends, which is soon.
- */
+/* --- transactions */
+
+/* It goes and is not upstream's any more in one step; that it conflicts may be known before. */
 static bool part_one(struct session *s, int slot)
 {
 	struct ledger_tx *tx = transaction_at(&s->transactions, slot);
 	struct message msg = { .hdr = { .type = XS_TRANSACTION_END, .tx_id = tx->upstream } };
+	struct commit commit;
 
 	if (tx->upstream == TRANSACTION_NOT_UPSTREAM)
 		return true;
 	message_set_text(&msg, "F", sizeof("F"));
 	tx->flags |= TRANSACTION_CONFLICT;
-	if (!ask(s, &msg, PENDING_NO_TRANSACTION))
-		return false;
-	mark_parted(s, tx);
-	return true;
-}
-
-/* Its TRANSACTION_START is under way, maybe by an xsproxyd before us. */
-static bool is_opening(const struct session *s, uint32_t slot)
-{
-	PENDING_EACH(s->ledger, i)
-	{
-		const struct ledger_pending *pending = &s->ledger->pending[i];
-
-		if (pending->type == XS_TRANSACTION_START && pending->ref == slot)
-			return true;
-	}
-	return false;
+	commit_begin(&commit, &s->place);
+	commit_set(&commit, page_word(&tx->upstream), TRANSACTION_NOT_UPSTREAM);
+	return !up_renew(s, &commit, &msg, PENDING_NO_TRANSACTION);
 }
 
 static bool open_one(struct session *s, int slot)
@@ -107,9 +92,7 @@ static bool open_one(struct session *s, int slot)
 	static const struct message msg = { .hdr = { .type = XS_TRANSACTION_START, .len = 1 } };
 	const struct ledger_tx *tx = transaction_at(&s->transactions, slot);
 
-	if (tx->upstream != TRANSACTION_NOT_UPSTREAM || is_opening(s, (uint32_t)slot))
-		return true;
-	return ask(s, &msg, (uint32_t)slot);
+	return tx->upstream != TRANSACTION_NOT_UPSTREAM || ask(s, &msg, (uint32_t)slot);
 }
 
 /* Return: whether all have been looked at. */
@@ -197,7 +180,7 @@ static void end(struct session *s)
 
 bool renew_step(struct session *s)
 {
-	uint32_t asked = s->renew.asked;
+	uint32_t seq = s->seq;
 
 	if (session_state(s) == LEDGER_ENDED) {
 		end(s);
@@ -205,9 +188,15 @@ bool renew_step(struct session *s)
 	}
 	switch (s->renew.what) {
 	case RENEW_PART:
-		if (each_transaction(s, part_one) && !s->renew.asked)
+		if (each_transaction(s, part_one) && !is_owed(s))
 			end(s);
 		break;
+	case RENEW_SETTLE:
+		if (is_owed(s))
+			break;
+		s->renew.what = RENEW_WATCHES;
+		s->renew.watch = s->renew.watches ? watches_first(&s->watches) : NULL;
+		return true;
 	case RENEW_WATCHES:
 		if (s->renew.watch)
 			return watch_one(s);
@@ -218,13 +207,13 @@ bool renew_step(struct session *s)
 			return ask_last(s);
 		break;
 	case RENEW_LAST:
-		if (!s->renew.asked)
+		if (!is_owed(s))
 			end(s);
 		break;
 	case RENEW_NOTHING:
 		break;
 	}
-	return s->renew.asked != asked;
+	return s->seq != seq;
 }
 
 static void watch_answered(struct session *s, struct commit *commit,
@@ -256,9 +245,7 @@ void renew_reply(struct session *s, struct commit *commit, const struct ledger_p
 {
 	int err = msg->hdr.type == XS_ERROR ? message_error_parse(msg->payload, msg->hdr.len) : 0;
 
-	if (s->renew.asked)
-		s->renew.asked--;
-	if (pending->type == XS_WATCH)
+	if (pending->type == XS_WATCH && pending_is_intent(pending))
 		watch_answered(s, commit, pending, err);
 	else if (pending->type == XS_TRANSACTION_START)
 		transaction_answered(s, commit, pending, msg);
@@ -324,10 +311,21 @@ static void forget_requests(struct session *s, struct commit *commit)
 
 		if (!(pending->flags & PENDING_RENEW))
 			continue;
-		if (pending->type == XS_WATCH)
+		if (pending->type == XS_WATCH && pending_is_intent(pending))
 			watch_renewed(&s->watches, commit, pending->ref, true, false);
 		pending_drop(s->ledger, commit, (int)slot);
 	}
+}
+
+static bool forget_transaction(struct session *s, int slot)
+{
+	struct ledger_tx *tx = transaction_at(&s->transactions, slot);
+	struct commit commit;
+
+	commit_begin(&commit, &s->place);
+	commit_set(&commit, page_word(&tx->upstream), TRANSACTION_NOT_UPSTREAM);
+	commit_end(&commit);
+	return true;
 }
 
 /* Octets of a message that was under way, in either direction. */
@@ -361,4 +359,7 @@ void renew_forget(struct session *s)
 	commit_end(&commit);
 	s->renew = (struct renew){ .what = RENEW_NOTHING };
 	watches_seen(&s->watches);
+	/* Those that had been opened again. */
+	each_transaction(s, forget_transaction);
+	s->renew.slot = 0;
 }

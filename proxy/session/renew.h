@@ -29,17 +29,18 @@ struct watch;
 enum renew_what {
 	RENEW_NOTHING,
 	RENEW_PART,	    /* transactions are being ended */
-	RENEW_WATCHES,	    /* are being registered, then transactions opened, */
-	RENEW_TRANSACTIONS, /* or only these, */
+	RENEW_SETTLE,	    /* what was asked before is being answered, */
+	RENEW_WATCHES,	    /* then watches are being registered, */
+	RENEW_TRANSACTIONS, /* then transactions opened, */
 	RENEW_LAST,	    /* then the request that changes nothing is under way */
 };
 
 /* A session's part; zero at first. */
 struct renew {
 	enum renew_what what;
+	bool watches;	     /* they, too */
 	struct watch *watch; /* the next one to be registered, or NULL */
 	uint32_t slot;	     /* the next transaction to look at */
-	uint32_t asked;	     /* requests that are not answered yet */
 	uint32_t lost;	     /* watches that xenstored did not take */
 };
 

@@ -213,13 +213,14 @@ void up_write(struct session *s, const struct ledger_pending *pending, uint32_t 
 
 /**
  * up_renew() - send a request of renew.c's, in the transaction hdr.tx_id of upstream's.
+ * @commit: begun; ended with what it takes, if the request goes
  * @ref: of its pending slot
  *
  * One that is larger than the back ring, which can be a WATCH only, goes in pieces (renew_more()).
  *
  * Return: 0; -EAGAIN without room or slot.
  */
-int up_renew(struct session *s, const struct message *msg, uint32_t ref);
+int up_renew(struct session *s, struct commit *commit, const struct message *msg, uint32_t ref);
 
 /** down_step() - take one step with what upstream says. Return: whether something moved. */
 bool down_step(struct session *s);

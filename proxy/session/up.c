@@ -455,12 +455,11 @@ int up_inject(struct session *s, const struct message *msg, struct op *op, uint3
 	return 0;
 }
 
-int up_renew(struct session *s, const struct message *msg, uint32_t ref)
+int up_renew(struct session *s, struct commit *commit, const struct message *msg, uint32_t ref)
 {
 	uint32_t size = message_size(&msg->hdr), n;
 	int slot = own_slot(s, msg);
 	struct ledger_pending *pending;
-	struct commit commit;
 
 	if (slot < 0)
 		return slot;
@@ -468,13 +467,12 @@ int up_renew(struct session *s, const struct message *msg, uint32_t ref)
 	pending->up_tx = msg->hdr.tx_id;
 	pending->ref = ref;
 	pending->flags = PENDING_RENEW;
-	commit_begin(&commit, &s->place);
-	pending_take(s->ledger, &commit, slot);
+	pending_take(s->ledger, commit, slot);
 	n = min_u32(ring_room(&s->back.out, &s->back.out_view), size);
 	up_write(s, pending, msg->hdr.len, msg->payload, 0, n);
-	endpoint_produce(&s->back, &commit, n);
+	endpoint_produce(&s->back, commit, n);
 	if (n < size)
-		renew_split(s, &commit, slot, n);
-	commit_end(&commit);
+		renew_split(s, commit, slot, n);
+	commit_end(commit);
 	return 0;
 }

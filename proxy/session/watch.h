@@ -137,7 +137,7 @@ struct watch *watch_asked(struct watches *set, struct watch *watch);
 /**
  * watch_renewed() - that of the record at @pos was answered.
  * @there: whether upstream has the watch; if not, @commit drops it
- * @first: whether a first event of it is to come
+ * @first: whether a first event of it is to come, or has come since watches_unseen()
  */
 void watch_renewed(struct watches *set, struct commit *commit, uint32_t pos, bool there,
 		   bool first);
@@ -148,6 +148,9 @@ void watch_renewed(struct watches *set, struct commit *commit, uint32_t pos, boo
  * @text: "path NUL token NUL"
  */
 bool watch_first_event(const struct watches *set, const char *text);
+
+/** watches_unseen() - of each one, a first event may come once more. */
+void watches_unseen(const struct watches *set);
 
 /** watches_seen() - no first event is to come any more. */
 void watches_seen(const struct watches *set);

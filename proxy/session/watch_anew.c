@@ -25,7 +25,6 @@ struct watch *watch_asked(struct watches *set, struct watch *watch)
 {
 	watch->intents++;
 	set->intents++;
-	watch->first = true;
 	return watch->next;
 }
 
@@ -36,10 +35,10 @@ void watch_renewed(struct watches *set, struct commit *commit, uint32_t pos, boo
 	watch->intents--;
 	set->intents--;
 	watch->first &= first;
-	if (there || !watch->pos)
-		return;
-	watch_unlist(set, commit, watch);
-	watches_changed(set, commit);
+	if (!there && watch->pos) {
+		watch_unlist(set, commit, watch);
+		watches_changed(set, commit);
+	}
 	watch_put(set, watch);
 }
 
@@ -53,8 +52,18 @@ bool watch_first_event(const struct watches *set, const char *text)
 	return first;
 }
 
-void watches_seen(const struct watches *set)
+static void set_first(const struct watches *set, bool first)
 {
 	for (struct watch *watch = set->list; watch; watch = watch->next)
-		watch->first = false;
+		watch->first = first;
+}
+
+void watches_unseen(const struct watches *set)
+{
+	set_first(set, true);
+}
+
+void watches_seen(const struct watches *set)
+{
+	set_first(set, false);
 }

@@ -341,6 +341,75 @@ static void a_watch_that_is_there_has_no_first_event(void **state)
 	go_on(rig);
 }
 
+/* --- once more */
+
+/* The other daemon ends, too, wherever it was; a third one takes its place. */
+static void the_other_daemon_ends_too(void **state)
+{
+	for (uint32_t steps = 0; steps < 60; steps++) {
+		static struct anew before, after, third;
+		struct rig *rig = *state;
+
+		register_texts(rig);
+		open_as(rig, "5");
+		open_as(rig, "6");
+		before = (struct anew){ .tx = { 5, 6 }, .txs = 2 };
+		part(rig, &before);
+		renew_forget(rig->s);
+		anew_begins(&after, rig);
+		renew_begin(rig->s, true);
+		for (uint32_t i = 0; i < steps; i++) {
+			rig_run(rig);
+			anew_reads(&after);
+			anew_writes(&after);
+		}
+		renew_forget(rig->s);
+		assert_false(renew_busy(rig->s));
+		anew_begins(&third, rig);
+		third.next_tx = 200;
+		renew(&third, true);
+		go_on(rig);
+		assert_int_equal(third.watches, TEXTS);
+		assert_int_equal(third.txs, 2);
+		end_transaction(rig, 5, "T", 201, "OK", "EAGAIN");
+		end_transaction(rig, 6, "F", 202, "OK", "OK");
+		rig_teardown(state);
+		setup(state);
+	}
+}
+
+/* What an xsproxyd before us has asked is answered while we begin once more. */
+static void what_was_asked_before_is_answered_first(void **state)
+{
+	for (uint32_t steps = 0; steps < 60; steps++) {
+		static struct anew before, after;
+		struct rig *rig = *state;
+
+		register_texts(rig);
+		open_as(rig, "5");
+		before = (struct anew){ .tx = { 5 }, .txs = 1 };
+		part(rig, &before);
+		renew_forget(rig->s);
+		anew_begins(&after, rig);
+		after.refuses = refuses_some;
+		renew_begin(rig->s, true);
+		for (uint32_t i = 0; i < steps; i++) {
+			rig_run(rig);
+			anew_reads(&after);
+			anew_writes(&after);
+		}
+		rig_restart(rig);
+		renew(&after, true);
+		go_on(rig);
+		assert_int_equal(after.watches, TEXTS - 4);
+		assert_int_equal(rig->s->watches.count, TEXTS - 4);
+		assert_int_equal(after.txs, 1);
+		end_transaction(rig, 5, "T", 101, "OK", "EAGAIN");
+		rig_teardown(state);
+		setup(state);
+	}
+}
+
 /* --- much of it */
 
 #define MANY 150
@@ -488,6 +557,8 @@ int main(void)
 		RENEW_TEST(all_refused),
 		RENEW_TEST(a_watch_that_is_there_is_as_good),
 		RENEW_TEST(a_watch_that_is_there_has_no_first_event),
+		RENEW_TEST(the_other_daemon_ends_too),
+		RENEW_TEST(what_was_asked_before_is_answered_first),
 		RENEW_TEST(more_than_slots_and_ring_hold),
 		RENEW_TEST(larger_than_a_ring),
 		RENEW_TEST(larger_than_a_ring_beside_half_a_request),
