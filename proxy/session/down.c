@@ -9,7 +9,6 @@
  */
 #include <errno.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "protocol/control_text.h"
@@ -332,11 +331,14 @@ static uint32_t growth(const struct session *s, const struct xsd_sockmsg *hdr)
  * the events: when the fifo is full of these (but for a reply), the batch cannot end unless the
  * next ones are dropped. It fails then, and takes its watches back.
  */
-static bool batch_overflows(struct session *s, const struct xsd_sockmsg *hdr)
+static bool overflows(struct session *s, const struct xsd_sockmsg *hdr)
 {
-	return hdr->type == XS_WATCH_EVENT && word_get(&s->ledger->batch) &&
-	       pending_upstream(s->ledger) &&
-	       fifo_reserve(&s->fifo, 0, message_size(hdr) + SHORT_MAX) == -ENOBUFS;
+	bool batch = word_get(&s->ledger->batch) && pending_upstream(s->ledger);
+	int err = 0;
+
+	if (hdr->type == XS_WATCH_EVENT && (batch || renew_busy(s)))
+		err = fifo_reserve(&s->fifo, 0, message_size(hdr) + SHORT_MAX);
+	return renew_overflows(s, err) || (batch && err == -ENOBUFS);
 }
 
 static bool drop_whole(struct session *s, uint32_t size)
@@ -354,11 +356,11 @@ static bool whole_message(struct session *s, struct message *msg, uint32_t size)
 {
 	struct commit commit;
 
-	if (batch_overflows(s, &msg->hdr))
-		return drop_whole(s, size);
-	if (!down_reserve(s, size + growth(s, &msg->hdr)))
-		return false;
 	ring_read(&s->back.in, s->back.in_view.cons + MESSAGE_HEADER, msg->payload, msg->hdr.len);
+	if (!renew_takes(s, msg) && overflows(s, &msg->hdr))
+		return drop_whole(s, size);
+	if (!renew_takes(s, msg) && !down_reserve(s, size + growth(s, &msg->hdr)))
+		return false;
 	commit_begin(&commit, &s->place);
 	endpoint_consume(&s->back, &commit, size);
 	message(s, &commit, msg);
@@ -377,7 +379,7 @@ static bool take_piece(struct session *s, struct message *msg)
 	n = min_u32(n, sizeof(octets));
 	if (!n)
 		return false;
-	if (!fill && batch_overflows(s, &msg->hdr)) {
+	if (!fill && overflows(s, &msg->hdr)) {
 		/* What is left of it is counted, but nowhere kept. */
 		msg->hdr.type = XS_INVALID;
 		s->hooks->overflow(s);

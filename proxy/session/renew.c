@@ -262,15 +262,48 @@ void renew_end(const struct session *s, const struct ledger_pending *pending, st
 	message_set_text(msg, "OK", sizeof("OK"));
 }
 
-bool renew_drops(struct session *s, const struct message *msg)
+/* Whether a first event may be the only one of its kind (renew_drops()). */
+static bool may_be_news(const struct session *s, const char *path)
+{
+	return !s->privileged && !strcmp(path, RELEASED);
+}
+
+/* The watch whose first event it is, or NULL. */
+static struct watch *first_of(const struct session *s, const struct message *msg)
 {
 	const char *vec[2];
 
-	if (s->renew.what == RENEW_NOTHING ||
-	    message_strings(msg->payload, msg->hdr.len, vec, 2) < 2 ||
-	    !watch_first_event(&s->watches, vec[0]))
+	if (s->renew.what == RENEW_NOTHING || msg->hdr.type != XS_WATCH_EVENT ||
+	    message_strings(msg->payload, msg->hdr.len, vec, 2) < 2 || may_be_news(s, vec[0]))
+		return NULL;
+	return watch_first_of(&s->watches, vec[0]);
+}
+
+bool renew_takes(const struct session *s, const struct message *msg)
+{
+	int slot = msg->hdr.type == XS_WATCH_EVENT ? -1 : pending_find(s->ledger, msg->hdr.req_id);
+
+	return slot >= 0 ? s->ledger->pending[slot].flags & PENDING_RENEW
+			 : first_of(s, msg) != NULL;
+}
+
+bool renew_overflows(struct session *s, int err)
+{
+	if (!err || !renew_busy(s))
 		return false;
-	return s->privileged || strcmp(vec[0], RELEASED) != 0;
+	log_limited(&s->source, LOG_WARNING,
+		    "no room for events while xenstored is exchanged (%s); some may be lost",
+		    strerror(-err));
+	return true;
+}
+
+bool renew_drops(struct session *s, const struct message *msg)
+{
+	struct watch *watch = first_of(s, msg);
+
+	if (watch)
+		watch_had_first(watch);
+	return watch != NULL;
 }
 
 static void tell(struct session *s, const struct message *msg)

@@ -79,10 +79,22 @@ bool renew_more(struct session *s);
 void renew_reply(struct session *s, struct commit *commit, const struct ledger_pending *pending,
 		 struct message *msg);
 
+/** renew_takes() - whether a message goes no further: a reply to us, or what renew_drops(). */
+bool renew_takes(const struct session *s, const struct message *msg);
+
 /**
- * renew_drops() - whether an event is the first one of a watch that was registered anew. A guest
- * gets that of @releaseDomain all the same: a domain may have ended meanwhile, which it may not be
- * allowed to know, and so it is told each time.
+ * renew_overflows() - whether an event for which there is no room is lost.
+ *
+ * All others wait as long as it does, and may have the memory that it waits for.
+ *
+ * @err: why there is none; 0: there is room
+ */
+bool renew_overflows(struct session *s, int err);
+
+/**
+ * renew_drops() - whether an event is the first one of a watch that was registered anew; a second
+ * one is not. A guest gets that of @releaseDomain all the same: a domain may have ended meanwhile,
+ * which it may not be allowed to know, and so it is told each time.
  */
 bool renew_drops(struct session *s, const struct message *msg);
 

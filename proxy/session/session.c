@@ -490,6 +490,7 @@ void session_upstream_reset(struct session *s)
 
 	session_bury(s);
 	watches_end(&s->watches, &s->place);
+	s->renew = (struct renew){ .what = RENEW_NOTHING };
 	s->reset_sent = false;
 	s->await_back = true;
 }

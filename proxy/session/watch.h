@@ -143,11 +143,13 @@ void watch_renewed(struct watches *set, struct commit *commit, uint32_t pos, boo
 		   bool first);
 
 /**
- * watch_first_event() - whether an event is the first of a watch that was registered anew; the next
- * one is not.
+ * watch_first_of() - the watch that was registered anew and whose first event this is; or NULL.
  * @text: "path NUL token NUL"
  */
-bool watch_first_event(const struct watches *set, const char *text);
+struct watch *watch_first_of(const struct watches *set, const char *text);
+
+/** watch_had_first() - the next event of it is not its first. */
+void watch_had_first(struct watch *watch);
 
 /** watches_unseen() - of each one, a first event may come once more. */
 void watches_unseen(const struct watches *set);

@@ -42,14 +42,16 @@ void watch_renewed(struct watches *set, struct commit *commit, uint32_t pos, boo
 	watch_put(set, watch);
 }
 
-bool watch_first_event(const struct watches *set, const char *text)
+struct watch *watch_first_of(const struct watches *set, const char *text)
 {
 	struct watch *watch = watch_find(set, text);
-	bool first = watch && watch->first;
 
-	if (first)
-		watch->first = false;
-	return first;
+	return watch && watch->first ? watch : NULL;
+}
+
+void watch_had_first(struct watch *watch)
+{
+	watch->first = false;
 }
 
 static void set_first(const struct watches *set, bool first)

@@ -10,7 +10,7 @@
 
 #include <stdio.h>
 
-#include "tests/unit/session_rig.h"
+#include "tests/unit/session_holding.h"
 
 #define ANEW_WATCHES 200
 #define ANEW_TX	     64
@@ -121,6 +121,10 @@ static inline void anew_answers(struct anew *a, const struct message *msg)
 	case XS_TRANSACTION_END:
 		anew_ends(a, msg);
 		break;
+	case XS_RESET_WATCHES:
+		a->watches = a->txs = 0;
+		anew_says_text(a, msg, "OK");
+		break;
 	default:
 		assert_int_equal(msg->hdr.type, XS_GET_DOMAIN_PATH);
 		a->lasts++;
@@ -185,5 +189,83 @@ static inline void anew_begins(struct anew *a, struct rig *rig)
 	*a = (struct anew){ .rig = rig, .next_tx = 100 };
 	rig->daemon.paused = true;
 }
+
+/* --- a session from one to the other */
+
+static inline void open_as(struct rig *rig, const char *id)
+{
+	rig_exchange(rig, XS_TRANSACTION_START, 0, "", 1, XS_TRANSACTION_START, id);
+}
+
+/* All that it has with the daemon before is over, as in the stage PART. */
+static inline void part(struct rig *rig, struct anew *before)
+{
+	rig->daemon.paused = true;
+	before->rig = rig;
+	renew_part(rig->s);
+	anew_lives(before);
+	assert_true(renew_rests(rig->s));
+}
+
+static inline void renew(struct anew *a, bool watches)
+{
+	renew_begin(a->rig->s, watches);
+	assert_true(renew_busy(a->rig->s));
+	anew_lives(a);
+}
+
+/* Everybody goes on. */
+static inline void go_on(struct rig *rig)
+{
+	assert_true(renew_rests(rig->s));
+	rig->daemon.paused = false;
+	rig_run(rig);
+	assert_guest_idle(rig);
+	assert_stored_idle(rig);
+	assert_int_equal(word_get(&rig->s->ledger->pending_mask), 0);
+	assert_int_equal(rig->s->watches.intents, 0);
+}
+
+static inline void end_transaction(struct rig *rig, uint32_t id, const char *how, uint32_t upstream,
+				   const char *says, const char *reply)
+{
+	struct message msg;
+
+	guest_sends(rig, XS_TRANSACTION_END, 8, id, how, 2);
+	rig_run(rig);
+	queue_get_message(&rig->stored_in, &msg);
+	assert_message(&msg, XS_TRANSACTION_END, upstream, "F", 2);
+	stored_sends(rig, says[0] == 'E' ? XS_ERROR : XS_TRANSACTION_END, msg.hdr.req_id, upstream,
+		     says, (uint32_t)strlen(says) + 1);
+	rig_run(rig);
+	guest_gets(rig, reply[0] == 'E' ? XS_ERROR : XS_TRANSACTION_END, 8, id, reply,
+		   (uint32_t)strlen(reply) + 1);
+}
+
+/* --- watches of all kinds */
+
+static const struct {
+	const char *text;
+	uint32_t len;
+} anew_texts[] = {
+	{ "data\0rel", 9 },
+	{ "/local/domain/7/device\0abs", 27 },
+	{ "@introduceDomain\0new", 21 },
+	{ "deep\0t\0002", 9 },
+	{ "data\0another", 13 },
+	{ "\0", 2 },
+	{ "/\0root", 7 },
+};
+
+#define ANEW_DEPTH 3 /* the one that has a depth */
+#define ANEW_TEXTS (sizeof(anew_texts) / sizeof(anew_texts[0]))
+
+static inline void register_texts(struct rig *rig)
+{
+	for (uint32_t i = 0; i < ANEW_TEXTS; i++)
+		watch(rig, anew_texts[i].text, anew_texts[i].len);
+}
+
+#define RENEW_TEST(name) cmocka_unit_test_setup_teardown(name, setup, rig_teardown)
 
 #endif

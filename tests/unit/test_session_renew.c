@@ -4,57 +4,6 @@
  * guest spelt it, and the guest sees nothing of it.
  */
 #include "tests/unit/session_anew.h"
-#include "tests/unit/session_holding.h"
-
-static void open_as(struct rig *rig, const char *id)
-{
-	rig_exchange(rig, XS_TRANSACTION_START, 0, "", 1, XS_TRANSACTION_START, id);
-}
-
-/* All that it has with the daemon before is over, as in the stage PART. */
-static void part(struct rig *rig, struct anew *before)
-{
-	rig->daemon.paused = true;
-	before->rig = rig;
-	renew_part(rig->s);
-	anew_lives(before);
-	assert_true(renew_rests(rig->s));
-}
-
-static void renew(struct anew *a, bool watches)
-{
-	renew_begin(a->rig->s, watches);
-	assert_true(renew_busy(a->rig->s));
-	anew_lives(a);
-}
-
-/* Everybody goes on. */
-static void go_on(struct rig *rig)
-{
-	assert_true(renew_rests(rig->s));
-	rig->daemon.paused = false;
-	rig_run(rig);
-	assert_guest_idle(rig);
-	assert_stored_idle(rig);
-	assert_int_equal(word_get(&rig->s->ledger->pending_mask), 0);
-	assert_int_equal(rig->s->watches.intents, 0);
-}
-
-static void end_transaction(struct rig *rig, uint32_t id, const char *how, uint32_t upstream,
-			    const char *says, const char *reply)
-{
-	struct message msg;
-
-	guest_sends(rig, XS_TRANSACTION_END, 8, id, how, 2);
-	rig_run(rig);
-	queue_get_message(&rig->stored_in, &msg);
-	assert_message(&msg, XS_TRANSACTION_END, upstream, "F", 2);
-	stored_sends(rig, says[0] == 'E' ? XS_ERROR : XS_TRANSACTION_END, msg.hdr.req_id, upstream,
-		     says, (uint32_t)strlen(says) + 1);
-	rig_run(rig);
-	guest_gets(rig, reply[0] == 'E' ? XS_ERROR : XS_TRANSACTION_END, 8, id, reply,
-		   (uint32_t)strlen(reply) + 1);
-}
 
 /* --- transactions */
 
@@ -153,28 +102,6 @@ static void undone_while_transactions_are_being_ended(void **state)
 
 /* --- watches */
 
-static const struct {
-	const char *text;
-	uint32_t len;
-} texts[] = {
-	{ "data\0rel", 9 },
-	{ "/local/domain/7/device\0abs", 27 },
-	{ "@introduceDomain\0new", 21 },
-	{ "deep\0t\0002", 9 },
-	{ "data\0another", 13 },
-	{ "\0", 2 },
-	{ "/\0root", 7 },
-};
-
-#define DEPTH 3 /* the one that has a depth */
-#define TEXTS (sizeof(texts) / sizeof(texts[0]))
-
-static void register_texts(struct rig *rig)
-{
-	for (uint32_t i = 0; i < TEXTS; i++)
-		watch(rig, texts[i].text, texts[i].len);
-}
-
 static void watches_are_registered_in_order(void **state)
 {
 	static struct anew after;
@@ -187,10 +114,10 @@ static void watches_are_registered_in_order(void **state)
 	anew_begins(&after, rig);
 	renew(&after, true);
 	go_on(rig);
-	assert_int_equal(after.watches, TEXTS);
-	for (uint32_t i = 0; i < TEXTS; i++)
-		assert_message(&after.watch[i], XS_WATCH, 0, texts[i].text, texts[i].len);
-	assert_int_equal(rig->s->watches.count, TEXTS);
+	assert_int_equal(after.watches, ANEW_TEXTS);
+	for (uint32_t i = 0; i < ANEW_TEXTS; i++)
+		assert_message(&after.watch[i], XS_WATCH, 0, anew_texts[i].text, anew_texts[i].len);
+	assert_int_equal(rig->s->watches.count, ANEW_TEXTS);
 	assert_int_equal(word_get(&rig->s->ledger->watch_gen), gen);
 }
 
@@ -205,17 +132,17 @@ static void only_the_first_event_is_dropped(void **state)
 	after.twice = true;
 	renew(&after, true);
 	assert_guest_idle(rig);
-	assert_int_equal(rig->s->fifo.waiting.events, TEXTS);
+	assert_int_equal(rig->s->fifo.waiting.events, ANEW_TEXTS);
 	rig->daemon.paused = false;
 	rig_run(rig);
-	for (uint32_t i = 0; i < TEXTS; i++)
-		guest_gets(rig, XS_WATCH_EVENT, 0, 0, texts[i].text,
-			   i == DEPTH ? texts[i].len - 2 : texts[i].len);
+	for (uint32_t i = 0; i < ANEW_TEXTS; i++)
+		guest_gets(rig, XS_WATCH_EVENT, 0, 0, anew_texts[i].text,
+			   i == ANEW_DEPTH ? anew_texts[i].len - 2 : anew_texts[i].len);
 	go_on(rig);
 	/* From now on none is dropped. */
-	stored_sends(rig, XS_WATCH_EVENT, 0, 0, texts[0].text, texts[0].len);
+	stored_sends(rig, XS_WATCH_EVENT, 0, 0, anew_texts[0].text, anew_texts[0].len);
 	rig_run(rig);
-	guest_gets(rig, XS_WATCH_EVENT, 0, 0, texts[0].text, texts[0].len);
+	guest_gets(rig, XS_WATCH_EVENT, 0, 0, anew_texts[0].text, anew_texts[0].len);
 }
 
 /* Somebody's end is told once, and may have been while nobody watched. */
@@ -265,11 +192,11 @@ static void a_watch_that_is_refused_is_lost(void **state)
 		const struct watch *left = watches_from(&rig->s->watches, 0);
 		uint32_t len;
 
-		assert_int_equal(rig->s->watches.count, TEXTS - 4);
+		assert_int_equal(rig->s->watches.count, ANEW_TEXTS - 4);
 		assert_true(rig->s->watches.live < live);
-		assert_string_equal(watch_text(&rig->s->watches, left, &len), texts[1].text);
+		assert_string_equal(watch_text(&rig->s->watches, left, &len), anew_texts[1].text);
 		left = watch_next(left);
-		assert_string_equal(watch_text(&rig->s->watches, left, &len), texts[2].text);
+		assert_string_equal(watch_text(&rig->s->watches, left, &len), anew_texts[2].text);
 		left = watch_next(left);
 		assert_string_equal(watch_text(&rig->s->watches, left, &len), "");
 		assert_null(watch_next(left));
@@ -277,8 +204,8 @@ static void a_watch_that_is_refused_is_lost(void **state)
 	}
 	assert_int_not_equal(word_get(&rig->s->ledger->watch_gen), gen);
 	/* It may be had again. */
-	watch(rig, texts[0].text, texts[0].len);
-	assert_int_equal(rig->s->watches.count, TEXTS - 3);
+	watch(rig, anew_texts[0].text, anew_texts[0].len);
+	assert_int_equal(rig->s->watches.count, ANEW_TEXTS - 3);
 }
 
 static void all_refused(void **state)
@@ -308,13 +235,13 @@ static void a_watch_that_is_there_is_as_good(void **state)
 	register_texts(rig);
 	renew_forget(rig->s);
 	anew_begins(&after, rig);
-	for (uint32_t i = 0; i < TEXTS; i += 2)
+	for (uint32_t i = 0; i < ANEW_TEXTS; i += 2)
 		after.watch[after.watches++] =
-			make_message(XS_WATCH, 0, 0, texts[i].text, texts[i].len);
+			make_message(XS_WATCH, 0, 0, anew_texts[i].text, anew_texts[i].len);
 	renew(&after, true);
 	go_on(rig);
-	assert_int_equal(rig->s->watches.count, TEXTS);
-	assert_int_equal(after.watches, TEXTS);
+	assert_int_equal(rig->s->watches.count, ANEW_TEXTS);
+	assert_int_equal(after.watches, ANEW_TEXTS);
 }
 
 static void a_watch_that_is_there_has_no_first_event(void **state)
@@ -369,7 +296,7 @@ static void the_other_daemon_ends_too(void **state)
 		third.next_tx = 200;
 		renew(&third, true);
 		go_on(rig);
-		assert_int_equal(third.watches, TEXTS);
+		assert_int_equal(third.watches, ANEW_TEXTS);
 		assert_int_equal(third.txs, 2);
 		end_transaction(rig, 5, "T", 201, "OK", "EAGAIN");
 		end_transaction(rig, 6, "F", 202, "OK", "OK");
@@ -401,147 +328,14 @@ static void what_was_asked_before_is_answered_first(void **state)
 		rig_restart(rig);
 		renew(&after, true);
 		go_on(rig);
-		assert_int_equal(after.watches, TEXTS - 4);
-		assert_int_equal(rig->s->watches.count, TEXTS - 4);
+		assert_int_equal(after.watches, ANEW_TEXTS - 4);
+		assert_int_equal(rig->s->watches.count, ANEW_TEXTS - 4);
 		assert_int_equal(after.txs, 1);
 		end_transaction(rig, 5, "T", 101, "OK", "EAGAIN");
 		rig_teardown(state);
 		setup(state);
 	}
 }
-
-/* --- much of it */
-
-#define MANY 150
-
-static void more_than_slots_and_ring_hold(void **state)
-{
-	static struct anew before, after;
-	struct rig *rig = *state;
-	char text[40];
-
-	for (uint32_t i = 0; i < MANY; i++)
-		watch(rig, text, (uint32_t)sprintf(text, "data/%u%ctoken", i, 0) + 1);
-	for (uint32_t i = 1; i <= 40; i++) {
-		sprintf(text, "%u", i);
-		open_as(rig, text);
-		before.tx[before.txs++] = i;
-	}
-	part(rig, &before);
-	assert_int_equal(before.ends, 40);
-	assert_int_equal(before.txs, 0);
-	renew_forget(rig->s);
-	anew_begins(&after, rig);
-	renew(&after, true);
-	go_on(rig);
-	assert_int_equal(after.watches, MANY);
-	assert_int_equal(after.txs, 40);
-	for (uint32_t i = 0; i < MANY; i++) {
-		sprintf(text, "data/%u", i);
-		assert_string_equal((char *)after.watch[i].payload, text);
-	}
-	end_transaction(rig, 40, "T", 140, "OK", "EAGAIN");
-}
-
-/* The third is longer than a ring. */
-static uint32_t large_watch(char text[4096], char name)
-{
-	uint32_t n = name == 'c' ? 3000 : 900;
-
-	memset(text, name, n);
-	text[2] = 0;
-	text[n - 1] = 0;
-	return n;
-}
-
-/* With the daemon before, which takes and answers it in pieces; the guest reads both messages. */
-static void register_large(struct rig *rig, char name)
-{
-	static struct anew before;
-	static char text[4096];
-	struct message msg = make_message(XS_WATCH, 77, 0, text, large_watch(text, name));
-	uint32_t n = 0;
-
-	memcpy(msg.payload, text, msg.hdr.len);
-	before = (struct anew){ .rig = rig };
-	while (n < message_size(&msg.hdr)) {
-		n += queue_put(&rig->guest_out, (uint8_t *)&msg + n, message_size(&msg.hdr) - n);
-		anew_lives(&before);
-	}
-	assert_int_equal(before.watches, 1);
-	for (int i = 0; i < 2; i++) {
-		drain(rig, &rig->guest_in, &msg.hdr, MESSAGE_HEADER, MESSAGE_HEADER);
-		for (n = 0; n < msg.hdr.len; anew_lives(&before))
-			n += queue_get(&rig->guest_in, msg.payload + n, msg.hdr.len - n);
-		assert_int_equal(msg.hdr.type, i ? XS_WATCH_EVENT : XS_WATCH);
-	}
-	anew_lives(&before);
-}
-
-static void assert_large(const struct anew *after)
-{
-	char text[4096];
-
-	assert_int_equal(after->watches, 5);
-	for (char name = 'a'; name <= 'e'; name++)
-		assert_message(&after->watch[name - 'a'], XS_WATCH, 0, text,
-			       large_watch(text, name));
-}
-
-static void larger_than_a_ring(void **state)
-{
-	static struct anew after;
-	struct rig *rig = *state;
-
-	for (char name = 'a'; name <= 'e'; name++)
-		register_large(rig, name);
-	renew_forget(rig->s);
-	anew_begins(&after, rig);
-	renew(&after, true);
-	go_on(rig);
-	assert_large(&after);
-	assert_int_equal(rig->s->watches.count, 5);
-}
-
-/* A request of its that is there in part waits for nobody, and is whole afterwards. */
-static void larger_than_a_ring_beside_half_a_request(void **state)
-{
-	static const uint32_t parts[] = { 5, MESSAGE_HEADER, 20, 700, 1016 };
-	struct message msg = make_message(XS_WRITE, 3, 0, "", 0);
-
-	msg.hdr.len = 1500;
-	fill(msg.payload, 1500, 3);
-	for (uint32_t i = 0; i < sizeof(parts) / sizeof(parts[0]); i++) {
-		static struct anew after;
-		struct rig *rig = *state;
-		struct message got;
-
-		register_large(rig, 'c');
-		queue_put(&rig->guest_out, &msg, parts[i]);
-		rig_run(rig);
-		renew_forget(rig->s);
-		anew_begins(&after, rig);
-		renew(&after, true);
-		assert_int_equal(after.watches, 1);
-		go_on(rig);
-		for (uint32_t n = parts[i], m = 0; m < message_size(&msg.hdr);) {
-			n += queue_put(&rig->guest_out, (uint8_t *)&msg + n,
-				       message_size(&msg.hdr) - n);
-			rig_run(rig);
-			m += queue_get(&rig->stored_in, (uint8_t *)&got + m,
-				       message_size(&msg.hdr) - m);
-			rig_run(rig);
-		}
-		assert_message(&got, XS_WRITE, 0, msg.payload, 1500);
-		STORED_SENDS(rig, XS_WRITE, got.hdr.req_id, 0, "OK");
-		rig_run(rig);
-		GUEST_GETS(rig, XS_WRITE, 3, 0, "OK");
-		rig_teardown(state);
-		setup(state);
-	}
-}
-
-#define RENEW_TEST(name) cmocka_unit_test_setup_teardown(name, setup, rig_teardown)
 
 int main(void)
 {
@@ -559,9 +353,6 @@ int main(void)
 		RENEW_TEST(a_watch_that_is_there_has_no_first_event),
 		RENEW_TEST(the_other_daemon_ends_too),
 		RENEW_TEST(what_was_asked_before_is_answered_first),
-		RENEW_TEST(more_than_slots_and_ring_hold),
-		RENEW_TEST(larger_than_a_ring),
-		RENEW_TEST(larger_than_a_ring_beside_half_a_request),
 	};
 
 	return cmocka_run_group_tests_name("session, anew", tests, NULL, NULL);

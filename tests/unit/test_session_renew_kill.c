@@ -8,7 +8,6 @@
 #include "proxy/session/watch_entry.h"
 #include "tests/unit/kill_point.h"
 #include "tests/unit/session_anew.h"
-#include "tests/unit/session_holding.h"
 
 /* A guest with as much as does not fit the ring at once; one watch is larger than it. */
 static const char *const names[] = { "data", "/local/domain/7/a", "@introduceDomain", "b/c", "/" };
@@ -114,7 +113,7 @@ static void assert_whole(struct bed *bed, const struct anew *daemon, bool told)
 }
 
 /* It conflicts if it is not the one that the guest has opened; else it may be as it was. */
-static void end_transaction(struct bed *bed, struct anew *daemon, uint32_t id)
+static void finish_transaction(struct bed *bed, struct anew *daemon, uint32_t id)
 {
 	struct rig *rig = &bed->rig;
 	struct transactions *all = &rig->s->transactions;
@@ -147,7 +146,7 @@ static void finish(struct bed *bed, struct anew *daemon)
 		GUEST_GETS(rig, XS_READ, 9, 0, "value");
 	}
 	for (uint32_t i = 1; i <= STARTS; i++)
-		end_transaction(bed, daemon, i);
+		finish_transaction(bed, daemon, i);
 	assert_int_equal(daemon->txs, 0);
 	anew_says(daemon, XS_WATCH_EVENT, 0, 0, "data\0token-0", 13);
 	anew_lives(daemon);
