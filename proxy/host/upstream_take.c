@@ -266,6 +266,7 @@ static void again(struct upstream *up, int fds[LINK_FDS_MAX])
 	up->waits = false;
 	up->refused = false;
 	up->daemon->flavour = (enum rings_flavour)upstream_header(up)->flavour;
+	up->daemon->watch_quota = 0;
 	say_connected(up);
 	upstream_ready_all(up);
 	up->watcher->again(up->watcher_arg);

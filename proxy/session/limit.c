@@ -7,6 +7,7 @@
 
 #include "protocol/control_text.h"
 #include "proxy/daemon.h"
+#include "proxy/session/pending.h"
 #include "proxy/session/session.h"
 #include "proxy/util.h"
 
@@ -141,7 +142,8 @@ void limit_reply(struct session *s, int slot, const struct ledger_pending *pendi
 {
 	switch (pending->type) {
 	case XS_WATCH:
-		if (msg->hdr.type == XS_ERROR)
+		/* Of those that it has, another xenstored may have been told of a part only. */
+		if (msg->hdr.type == XS_ERROR && !(pending->flags & PENDING_RENEW))
 			refused(s, msg);
 		watches_changed(s);
 		break;

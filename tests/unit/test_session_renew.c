@@ -174,6 +174,11 @@ static const char *refuses_some(const struct message *msg)
 										    : NULL;
 }
 
+static const char *refuses_for_quota(const struct message *msg)
+{
+	return msg->payload[0] == '@' ? "EQUOTA" : NULL;
+}
+
 static void a_watch_that_is_refused_is_lost(void **state)
 {
 	static struct anew after;
@@ -206,6 +211,23 @@ static void a_watch_that_is_refused_is_lost(void **state)
 	/* It may be had again. */
 	watch(rig, anew_texts[0].text, anew_texts[0].len);
 	assert_int_equal(rig->s->watches.count, ANEW_TEXTS - 3);
+}
+
+/* How many it had before says nothing about how many the other daemon allows. */
+static void a_refusal_tells_no_quota(void **state)
+{
+	static struct anew after;
+	struct rig *rig = *state;
+
+	register_texts(rig);
+	rig->daemon.flavour = RINGS_FLAVOUR_OCAML;
+	renew_forget(rig->s);
+	anew_begins(&after, rig);
+	after.refuses = refuses_for_quota;
+	renew(&after, true);
+	go_on(rig);
+	assert_int_equal(rig->s->watches.count, ANEW_TEXTS - 1);
+	assert_int_equal(rig->daemon.watch_quota, 0);
 }
 
 static void all_refused(void **state)
@@ -348,6 +370,7 @@ int main(void)
 		RENEW_TEST(only_the_first_event_is_dropped),
 		RENEW_TEST(the_end_of_a_domain_is_not_missed),
 		RENEW_TEST(a_watch_that_is_refused_is_lost),
+		RENEW_TEST(a_refusal_tells_no_quota),
 		RENEW_TEST(all_refused),
 		RENEW_TEST(a_watch_that_is_there_is_as_good),
 		RENEW_TEST(a_watch_that_is_there_has_no_first_event),
