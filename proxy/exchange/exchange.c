@@ -40,11 +40,19 @@ static struct ledgers_exchange *words(const struct exchange *exchange)
 	return memory && !memory->old ? ledgers_exchange(&memory->ledgers) : NULL;
 }
 
+/* A word that is no stage is none: another xsproxyd, or chance, may have left it. */
+static enum exchange_stage stage_of(const struct ledgers_exchange *at)
+{
+	uint32_t stage = atomic_load(&at->stage);
+
+	return stage <= EXCHANGE_UNDO ? (enum exchange_stage)stage : EXCHANGE_NONE;
+}
+
 enum exchange_stage exchange_stage(const struct exchange *exchange)
 {
 	const struct ledgers_exchange *at = words(exchange);
 
-	return at ? (enum exchange_stage)atomic_load(&at->stage) : EXCHANGE_NONE;
+	return at ? stage_of(at) : EXCHANGE_NONE;
 }
 
 static const char *const doing[] = {
@@ -163,6 +171,16 @@ static void look_cb(evutil_socket_t fd, short what, void *arg)
 
 /* --- starters */
 
+/* @with: of the words, and so maybe without an end */
+static int make_plan(const struct exchange *exchange, const char with[LEDGERS_DAEMON_MAX])
+{
+	char text[LEDGERS_DAEMON_MAX];
+
+	memcpy(text, with, sizeof(text) - 1);
+	text[sizeof(text) - 1] = '\0';
+	return plan_make(exchange->daemon, text);
+}
+
 /* Give the state to the starter that is there. */
 static void hand_out(struct exchange *exchange)
 {
@@ -170,7 +188,7 @@ static void hand_out(struct exchange *exchange)
 	uint32_t tries = atomic_load(&at->tries);
 	int fds[START_RESTORE_FDS] = {
 		exchange->state,
-		plan_make(exchange->daemon, tries ? at->was : at->with),
+		make_plan(exchange, tries ? at->was : at->with),
 		upstream_memory(exchange->daemon->upstream)->rings.arena.fd,
 	};
 	int err = fds[1] < 0 ? fds[1] : 0;
@@ -427,7 +445,7 @@ static void go_on(struct exchange *exchange)
 	exchange->state = fds[0];
 	if (!upstream_left(daemon->upstream, &left))
 		return;
-	stage = (enum exchange_stage)atomic_load(&ledgers_exchange(&left)->stage);
+	stage = stage_of(ledgers_exchange(&left));
 	ledgers_close(&left);
 	if (stage < EXCHANGE_ASKED)
 		return;

@@ -85,11 +85,12 @@ void exchange_wake_all(struct daemon *daemon)
 	clients_upstream_up(daemon->clients);
 }
 
+/* One that is not bound goes on when it is. */
 static void find_busy(struct session *s, void *arg)
 {
 	bool *busy = arg;
 
-	*busy |= renew_busy(s);
+	*busy |= renew_busy(s) && !s->unbound;
 }
 
 /* Whether a session still makes anew what it had. */

@@ -215,7 +215,7 @@ static inline void renew(struct anew *a, bool watches)
 }
 
 /* Everybody goes on. */
-static inline void go_on(struct rig *rig)
+static inline void serve_again(struct rig *rig)
 {
 	assert_true(renew_rests(rig->s));
 	rig->daemon.paused = false;

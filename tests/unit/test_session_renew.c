@@ -25,7 +25,7 @@ static void parting_ends_transactions_and_they_conflict(void **state)
 	renew(&after, true);
 	assert_int_equal(after.txs, 2);
 	assert_int_equal(after.lasts, 1);
-	go_on(rig);
+	serve_again(rig);
 	/* 101 and 102 now; the guest knows nothing of that. */
 	GUEST_SENDS(rig, XS_READ, 7, 6, "x");
 	rig_run(rig);
@@ -55,7 +55,7 @@ static void a_transaction_that_cannot_be_opened_conflicts(void **state)
 	anew_begins(&after, rig);
 	after.refuses = refuses_starts;
 	renew(&after, true);
-	go_on(rig);
+	serve_again(rig);
 	assert_int_equal(transaction_count(&rig->s->transactions), 2);
 	end_transaction(rig, 5, "T", MESSAGE_TX_UNKNOWN, "ENOENT", "EAGAIN");
 	end_transaction(rig, 6, "F", MESSAGE_TX_UNKNOWN, "ENOENT", "OK");
@@ -76,7 +76,7 @@ static void the_daemon_stays(void **state)
 	part(rig, &daemon);
 	renew(&daemon, false);
 	assert_int_equal(daemon.watches, 0);
-	go_on(rig);
+	serve_again(rig);
 	assert_int_equal(rig->s->watches.count, 1);
 	end_transaction(rig, 5, "T", 9, "OK", "EAGAIN");
 }
@@ -96,7 +96,7 @@ static void undone_while_transactions_are_being_ended(void **state)
 	renew(&daemon, false);
 	assert_int_equal(daemon.ends, 2);
 	assert_int_equal(daemon.txs, 2);
-	go_on(rig);
+	serve_again(rig);
 	end_transaction(rig, 6, "T", 10, "OK", "EAGAIN");
 }
 
@@ -113,7 +113,7 @@ static void watches_are_registered_in_order(void **state)
 	renew_forget(rig->s);
 	anew_begins(&after, rig);
 	renew(&after, true);
-	go_on(rig);
+	serve_again(rig);
 	assert_int_equal(after.watches, ANEW_TEXTS);
 	for (uint32_t i = 0; i < ANEW_TEXTS; i++)
 		assert_message(&after.watch[i], XS_WATCH, 0, anew_texts[i].text, anew_texts[i].len);
@@ -138,7 +138,7 @@ static void only_the_first_event_is_dropped(void **state)
 	for (uint32_t i = 0; i < ANEW_TEXTS; i++)
 		guest_gets(rig, XS_WATCH_EVENT, 0, 0, anew_texts[i].text,
 			   i == ANEW_DEPTH ? anew_texts[i].len - 2 : anew_texts[i].len);
-	go_on(rig);
+	serve_again(rig);
 	/* From now on none is dropped. */
 	stored_sends(rig, XS_WATCH_EVENT, 0, 0, anew_texts[0].text, anew_texts[0].len);
 	rig_run(rig);
@@ -161,7 +161,7 @@ static void the_end_of_a_domain_is_not_missed(void **state)
 	rig_run(rig);
 	GUEST_GETS(rig, XS_WATCH_EVENT, 0, 0, "@releaseDomain\0xl");
 	GUEST_GETS(rig, XS_WATCH_EVENT, 0, 0, "@releaseDomain/9\0xl");
-	go_on(rig);
+	serve_again(rig);
 }
 
 static const char *refuses_some(const struct message *msg)
@@ -192,7 +192,7 @@ static void a_watch_that_is_refused_is_lost(void **state)
 	anew_begins(&after, rig);
 	after.refuses = refuses_some;
 	renew(&after, true);
-	go_on(rig);
+	serve_again(rig);
 	for (int deaths = 0; deaths < 2; deaths++) {
 		const struct watch *left = watches_from(&rig->s->watches, 0);
 		uint32_t len;
@@ -225,7 +225,7 @@ static void a_refusal_tells_no_quota(void **state)
 	anew_begins(&after, rig);
 	after.refuses = refuses_for_quota;
 	renew(&after, true);
-	go_on(rig);
+	serve_again(rig);
 	assert_int_equal(rig->s->watches.count, ANEW_TEXTS - 1);
 	assert_int_equal(rig->daemon.watch_quota, 0);
 }
@@ -241,7 +241,7 @@ static void all_refused(void **state)
 	anew_begins(&after, rig);
 	after.refuses = refuses_some;
 	renew(&after, true);
-	go_on(rig);
+	serve_again(rig);
 	assert_int_equal(rig->s->watches.count, 0);
 	assert_int_equal(rig->s->watches.live, 0);
 	assert_null(rig->s->watches.table);
@@ -261,7 +261,7 @@ static void a_watch_that_is_there_is_as_good(void **state)
 		after.watch[after.watches++] =
 			make_message(XS_WATCH, 0, 0, anew_texts[i].text, anew_texts[i].len);
 	renew(&after, true);
-	go_on(rig);
+	serve_again(rig);
 	assert_int_equal(rig->s->watches.count, ANEW_TEXTS);
 	assert_int_equal(after.watches, ANEW_TEXTS);
 }
@@ -287,7 +287,7 @@ static void a_watch_that_is_there_has_no_first_event(void **state)
 	rig->daemon.paused = false;
 	rig_run(rig);
 	GUEST_GETS(rig, XS_WATCH_EVENT, 0, 0, "a\0t");
-	go_on(rig);
+	serve_again(rig);
 }
 
 /* --- once more */
@@ -317,7 +317,7 @@ static void the_other_daemon_ends_too(void **state)
 		anew_begins(&third, rig);
 		third.next_tx = 200;
 		renew(&third, true);
-		go_on(rig);
+		serve_again(rig);
 		assert_int_equal(third.watches, ANEW_TEXTS);
 		assert_int_equal(third.txs, 2);
 		end_transaction(rig, 5, "T", 201, "OK", "EAGAIN");
@@ -349,7 +349,7 @@ static void what_was_asked_before_is_answered_first(void **state)
 		}
 		rig_restart(rig);
 		renew(&after, true);
-		go_on(rig);
+		serve_again(rig);
 		assert_int_equal(after.watches, ANEW_TEXTS - 4);
 		assert_int_equal(rig->s->watches.count, ANEW_TEXTS - 4);
 		assert_int_equal(after.txs, 1);

@@ -28,7 +28,7 @@ static void more_than_slots_and_ring_hold(void **state)
 	renew_forget(rig->s);
 	anew_begins(&after, rig);
 	renew(&after, true);
-	go_on(rig);
+	serve_again(rig);
 	assert_int_equal(after.watches, MANY);
 	assert_int_equal(after.txs, 40);
 	for (uint32_t i = 0; i < MANY; i++) {
@@ -93,7 +93,7 @@ static void larger_than_a_ring(void **state)
 	renew_forget(rig->s);
 	anew_begins(&after, rig);
 	renew(&after, true);
-	go_on(rig);
+	serve_again(rig);
 	assert_large(&after);
 	assert_int_equal(rig->s->watches.count, 5);
 }
@@ -118,7 +118,7 @@ static void larger_than_a_ring_beside_half_a_request(void **state)
 		anew_begins(&after, rig);
 		renew(&after, true);
 		assert_int_equal(after.watches, 1);
-		go_on(rig);
+		serve_again(rig);
 		for (uint32_t n = parts[i], m = 0; m < message_size(&msg.hdr);) {
 			n += queue_put(&rig->guest_out, (uint8_t *)&msg + n,
 				       message_size(&msg.hdr) - n);

@@ -186,7 +186,7 @@ static void one_that_is_quiesced_and_resumed_meanwhile(void **state)
 	anew_lives(&after);
 	session_resume(rig->s);
 	anew_lives(&after);
-	go_on(rig);
+	serve_again(rig);
 }
 
 static void one_that_has_ended(void **state)
@@ -260,7 +260,7 @@ static void one_that_is_introduced_meanwhile(void **state)
 	anew_lives(&after);
 	assert_false(renew_busy(rig->s));
 	assert_int_equal(rig->s->watches.count + rig->s->watches.intents, 0);
-	go_on(rig);
+	serve_again(rig);
 }
 
 static void one_that_reconnects_waits(void **state)
