@@ -39,9 +39,9 @@ $(BUILD)/foreign/$(1)/xsproxyd: $(patsubst %.c,$(BUILD)/foreign/$(1)/%.o,$(4)) \
 endef
 
 $(eval $(call foreign,ledger,proxy/session/ledger.h,LEDGER_VERSION,proxy/session/ledger.c proxy/session/ledgers.c))
-$(eval $(call foreign,ledgers,proxy/session/ledgers.h,LEDGERS_VERSION,proxy/session/ledgers.c proxy/host/upstream.c))
+$(eval $(call foreign,ledgers,proxy/session/ledgers.h,LEDGERS_VERSION,proxy/session/ledgers.c proxy/host/upstream_take.c))
 $(eval $(call foreign,rings,link/rings.h,RINGS_VERSION,link/rings.c))
-$(eval $(call foreign,link,link/link.h,LINK_VERSION,proxy/host/upstream.c))
+$(eval $(call foreign,link,link/link.h,LINK_VERSION,proxy/host/upstream_take.c))
 
 -include $(shell find $(BUILD)/foreign -name '*.d' -type f 2>/dev/null)
 
