@@ -36,9 +36,10 @@ def test_files(rpm):
     there = query(rpm, "--queryformat", "[%{FILEMODES:perms} %{FILENAMES}\n]")
     modes = {name[1:].removesuffix(".gz"): mode for mode, name in map(str.split, there)
              if not mode.startswith("d") and "/.build-id/" not in name}
-    link, = [name for name, mode in modes.items() if mode.startswith("l")]
-    assert re.fullmatch(r"usr/lib(64)?/wireshark/plugins/xenstore\.lua", link)
-    assert set(modes) - {link} == INSTALLED
+    plugin, update = sorted(name for name, mode in modes.items() if mode.startswith("l"))
+    assert re.fullmatch(r"usr/lib(64)?/wireshark/plugins/xenstore\.lua", plugin)
+    assert update == "usr/libexec/xsproxy/live-update"
+    assert set(modes) - {plugin} == INSTALLED
     assert {name for name, mode in modes.items() if mode == "-rwxr-xr-x"} >= {
         "usr/libexec/xsproxy/xenstored", "usr/libexec/xsproxy/select-xenstored",
         "usr/sbin/xsproxyctl", "usr/sbin/xsproxyd"}
