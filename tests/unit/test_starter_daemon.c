@@ -56,7 +56,10 @@ static void test_programs(void **state)
 	struct reason reason;
 
 	(void)state;
-	make_program(path, "xenstored", "ELF... libxenctrl.so.4" ".17 ...", 0755);
+	make_program(path, "xenstored",
+		     "ELF... libxenctrl.so.4"
+		     ".17 ...",
+		     0755);
 	assert_int_equal(daemon_look(&program, path, &reason), 0);
 	assert_string_equal(program.path, path);
 	assert_int_equal(program.flavour, RINGS_FLAVOUR_C);
