@@ -46,7 +46,8 @@ TRACE_SRC := $(wildcard trace/*.c)
 CTL_SRC := $(wildcard ctl/*.c)
 STARTER_SRC := $(wildcard starter/*.c)
 # Of migration/: what makes one state of another
-STATE_SRC := $(addprefix migration/,conversion.c conversion_node.c omissions.c pathset.c report.c)
+STATE_SRC := $(addprefix migration/,conversion.c conversion_node.c omissions.c ox_quotas.c pathset.c \
+	report.c)
 STATE_SRC += $(wildcard migration/format/*.c)
 SIM_COMMON := $(wildcard tests/sim/common/*.c)
 SIM_LIB_SRC := $(wildcard tests/sim/lib/*.c) $(SIM_COMMON)

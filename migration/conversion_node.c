@@ -83,6 +83,8 @@ static const char *why_not(struct conversion *conversion, const struct record_no
 		return why;
 	if (rules_node_path(node->path, node->path_len, 0, fault))
 		return fault->reason;
+	if (conversion->options->max_path && node->path_len > conversion->options->max_path)
+		return "the daemon would have it, but serve no path of so many octets";
 	if (state_format_is_ox(conversion->options->to) &&
 	    node->value_len > (max ? max : CONVERSION_OX_VALUE))
 		return "oxenstored takes no value of so many octets";

@@ -12,6 +12,7 @@
 #include "migration/format/state_stream.h"
 
 #define CONVERSION_OX_VALUE 2048 /* octets; quota-maxsize of oxenstored.conf */
+#define CONVERSION_PATH	    2048 /* octets that daemons serve by default */
 #define CONVERSION_OX_WATCHES                                              \
 	101 /* of a domain; it compares with quota-maxwatch = 100 too late \
 	     */
@@ -24,6 +25,7 @@ struct conversion_options {
 	size_t nr_roots;
 	size_t max_value;	  /* what oxenstored takes; 0: CONVERSION_OX_VALUE */
 	unsigned int max_watches; /* 0: CONVERSION_OX_WATCHES */
+	size_t max_path;	  /* what the daemon serves, which may take more; 0: that */
 };
 
 #endif

@@ -12,6 +12,7 @@
 
 #include "migration/conversion.h"
 #include "migration/format/state_stream.h"
+#include "migration/ox_quotas.h"
 #include "text/buffer.h"
 
 /* oxenstored writes its own name there, and a tool takes what it finds for it. */
@@ -357,7 +358,11 @@ static void choose_format(struct remake *remake)
 {
 	enum state_format from = state_reader_format(remake->reader);
 
-	remake->how.max_value = state_format_is_ox(from) ? VALUE_LIMIT : 0;
+	if (remake->options->quotas)
+		ox_quotas_read(&remake->how, remake->options->quotas);
+	remake->how.max_path = 0; /* what it does not serve it has all the same */
+	if (state_format_is_ox(from))
+		remake->how.max_value = VALUE_LIMIT;
 	if (!to_c(remake))
 		remake->how.to = STATE_OX;
 	else

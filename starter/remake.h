@@ -36,7 +36,8 @@ struct remake_options {
 	int listener;  /* the number that its socket will have */
 	const struct exchange_plan *plan;
 	remake_living_fn *living;
-	void *opaque; /* of @living */
+	void *opaque;	    /* of @living */
+	const char *quotas; /* oxenstored's configuration file; NULL: its defaults count */
 };
 
 /**

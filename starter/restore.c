@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "migration/ox_quotas.h"
 #include "starter/arguments.h"
 #include "starter/daemon.h"
 #include "starter/exchange_plan.h"
@@ -100,7 +101,8 @@ static int make_state(struct attempt *attempt)
 					  .takes_c2 = attempt->program.takes_c2,
 					  .listener = attempt->listener,
 					  .plan = attempt->plan,
-					  .living = living_has };
+					  .living = living_has,
+					  .quotas = OX_QUOTAS_FILE };
 	int r;
 
 	options.opaque = living_new();

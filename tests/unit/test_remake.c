@@ -58,11 +58,13 @@ struct made {
 	struct reason reason;
 };
 
+static const char *quotas; /* oxenstored's configuration */
+
 static int remake(struct made *made, const void *octets, size_t len, enum rings_flavour to,
 		  bool takes_c2, const char *plan_text, struct xen *xen)
 {
 	struct exchange_plan *plan = plan_of(plan_text);
-	struct remake_options options = { to, takes_c2, 3, plan, xen_has, xen };
+	struct remake_options options = { to, takes_c2, 3, plan, xen_has, xen, quotas };
 	struct omissions *omissions;
 	FILE *file, *told;
 	struct report report;
@@ -398,6 +400,17 @@ static void test_who(void **state)
 		    "");
 }
 
+static void configure(const char *text)
+{
+	static char name[] = "/tmp/test_remake.XXXXXX";
+	int fd = mkstemp(name);
+
+	assert_true(fd >= 0);
+	assert_int_equal(write(fd, text, strlen(text)), strlen(text));
+	close(fd);
+	quotas = name;
+}
+
 /* What one oxenstored had the same one takes: its configuration may allow more. */
 static void test_long_values(void **state)
 {
@@ -417,7 +430,7 @@ static void test_long_values(void **state)
 	free(made.octets);
 	assert_int_equal(remake(&made, dump, len, TO_C, DOM0, &xen), 0);
 	assert_string_equal(made.said, "");
-	/* but of the C daemon's it takes none so long */
+	/* but of the C daemon's it takes none so long, unless it is told to */
 	len = made.len;
 	memcpy(dump, made.octets, len);
 	free(made.octets);
@@ -425,6 +438,12 @@ static void test_long_values(void **state)
 	assert_string_equal(
 		made.said, "it: left out: /a: node: oxenstored takes no value of so many octets\n");
 	free(made.octets);
+	configure("quota-maxsize = 3000\nquota-path-max = 1\n");
+	assert_int_equal(remake(&made, dump, len, TO_OX, DOM0, &xen), 0);
+	assert_string_equal(made.said, "");
+	free(made.octets);
+	unlink(quotas);
+	quotas = NULL;
 }
 
 /* --- what is no state */
