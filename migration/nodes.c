@@ -282,6 +282,30 @@ int nodes_want(struct nodes *nodes, const char *path, size_t len, int tag)
 	return 0;
 }
 
+int nodes_want_children(struct nodes *nodes, const struct node *node, int tag)
+{
+	size_t slash = node->path_len == 1 ? 0 : node->path_len; /* "/" has it already */
+	char path[XENSTORE_PAYLOAD_MAX];
+	bool too_long = false;
+
+	memcpy(path, node->path, slash);
+	path[slash] = '/';
+	for (size_t at = 0; at < node->children_len;) {
+		size_t len = strlen(node->children + at);
+		int r = -ENAMETOOLONG;
+
+		if (slash + 1 + len <= sizeof(path)) {
+			memcpy(path + slash + 1, node->children + at, len);
+			r = nodes_want(nodes, path, slash + 1 + len, tag);
+		}
+		if (r && r != -ENAMETOOLONG)
+			return r;
+		too_long |= r;
+		at += len + 1;
+	}
+	return too_long ? -ENAMETOOLONG : 0;
+}
+
 int nodes_run(struct nodes *nodes, size_t most)
 {
 	unsigned int room = nodes->children ? REQUESTS_MAX : REQUESTS_MAX - 1;

@@ -11,8 +11,8 @@
  * they can parse, such as r-1 and r65536. Those are set apart; an owner of that kind gives way to
  * domain 0, lest the next one in the list becomes the owner.
  *
- * Called by migration/walk (export), and by migration/plan and migration/graft (import). Must never
- * interpret a value or write to the store.
+ * Called by migration/walk (export), migration/survey, and by migration/plan and migration/graft
+ * (import). Must never interpret a value or write to the store.
  */
 #ifndef XSPROXY_MIGRATION_NODES_H
 #define XSPROXY_MIGRATION_NODES_H
@@ -77,6 +77,15 @@ void nodes_free(struct nodes *nodes);
  * Return: 0; -ENAMETOOLONG for a path that fits no request; or -ENOMEM.
  */
 int nodes_want(struct nodes *nodes, const char *path, size_t len, int tag);
+
+/**
+ * nodes_want_children() - ask for all children of a node that has come.
+ * @tag: as of nodes_want()
+ *
+ * Return: 0; -ENAMETOOLONG if the path of one fits no request: all others were asked for; or
+ * -ENOMEM.
+ */
+int nodes_want_children(struct nodes *nodes, const struct node *node, int tag);
 
 /**
  * nodes_run() - read nodes until no more than @most of those asked for are left.

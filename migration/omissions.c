@@ -23,7 +23,8 @@ struct omissions {
 	int error; /* the first one */
 	uint64_t nr[OMISSION_REWRITTEN + 1];
 	uint64_t all;
-	uint64_t unsaid; /* on the report */
+	uint64_t unsaid;    /* on the report */
+	unsigned int lines; /* there */
 };
 
 static const char *const kinds[] = {
@@ -42,7 +43,7 @@ static void say(struct omissions *omissions, const struct omission *omission)
 {
 	char path[REPORT_OCTETS_MAX] = "", detail[REPORT_OCTETS_MAX] = "", now[REPORT_OCTETS_MAX];
 
-	if (omissions->all > OMISSIONS_LINES_MAX) {
+	if (omissions->all > omissions->lines) {
 		omissions->unsaid++;
 		return;
 	}
@@ -121,6 +122,11 @@ int omissions_finish(struct omissions *omissions)
 	return omissions->error;
 }
 
+void omissions_set_lines(struct omissions *omissions, unsigned int lines)
+{
+	omissions->lines = lines;
+}
+
 void omissions_free(struct omissions *omissions)
 {
 	if (!omissions)
@@ -153,6 +159,7 @@ int omissions_new(struct omissions **out, const struct report *report, const cha
 		return -ENOMEM;
 	omissions->report = report;
 	omissions->name = file;
+	omissions->lines = OMISSIONS_LINES_MAX;
 	if (file)
 		r = open_file(omissions);
 	if (r) {

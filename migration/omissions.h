@@ -7,7 +7,8 @@
  * get a line on the report each, up to OMISSIONS_LINES_MAX; programs a file with all of them, a
  * JSON object a line.
  *
- * Called by export and import and what they are made of. Must never decide what is left out.
+ * Called by export, import, convert, survey and what they are made of. Must never decide what is
+ * left out.
  */
 #ifndef XSPROXY_MIGRATION_OMISSIONS_H
 #define XSPROXY_MIGRATION_OMISSIONS_H
@@ -49,6 +50,9 @@ struct omissions;
  * Return: 0, -ENOMEM, or what opening failed with.
  */
 int omissions_new(struct omissions **out, const struct report *report, const char *file);
+
+/** omissions_set_lines() - the report gets no more lines than @lines. */
+void omissions_set_lines(struct omissions *omissions, unsigned int lines);
 
 /** omissions_free() - free @omissions, which may be NULL. */
 void omissions_free(struct omissions *omissions);

@@ -125,28 +125,12 @@ static void leave_out(struct walk *walk, const char *path, size_t path_len, cons
 
 static int want_children(struct walk *walk, const struct node *node)
 {
-	size_t slash = node->path_len == 1 ? 0 : node->path_len; /* "/" has it already */
-	char path[XENSTORE_PAYLOAD_MAX];
-	int r = 0;
+	int r = nodes_want_children(walk->nodes, node, TAG_OPTIONAL);
 
-	memcpy(path, node->path, slash);
-	path[slash] = '/';
-	for (size_t at = 0; !r && at < node->children_len;) {
-		size_t len = strlen(node->children + at);
-
-		r = -ENAMETOOLONG;
-		if (slash + 1 + len <= sizeof(path)) {
-			memcpy(path + slash + 1, node->children + at, len);
-			r = nodes_want(walk->nodes, path, slash + 1 + len, TAG_OPTIONAL);
-		}
-		if (r == -ENAMETOOLONG) {
-			leave_out(walk, node->path, node->path_len, "a child",
-				  "its path fits no request");
-			r = 0;
-		}
-		at += len + 1;
-	}
-	return r;
+	if (r != -ENAMETOOLONG)
+		return r;
+	leave_out(walk, node->path, node->path_len, "a child", "its path fits no request");
+	return 0;
 }
 
 static int on_node(void *arg, struct node *node)

@@ -24,8 +24,9 @@ struct store {
 	struct stored nodes[NODES_MAX];
 	size_t part; /* octets of names in a DIRECTORY_PART; 0: DIRECTORY does it */
 	unsigned int gencnt;
-	/* Called before each request is answered. */
+	/* Called before each request is answered; may do so itself, and set @answered. */
 	void (*before)(struct store *store, int fd, const struct request *req);
+	bool answered;
 	unsigned int seen;  /* for @before */
 	const char *refuse; /* an error to answer with; NULL: none */
 };
@@ -120,7 +121,9 @@ static inline void play_store(int fd, void *arg)
 	while (server_get(fd, &req)) {
 		if (store->before)
 			store->before(store, fd, &req);
-		answer(store, fd, &req);
+		if (!store->answered)
+			answer(store, fd, &req);
+		store->answered = false;
 	}
 }
 
