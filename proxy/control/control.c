@@ -30,6 +30,7 @@
 #define LINE_MAX_OCTETS	  16384
 #define ACCEPT_BACKOFF_MS 100
 #define STREAM_WAITING	  1048576 /* octets of a stream that its client has not read */
+#define NOTES_WAITING	  16384	  /* the same of notes */
 
 /* Callbacks that run from the event loop, for whoever triggers them may be anywhere. */
 #define TRIGGER_LATER (BEV_TRIG_IGNORE_WATERMARKS | BEV_TRIG_DEFER_CALLBACKS)
@@ -160,6 +161,16 @@ bool control_return(struct control *control, json_t *value)
 		return send_object(control, object);
 	control_error(control, "NoMemory", "xsproxyd has no memory for the answer");
 	return false;
+}
+
+void control_note(struct control *control, json_t *note)
+{
+	struct evbuffer *out = bufferevent_get_output(control->bev);
+
+	if (note && !(control->id && json_object_set(note, "id", control->id)) &&
+	    evbuffer_get_length(out) < NOTES_WAITING)
+		send_line(control->bev, note);
+	json_decref(note);
 }
 
 void control_error(struct control *control, const char *class, const char *fmt, ...)

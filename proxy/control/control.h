@@ -60,6 +60,13 @@ void control_begin(struct control *control, json_t *id);
  */
 bool control_return(struct control *control, json_t *value);
 
+/**
+ * control_note() - say how the command under way gets on: an object that is no answer, for a client
+ * that has asked for it. One that does not read misses some.
+ * @note: taken over; NULL means that memory ran out
+ */
+void control_note(struct control *control, json_t *note);
+
 /** control_error() - answer the command that was begun, or a line that is no command. */
 void control_error(struct control *control, const char *class, const char *fmt, ...)
 	__attribute__((format(printf, 3, 4)));

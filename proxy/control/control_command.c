@@ -47,6 +47,8 @@ static const struct argument {
 	{ "path", TAKES_FILTER, ARGUMENT_TEXT, AT(path), 0, "a string" },
 	{ "events", TAKES_FILTER, ARGUMENT_BOOL, AT(events), 0, "true or false" },
 	{ "with", TAKES_WITH, ARGUMENT_TEXT, AT(with), 0, "a string" },
+	{ "check", TAKES_WITH, ARGUMENT_BOOL, AT(check), 0, "true or false" },
+	{ "progress", TAKES_WITH, ARGUMENT_BOOL, AT(progress), 0, "true or false" },
 	{ "snap", TAKES_FILTER, ARGUMENT_NUMBER, AT(snap), AT(has_snap), "a number from 0 on" },
 };
 

@@ -17,6 +17,7 @@
 #define CONTROL_PAGE_DOMAINS 128
 
 struct control;
+struct daemon;
 
 /*
  * Arguments that were not given are 0, false, NULL. They stay until the command is answered, but
@@ -34,6 +35,8 @@ struct control_args {
 	json_t *ops;	/* strings */
 	const char *path;
 	const char *with;
+	bool progress;
+	bool check;
 	bool events;
 	bool has_snap;
 	uint32_t snap;
@@ -50,6 +53,12 @@ void control_reload(struct control *control, const struct control_args *args);
 /* --- control_exchange.c */
 
 void control_replace(struct control *control, const struct control_args *args);
+
+/** control_exchange() - for `status`: the one that is under way. */
+json_t *control_exchange(const struct daemon *daemon);
+
+/** control_last_exchange() - likewise: what came of the last one. */
+json_t *control_last_exchange(const struct daemon *daemon);
 
 /* --- control_tap.c */
 

@@ -88,7 +88,7 @@ void control_status(struct control *control, const struct control_args *args)
 	(void)args;
 	control_return(control,
 		       json_pack("{s:s,s:i,s:I,s:s,s:s?,s:s?,s:o,s:i,s:o,s:o,"
-				 "s:i,s:i,s:i,s:I,s:b,s:b,s:i,s:b,s:s,s:s?}",
+				 "s:i,s:i,s:i,s:I,s:b,s:b,s:i,s:b,s:s,s:s?,s:o,s:o}",
 				 "version", XSPROXY_VERSION, "pid", (int)getpid(), "uptime",
 				 (json_int_t)(clock_seconds() - daemon->started), "state", state,
 				 "reason", foreign, "bridge_lacks",
@@ -105,7 +105,9 @@ void control_status(struct control *control, const struct control_args *args)
 				 (int)clients_kept(daemon->clients), "hold_new",
 				 memory && hold_new_is(&memory->ledgers), "log_level",
 				 config_level(log_level()), "config_error",
-				 notify_all_wrong(&daemon->notify, wrong)));
+				 notify_all_wrong(&daemon->notify, wrong), "exchange",
+				 control_exchange(daemon), "last_exchange",
+				 control_last_exchange(daemon)));
 }
 
 /* --- domains */

@@ -15,6 +15,7 @@
 #include "protocol/clock.h"
 #include "proxy/daemon.h"
 #include "proxy/exchange/exchange_parts.h"
+#include "proxy/exchange/outcome.h"
 #include "proxy/exchange/own.h"
 #include "proxy/exchange/plan.h"
 #include "proxy/host/clients.h"
@@ -27,13 +28,11 @@
 #include "proxy/session/session.h"
 #include "proxy/toolstack/target.h"
 
-#define NS_A_MS	 1000000u
 #define NS_A_S	 1000000000u
 #define LOOK_MS	 2
 #define AFTER_MS 1000 /* between two attempts with the daemon that was there before */
 
-/* Where the stage is, or NULL: there is no memory, or it is of xsproxy 0.1. */
-static struct ledgers_exchange *words(const struct exchange *exchange)
+struct ledgers_exchange *exchange_words(const struct exchange *exchange)
 {
 	const struct memory *memory = upstream_memory(exchange->daemon->upstream);
 
@@ -50,7 +49,7 @@ static enum exchange_stage stage_of(const struct ledgers_exchange *at)
 
 enum exchange_stage exchange_stage(const struct exchange *exchange)
 {
-	const struct ledgers_exchange *at = words(exchange);
+	const struct ledgers_exchange *at = exchange_words(exchange);
 
 	return at ? stage_of(at) : EXCHANGE_NONE;
 }
@@ -67,11 +66,13 @@ static const char *const doing[] = {
 
 void exchange_enter(struct exchange *exchange, enum exchange_stage stage)
 {
-	atomic_store(&words(exchange)->stage, stage);
+	atomic_store(&exchange_words(exchange)->stage, stage);
 	exchange->begun = false;
 	if (stage == EXCHANGE_NONE)
 		return;
 	log_line(LOG_NOTICE, "exchange of xenstored: %s", doing[stage]);
+	if (exchange->waiter)
+		exchange->waiter->stage(exchange->arg, doing[stage]);
 	loop_timer(exchange->timer, LOOK_MS);
 }
 
@@ -80,62 +81,9 @@ const char *exchange_doing(const struct exchange *exchange)
 	return doing[exchange_stage(exchange)];
 }
 
-/* --- its end */
-
-static void report(struct exchange *exchange)
-{
-	struct exchange_result *result = &exchange->result;
-	void (*done)(void *arg, const struct exchange_result *result) = exchange->done;
-
-	result->pause_ms = (uint32_t)((clock_monotonic() - exchange->since) / NS_A_MS);
-	if (*result->why)
-		log_line(LOG_ERR, "exchange of xenstored: %s%s", result->why,
-			 result->before ? "; the one before was started again" : "");
-	else
-		log_line(LOG_NOTICE, "xenstored was exchanged; nobody was served for %u ms",
-			 result->pause_ms);
-	exchange->done = NULL;
-	if (done)
-		done(exchange->arg, result);
-}
-
-/* Everybody goes on. */
-void exchange_end(struct exchange *exchange)
-{
-	struct daemon *daemon = exchange->daemon;
-
-	exchange->own = own_close(exchange->own);
-	daemon->paused = daemon->parted = false;
-	keeper_drop(daemon->keeper, KEEP_STATE);
-	if (exchange->state >= 0)
-		close(exchange->state);
-	exchange->state = -1;
-	if (words(exchange))
-		exchange_enter(exchange, EXCHANGE_NONE);
-	exchange_tell_released(exchange);
-	exchange_wake_all(daemon);
-	report(exchange);
-}
-
-void exchange_blame(struct exchange *exchange, const char *fmt, ...)
-{
-	va_list args;
-
-	va_start(args, fmt);
-	vsnprintf(exchange->result.why, sizeof(exchange->result.why), fmt, args);
-	va_end(args);
-}
-
 void exchange_undo(struct exchange *exchange)
 {
 	exchange_enter(exchange, EXCHANGE_UNDO);
-}
-
-/* Neither the daemon is there any more nor what it had. */
-static void lost(struct exchange *exchange, const char *why)
-{
-	exchange_blame(exchange, "%s; guests are held until they are introduced anew", why);
-	exchange_end(exchange);
 }
 
 /* --- stages that are looked at from time to time */
@@ -184,7 +132,7 @@ static int make_plan(const struct exchange *exchange, const char with[LEDGERS_DA
 /* Give the state to the starter that is there. */
 static void hand_out(struct exchange *exchange)
 {
-	struct ledgers_exchange *at = words(exchange);
+	struct ledgers_exchange *at = exchange_words(exchange);
 	uint32_t tries = atomic_load(&at->tries);
 	int fds[START_RESTORE_FDS] = {
 		exchange->state,
@@ -209,7 +157,7 @@ static void hand_out(struct exchange *exchange)
 		return;
 	}
 	exchange->untold = false;
-	exchange->result.before = tries;
+	exchange->result.outcome = tries ? EXCHANGE_RESTORED : 0;
 	atomic_store(&at->tries, tries + 1);
 	exchange_enter(exchange, EXCHANGE_STARTED);
 }
@@ -274,7 +222,7 @@ static void state_cb(void *arg, int fd, uint32_t age)
 	}
 	if (fd < 0) {
 		starters_tell(exchange->starters, START_AFRESH, NULL, 0);
-		lost(exchange, "xenstored ended, and left no state");
+		exchange_lost(exchange, "xenstored ended, and left no state");
 		return;
 	}
 	exchange->own = own_close(exchange->own);
@@ -282,7 +230,7 @@ static void state_cb(void *arg, int fd, uint32_t age)
 	exchange->daemon->parted = true;
 	exchange_blame(exchange, "%s", "");
 	keeper_put(exchange->daemon->keeper, KEEP_STATE, &fd, 1);
-	atomic_store(&words(exchange)->tries, 0);
+	atomic_store(&exchange_words(exchange)->tries, 0);
 	exchange_enter(exchange, EXCHANGE_HAVE);
 	exchange->untold = true;
 	exchange_hand_over(exchange);
@@ -297,7 +245,7 @@ static void failed_cb(void *arg, const char *why)
 	exchange_blame(exchange, "the new xenstored cannot be started: %s", why);
 	log_line(LOG_ERR, "exchange of xenstored: %s", exchange->result.why);
 	exchange_enter(exchange, EXCHANGE_HAVE);
-	if (!exchange->result.before) {
+	if (exchange->result.outcome != EXCHANGE_RESTORED) {
 		exchange_hand_over(exchange);
 		return;
 	}
@@ -326,7 +274,8 @@ static void bridge_came(void *arg)
 
 	note_served(exchange->daemon);
 	if (stage == EXCHANGE_NONE && exchange->daemon->paused)
-		lost(exchange, "a xenstored was started that knows nothing of the one before");
+		exchange_lost(exchange,
+			      "a xenstored was started that knows nothing of the one before");
 	if (stage == EXCHANGE_NONE)
 		return;
 	/* An xsproxyd before us had begun, and the daemon is there still. */
@@ -346,7 +295,7 @@ static bool bridge_gone(void *arg)
 	if (stage >= EXCHANGE_ASKED)
 		return true;
 	if (stage != EXCHANGE_NONE)
-		lost(exchange, "xenstored ended before it was asked for its state");
+		exchange_lost(exchange, "xenstored ended before it was asked for its state");
 	return false;
 }
 
@@ -376,14 +325,17 @@ static bool has_target(const struct daemon *daemon)
 	return false;
 }
 
-/* Return: NULL, or why none can begin. */
-static const char *hindrance(const struct exchange *exchange)
+const char *exchange_hindrance(const struct exchange *exchange, const char *with)
 {
 	const struct daemon *daemon = exchange->daemon;
 
+	if (exchange_stage(exchange))
+		return "one is under way already";
+	if (strlen(with) >= LEDGERS_DAEMON_MAX)
+		return "the path of the daemon is too long";
 	if (!upstream_serves(daemon->upstream))
 		return "there is no xenstored with the bridge; see xsproxyctl status";
-	if (!words(exchange))
+	if (!exchange_words(exchange))
 		return "the bridge in the running xenstored is that of xsproxy 0.1; reboot dom0 "
 		       "once";
 	if (!keeper_there(daemon->keeper))
@@ -399,37 +351,35 @@ static const char *hindrance(const struct exchange *exchange)
 	return NULL;
 }
 
-int exchange_begin(struct exchange *exchange, const char *with,
-		   void (*done)(void *arg, const struct exchange_result *result), void *arg,
-		   char *why, int size)
+const char *exchange_begin(struct exchange *exchange, const char *with,
+			   const struct exchange_waiter *waiter, void *arg)
 {
-	const char *hinders = hindrance(exchange);
-	struct ledgers_exchange *at = words(exchange);
+	const char *hinders = exchange_hindrance(exchange, with);
+	struct ledgers_exchange *at = exchange_words(exchange);
 
-	if (hinders || exchange_stage(exchange) || strlen(with) >= sizeof(at->with)) {
-		snprintf(why, (size_t)size, "%s",
-			 hinders		    ? hinders
-			 : exchange_stage(exchange) ? "one is under way already"
-						    : "the path of the daemon is too long");
-		return hinders ? -ENXIO : exchange_stage(exchange) ? -EBUSY : -ENAMETOOLONG;
-	}
+	/* Without words there is a hindrance. */
+	if (hinders || !at)
+		return hinders;
 	memcpy(at->was, at->with, sizeof(at->was));
-	strcpy(at->with, with);
+	atomic_store(&at->tries, 0);
 	atomic_store(&at->flavour, exchange->daemon->flavour);
-	exchange->done = done;
+	exchange->waiter = waiter;
 	exchange->arg = arg;
 	exchange->result = (struct exchange_result){ .why = "" };
 	exchange->since = clock_monotonic();
 	exchange->released = domains_released(exchange->daemon->domains);
+	outcome_begin(at, exchange->since);
 	exchange->daemon->paused = true;
 	exchange_enter(exchange, EXCHANGE_REST);
-	return 0;
+	/* Now settle() takes it back if nothing comes of it. */
+	strcpy(at->with, with);
+	return NULL;
 }
 
 void exchange_forget(struct exchange *exchange, const void *arg)
 {
 	if (exchange && exchange->arg == arg)
-		exchange->done = NULL;
+		exchange->waiter = NULL;
 }
 
 /* An xsproxyd before us had one under way; without xenstored domains are taken up from what the
@@ -437,6 +387,7 @@ void exchange_forget(struct exchange *exchange, const void *arg)
 static void go_on(struct exchange *exchange)
 {
 	struct daemon *daemon = exchange->daemon;
+	const struct ledgers_exchange *at;
 	struct ledgers left;
 	enum exchange_stage stage;
 	int fds[LINK_PUT_FDS], err;
@@ -445,8 +396,13 @@ static void go_on(struct exchange *exchange)
 	exchange->state = fds[0];
 	if (!upstream_left(daemon->upstream, &left))
 		return;
-	stage = stage_of(ledgers_exchange(&left));
+	at = ledgers_exchange(&left);
+	stage = stage_of(at);
+	if (stage)
+		exchange->since = outcome_left(at, &exchange->result);
 	ledgers_close(&left);
+	if (stage == EXCHANGE_NONE)
+		exchange_drop_state(exchange);
 	if (stage < EXCHANGE_ASKED)
 		return;
 	daemon->paused = true;

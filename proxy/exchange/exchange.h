@@ -15,6 +15,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "proxy/exchange/outcome.h"
+
 struct daemon;
 struct exchange;
 
@@ -30,11 +32,12 @@ enum exchange_stage {
 	EXCHANGE_UNDO,	  /* nothing comes of it: transactions are opened again */
 };
 
-/* What came of one. */
-struct exchange_result {
-	char why[320];	   /* "": the other daemon is there; else why it is not */
-	bool before;	   /* the one before was started again */
-	uint32_t pause_ms; /* for how long no front was read */
+/* Who waits for one to end; none may begin another. */
+struct exchange_waiter {
+	/** stage() - it is in the next one, which is @doing. */
+	void (*stage)(void *arg, const char *doing);
+	/** done() - called once, later, when it has ended; not if we end before. */
+	void (*done)(void *arg, const struct exchange_result *result);
 };
 
 /** exchange_new() - with what an xsproxyd before us has left. Return: 0 or a negative errno. */
@@ -44,21 +47,38 @@ int exchange_new(struct exchange **out, struct daemon *daemon);
 struct exchange *exchange_free(struct exchange *exchange);
 
 /**
- * exchange_begin() - begin one.
- * @with: the daemon to be executed: its path, or its name beside the configured one; "" for that
- * @done: called once, later, when it has ended; not if we end before
- * @why: filled in if it cannot be; @size octets
+ * exchange_hindrance() - why none can begin now, as far as that can be known before.
+ * @with: the path of the daemon to be executed; "" for the configured one
  *
- * Return: 0; -EBUSY when one is under way; or another negative errno.
+ * Return: a line, static; or NULL: nothing is in the way.
  */
-int exchange_begin(struct exchange *exchange, const char *with,
-		   void (*done)(void *arg, const struct exchange_result *result), void *arg,
-		   char *why, int size);
+const char *exchange_hindrance(const struct exchange *exchange, const char *with);
+
+/**
+ * exchange_begin() - begin one.
+ * @with: as of exchange_hindrance()
+ * @waiter, @arg: told what becomes of it, from within here, too
+ *
+ * Return: NULL; or as exchange_hindrance(), and nothing was done.
+ */
+const char *exchange_begin(struct exchange *exchange, const char *with,
+			   const struct exchange_waiter *waiter, void *arg);
 
 /** exchange_forget() - nobody waits for the end any more. */
 void exchange_forget(struct exchange *exchange, const void *arg);
 
 /** exchange_doing() - what stage it is in, in words; NULL: there is none. */
 const char *exchange_doing(const struct exchange *exchange);
+
+/** exchange_ms() - for how long the one under way has been, whichever xsproxyd began it. */
+uint64_t exchange_ms(const struct exchange *exchange);
+
+/**
+ * exchange_last() - what came of the last one, whichever xsproxyd saw it end.
+ *
+ * Return: whether there was one, as far as is known: with a xenstored that begins afresh that is
+ * forgotten.
+ */
+bool exchange_last(const struct exchange *exchange, struct exchange_result *result);
 
 #endif

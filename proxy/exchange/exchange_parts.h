@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * exchange_parts - an exchange of xenstored, for exchange.c, which goes from stage to stage,
- * exchange_before.c, which gets it as far as the state, and exchange_sessions.c, which has all
- * sessions do something, and go on afterwards.
+ * exchange_before.c, which gets it as far as the state, exchange_sessions.c, which has all sessions
+ * do something, and go on afterwards, and exchange_end.c.
  */
 #ifndef XSPROXY_PROXY_EXCHANGE_EXCHANGE_PARTS_H
 #define XSPROXY_PROXY_EXCHANGE_EXCHANGE_PARTS_H
@@ -14,6 +14,7 @@
 #include "proxy/exchange/starters.h"
 
 struct event;
+struct ledgers_exchange;
 struct message;
 struct own;
 struct session;
@@ -32,12 +33,15 @@ struct exchange {
 	uint32_t released;    /* domains_released() before it; UINT32_MAX: not known */
 	uint64_t since;	      /* ns of CLOCK_MONOTONIC; no front has been read */
 	uint64_t deadline;    /* the same; of this stage */
-	void (*done)(void *arg, const struct exchange_result *result); /* NULL: nobody waits */
+	const struct exchange_waiter *waiter; /* NULL: nobody waits */
 	void *arg;
-	struct exchange_result result;
+	struct exchange_result result; /* outcome: 0 as long as it is that which `why` says */
 };
 
 /* --- exchange.c */
+
+/** exchange_words() - where the stage is; NULL: there is no memory, or it is of xsproxy 0.1. */
+struct ledgers_exchange *exchange_words(const struct exchange *exchange);
 
 /** exchange_stage() - where it is. */
 enum exchange_stage exchange_stage(const struct exchange *exchange);
@@ -45,18 +49,26 @@ enum exchange_stage exchange_stage(const struct exchange *exchange);
 /** exchange_enter() - it is there from now on. */
 void exchange_enter(struct exchange *exchange, enum exchange_stage stage);
 
-/** exchange_blame() - why nothing will have come of it, or that of the daemon that is to be. */
-void exchange_blame(struct exchange *exchange, const char *fmt, ...)
-	__attribute__((format(printf, 2, 3)));
-
 /** exchange_undo() - the daemon stays. */
 void exchange_undo(struct exchange *exchange);
 
 /** exchange_hand_over() - tell the starter that is there, once the keeper has the state. */
 void exchange_hand_over(struct exchange *exchange);
 
+/* --- exchange_end.c */
+
+/** exchange_blame() - why nothing will have come of it, or that of the daemon that is to be. */
+void exchange_blame(struct exchange *exchange, const char *fmt, ...)
+	__attribute__((format(printf, 2, 3)));
+
+/** exchange_drop_state() - what the daemon before had is of no more use, if there is any. */
+void exchange_drop_state(struct exchange *exchange);
+
 /** exchange_end() - everybody goes on. */
 void exchange_end(struct exchange *exchange);
+
+/** exchange_lost() - the same: neither the daemon is there any more nor what it had. */
+void exchange_lost(struct exchange *exchange, const char *why);
 
 /* --- exchange_before.c */
 

@@ -56,6 +56,7 @@ struct ledgers_outlet {
 
 /* An exchange of xenstored (exchange/). */
 #define LEDGERS_DAEMON_MAX 256
+#define LEDGERS_WHY_MAX	   320
 
 struct ledgers_exchange {
 	_Atomic uint32_t stage;	  /* enum exchange_stage */
@@ -65,6 +66,14 @@ struct ledgers_exchange {
 	/* What is to be executed, and what was; "": as configured */
 	char with[LEDGERS_DAEMON_MAX];
 	char was[LEDGERS_DAEMON_MAX];
+	/* ns of CLOCK_MONOTONIC: since when no front has been read */
+	_Atomic uint64_t since;
+	/* Likewise: when the last one ended, of which the words that follow are; 0: none has. While
+	 * one is under way there is only why, if nothing will have come of it. */
+	_Atomic uint64_t ended;
+	_Atomic uint32_t outcome; /* enum exchange_outcome */
+	_Atomic uint32_t pause_ms;
+	char why[LEDGERS_WHY_MAX];
 };
 
 /* What CONTROL told xenstored for as long as it runs (toolstack/lasting.h). */

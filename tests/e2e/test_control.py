@@ -22,7 +22,7 @@ FLAVOURS = ("C", "O")
 STATUS_KEYS = {"version", "pid", "uptime", "state", "reason", "bridge_lacks", "xenstored",
                "domains", "states", "unknown_domains", "near_limit", "clients",
                "clients_waiting", "clients_waited", "keeper", "keeper_foreign", "clients_kept",
-               "hold_new", "log_level", "config_error"}
+               "hold_new", "log_level", "config_error", "exchange", "last_exchange"}
 DOMAIN_KEYS = {"domid", "state", "reason", "introduced", "stopped", "session", "watches",
                "watches_max", "near_limit", "transactions", "requests", "queued", "memory",
                "events", "replies", "unfinished", "refusals", "last_error"}

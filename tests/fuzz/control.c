@@ -29,6 +29,7 @@ static struct bufferevent *pair_new(struct event_base *base, evutil_socket_t fd,
 #include "proxy/control/control.c"
 #undef bufferevent_socket_new
 
+#include "proxy/exchange/exchange.h"
 #include "proxy/host/clients.h"
 #include "proxy/host/keeper.h"
 #include "proxy/settings.h"
@@ -43,6 +44,11 @@ uint32_t __wrap_clients_waiting(const struct clients *clients);
 uint64_t __wrap_clients_waited(const struct clients *clients);
 bool __wrap_keeper_there(const struct keeper *keeper);
 bool __wrap_keeper_foreign(const struct keeper *keeper);
+const char *__wrap_exchange_hindrance(const struct exchange *exchange, const char *with);
+const char *__wrap_exchange_begin(struct exchange *exchange, const char *with,
+				  const struct exchange_waiter *waiter, void *arg);
+const char *__wrap_exchange_doing(const struct exchange *exchange);
+bool __wrap_exchange_last(const struct exchange *exchange, struct exchange_result *result);
 
 uint32_t __wrap_clients_count(const struct clients *clients)
 {
@@ -78,6 +84,34 @@ uint64_t __wrap_clients_waited(const struct clients *clients)
 {
 	(void)clients;
 	return 0;
+}
+
+const char *__wrap_exchange_hindrance(const struct exchange *exchange, const char *with)
+{
+	(void)exchange;
+	return *with ? NULL : "it is not to be";
+}
+
+const char *__wrap_exchange_begin(struct exchange *exchange, const char *with,
+				  const struct exchange_waiter *waiter, void *arg)
+{
+	(void)exchange;
+	(void)waiter;
+	(void)arg;
+	return *with ? with : "it is not to be";
+}
+
+const char *__wrap_exchange_doing(const struct exchange *exchange)
+{
+	(void)exchange;
+	return NULL;
+}
+
+bool __wrap_exchange_last(const struct exchange *exchange, struct exchange_result *result)
+{
+	(void)exchange;
+	(void)result;
+	return false;
 }
 
 static struct controls controls;

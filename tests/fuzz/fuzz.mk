@@ -9,7 +9,7 @@ fuzz_wrap = $(patsubst %,-Wl$(,)--wrap=%,$(1))
 FUZZ_WORLD := $(call fuzz_wrap,domains_session upstream_memory upstream_foreign upstream_lacks)
 $(BUILD)/fuzz-session $(BUILD)/fuzz-upstream: LDFLAGS += $(FUZZ_WORLD)
 $(BUILD)/fuzz-control: LDFLAGS += $(FUZZ_WORLD) $(call fuzz_wrap,clients_count clients_kept clients_waiting clients_waited keeper_there \
-	keeper_foreign)
+	keeper_foreign exchange_begin exchange_hindrance exchange_doing exchange_last)
 $(BUILD)/fuzz-config: LDFLAGS += $(call fuzz_wrap,fopen)
 $(BUILD)/fuzz-link: LDFLAGS += $(call fuzz_wrap,clients_upstream_up xen_open xen_free xen_fd xen_map \
 	xen_unmap xen_bind xen_exists xen_unbind xen_notify)

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * exchange_bed - an exchange of xenstored over one guest's session, where bridge, keeper, starter,
- * clients and the connection of its own are as the test says. proxy/exchange/exchange.c and
- * exchange_sessions.c are compiled in, and call what is here.
+ * clients and the connection of its own are as the test says. Each proxy/exchange/exchange*.c is
+ * compiled in, and calls what is here.
  */
 #ifndef XSPROXY_TESTS_UNIT_EXCHANGE_BED_H
 #define XSPROXY_TESTS_UNIT_EXCHANGE_BED_H
@@ -283,6 +283,7 @@ static int fake_client_again(struct client *client, struct keeper *keeper)
 #define client_again	     fake_client_again
 #include "proxy/exchange/exchange.c"
 #include "proxy/exchange/exchange_before.c"
+#include "proxy/exchange/exchange_end.c"
 #include "proxy/exchange/exchange_sessions.c"
 
 /* --- a host with it */
@@ -345,11 +346,17 @@ static inline void bed_done(void *arg, const struct exchange_result *result)
 	bed.done++;
 }
 
+static inline void bed_stage(void *arg, const char *said)
+{
+	(void)arg;
+	assert_string_equal(said, exchange_doing(bed.exchange));
+}
+
 static inline void bed_begin(const char *with)
 {
-	char why[256];
+	static const struct exchange_waiter waiter = { bed_stage, bed_done };
 
-	assert_int_equal(exchange_begin(bed.exchange, with, bed_done, NULL, why, sizeof(why)), 0);
+	assert_null(exchange_begin(bed.exchange, with, &waiter, NULL));
 }
 
 static inline void bed_look(void)
@@ -400,6 +407,7 @@ static inline void bed_hand_over(void)
 static inline void bed_again(void)
 {
 	anew_begins(&bed.after, &bed.rig);
+	bed.serves = true;
 	bed.waits = false;
 	bed.watcher->again(bed.exchange);
 }

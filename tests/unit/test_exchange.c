@@ -38,6 +38,7 @@ static void all_goes_well(void **state)
 	assert_int_equal(bed.after.watches, 1);
 	assert_int_equal(bed.after.txs, 1);
 	assert_int_equal(bed.done, 1);
+	assert_int_equal(bed.result.outcome, EXCHANGE_DONE);
 	assert_string_equal(bed.result.why, "");
 	assert_int_equal(bed.state, -1);
 	assert_string_equal(bed_words()->with, "/usr/sbin/other");
@@ -62,7 +63,9 @@ static void an_answer_that_does_not_come(void **state)
 	bed_look_with(&bed.before);
 	assert_served();
 	assert_int_equal(bed.done, 1);
+	assert_int_equal(bed.result.outcome, EXCHANGE_UNCHANGED);
 	assert_non_null(strstr(bed.result.why, "owes domain 7"));
+	assert_string_equal(bed_words()->with, "");
 }
 
 /* A whole request of it that has come by then is answered, too. */
@@ -85,6 +88,44 @@ static void the_daemon_stays_and_answers_later(void **state)
 	rig_run(rig);
 	GUEST_GETS(rig, XS_READ, 1, 0, "y");
 	assert_served();
+}
+
+/* --- what came of it */
+
+static void assert_restored(void)
+{
+	struct exchange_result last;
+
+	assert_true(exchange_last(bed.exchange, &last));
+	assert_int_equal(last.outcome, EXCHANGE_RESTORED);
+	assert_string_equal(last.why, "the new xenstored cannot be started: for a test");
+	assert_true(last.ended);
+}
+
+/* The next one knows, also where it had to see to the end itself. */
+static void an_xsproxyd_that_ends(void **state)
+{
+	struct exchange_result last;
+	uint64_t since;
+
+	(void)state;
+	assert_false(exchange_last(bed.exchange, &last));
+	bed_begin("/usr/sbin/other");
+	since = bed.exchange->since;
+	bed_look_with(&bed.before);
+	bed_hand_over();
+	bed.news->failed(bed.exchange, "for a test");
+	assert_string_equal(bed.with, "");
+	bed_restart(false);
+	assert_int_equal(bed.exchange->since, since);
+	assert_false(exchange_last(bed.exchange, &last));
+	bed_again();
+	bed_look_with(&bed.after);
+	assert_served();
+	assert_restored();
+	assert_string_equal(bed_words()->with, "");
+	bed_restart(true);
+	assert_restored();
 }
 
 /* --- one wrong word */
@@ -193,6 +234,7 @@ int main(void)
 		EXCHANGE_TEST(all_goes_well),
 		EXCHANGE_TEST(an_answer_that_does_not_come),
 		EXCHANGE_TEST(the_daemon_stays_and_answers_later),
+		EXCHANGE_TEST(an_xsproxyd_that_ends),
 		EXCHANGE_TEST(a_stage_that_there_is_not),
 		EXCHANGE_TEST(a_stage_that_is_not_the_one),
 		EXCHANGE_TEST(names_without_an_end),

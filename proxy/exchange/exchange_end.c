@@ -1,0 +1,109 @@
+// SPDX-License-Identifier: MIT
+/*
+ * exchange_end - how an exchange of xenstored ends, and who is told what came of it.
+ */
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "link/keep.h"
+#include "protocol/clock.h"
+#include "proxy/daemon.h"
+#include "proxy/exchange/exchange_parts.h"
+#include "proxy/exchange/outcome.h"
+#include "proxy/exchange/own.h"
+#include "proxy/host/keeper.h"
+#include "proxy/log.h"
+#include "proxy/session/ledgers.h"
+
+#define NS_A_MS 1000000u
+
+uint64_t exchange_ms(const struct exchange *exchange)
+{
+	return (clock_monotonic() - exchange->since) / NS_A_MS;
+}
+
+bool exchange_last(const struct exchange *exchange, struct exchange_result *result)
+{
+	const struct ledgers_exchange *at = exchange_words(exchange);
+
+	return at && !exchange_stage(exchange) && outcome_read(at, result);
+}
+
+/* Noted while the stage still says that it is under way: what comes of it must not get lost. */
+static void settle(struct exchange *exchange)
+{
+	struct exchange_result *result = &exchange->result;
+	struct ledgers_exchange *at = exchange_words(exchange);
+
+	result->ended = clock_monotonic();
+	result->pause_ms = (uint32_t)exchange_ms(exchange);
+	if (!result->outcome)
+		result->outcome = *result->why ? EXCHANGE_UNCHANGED : EXCHANGE_DONE;
+	if (!at)
+		return;
+	/* What was to be is not what there is when the next exchange begins. */
+	if (result->outcome != EXCHANGE_DONE)
+		memcpy(at->with, at->was, sizeof(at->with));
+	outcome_end(at, result);
+}
+
+static void report(struct exchange *exchange)
+{
+	const struct exchange_result *result = &exchange->result;
+	const struct exchange_waiter *waiter = exchange->waiter;
+
+	if (result->outcome != EXCHANGE_DONE)
+		log_line(LOG_ERR, "exchange of xenstored: %s%s", result->why,
+			 result->outcome == EXCHANGE_RESTORED ? "; the one before was started again"
+							      : "");
+	else
+		log_line(LOG_NOTICE, "xenstored was exchanged; nobody was served for %u ms",
+			 result->pause_ms);
+	exchange->waiter = NULL;
+	if (waiter)
+		waiter->done(exchange->arg, result);
+}
+
+/* Not before the stage says that nobody needs it. */
+void exchange_drop_state(struct exchange *exchange)
+{
+	keeper_drop(exchange->daemon->keeper, KEEP_STATE);
+	if (exchange->state >= 0)
+		close(exchange->state);
+	exchange->state = -1;
+}
+
+void exchange_end(struct exchange *exchange)
+{
+	struct daemon *daemon = exchange->daemon;
+
+	exchange->own = own_close(exchange->own);
+	daemon->paused = daemon->parted = false;
+	settle(exchange);
+	if (exchange_words(exchange))
+		exchange_enter(exchange, EXCHANGE_NONE);
+	exchange_drop_state(exchange);
+	exchange_tell_released(exchange);
+	exchange_wake_all(daemon);
+	report(exchange);
+}
+
+void exchange_blame(struct exchange *exchange, const char *fmt, ...)
+{
+	va_list args;
+
+	va_start(args, fmt);
+	vsnprintf(exchange->result.why, sizeof(exchange->result.why), fmt, args);
+	va_end(args);
+	if (exchange_words(exchange))
+		outcome_blame(exchange_words(exchange), exchange->result.why);
+}
+
+void exchange_lost(struct exchange *exchange, const char *why)
+{
+	exchange_blame(exchange, "%s; guests are held until they are introduced anew", why);
+	exchange->result.outcome = EXCHANGE_LOST;
+	exchange_end(exchange);
+}
