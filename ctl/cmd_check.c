@@ -16,8 +16,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define ANSWER_SECONDS 5  /* for each of xsproxyd's answers */
-#define WAIT_SECONDS   5u /* xenstored accepts one client after the other; this is too long */
+#define ANSWER_SECONDS 5 /* for each of xsproxyd's answers */
+#define WAIT_SECONDS   5 /* until xenstored takes a client, or has been replaced */
 #define XSPROXYD       "xsproxyd"
 
 struct check {
@@ -56,9 +56,17 @@ static void check_config(struct check *check, const json_t *status)
 
 static void check_xenstored(struct check *check, const json_t *status)
 {
+	const json_t *exchange = json_object_get(status, "exchange");
 	const char *state = print_text(status, "state");
+	int64_t seconds = print_number(exchange, "seconds");
 
-	if (!strcmp(state, "refused"))
+	if (json_is_object(exchange) && seconds >= WAIT_SECONDS)
+		add(check, "xenstored", -1,
+		    "it is being replaced for %" PRId64 " s, and nobody is served: %s", seconds,
+		    print_text(exchange, "stage"));
+	else if (json_is_object(exchange))
+		return;
+	else if (!strcmp(state, "refused"))
 		add(check, "xenstored", -1, "refused: %s", print_text(status, "reason"));
 	else if (strcmp(state, "running") != 0)
 		add(check, "xenstored", -1,
@@ -181,6 +189,10 @@ static void print_ok(const json_t *status)
 	int64_t domains = print_number(status, "domains"),
 		clients = print_number(status, "clients");
 
+	if (json_is_object(json_object_get(status, "exchange"))) {
+		puts("ok: xenstored is just being replaced");
+		return;
+	}
 	printf("ok: xsproxyd has %s, %" PRId64 " domain%s, %" PRId64 " toolstack%s\n",
 	       print_text(json_object_get(status, "xenstored"), "name"), domains,
 	       domains == 1 ? "" : "s", clients, clients == 1 ? "" : "s");

@@ -60,6 +60,23 @@ static void print_clients(const json_t *status)
 		puts("keeper      none; " PRINT_NO_KEEPER);
 }
 
+/* Nothing if there was none. */
+static void print_exchange(const json_t *status)
+{
+	const json_t *now = json_object_get(status, "exchange"),
+		     *last = json_object_get(status, "last_exchange");
+
+	if (json_is_object(now))
+		printf("replacing   xenstored, for %" PRId64 " s: %s\n",
+		       print_number(now, "seconds"), print_text(now, "stage"));
+	else if (json_is_string(json_object_get(last, "why")))
+		printf("replaced    %s: %s\n", print_text(last, "outcome"),
+		       print_text(last, "why"));
+	else if (json_is_object(last))
+		printf("replaced    %s; nobody was served for %" PRId64 " ms\n",
+		       print_text(last, "outcome"), print_number(last, "pause_ms"));
+}
+
 static void print_status(const json_t *status)
 {
 	const json_t *xenstored = json_object_get(status, "xenstored");
@@ -75,6 +92,7 @@ static void print_status(const json_t *status)
 		puts("xenstored   none with the bridge; guests and toolstacks wait for it");
 	if (json_is_string(json_object_get(status, "bridge_lacks")))
 		printf("            %s\n", print_text(status, "bridge_lacks"));
+	print_exchange(status);
 	print_domains(status);
 	print_unknown(json_object_get(status, "unknown_domains"));
 	print_clients(status);

@@ -17,7 +17,7 @@
  * @options: as parsed, without options.help
  * @report: told about failures, a line each; its name is that of the command
  *
- * Return: 0, or a negative errno, which has been reported.
+ * Return: 0; a negative errno, which has been reported: exit status 1; or another exit status.
  */
 typedef int (*command_fn)(const struct options *options, const struct report *report);
 
@@ -53,6 +53,10 @@ int command_domains(const struct options *options, const struct report *report);
 int command_domain(const struct options *options, const struct report *report);
 int command_log_level(const struct options *options, const struct report *report);
 int command_reload(const struct options *options, const struct report *report);
+
+/* --- cmd_xenstored.c */
+
+int command_xenstored(const struct options *options, const struct report *report);
 
 /* --- cmd_check.c */
 

@@ -142,14 +142,18 @@ static int receive_line(struct control *control, struct outbuf *line)
 	return line->failed ? -ENOMEM : 0;
 }
 
-static int receive_reply(struct control *control, json_t **out)
+int control_receive(struct control *control, json_t **out)
 {
 	struct outbuf line = { 0 };
 	int r = receive_line(control, &line);
 
-	if (!r) {
+	*out = NULL;
+	if (!r)
 		*out = json_loadb(line.data, line.len, JSON_REJECT_DUPLICATES, NULL);
-		r = json_is_object(*out) ? 0 : -EBADMSG;
+	if (!r && !json_is_object(*out)) {
+		json_decref(*out);
+		*out = NULL;
+		r = -EBADMSG;
 	}
 	outbuf_free(&line);
 	return r;
@@ -171,14 +175,12 @@ int control_start(struct control *control, const char *command, json_t *argument
 
 int control_finish(struct control *control, json_t **out, const struct report *report)
 {
-	json_t *reply = NULL;
 	const char *desc;
-	int r = receive_reply(control, &reply);
+	json_t *reply;
+	int r = control_receive(control, &reply);
 
-	if (r) {
-		json_decref(reply);
+	if (r)
 		return no_answer(r, report);
-	}
 	desc = json_string_value(json_object_get(json_object_get(reply, "error"), "desc"));
 	*out = json_incref(json_object_get(reply, "return"));
 	if (!*out)

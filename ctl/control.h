@@ -62,6 +62,15 @@ int control_start(struct control *control, const char *command, json_t *argument
 /** control_finish() - the second half; it does not wait once control_fd() can be read. */
 int control_finish(struct control *control, json_t **out, const struct report *report);
 
+/**
+ * control_receive() - the next object that xsproxyd sends, as it is: for who knows of more than
+ * answers.
+ * @out: the caller's
+ *
+ * Return: 0, or a negative errno, which has not been reported.
+ */
+int control_receive(struct control *control, json_t **out);
+
 /** control_fd() - the connection itself; nothing is read of it beyond an answer. */
 int control_fd(const struct control *control);
 

@@ -3,7 +3,8 @@
  * main - xsproxyctl: finds the command, has its command line parsed, runs it.
  *
  * Exit status: 0, done; 1, it failed, and standard error has a line that says what failed, for
- * what, and what to do; 2, the command line is wrong, and nothing was tried.
+ * what, and what to do; 2, the command line is wrong, and nothing was tried; others as the command
+ * has them.
  */
 #include "config/config.h"
 #include "ctl/command.h"
@@ -21,7 +22,8 @@
 
 static const struct command commands[] = {
 	{ "export", command_export, ARGUMENT_GUEST,
-	  OPTION_OUTPUT | OPTION_ROOT | OPTION_KEEP | OPTION_RESUME | OPTION_REPORT | OPTION_SOCKET,
+	  OPTION_OUTPUT | OPTION_ROOT | OPTION_KEEP | OPTION_RESUME | OPTION_REPORT |
+		  OPTION_STRICT | OPTION_SOCKET,
 	  "DOMID [-o FILE | --to COMMAND] [--root PATH]... [--keep | --resume] [OPTION]...",
 	  "write a domain's session as a stream",
 	  "Quiesces the domain and writes a migration stream of its session: the nodes at and "
@@ -35,7 +37,7 @@ static const struct command commands[] = {
 	  "  xsproxyctl export 7 --to 'ssh there xsproxyctl import 7'\n" },
 	{ "import", command_import, ARGUMENT_GUEST,
 	  OPTION_INPUT | OPTION_ROOT | OPTION_MAP_DOMID | OPTION_MAX_STREAM | OPTION_RESUME |
-		  OPTION_REPORT | OPTION_INTAKE | OPTION_SOCKET,
+		  OPTION_REPORT | OPTION_STRICT | OPTION_INTAKE | OPTION_SOCKET,
 	  "DOMID [-i FILE] [--map-domid OLD=NEW]... [--root PATH]... [--resume] [OPTION]...",
 	  "take a domain's session over from a stream",
 	  "Reads a migration stream to its end, checks it, and gives the domain what it has: "
@@ -55,7 +57,8 @@ static const struct command commands[] = {
 	  "C\n"
 	  "daemon or oxenstored writes of itself (state_dump, db). FILE - is standard input.\n" },
 	{ "convert", command_convert, ARGUMENT_FILE,
-	  OPTION_CONVERT | OPTION_OUTPUT | OPTION_ROOT | OPTION_MAX_STREAM | OPTION_REPORT,
+	  OPTION_CONVERT | OPTION_OUTPUT | OPTION_ROOT | OPTION_MAX_STREAM | OPTION_REPORT |
+		  OPTION_STRICT,
 	  "FILE --to FORMAT [--domain DOMID] [-o FILE] [--root PATH]... [OPTION]...",
 	  "turn a stream into one of another format",
 	  "Reads a migration stream, the C daemon's state_dump or oxenstored's db, and writes it "
@@ -79,6 +82,22 @@ static const struct command commands[] = {
 	  "DOMID | --new on|off", "have a domain quiesced when it is introduced",
 	  "For a domain that is not introduced yet: so that import can give it its watches and\n"
 	  "transactions before its first request is read.\n" },
+	{ "xenstored", command_xenstored, ARGUMENT_REPLACE,
+	  OPTION_REPLACE | OPTION_REPORT | OPTION_SOCKET | OPTION_CONTROL,
+	  "replace [--with c|oxenstored|PATH] [--dry-run] [--force] [-v] [OPTION]...",
+	  "have another xenstored take the place of the running one",
+	  "Looks what the other one would not take of what Xenstore holds, lists it, and goes no "
+	  "further\n"
+	  "unless --force is given. Then the running daemon writes down all it has and ends, and "
+	  "the\n"
+	  "other one is started with it. Meanwhile guests and toolstacks wait; they notice nothing "
+	  "else\n"
+	  "but that transactions conflict. Without --with it is the daemon that runs, which may "
+	  "have been\n"
+	  "upgraded.\n"
+	  "Exit status: 1, all is as before; 3, the daemon before was started again; 4, that "
+	  "failed, too;\n"
+	  "with --dry-run 1 if something would be lost.\n" },
 	{ "status", command_status, ARGUMENT_NONE, OPTION_JSON | OPTION_CONTROL, "[--json]",
 	  "show what xsproxyd serves",
 	  "Says which xenstored it has, how many domains and toolstacks, and whether the keeper "
@@ -215,7 +234,9 @@ static int run_command(const struct command *command, int argc, char **argv)
 	if (!options_parse(&options, command->accepts, command->argument, argc, argv, &report)) {
 		if (options.help)
 			print_help(command);
-		status = options.help || !command->run(&options, &report) ? 0 : EXIT_FAILED;
+		status = options.help ? 0 : command->run(&options, &report);
+		if (status < 0)
+			status = EXIT_FAILED;
 	}
 	options_free(&options);
 	return status;

@@ -219,7 +219,7 @@ static const struct option_spec specs[] = {
 	  set_resume },
 	{ OPTION_REPORT, 'T', false, "report", "FILE",
 	  "list in FILE what is left out, a JSON object a line", options_set_list },
-	{ OPTION_REPORT, 'X', false, "strict", NULL, "fail rather than leave something out",
+	{ OPTION_STRICT, 'X', false, "strict", NULL, "fail rather than leave something out",
 	  options_set_strict },
 	{ OPTION_INTAKE, 'K', false, "keep-permissions", NULL,
 	  "keep permissions for domains that are not mapped", options_set_keep_permissions },
@@ -237,6 +237,14 @@ static const struct option_spec specs[] = {
 	  options_set_journal },
 	{ OPTION_INTAKE, 'B', false, "recover", NULL,
 	  "only take back what an import that was killed has left", options_set_recover },
+	{ OPTION_REPLACE, 'a', false, "with", "DAEMON",
+	  "c, oxenstored, or the path of one (the one that runs)", options_set_with },
+	{ OPTION_REPLACE, 'g', false, "dry-run", NULL, "only list what would be lost",
+	  options_set_dry_run },
+	{ OPTION_REPLACE, 'u', false, "force", NULL, "although something would be lost",
+	  options_set_force },
+	{ OPTION_REPLACE, 'v', true, "verbose", NULL,
+	  "say how it gets on, also if standard error is no terminal", options_set_verbose },
 	{ OPTION_JSON, 'j', false, "json", NULL, "print JSON", set_json },
 	{ OPTION_SOCKET, 's', false, "socket", "PATH",
 	  "xsproxyd's Xenstore socket (/run/xenstored/socket)", set_socket },
@@ -396,10 +404,18 @@ static int parse_level(struct parsing *parsing, const char *text)
 	return wrong(parsing, "'%s' is no level: error, warning, notice, info or debug", text);
 }
 
+static int parse_replace(struct parsing *parsing, const char *text)
+{
+	return strcmp(text, "replace") ? wrong(parsing, "'%s': must be replace; see --help", text)
+				       : 0;
+}
+
 static int parse_argument(struct parsing *parsing, enum option_argument argument, int argc,
 			  char **argv)
 {
-	const char *what = argument == ARGUMENT_FILE ? "FILE" : "DOMID";
+	const char *what = argument == ARGUMENT_FILE	  ? "FILE"
+			   : argument == ARGUMENT_REPLACE ? "replace"
+							  : "DOMID";
 	bool none = argument == ARGUMENT_NONE || parsing->options->hold_new;
 
 	if (argument == ARGUMENT_DOMIDS)
@@ -416,6 +432,8 @@ static int parse_argument(struct parsing *parsing, enum option_argument argument
 			     argv[optind + 1]);
 	if (argument == ARGUMENT_LEVEL)
 		return parse_level(parsing, argv[optind]);
+	if (argument == ARGUMENT_REPLACE)
+		return parse_replace(parsing, argv[optind]);
 	if (argument == ARGUMENT_FILE) {
 		parsing->options->argument = argv[optind];
 		return 0;

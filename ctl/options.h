@@ -41,11 +41,13 @@ enum option_bit {
 	OPTION_COUNT = 1 << 14,
 	OPTION_FILTER = 1 << 15, /* several: those of struct filter */
 	OPTION_WRITE = 1 << 16,
-	OPTION_REPORT = 1 << 17, /* and --strict */
+	OPTION_REPORT = 1 << 17,
 	OPTION_INTAKE = 1 << 18, /* several: those of import alone */
 	OPTION_KEEP = 1 << 19,	 /* and --to */
 	OPTION_STALE = 1 << 20,
 	OPTION_CONVERT = 1 << 21, /* several: those of convert alone */
+	OPTION_STRICT = 1 << 22,
+	OPTION_REPLACE = 1 << 23, /* several: those of xenstored replace alone */
 };
 
 enum option_argument {
@@ -54,8 +56,9 @@ enum option_argument {
 	ARGUMENT_ANY,	/* a domain, which may be 0 or left out */
 	ARGUMENT_FILE,
 	ARGUMENT_NONE,
-	ARGUMENT_LEVEL,	 /* of the log; may be left out */
-	ARGUMENT_DOMIDS, /* any number of domains */
+	ARGUMENT_LEVEL,	  /* of the log; may be left out */
+	ARGUMENT_DOMIDS,  /* any number of domains */
+	ARGUMENT_REPLACE, /* this word */
 };
 
 enum option_new {
@@ -116,6 +119,10 @@ struct options {
 	bool recover;
 	uint64_t max_nodes;
 	const char *journal; /* a directory */
+	const char *with;    /* a daemon; NULL: the one that runs */
+	bool dry_run;
+	bool force;
+	bool verbose;
 	bool json;
 	uint32_t interval_ms;
 	enum option_sort sort;

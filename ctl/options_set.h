@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * options_set - how the value of an option is taken; shared by options.c, options_filter.c and
- * options_stream.c, and nobody else's business.
+ * options_set - how the value of an option is taken; shared by options.c, options_filter.c,
+ * options_stream.c and options_replace.c, and nobody else's business.
  */
 #ifndef XSPROXY_CTL_OPTIONS_SET_H
 #define XSPROXY_CTL_OPTIONS_SET_H
@@ -33,6 +33,11 @@ int options_set_format(struct parsing *parsing, const char *value);
 int options_set_domain(struct parsing *parsing, const char *value);
 int options_set_max_stream(struct parsing *parsing, const char *value);
 int options_set_journal(struct parsing *parsing, const char *value);
+
+int options_set_with(struct parsing *parsing, const char *value);
+int options_set_dry_run(struct parsing *parsing, const char *value);
+int options_set_force(struct parsing *parsing, const char *value);
+int options_set_verbose(struct parsing *parsing, const char *value);
 
 int options_set_op(struct parsing *parsing, const char *value);
 int options_set_path(struct parsing *parsing, const char *value);

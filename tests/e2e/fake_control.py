@@ -40,6 +40,10 @@ def stats(requests=None, errors=None, time=None, **values):
 class Refused(Exception):
     """A command that is answered with an error."""
 
+    def __init__(self, desc, error_class="NotFound"):
+        super().__init__(desc)
+        self.error_class = error_class
+
 
 class FakeControl:
     """Serves @path. Each sample of `load` comes exactly one second after the one before.
@@ -108,7 +112,7 @@ class FakeControl:
             run = getattr(self, "_run_" + request["execute"])
             return {"return": run(**request["arguments"])}
         except Refused as err:
-            return {"error": {"class": "NotFound", "desc": str(err)}}
+            return {"error": {"class": err.error_class, "desc": str(err)}}
 
     def _run_stats(self, domid=None):
         return self.stats_of(domid)

@@ -271,6 +271,9 @@ def test_bash_completion(host):
         try xsproxyctl help rel
         try xsproxyctl convert db --to c
         try xsproxyctl convert --dom
+        try xsproxyctl xenstored ""
+        try xsproxyctl xenstored replace --with ""
+        try xsproxyctl xenstored replace --f
         ctl_socket=$2
         try xsproxyctl trace --new ""
         try xsproxyctl watches ""
@@ -282,5 +285,5 @@ def test_bash_completion(host):
     assert {"export", "import", "status", "log-level", "help", "--help"} <= set(lines[0].split())
     assert lines[1:] == ["domains domain", "--new", "on off", "debug",
                          "READ RELEASE RESUME RESET_WATCHES RESET_DOMAIN", "--slower", "reload",
-                         "c c2", "--domain", "0 7", "0 7"]
+                         "c c2", "--domain", "replace", "c oxenstored", "--force", "0 7", "0 7"]
     assert done.stderr == ""

@@ -65,7 +65,7 @@ class Failing:
 @pytest.mark.long
 def test_commands():
     """What is shown is shown whole."""
-    with running("C") as host:
+    with running("C", config="[xenstored]\nlive-update = /bin/true\n") as host:
         guest = host.add_guest(7)
         for i in range(3):
             guest.watch("data", f"token {i}")
@@ -74,7 +74,8 @@ def test_commands():
         control = ("--control", host.run_dir / "control")
         for args in (("watches", 7), ("watches", 7, "--json"), ("transactions", 7),
                      ("watches", "--stale", *control), ("watches", "--stale", "--json", *control),
-                     ("check", *control), ("domains", *control), ("domain", 7, "--json", *control)):
+                     ("check", *control), ("domains", *control), ("domain", 7, "--json", *control),
+                     ("xenstored", "replace", "--with", "oxenstored", "--dry-run", *control)):
             command = Failing(host, *args)
             _, expected, _ = command.run(0)
             for success, out in command.each():

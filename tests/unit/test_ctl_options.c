@@ -16,6 +16,7 @@
 /* Part of xsproxyctl alone, so not in the library that unit tests are linked with. */
 #include "ctl/options.c"
 #include "ctl/options_filter.c"
+#include "ctl/options_replace.c"
 #include "ctl/options_stream.c"
 
 #define ALL    0xffu
@@ -326,7 +327,7 @@ static void test_export_ends(void **state)
 
 static void test_import_rules(void **state)
 {
-	unsigned int import = OPTION_REPORT | OPTION_INTAKE;
+	unsigned int import = OPTION_REPORT | OPTION_STRICT | OPTION_INTAKE;
 	struct result result;
 
 	(void)state;
