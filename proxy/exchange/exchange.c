@@ -95,6 +95,10 @@ static void look_cb(evutil_socket_t fd, short what, void *arg)
 
 	(void)fd;
 	(void)what;
+	if (exchange->untold) {
+		exchange_hand_over(exchange);
+		return;
+	}
 	switch (exchange_stage(exchange)) {
 	case EXCHANGE_REST:
 	case EXCHANGE_PART:
@@ -106,9 +110,6 @@ static void look_cb(evutil_socket_t fd, short what, void *arg)
 		again = exchange_look_after(exchange);
 		break;
 	case EXCHANGE_HAVE:
-		if (exchange->untold)
-			exchange_hand_over(exchange);
-		break;
 	case EXCHANGE_STARTED:
 	case EXCHANGE_NONE:
 		break;
@@ -165,11 +166,13 @@ static void hand_out(struct exchange *exchange)
 void exchange_hand_over(struct exchange *exchange)
 {
 	/* From here on the daemon may end: what it had must outlive us. */
-	if (!keeper_told(exchange->daemon->keeper)) {
+	exchange->untold = !keeper_told(exchange->daemon->keeper);
+	if (exchange->untold) {
 		loop_timer(exchange->timer, LOOK_MS);
 		return;
 	}
-	exchange->untold = false;
+	if (exchange_stage(exchange) != EXCHANGE_HAVE)
+		exchange_enter(exchange, EXCHANGE_HAVE);
 	if (exchange->role == START_DAEMON)
 		hand_out(exchange);
 	else
@@ -203,7 +206,7 @@ static bool is_old(const struct exchange *exchange, uint32_t age)
 {
 	uint64_t since = (clock_monotonic() - exchange->since) / NS_A_S;
 
-	return exchange->released != UINT32_MAX && age > since + 1;
+	return exchange->role == START_DAEMON && exchange->ours && age > since + 1;
 }
 
 static void state_cb(void *arg, int fd, uint32_t age)
@@ -229,10 +232,8 @@ static void state_cb(void *arg, int fd, uint32_t age)
 	exchange->state = fd;
 	exchange->daemon->parted = true;
 	exchange_blame(exchange, "%s", "");
-	keeper_put(exchange->daemon->keeper, KEEP_STATE, &fd, 1);
+	upstream_keep_state(exchange->daemon->upstream, fd);
 	atomic_store(&exchange_words(exchange)->tries, 0);
-	exchange_enter(exchange, EXCHANGE_HAVE);
-	exchange->untold = true;
 	exchange_hand_over(exchange);
 }
 
@@ -278,8 +279,14 @@ static void bridge_came(void *arg)
 			      "a xenstored was started that knows nothing of the one before");
 	if (stage == EXCHANGE_NONE)
 		return;
-	/* An xsproxyd before us had begun, and the daemon is there still. */
+	/* An xsproxyd before us had begun. */
 	exchange->daemon->paused = true;
+	if (stage == EXCHANGE_STARTED || stage == EXCHANGE_RETURN) {
+		exchange_return(exchange);
+		return;
+	}
+	/* The daemon is there still. */
+	exchange->abort = stage >= EXCHANGE_ASKED;
 	exchange_blame(exchange, "xsproxyd was started anew before xenstored had ended");
 	exchange_undo(exchange);
 }
@@ -304,7 +311,8 @@ static void bridge_again(void *arg)
 	struct exchange *exchange = arg;
 	enum exchange_stage stage = exchange_stage(exchange);
 
-	if (stage == EXCHANGE_ASKED || stage == EXCHANGE_UNDO)
+	exchange->abort = stage == EXCHANGE_ASKED || stage == EXCHANGE_UNDO;
+	if (exchange->abort)
 		exchange_undo(exchange);
 	else
 		exchange_return(exchange);
@@ -367,7 +375,7 @@ const char *exchange_begin(struct exchange *exchange, const char *with,
 	exchange->arg = arg;
 	exchange->result = (struct exchange_result){ .why = "" };
 	exchange->since = clock_monotonic();
-	exchange->released = domains_released(exchange->daemon->domains);
+	exchange->ours = true;
 	outcome_begin(at, exchange->since);
 	exchange->daemon->paused = true;
 	exchange_enter(exchange, EXCHANGE_REST);
@@ -428,7 +436,6 @@ int exchange_new(struct exchange **out, struct daemon *daemon)
 	exchange->daemon = daemon;
 	exchange->state = -1;
 	exchange->since = clock_monotonic();
-	exchange->released = UINT32_MAX;
 	exchange->timer = evtimer_new(daemon->base, look_cb, exchange);
 	err = exchange->timer ? starters_new(&exchange->starters, daemon, &news, exchange)
 			      : -ENOMEM;

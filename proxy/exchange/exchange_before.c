@@ -16,11 +16,12 @@
 #include "proxy/host/domain.h"
 #include "proxy/session/session.h"
 
-#define NS_A_MS 1000000u
-#define REST_MS 5000 /* who is slower than this keeps xenstored */
-#define ASK_MS	10000
+#define NS_A_MS	 1000000u
+#define REST_MS	 5000 /* who is slower than this keeps xenstored */
+#define ASK_MS	 10000
+#define AGAIN_MS 50
 
-#define DOMAINS "/local/domain"
+#define DOMAINS	 "/local/domain"
 /* Its own deadline is 5 s. */
 #define START_WORDS             \
 	"live-update\0-s\0-t\0" \
@@ -147,6 +148,7 @@ static int ask_for_state(struct exchange *exchange)
 	int err;
 
 	exchange->answers = 0;
+	exchange->ask_again = 0;
 	if (!exchange->own)
 		return -ENOTCONN;
 	err = own_ask(exchange->own, XS_CONTROL, words, (uint32_t)n + 1);
@@ -169,7 +171,7 @@ static void live_update_reply(struct exchange *exchange, const struct message *m
 	if (msg->hdr.type == XS_ERROR || exchange->answers == 1)
 		give_up(exchange);
 	else
-		own_ask(exchange->own, XS_CONTROL, START_WORDS, sizeof(START_WORDS));
+		exchange->ask_again = clock_monotonic() + (uint64_t)AGAIN_MS * NS_A_MS;
 }
 
 void exchange_reply(void *arg, const struct message *msg)
@@ -187,6 +189,16 @@ void exchange_reply(void *arg, const struct message *msg)
 		live_update_reply(exchange, msg);
 }
 
+/* oxenstored looks whether it can only when it has nothing else to do. */
+static void ask_once_more(struct exchange *exchange)
+{
+	if (!exchange->ask_again || clock_monotonic() < exchange->ask_again)
+		return;
+	exchange->ask_again = 0;
+	if (exchange->own)
+		own_ask(exchange->own, XS_CONTROL, START_WORDS, sizeof(START_WORDS));
+}
+
 static bool look_at_asked(struct exchange *exchange)
 {
 	bool begun = exchange->begun, late = is_late(exchange, ASK_MS);
@@ -196,12 +208,12 @@ static bool look_at_asked(struct exchange *exchange)
 		exchange_blame(exchange, "cannot ask xenstored: %s", strerror(-err));
 		give_up(exchange);
 	}
+	ask_once_more(exchange);
 	if (!late)
 		return true;
 	if (!*exchange->result.why)
 		exchange_blame(exchange, "xenstored does not write its state");
-	if (exchange->own)
-		own_ask(exchange->own, XS_CONTROL, "live-update\0-a", sizeof("live-update\0-a"));
+	exchange->abort = true;
 	exchange_undo(exchange);
 	return false;
 }

@@ -13,7 +13,7 @@
 #include "proxy/exchange/exchange_parts.h"
 #include "proxy/exchange/outcome.h"
 #include "proxy/exchange/own.h"
-#include "proxy/host/keeper.h"
+#include "proxy/host/upstream.h"
 #include "proxy/log.h"
 #include "proxy/session/ledgers.h"
 
@@ -69,7 +69,7 @@ static void report(struct exchange *exchange)
 /* Not before the stage says that nobody needs it. */
 void exchange_drop_state(struct exchange *exchange)
 {
-	keeper_drop(exchange->daemon->keeper, KEEP_STATE);
+	upstream_keep_state(exchange->daemon->upstream, -1);
 	if (exchange->state >= 0)
 		close(exchange->state);
 	exchange->state = -1;
@@ -85,7 +85,6 @@ void exchange_end(struct exchange *exchange)
 	if (exchange_words(exchange))
 		exchange_enter(exchange, EXCHANGE_NONE);
 	exchange_drop_state(exchange);
-	exchange_tell_released(exchange);
 	exchange_wake_all(daemon);
 	report(exchange);
 }

@@ -30,7 +30,11 @@ struct exchange {
 	bool begun;	      /* what this stage begins with has been done */
 	uint32_t answers;     /* to requests over `own` */
 	uint32_t asked;	      /* of these requests */
-	uint32_t released;    /* domains_released() before it; UINT32_MAX: not known */
+	bool ours;	      /* it was begun by this xsproxyd */
+	bool abort;	      /* UNDO: the daemon may still be about to write its state */
+	bool told;	      /* RETURN: it knows what no state has, so sessions may begin */
+	bool sifted;	      /* RETURN: domains have gone with the daemon before */
+	uint64_t ask_again;   /* as `deadline`; ASKED: xenstored was not able to; 0: no */
 	uint64_t since;	      /* ns of CLOCK_MONOTONIC; no front has been read */
 	uint64_t deadline;    /* the same; of this stage */
 	const struct exchange_waiter *waiter; /* NULL: nobody waits */
@@ -94,9 +98,6 @@ bool exchange_look_after(struct exchange *exchange);
 
 /** exchange_forget_all() - there is no daemon: nothing is under way between it and sessions. */
 void exchange_forget_all(struct daemon *daemon);
-
-/** exchange_tell_released() - some domains have ended since it began: who waits for that knows. */
-void exchange_tell_released(const struct exchange *exchange);
 
 /** exchange_wake_sessions() - all sessions run. */
 void exchange_wake_sessions(struct daemon *daemon);

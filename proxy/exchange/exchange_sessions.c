@@ -21,6 +21,8 @@
 #include "proxy/toolstack/lasting.h"
 #include "proxy/toolstack/target.h"
 
+#define CALL_OFF "live-update\0-a"
+
 /* --- all sessions */
 
 struct each {
@@ -54,18 +56,6 @@ static void forget_one(struct session *s, void *arg)
 void exchange_forget_all(struct daemon *daemon)
 {
 	exchange_each(daemon, forget_one, NULL);
-}
-
-static void tell_one(struct session *s, void *arg)
-{
-	(void)arg;
-	renew_tell_released(s);
-}
-
-void exchange_tell_released(const struct exchange *exchange)
-{
-	if (exchange->released != domains_released(exchange->daemon->domains))
-		exchange_each(exchange->daemon, tell_one, NULL);
 }
 
 static void wake_one(struct session *s, void *arg)
@@ -122,17 +112,21 @@ const struct session *exchange_restless(struct daemon *daemon)
 /* --- after */
 
 /* Those that the new daemon has not mapped: they ended meanwhile. */
-static void sift_domains(struct daemon *daemon)
+static bool sift_domains(struct daemon *daemon)
 {
+	bool some = false;
 	const struct rings *rings = &upstream_memory(daemon->upstream)->rings;
 
 	for (uint32_t domid = 0; domid < ARENA_DOMID_MAX; domid++) {
 		const struct session *s = domains_session(daemon->domains, domid);
 		const struct link_msg gone = { .type = LINK_UNMAP, .domid = domid };
 
-		if (s && s->ledger->map_gen != atomic_load(&rings_attach(rings, domid)->map_gen))
+		if (s && s->ledger->map_gen != atomic_load(&rings_attach(rings, domid)->map_gen)) {
 			domains_change(daemon->domains, &gone);
+			some = true;
+		}
 	}
+	return some;
 }
 
 static void part_client(struct client *client, void *arg)
@@ -144,7 +138,8 @@ static void part_client(struct client *client, void *arg)
 void exchange_return(struct exchange *exchange)
 {
 	exchange->daemon->parted = true;
-	sift_domains(exchange->daemon);
+	exchange->sifted = sift_domains(exchange->daemon);
+	exchange->told = false;
 	clients_each(exchange->daemon->clients, part_client, NULL);
 	exchange_enter(exchange, EXCHANGE_RETURN);
 }
@@ -194,21 +189,33 @@ static int tell_daemon(struct exchange *exchange)
 						      : lasting_each(daemon, say_again, exchange);
 }
 
-static int begin_return(struct exchange *exchange)
+static void renew_one(struct session *s, bool pass)
 {
-	struct daemon *daemon = exchange->daemon;
-	int err = tell_daemon(exchange);
+	renew_begin(s, true);
+	if (pass)
+		renew_pass(s);
+}
 
-	if (err)
-		return err;
-	for (struct session *s = domains_next_session(daemon->domains, 0); s;
-	     s = domains_next_session(daemon->domains, s->domid + 1))
-		renew_begin(s, true);
-	return 0;
+/* What it is told first may be how many watches a domain may have. Return: whether it is. */
+static bool is_told(struct exchange *exchange)
+{
+	struct domains *domains = exchange->daemon->domains;
+
+	if (!exchange->begun && tell_daemon(exchange))
+		return false;
+	exchange->begun = true;
+	if (exchange->told || (exchange->own && exchange->answers < exchange->asked))
+		return exchange->told;
+	for (struct session *s = domains_next_session(domains, 0); s;
+	     s = domains_next_session(domains, s->domid + 1))
+		renew_one(s, exchange->sifted);
+	exchange->told = true;
+	return true;
 }
 
 struct again {
 	struct keeper *keeper;
+	bool pass;
 	bool full; /* xenstored's backlog is */
 	uint32_t left;
 };
@@ -223,19 +230,17 @@ static void again_one(struct client *client, void *arg)
 	if (again->full)
 		again->left++;
 	else
-		renew_begin(client->session, true);
+		renew_one(client->session, again->pass);
 }
 
 static bool look_at_return(struct exchange *exchange)
 {
-	struct again again = { .keeper = exchange->daemon->keeper };
+	struct again again = { .keeper = exchange->daemon->keeper, .pass = exchange->sifted };
 
-	if (!exchange->begun && begin_return(exchange))
+	if (!is_told(exchange))
 		return true;
-	exchange->begun = true;
 	clients_each(exchange->daemon->clients, again_one, &again);
-	if (again.left || are_busy(exchange->daemon) || !keeper_told(again.keeper) ||
-	    (exchange->own && exchange->answers < exchange->asked))
+	if (again.left || are_busy(exchange->daemon) || !keeper_told(again.keeper))
 		return true;
 	exchange_end(exchange);
 	return false;
@@ -248,15 +253,39 @@ static void undo_one(struct session *s, void *arg)
 		renew_begin(s, false);
 }
 
+/*
+ * The daemon must not write its state after all, with us serving. Until it has answered it may yet
+ * be about to; then its bridge goes, and a starter comes. Return: 0 or why it cannot be asked yet.
+ */
+static int call_off(struct exchange *exchange)
+{
+	int err = 0;
+
+	exchange->answers = exchange->asked = 0;
+	if (!exchange->abort)
+		return 0;
+	exchange->own = own_close(exchange->own);
+	err = own_open(&exchange->own, exchange->daemon, exchange_reply, exchange);
+	if (!err)
+		err = own_ask(exchange->own, XS_CONTROL, CALL_OFF, sizeof(CALL_OFF));
+	exchange->asked = !err;
+	return err;
+}
+
 static bool look_at_undo(struct exchange *exchange)
 {
+	/* Somebody comes, or has to be waited for. */
 	if (!upstream_serves(exchange->daemon->upstream))
-		return true;
-	if (!exchange->begun)
+		return false;
+	if (!exchange->begun) {
+		if (call_off(exchange))
+			return true;
 		exchange_each(exchange->daemon, undo_one, NULL);
+	}
 	exchange->begun = true;
-	if (are_busy(exchange->daemon))
+	if (exchange->answers < exchange->asked || are_busy(exchange->daemon))
 		return true;
+	exchange->abort = false;
 	exchange_end(exchange);
 	return false;
 }

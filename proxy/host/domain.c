@@ -39,7 +39,6 @@ struct domains {
 	struct ports ports;
 	struct missing missing;
 	struct failed *failed;
-	uint32_t released; /* how many xenstored has unmapped */
 };
 
 int domains_new(struct domains **out, struct daemon *daemon)
@@ -353,7 +352,6 @@ static int change(struct domains *domains, const struct memory *memory, const st
 		holds_unmapped(domains->daemon->holds, msg->domid);
 		if (domain)
 			drop(domain, true);
-		domains->released++;
 		return 0;
 	default:
 		return -EINVAL;
@@ -425,11 +423,6 @@ void domains_detach_all(struct domains *domains)
 		drop(domain, false);
 	}
 	failed_forget_all(&domains->failed);
-}
-
-uint32_t domains_released(const struct domains *domains)
-{
-	return domains->released;
 }
 
 const struct missing *domains_missing(const struct domains *domains)

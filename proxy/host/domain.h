@@ -46,9 +46,6 @@ int domains_attach_all(struct domains *domains);
  */
 void domains_detach_all(struct domains *domains);
 
-/** domains_released() - how many xenstored has let go of. */
-uint32_t domains_released(const struct domains *domains);
-
 /** domains_missing() - those that this xenstored does not know, and the one before did. */
 const struct missing *domains_missing(const struct domains *domains);
 

@@ -145,6 +145,8 @@ void upstream_keep(struct upstream *up)
 		const int fds[] = { up->memory.ledgers.arena.fd, up->memory.rings.arena.fd };
 
 		keeper_put(up->daemon->keeper, KEEP_DOMAINS, fds, 2);
+		if (up->state >= 0)
+			keeper_put(up->daemon->keeper, KEEP_STATE, &up->state, 1);
 	}
 }
 
@@ -384,4 +386,13 @@ int upstream_restore(struct upstream *up)
 	up->waits = true;
 	upstream_keep(up);
 	return 0;
+}
+
+void upstream_keep_state(struct upstream *up, int fd)
+{
+	up->state = fd;
+	if (fd >= 0)
+		keeper_put(up->daemon->keeper, KEEP_STATE, &fd, 1);
+	else
+		keeper_drop(up->daemon->keeper, KEEP_STATE);
 }

@@ -251,6 +251,11 @@ void renew_reply(struct session *s, struct commit *commit, const struct ledger_p
 		transaction_answered(s, commit, pending, msg);
 }
 
+void renew_pass(struct session *s)
+{
+	s->renew.pass = true;
+}
+
 void renew_end(const struct session *s, const struct ledger_pending *pending, struct message *msg)
 {
 	if (pending->ref == PENDING_NO_TRANSACTION ||
@@ -265,7 +270,7 @@ void renew_end(const struct session *s, const struct ledger_pending *pending, st
 /* Whether a first event may be the only one of its kind (renew_drops()). */
 static bool may_be_news(const struct session *s, const char *path)
 {
-	return !s->privileged && !strcmp(path, RELEASED);
+	return s->renew.pass || !strncmp(path, RELEASED, strlen(RELEASED));
 }
 
 /* The watch whose first event it is, or NULL. */
@@ -304,36 +309,6 @@ bool renew_drops(struct session *s, const struct message *msg)
 	if (watch)
 		watch_had_first(watch);
 	return watch != NULL;
-}
-
-static void tell(struct session *s, const struct message *msg)
-{
-	struct commit commit;
-
-	if (!down_reserve(s, message_size(&msg->hdr))) {
-		log_limited(&s->source, LOG_ERR, "no room to tell it that domains have ended");
-		return;
-	}
-	commit_begin(&commit, &s->place);
-	down_deliver(s, &commit, msg);
-	commit_end(&commit);
-	tap_event(s->tap, msg);
-}
-
-void renew_tell_released(struct session *s)
-{
-	const struct watch *watch = s->privileged ? watches_first(&s->watches) : NULL;
-
-	for (; watch; watch = watch_next(watch)) {
-		struct message msg = { .hdr.type = XS_WATCH_EVENT };
-		uint32_t len;
-		const char *text = watch_text(&s->watches, watch, &len);
-
-		if (strcmp(text, RELEASED))
-			continue;
-		message_set_text(&msg, text, len);
-		tell(s, &msg);
-	}
 }
 
 static void forget_requests(struct session *s, struct commit *commit)

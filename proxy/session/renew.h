@@ -39,6 +39,7 @@ enum renew_what {
 struct renew {
 	enum renew_what what;
 	bool watches;	     /* they, too */
+	bool pass;	     /* first events are for their owners */
 	struct watch *watch; /* the next one to be registered, or NULL */
 	uint32_t slot;	     /* the next transaction to look at */
 	uint32_t lost;	     /* watches that xenstored did not take */
@@ -93,14 +94,13 @@ bool renew_overflows(struct session *s, int err);
 
 /**
  * renew_drops() - whether an event is the first one of a watch that was registered anew; a second
- * one is not. A guest gets that of @releaseDomain all the same: a domain may have ended meanwhile,
- * which it may not be allowed to know, and so it is told each time.
+ * one is not. That of @releaseDomain never is dropped: a domain may have ended meanwhile, and a
+ * guest must not learn from it whether one has. None is where renew_pass() said so.
  */
 bool renew_drops(struct session *s, const struct message *msg);
 
-/** renew_tell_released() - domains have ended meanwhile: a privileged one that waits for that
- * knows. */
-void renew_tell_released(struct session *s);
+/** renew_pass() - after renew_begin(): nodes went with a domain meanwhile, whoever watched them. */
+void renew_pass(struct session *s);
 
 /**
  * renew_end() - the reply to an END of the front's, in a transaction that xenstored may not have:

@@ -32,7 +32,7 @@ struct exchange_bed {
 	enum start_type order;		   /* what the starter was told last; 0: nothing */
 	char with[2 * LEDGERS_DAEMON_MAX]; /* of the plan */
 	uint32_t directories;		   /* that it is to answer over its own connection */
-	uint32_t woken, released;
+	uint32_t woken;
 	bool dials;   /* the daemon accepts connections of its own */
 	int restored; /* what upstream_restore() says */
 	uint32_t done;
@@ -103,22 +103,12 @@ static int fake_keeper_take(struct keeper *keeper, uint32_t key, int fds[LINK_PU
 	return fds[0] >= 0;
 }
 
-static void fake_keeper_drop(struct keeper *keeper, uint32_t key)
+static void fake_keep_state(struct upstream *up, int fd)
 {
-	(void)keeper;
-	assert_int_equal(key, KEEP_STATE);
+	(void)up;
 	if (bed.state >= 0)
 		close(bed.state);
-	bed.state = -1;
-}
-
-static bool fake_keeper_put(struct keeper *keeper, uint32_t key, const int *fds, int count)
-{
-	assert_int_equal(count, 1);
-	fake_keeper_drop(keeper, key);
-	if (bed.keeper)
-		bed.state = dup(fds[0]);
-	return bed.keeper;
+	bed.state = fd >= 0 && bed.keeper ? dup(fd) : -1;
 }
 
 /* --- starters.h */
@@ -212,12 +202,6 @@ static int fake_change(struct domains *domains, const struct link_msg *msg)
 	return 0;
 }
 
-static uint32_t fake_released(const struct domains *domains)
-{
-	(void)domains;
-	return bed.released;
-}
-
 static int fake_in_xen(struct domains *domains, uint32_t domid)
 {
 	(void)domains;
@@ -263,8 +247,7 @@ static int fake_client_again(struct client *client, struct keeper *keeper)
 #define keeper_there	     fake_keeper_there
 #define keeper_told	     fake_keeper_told
 #define keeper_take	     fake_keeper_take
-#define keeper_drop	     fake_keeper_drop
-#define keeper_put	     fake_keeper_put
+#define upstream_keep_state  fake_keep_state
 #define starters_new	     fake_starters_new
 #define starters_free	     fake_starters_free
 #define starters_tell	     fake_starters_tell
@@ -273,7 +256,6 @@ static int fake_client_again(struct client *client, struct keeper *keeper)
 #define own_ask		     fake_own_ask
 #define plan_make	     fake_plan_make
 #define lasting_each	     fake_lasting_each
-#define domains_released     fake_released
 #define domains_in_xen	     fake_in_xen
 #define domains_next_session fake_next_session
 #define domains_session	     fake_session
