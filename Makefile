@@ -335,10 +335,12 @@ install: programs
 	$(Q)install -D -m 0755 -t $(DESTDIR)$(PREFIX)/libexec/xsproxy $(BUILD)/starter
 	$(Q)ln -sf starter $(DESTDIR)$(PREFIX)/libexec/xsproxy/live-update
 	$(call put,0755,systemd/xenstored-wrapper,$(PREFIX)/libexec/xsproxy/xenstored)
+	$(call put,0755,systemd/run-xenstored,$(PREFIX)/libexec/xsproxy/run-xenstored)
 	$(call put,0755,systemd/select-xenstored,$(PREFIX)/libexec/xsproxy/select-xenstored)
 	$(call put,0644,systemd/xsproxy.service,$(UNITDIR)/xsproxy.service)
 	$(call put,0644,systemd/xsproxy-keeper.service,$(UNITDIR)/xsproxy-keeper.service)
 	$(call put,0644,systemd/xsproxy-xenfs.service,$(UNITDIR)/xsproxy-xenfs.service)
+	$(call put,0644,systemd/xsproxy-xenstored.service,$(UNITDIR)/xsproxy-xenstored.service)
 	$(call put,0644,systemd/xsproxy.socket,$(UNITDIR)/xsproxy.socket)
 	$(call put,0644,systemd/examples/xenstored.service.d/xsproxy.conf,$(EXAMPLES)/xenstored.service.d/xsproxy.conf)
 	$(call put,0644,systemd/examples/xsproxy.service.d/metrics.conf,$(EXAMPLES)/xsproxy.service.d/metrics.conf)

@@ -16,6 +16,7 @@
 
 #include "link/link.h"
 #include "link/start.h"
+#include "starter/after.h"
 #include "starter/arguments.h"
 #include "starter/daemon.h"
 #include "starter/left.h"
@@ -178,10 +179,21 @@ static bool has_help(char **words)
 
 static int usage(FILE *out, int status)
 {
-	fprintf(out,
-		"Usage: starter DAEMON [ARGUMENT...]\n"
-		"Become the Xenstore daemon, with the state that xsproxyd has of it, if any.\n");
+	fprintf(out, "Usage: starter DAEMON [ARGUMENT...]\n"
+		     "       starter --after PID\n"
+		     "Become the Xenstore daemon, with the state that xsproxyd has of it, if any.\n"
+		     "--after waits until the one that runs as PID has ended.\n");
 	return status;
+}
+
+static int wait_after(const char *pid)
+{
+	int r = after_end(pid);
+
+	if (!r)
+		return 0;
+	starter_say("cannot wait for the end of process %s: %s", pid, strerror(-r));
+	return 1;
 }
 
 /* oxenstored asks first whether the program can be started, with --help as its last argument. */
@@ -208,6 +220,8 @@ int main(int argc, char **argv)
 		return update(&starter, argv + 1);
 	if (argc == 2 && !strcmp(argv[1], "--help"))
 		return usage(stdout, 0);
+	if (argc == 3 && !strcmp(argv[1], "--after"))
+		return wait_after(argv[2]);
 	if (argc < 2 || argv[1][0] != '/')
 		return usage(stderr, 2);
 	starter.argv = argv + 1;

@@ -29,9 +29,10 @@ ROOT = pathlib.Path(__file__).resolve().parents[2]
 def units(tmp_path):
     """The units, with the binary that was built just now."""
     for name in ("xsproxy.service", "xsproxy.socket", "xsproxy-xenfs.service",
-                 "xsproxy-keeper.service"):
+                 "xsproxy-keeper.service", "xsproxy-xenstored.service"):
         text = (ROOT / "systemd" / name).read_text()
         for installed, built in (("/usr/sbin/", f"{XSPROXYD.parent}/"),
+                                 ("/usr/libexec/xsproxy/run-", f"{ROOT}/systemd/run-"),
                                  ("/usr/libexec/xsproxy/", f"{XSPROXYD.parent}/xsproxy-")):
             text = text.replace(installed, built)
         (tmp_path / name).write_text(text)
