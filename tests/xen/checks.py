@@ -1,81 +1,18 @@
 # SPDX-License-Identifier: MIT
 """What is proved on the real Xen. Each check is run once with each daemon as the upstream."""
 
-import dataclasses
-import re
-import typing
+import json
 
-from disk import INSTALLED, METRICS, OTHER, RELEASE, RELEASE_RUNS, UPGRADE
-from machine import Failure, OutOfTime
+from checking import (
+    CHECKS, XENSTORED, Bystander, Load, attach_network, check, connect_network, detach_network,
+    expect, expect_console, expect_dom0_served, expect_metrics, expect_network, expect_ours,
+    expect_same, expect_supervised, expect_xenbus, load_modules)
+from disk import INSTALLED, OTHER, RELEASE, UPGRADE
+from images import XEN_BIN
 
-CHECKS = []
 ROUNDS = 20
 KILLS = 3
 ENDS = 10
-
-
-@dataclasses.dataclass
-class Check:
-    name: str
-    title: str
-    run: typing.Callable
-    short: bool  # belongs to the part that .ci/run runs
-    released: bool  # on a dom0 with the package of the release before
-
-
-def check(name, title, short=True, released=False):
-    def add(function):
-        if RELEASE_RUNS or not released:  # or there is no host to upgrade
-            CHECKS.append(Check(name, title, function, short, released))
-        return function
-    return add
-
-
-def expect(condition, what):
-    if not condition:
-        raise Failure(what)
-
-
-def expect_xenbus(guest):
-    """The guest's kernel has written what it can do, so its xenbus works both ways."""
-    for feature in "poweroff", "reboot", "suspend":
-        value = guest.dom0.read(guest.path(f"control/feature-{feature}"))
-        expect(value == "1", f"control/feature-{feature} is {value!r}: not written by the guest")
-
-
-def expect_ours(guest):
-    """xsproxyd alone holds the guest's page: a later check for none of it means something."""
-    dom0 = guest.dom0
-    maps = dom0.run("grep -s -l /dev/xen/gntdev /proc/[0-9]*/maps || :").split()
-    proxy, daemon = (dom0.run(f"pidof {name}").strip() for name in ("xsproxyd", dom0.upstream))
-    expect(f"/proc/{proxy}/maps" in maps, f"xsproxyd ({proxy}) has mapped no grant: {maps}")
-    expect(f"/proc/{daemon}/maps" not in maps, f"{dom0.upstream} has mapped a grant itself")
-    ports = dom0.run("lsevtchn 0")
-    expect(f"Remote Domain {guest.domid}," in ports, f"no port of d{guest.domid}:\n{ports}")
-
-
-def expect_metrics(guest):
-    """The service is allowed to answer on a loopback address, and does."""
-    text = guest.dom0.run(f"wget -q -O - http://{METRICS}/metrics")
-    requests = rf'^xsproxy_domain_requests_total{{domid="{guest.domid}"}} [1-9]'
-    for line in "^xsproxy_xenstored_connected 1$", requests:
-        expect(re.search(line, text, re.MULTILINE), f"no line {line} in the metrics:\n{text}")
-
-
-def expect_dom0_served(dom0):
-    """The running service has dom0's page, of xenfs that alone, and is as shut in as it was."""
-    properties = {"NeedDaemonReload": "no", "BindPaths": "/proc/xen/xsd_kva:/proc/xen/xsd_kva",
-                  "TemporaryFileSystem": "/proc/xen:ro", "ProtectKernelTunables": "yes",
-                  "ProtectControlGroups": "yes"}
-    for name, value in properties.items():
-        expect(value in dom0.unit(name), f"{name} of the running unit is {dom0.unit(name)!r}")
-    mounted = dom0.mounted()
-    page = mounted.get("/proc/xen/xsd_kva")
-    expect(page and page[0] == "xenfs", f"dom0's page is not in {mounted}")
-    expect("ro" in mounted["/proc/sys"][1].split(","), f"it may write to /proc/sys: {mounted}")
-    files = dom0.run(f"ls /proc/{dom0.unit('MainPID')}/root/proc/xen").split()
-    expect(files == ["xsd_kva"], f"it has of xenfs: {files}")
-    expect(dom0.state(0) == "running", f"domain 0 is '{dom0.state(0)}'")
 
 
 @check("units", "as installed by make deb: units start in order, the bridge is in xenstored alone,"
@@ -83,7 +20,7 @@ def expect_dom0_served(dom0):
 def units(dom0):
     times = {}
     for unit, event in ("xsproxy.socket", "ActiveEnter"), ("xsproxy.service", "ActiveEnter"), (
-            "xen.service", "InactiveExit"):
+            XENSTORED, "ActiveEnter"), ("xen.service", "InactiveExit"):
         text = dom0.run(f"systemctl show -P {event}TimestampMonotonic {unit}").strip()
         expect(text.isdigit() and int(text), f"{unit} has never started")
         times[unit] = int(text)
@@ -94,6 +31,8 @@ def units(dom0):
     with_bridge = dom0.run("grep -s -l libxsproxy-bridge /proc/[0-9]*/maps || :").split()
     daemon = dom0.run(f"pidof {dom0.upstream}").strip()
     expect(with_bridge == [f"/proc/{daemon}/maps"], f"{daemon} is {dom0.upstream}: {with_bridge}")
+    expect_supervised(dom0, dom0.upstream)
+    expect(dom0.read("/local/domain/0/name") == "Domain-0", "xen-init-dom0 was not run")
     expect_dom0_served(dom0)
     guest = dom0.shared()
     expect_xenbus(guest)
@@ -140,86 +79,9 @@ def watches(dom0):
     expect(guest.watches() == before, f"with one less: {guest.watches()}")
 
 
-def load_modules(guest):
-    guest.run("for module in /usr/lib/modules/*.ko; do insmod $module || exit; done")
-
-
-def ends_of_network(guest, number):
-    """Of its interface @number: backend, frontend."""
-    return f"/local/domain/0/backend/vif/{guest.domid}/{number}", guest.path(f"device/vif/{number}")
-
-
-def expect_network(guest, number):
-    """A device of dom0's kernel, by its own ring, and the guest's: both ends are connected."""
-    for end in ends_of_network(guest, number):
-        guest.dom0.wait(f"[ $(xenstore-read {end}/state) = 4 ]", "guest up", f"{end} to connect")
-    guest.run(f"[ -d /sys/class/net/eth{number} ]")
-
-
-def attach_network(guest, number=0):
-    guest.dom0.run(f"xl network-attach {guest.name} script=vif-script", "guest up")
-    expect_network(guest, number)
-
-
-def detach_network(guest, number=0):
-    backend, _ = ends_of_network(guest, number)
-    guest.dom0.run(f"xl network-detach {guest.name} {number}", "guest down")
-    guest.dom0.wait(f"! xenstore-exists {backend}", "guest down", f"{backend} to go")
-
-
-def connect_network(guest):
-    load_modules(guest)
-    attach_network(guest)
-    _, frontend = ends_of_network(guest, 0)
-    watched = guest.dom0.run("xenstore-control get-domain-watches 0")
-    for path in "backend", f"{frontend}/state":
-        expect(f"\n{path} " in watched, f"dom0's kernel has no watch on {path}:\n{watched}")
-    detach_network(guest)
-
-
 @check("dom0-ring", "dom0's own ring is relayed: a network backend and its frontend connect")
 def dom0_ring(dom0):
     connect_network(dom0.shared())
-
-
-class Load:
-    """What a guest's user space does all the time, over its kernel's xenbus."""
-
-    HELD = 3
-    COMMANDS = {"a": "hammer data/a", "b": "hammer data/b", "echo": "watch data/echo",
-                "hold": f"hold data/hold {HELD}"}
-
-    def __init__(self, guest):
-        self.guest = guest
-        self.dom0 = guest.dom0
-        guest.run("mkdir /tmp/load")
-        for name, command in self.COMMANDS.items():
-            guest.run(f"xs {command} >/tmp/load/{name} 2>&1 & echo $! >>/tmp/load/pids")
-        self.dom0.wait(f"[ $(xenstore-control get-domain-transactions {guest.domid} | wc -l)"
-                       f" -ge {self.HELD} ]", "command", "transactions to be open")
-        self.wait_progress()
-
-    def wait_progress(self):
-        """Until both writers go on, which they do only as long as nothing is lost or wrong."""
-        both = f"xenstore-read {self.guest.path('data/a')} {self.guest.path('data/b')}"
-        was = self.dom0.wait(both, "command").split()
-        try:
-            self.dom0.wait(f"set -- $({both}) && [ $1 != {was[0]} ] && [ $2 != {was[1]} ]",
-                           "command", f"the writers to go on from {was}")
-        except OutOfTime as failure:
-            raise Failure(f"{failure}\n{self.guest.run('tail -n 3 /tmp/load/*')}") from None
-
-    def stop(self):
-        """Ends it; what each process printed, by name. Fails if one met anything unexpected."""
-        self.guest.run("touch /tmp/stop; for pid in $(cat /tmp/load/pids); do"
-                       " while [ -d /proc/$pid ]; do sleep 0.1; done; done")
-        printed = {name: self.guest.run(f"cat /tmp/load/{name}").split("\n")[:-1]
-                   for name in self.COMMANDS}
-        self.guest.run("rm -r /tmp/stop /tmp/load")
-        for name in "ab":
-            expect(re.fullmatch(r"\d+ plain, \d+ committed, \d+ again", printed[name][-1]),
-                   f"writer {name} has met: {printed[name]}")
-        return printed
 
 
 @check("load", "20 rounds of quiesce and unquiesce under load, with open transactions")
@@ -231,19 +93,6 @@ def load(dom0):
     expect(printed["hold"] == ["open"] + Load.HELD * ["OK"], f"transactions: {printed['hold']}")
     missing = {f"data/echo/{round_}" for round_ in range(ROUNDS)} - set(printed["echo"])
     expect(not missing, f"events that never came: {sorted(missing)}")
-
-
-def expect_same(guest, listed):
-    """After it was restored: it has its watches again, and its xenbus works both ways.
-
-    Linux writes control/feature-* at boot only, so they are empty now, without xsproxy as well.
-    """
-    guest.run(f"xs put data/id {guest.domid}", "guest up")
-    seen = guest.dom0.read(guest.path("data/id"))
-    expect(seen == str(guest.domid), f"what the guest wrote, seen from dom0: {seen}")
-    guest.dom0.wait(f"[ $(xenstore-control get-domain-watches {guest.domid} | wc -l)"
-                    f" -gt {len(listed)} ]", "guest up", "the guest's watches to be there again")
-    expect(guest.watches() == listed, f"watches: {guest.watches()}, not {listed}")
 
 
 @check("save", "xl save -c (the guest goes on), then xl save and xl restore")
@@ -362,44 +211,6 @@ ENDINGS = ["systemctl restart xsproxy", "kill -9 {}"] * (ENDS // 2) + [
 SAME = "systemctl daemon-reexec"  # but for this one
 
 
-class Bystander:
-    """dom0's clients that stay: the stock xenstore-watch, and the daemon of the guest's xl."""
-
-    def __init__(self, guest):
-        self.guest = guest
-        self.dom0 = guest.dom0
-        self.path = guest.path("data/seen")
-        self.events = 1  # a watch begins with one
-        said = self.dom0.run(f"cat /var/log/xen/xl-{guest.name}.log")
-        self.xl = re.search(r"to die \[pid (\d+)\]", said)[1]
-        self.dom0.run(f"setsid xenstore-watch {self.path} >/tmp/seen </dev/null 2>&1 &"
-                      " echo $! >/tmp/watcher")
-        self.dom0.wait("grep . /tmp/seen", "command")
-
-    def look(self, what):
-        """Change what it watches, which it sees once; after @what."""
-        self.dom0.run(f"xenstore-write {self.path} '{what}'", "store up")
-        self.events += 1
-        self.dom0.wait(f"[ $(wc -l </tmp/seen) -ge {self.events} ]", "store up",
-                       f"event {self.events} of xenstore-watch, after {what}")
-        self.dom0.run(f"kill -0 {self.xl}")
-
-    def stop(self):
-        """What it has seen, all in all: exactly one event for each change."""
-        seen = self.dom0.run("kill $(cat /tmp/watcher); cat /tmp/seen").split("\n")[:-1]
-        expect(seen == [self.path] * self.events, f"{self.events} events were due: {seen}")
-
-
-def expect_console(guest, word):
-    """What the guest writes comes to `xl console`, whose client asks the store where."""
-    guest.dom0.run(f"sleep 1000 | setsid timeout 1000 xl console {guest.name} >/tmp/console 2>&1 &"
-                   " echo $! >/tmp/console-pid")
-    guest.dom0.wait(f"printf 'c echo {word}\\n' >$(xenstore-read {guest.path('console/tty')});"
-                    f" usleep 500000; grep {word} /tmp/console", "command",
-                    f"{word} to come out of xl console")
-    guest.dom0.run("kill $(cat /tmp/console-pid) $(pidof xenconsole) || :")
-
-
 @check("clients", f"xsproxyd ends {len(ENDINGS)} times, by restart, SIGKILL, restart of its socket,"
        " dpkg -i: xl's daemon, xenconsoled, a backend and xenstore-watch miss nothing", short=False)
 def clients(dom0):
@@ -433,6 +244,73 @@ def clients(dom0):
     guest.shutdown()
     dom0.wait_gone(guest.domid)
     dom0.wait(f"! kill -0 {watcher.xl}", "guest down", "xl's daemon to end with its guest")
+
+
+# The control socket's "replace".
+ASK = """perl -MIO::Socket::UNIX -e '
+    $s = IO::Socket::UNIX->new(Peer => "/run/xsproxy/control") or die;
+    $s->print($ARGV[0] . "\\n"); $s->flush; print $s->getline' """
+
+
+def exchange(dom0, name):
+    """Have the daemon @name take the place of the one that runs."""
+    asked = json.dumps({"execute": "replace", "arguments": {"with": str(XEN_BIN / name)}})
+    said = json.loads(dom0.run(f"{ASK} '{asked}'", "store up"))
+    expect("pause_ms" in said.get("return", {}), f"{name} did not take its place: {said}")
+    expect_supervised(dom0, name)
+
+
+@check("replace", "xenstored by oxenstored by xenstored, or the other way, with a guest under load,"
+       " its network, xenstore-watch: no guest notices, and our unit runs each of them",
+       short=False)
+def replace(dom0):
+    guest = dom0.new_guest()
+    guest.create()
+    guest.wait_up()
+    load_modules(guest)
+    attach_network(guest)
+    complaints, listed = guest.complaints(), guest.watches()
+    watcher, work = Bystander(guest), Load(guest)
+    dom0.run("xenstore-rm /local/domain/0/name")  # which xen-init-dom0 would write
+    other = "oxenstored" if dom0.upstream == "xenstored" else "xenstored"
+    for name in other, dom0.upstream:
+        exchange(dom0, name)
+        watcher.look(name)
+        work.wait_progress()
+    said, status = dom0.run("xenstore-exists /local/domain/0/name", check=False)
+    expect(status == 1, f"xen-init-dom0 was run again: {said}")
+    dom0.run("xenstore-write /local/domain/0/name Domain-0")
+    printed = work.stop()
+    expect(printed["hold"] == ["open"] + Load.HELD * ["EAGAIN"], f"transactions: {printed['hold']}")
+    watcher.stop()
+    expect(guest.watches() == listed, f"watches: {guest.watches()}, not {listed}")
+    expect(guest.complaints() == complaints, f"the guest's kernel says: {guest.complaints()}")
+    expect_network(guest, 0)
+    attach_network(guest, 1)
+    detach_network(guest, 1)
+    guest.shutdown()
+    dom0.wait_gone(guest.domid)
+
+
+@check("takeover", "Debian's script has started xenstored: our unit waits for its end, and runs the"
+       " one that takes its place", short=False)
+def takeover(dom0):
+    guest = dom0.shared()
+    listed = guest.watches()
+    dom0.run(f"systemctl mask {XENSTORED}")
+    dom0.reboot()
+    guest.find()
+    daemon, proxy = dom0.run(f"pidof {dom0.upstream}").strip(), dom0.unit("MainPID")
+    group = dom0.run(f"cat /proc/{daemon}/cgroup").strip()
+    expect(group.endswith("/xen.service"), f"{dom0.upstream} runs in {group}")
+    dom0.run(f"systemctl unmask {XENSTORED} && systemctl restart xsproxy", "store up")
+    dom0.wait_another(proxy)
+    dom0.wait(f"systemctl is-active {XENSTORED}", "store up")
+    expect(dom0.run("pidof xenstored oxenstored").strip() == daemon, "another one was started")
+    exchange(dom0, dom0.upstream)
+    expect_same(guest, listed)
+    guest.shutdown()
+    dom0.wait_gone(guest.domid)
 
 
 @check("reboot", "reboot of dom0: all comes up, and Debian's xendomains brings the guest back",

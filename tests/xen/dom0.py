@@ -9,6 +9,8 @@ import machine
 from images import XEN_BIN
 from machine import LIMITS, Failure, OutOfTime
 
+XENSTORED = "xsproxy-xenstored.service"
+
 
 class Dom0:
     """Starts xsproxyd and the daemon @upstream behind it, as the package's units would, with all
