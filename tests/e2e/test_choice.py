@@ -252,6 +252,24 @@ def test_a_choice_goes_before_xens_starter(upgraded):
     assert "running /usr/sbin/xenstored INSTEAD" in done.stderr
 
 
+@pytest.mark.parametrize("name", ("oxenstored", "xenstored"))
+@pytest.mark.parametrize("chosen", (True, False))
+def test_debians_script_is_not_the_daemon(upgraded, name, chosen):
+    """Or neither the starter nor who exchanges it would know of which kind it is."""
+    upgraded.stub("/usr/lib/xen-common/bin/xen-utils-wrapper", "echo a script")
+    for each in "oxenstored", "xenstored":
+        upgraded.stub(f"{RUNNING}/bin/{each}", 'echo "$0 $*"')
+    if chosen:
+        upgraded.write("/etc/default/xsproxy", f"XSPROXY_XENSTORED=/usr/sbin/{name}\n")
+    else:
+        upgraded.write(LAUNCH, f"XENSTORED=/usr/sbin/{name}\n")
+    done = upgraded.run("sh", "-c", "for name in xenstored oxenstored; do"
+                        " ln -s ../lib/xen-common/bin/xen-utils-wrapper /usr/sbin/$name; done;"
+                        " exec /wrapper -v")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout == f"{RUNNING}/bin/{name} -v\n"
+
+
 def test_sysconfig_as_debian_has_default(altered):
     """/etc/sysconfig/xencommons alone, as launch-xenstore reads it."""
     text = ("## Type: string\n#XENSTORED=/usr/sbin/oxenstored\nXENSTORED_ARGS=\n"
