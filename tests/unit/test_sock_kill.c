@@ -6,13 +6,9 @@
  * the next process takes up what it left, and at the far ends each octet is there once, in order.
  */
 #include <malloc.h>
-#include <signal.h>
 #include <sys/ioctl.h>
-#include <sys/ptrace.h>
-#include <sys/syscall.h>
-#include <sys/user.h>
-#include <sys/wait.h>
 
+#include "tests/unit/dying_child.h"
 #include "tests/unit/sock_world.h"
 
 /* --- death */
@@ -83,74 +79,27 @@ static pid_t begin(struct world *w, const struct scene *scene, bool again)
 	return pid;
 }
 
-/* A place to die: so many system calls, then so many instructions. */
-struct point {
-	uint32_t calls, steps;
+struct look {
+	struct world *w;
+	struct state state;
 };
 
-/* Whether the instruction that it has done was a system call; false where nobody knows. */
-static bool was_call(pid_t pid)
+static bool has_changed(void *arg)
 {
-#ifdef __x86_64__
-	return ptrace(PTRACE_PEEKUSER, pid, offsetof(struct user_regs_struct, orig_rax), NULL) >= 0;
-#else
-	(void)pid;
-	return false;
-#endif
-}
+	struct look *look = arg;
 
-/* Return: false once it has come to its end, and has been reaped. */
-static bool go_on(pid_t pid, enum __ptrace_request how)
-{
-	int status;
-
-	assert_int_equal(ptrace(how, pid, NULL, NULL), 0);
-	assert_int_equal(waitpid(pid, &status, 0), pid);
-	/* Of an ignored SIGPIPE whoever traces is told all the same. */
-	if (WIFSTOPPED(status) && WSTOPSIG(status) == SIGPIPE)
-		return go_on(pid, how);
-	if (WIFSTOPPED(status)) {
-		assert_int_equal(WSTOPSIG(status), SIGTRAP);
-		return true;
-	}
-	assert_true(WIFEXITED(status));
-	assert_int_equal(WEXITSTATUS(status), 0);
-	return false;
+	return state_update(&look->state, look->w);
 }
 
 /* Let it live to its end. Return: how many places of death there are, in @points. */
 static int live(struct world *w, pid_t pid, struct point points[POINTS])
 {
-	struct point at = { 0, 0 };
-	static struct state state;
-	int n = 0;
+	static struct look look;
 
-	memset(&state, 0, sizeof(state));
-	state_take(&state, w);
-	while (go_on(pid, PTRACE_SINGLESTEP)) {
-		at.steps++;
-		if (was_call(pid))
-			at = (struct point){ at.calls + 1, 0 };
-		if (state_update(&state, w)) {
-			assert_true(n < POINTS);
-			points[n++] = at;
-		}
-	}
-	return n;
-}
-
-static void die_at(pid_t pid, struct point point)
-{
-	int status;
-
-	/* Each stops twice. */
-	for (uint32_t i = 0; i < 2 * point.calls; i++)
-		assert_true(go_on(pid, PTRACE_SYSCALL));
-	for (uint32_t i = 0; i < point.steps; i++)
-		assert_true(go_on(pid, PTRACE_SINGLESTEP));
-	kill(pid, SIGKILL);
-	assert_int_equal(waitpid(pid, &status, 0), pid);
-	assert_true(WIFSIGNALED(status));
+	memset(&look, 0, sizeof(look));
+	look.w = w;
+	state_take(&look.state, w);
+	return child_lives(pid, points, POINTS, has_changed, &look);
 }
 
 static void take_up(struct world *w, const struct scene *scene)
@@ -173,7 +122,7 @@ static void take_up(struct world *w, const struct scene *scene)
 static void die_once(struct world *w, const struct scene *scene, struct point point)
 {
 	world_open(w, scene);
-	die_at(begin(w, scene, false), point);
+	child_dies_at(begin(w, scene, false), point);
 	take_up(w, scene);
 	world_close(w);
 }
@@ -230,16 +179,6 @@ static const struct scene scenes[] = {
 	  .turns = 1 },
 };
 
-static bool may_trace(void)
-{
-	pid_t pid = fork();
-	int status;
-
-	if (!pid)
-		_exit(ptrace(PTRACE_TRACEME, 0, NULL, NULL) ? 1 : 0);
-	return waitpid(pid, &status, 0) == pid && WIFEXITED(status) && !WEXITSTATUS(status);
-}
-
 static void death_at_each_instruction(void **state)
 {
 	(void)state;
@@ -262,11 +201,11 @@ static int die_again(struct world *w, const struct scene *scene, struct point po
 	static int n;
 
 	world_open(w, scene);
-	die_at(begin(w, scene, false), point);
+	child_dies_at(begin(w, scene, false), point);
 	if (where < 0)
 		n = live(w, begin(w, scene, true), later);
 	else
-		die_at(begin(w, scene, true), later[where]);
+		child_dies_at(begin(w, scene, true), later[where]);
 	take_up(w, scene);
 	world_close(w);
 	return n;
