@@ -127,6 +127,9 @@ static int begin(struct client *client, bool recovered)
 		if (!err)
 			client->fds[side] = -1;
 	}
+	/* Where we were in what it says is not known. */
+	if (!err && client->parted)
+		sock_deafen(back(client));
 	if (!err)
 		err = session_new(&client->session, &params, recovered);
 	if (err)
@@ -184,6 +187,16 @@ int client_start(struct client *client, int upstream)
 	return begin(client, false);
 }
 
+/* Whatever there was between the session and the xenstored before is void. */
+static void empty_back(struct client *client)
+{
+	struct ledger_sock *words = back(client)->words;
+
+	renew_forget(client->session);
+	atomic_store(&words->in_cons, word_get(&words->in_prod));
+	atomic_store(&words->out_cons, word_get(&words->out_prod));
+}
+
 int client_resume(struct client *client)
 {
 	int err = slots_reopen(client->slots, client->slot, client->socks, client->fds,
@@ -200,6 +213,9 @@ int client_resume(struct client *client)
 	err = client->session->hooks->recover(client->session);
 	if (err)
 		return err;
+	/* It may be the other one's by now, which a killed xsproxyd has asked for the same. */
+	if (client->parted)
+		empty_back(client);
 	client->left = false;
 	session_ready(client->session);
 	return 0;
@@ -210,16 +226,6 @@ static void hold(struct client *client, struct keeper *keeper)
 {
 	client->held = keeper_put(keeper, client->slot, client->fds,
 				  client->fds[SLOT_UPSTREAM] < 0 ? 1 : 2);
-}
-
-/* Whatever there was between the session and the xenstored before is void. */
-static void empty_back(struct client *client)
-{
-	struct ledger_sock *words = back(client)->words;
-
-	renew_forget(client->session);
-	atomic_store(&words->in_cons, word_get(&words->in_prod));
-	atomic_store(&words->out_cons, word_get(&words->out_prod));
 }
 
 int client_again(struct client *client, struct keeper *keeper)

@@ -185,6 +185,12 @@ int sock_open(struct sock *sock, struct event_base *base, int fd)
 	return 0;
 }
 
+void sock_deafen(struct sock *sock)
+{
+	event_del(sock->read_event);
+	sock->eof = true;
+}
+
 void sock_close(struct sock *sock)
 {
 	if (sock->read_event)

@@ -48,6 +48,9 @@ struct sock {
  */
 int sock_open(struct sock *sock, struct event_base *base, int fd);
 
+/** sock_deafen() - read nothing any more, as if its end had come. */
+void sock_deafen(struct sock *sock);
+
 /** sock_close() - also when it was never opened (fd -1, zeroed). */
 void sock_close(struct sock *sock);
 
