@@ -423,6 +423,8 @@ static void go_on(struct exchange *exchange)
 		return;
 	}
 	log_line(LOG_NOTICE, "goes on with the exchange of xenstored: %s", doing[stage]);
+	if (stage == EXCHANGE_RETURN)
+		exchange_expect(daemon);
 	clients_upstream_up(daemon->clients);
 }
 

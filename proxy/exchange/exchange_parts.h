@@ -90,6 +90,9 @@ void exchange_each(struct daemon *daemon, void (*fn)(struct session *s, void *ar
 /** exchange_restless() - a session that has not come to rest, or NULL. */
 const struct session *exchange_restless(struct daemon *daemon);
 
+/** exchange_expect() - of sessions of rings, which may have begun to make anew what they had. */
+void exchange_expect(struct daemon *daemon);
+
 /** exchange_return() - the other daemon is there. */
 void exchange_return(struct exchange *exchange);
 

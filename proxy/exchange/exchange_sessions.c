@@ -135,11 +135,20 @@ static void part_client(struct client *client, void *arg)
 	client->parted = true;
 }
 
+/* Clients get new connections. */
+void exchange_expect(struct daemon *daemon)
+{
+	for (struct session *s = domains_next_session(daemon->domains, 0); s;
+	     s = domains_next_session(daemon->domains, s->domid + 1))
+		renew_expect(s);
+}
+
 void exchange_return(struct exchange *exchange)
 {
 	exchange->daemon->parted = true;
 	exchange->sifted = sift_domains(exchange->daemon);
 	exchange->told = false;
+	exchange_expect(exchange->daemon);
 	clients_each(exchange->daemon->clients, part_client, NULL);
 	exchange_enter(exchange, EXCHANGE_RETURN);
 }

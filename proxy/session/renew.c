@@ -31,17 +31,27 @@ void renew_part(struct session *s)
 	session_ready(s);
 }
 
-void renew_begin(struct session *s, bool watches)
+static void begin(struct session *s, enum renew_what what, bool watches)
 {
 	s->renew = (struct renew){ .what = RENEW_NOTHING };
 	/* Upstream is to have nothing of it, and has nothing. */
 	if (session_state(s) == LEDGER_ENDED)
 		return;
-	s->renew = (struct renew){ .what = RENEW_SETTLE, .watches = watches };
+	s->renew = (struct renew){ .what = what, .watches = watches };
 	/* Also what an xsproxyd before us has registered may have its first event yet. */
 	if (watches)
 		watches_unseen(&s->watches);
 	session_ready(s);
+}
+
+void renew_expect(struct session *s)
+{
+	begin(s, RENEW_EXPECTED, true);
+}
+
+void renew_begin(struct session *s, bool watches)
+{
+	begin(s, RENEW_SETTLE, watches);
 }
 
 bool renew_busy(const struct session *s)
@@ -210,6 +220,7 @@ bool renew_step(struct session *s)
 		if (!is_owed(s))
 			end(s);
 		break;
+	case RENEW_EXPECTED:
 	case RENEW_NOTHING:
 		break;
 	}

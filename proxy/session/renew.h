@@ -29,6 +29,7 @@ struct watch;
 enum renew_what {
 	RENEW_NOTHING,
 	RENEW_PART,	    /* transactions are being ended */
+	RENEW_EXPECTED,	    /* renew_begin() is to come; an xsproxyd before us had begun */
 	RENEW_SETTLE,	    /* what was asked before is being answered, */
 	RENEW_WATCHES,	    /* then watches are being registered, */
 	RENEW_TRANSACTIONS, /* then transactions opened, */
@@ -53,6 +54,12 @@ bool renew_rests(const struct session *s);
 
 /** renew_part() - end the open transactions upstream; the session has no request under way. */
 void renew_part(struct session *s);
+
+/**
+ * renew_expect() - an xsproxyd before us may have begun with the watches, and so will we: first
+ * events are dropped from now on. Nothing of a session whose connection has ended.
+ */
+void renew_expect(struct session *s);
 
 /**
  * renew_begin() - make anew what it has; nothing of a session whose connection has ended.

@@ -231,6 +231,10 @@ static void follow(struct bed *bed, const struct life *life, struct anew **daemo
 		anew_writes(*daemon);
 	}
 	assert_int_equal(rig_revive(&bed->rig), 0);
+	/* It runs before the daemon has been found there. */
+	if (life->stage == RETURN)
+		renew_expect(bed->rig.s);
+	rig_run(&bed->rig);
 	if (life->next == OTHER_DAEMON) {
 		renew_forget(bed->rig.s);
 		*daemon = &bed->other;
