@@ -232,6 +232,11 @@ int client_again(struct client *client, struct keeper *keeper)
 {
 	int fd = client_dial(client->daemon), err;
 
+	/* Nobody is served before this client is: it gives the one that it has. */
+	if (fd == -EMFILE) {
+		sock_close(back(client));
+		fd = client_dial(client->daemon);
+	}
 	if (fd < 0)
 		return fd;
 	sock_close(back(client));

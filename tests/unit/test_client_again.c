@@ -26,7 +26,8 @@ static int fake_socket(int domain, int type, int protocol)
 	(void)domain;
 	(void)type;
 	(void)protocol;
-	return next_connection;
+	/* What is refused is closed. */
+	return connect_error || reserves ? dup(next_connection) : next_connection;
 }
 
 static int fake_connect(int fd, const struct sockaddr *addr, socklen_t len)
@@ -522,10 +523,31 @@ static void the_client_notices_nothing(void **state)
 	}
 }
 
+/* It waits for nothing but the other daemon: the descriptor that it has is room enough for one. */
+static void the_last_descriptors(void **state)
+{
+	static const struct scene *scene = &scenes[1];
+	static struct world w;
+
+	(void)state;
+	world_open(&w, scene);
+	next_connection = w.near[AFTER];
+	connect_error = EAGAIN;
+	assert_int_equal(client_again(&w.client, &w.keeper), -EAGAIN);
+	connect_error = 0;
+	reserves = 1;
+	again(&w, &w.client, AFTER);
+	assert_int_equal(reserves, 0);
+	renew_with(&w, &w.client, AFTER);
+	everybody_goes_on(&w, &w.client, scene, AFTER);
+	world_close(&w);
+}
+
 int main(void)
 {
 	static const struct CMUnitTest tests[] = {
 		cmocka_unit_test(the_client_notices_nothing),
+		cmocka_unit_test(the_last_descriptors),
 		cmocka_unit_test(death_at_each_instruction),
 	};
 
