@@ -8,7 +8,7 @@
  * stray store could leave. Under ASan and UBSan this sees each step too far.
  */
 #include "proxy/session/afresh.h"
-#include "tests/unit/session_rig.h"
+#include "tests/unit/session_anew.h"
 
 #define EXTENTS 12u /* more are not in use */
 #define TURNS	20
@@ -82,13 +82,52 @@ static void live(struct rig *rig)
 	rig_run(rig);
 }
 
+/* One that is made anew: answers to come, a watch that is there in part, half a request. */
+static void live_anew(struct rig *rig)
+{
+	static struct anew before, after;
+	uint8_t octets[20] = { XS_READ };
+	char text[32];
+
+	for (uint32_t i = 1; i < 20; i++) {
+		sprintf(text, "%u", i);
+		open_as(rig, text);
+		before.tx[before.txs++] = i;
+	}
+	register_texts(rig);
+	register_large(rig, 'c');
+	register_large(rig, 'd');
+	part(rig, &before);
+	renew_forget(rig->s);
+	queue_put(&rig->guest_out, octets, sizeof(octets));
+	anew_begins(&after, rig);
+	renew_begin(rig->s, true);
+	rig_turn(rig);
+	/* Half of the large one is there, and what was asked before it is being answered. */
+	queue_get(&rig->stored_in, octets, sizeof(octets));
+	STORED_SENDS(rig, XS_WATCH_EVENT, 0, 0, "data\0rel");
+	assert_int_not_equal(word_get(&rig->s->ledger->more.renew_sent), 0);
+}
+
 static bool is_written_by_bridge_or_guest(const struct rig *rig)
 {
 	return rig->guest->req_prod - rig->guest->req_cons > XENSTORE_RING_SIZE;
 }
 
+/* As in RETURN; then the daemon ends, too. */
+static void go_on_anew(struct rig *rig)
+{
+	rig->daemon.paused = true;
+	renew_expect(rig->s);
+	rig_turn(rig);
+	renew_begin(rig->s, true);
+	rig_turn(rig);
+	renew_forget(rig->s);
+	renew_begin(rig->s, true);
+}
+
 /* The next process: whatever it makes of it, it lives. */
-static void take_over(struct rig *rig)
+static void take_over(struct rig *rig, bool anew)
 {
 	struct session_params params = rig_params(rig);
 	int err = session_new(&rig->s, &params, true);
@@ -102,6 +141,8 @@ static void take_over(struct rig *rig)
 		assert_int_equal(session_afresh(&rig->s, &params, err), 0);
 	}
 	toolstack_recover(rig->s);
+	if (anew)
+		go_on_anew(rig);
 	for (uint32_t i = 0; i < TURNS; i++)
 		rig_turn(rig);
 	assert_false(is_written_by_bridge_or_guest(rig));
@@ -113,6 +154,7 @@ struct world {
 	struct rig rig;
 	struct image image;
 	xs_page guest, back;
+	bool anew;
 };
 
 static void try_word(struct world *w, uint32_t page, uint32_t word, uint32_t value)
@@ -122,7 +164,7 @@ static void try_word(struct world *w, uint32_t page, uint32_t word, uint32_t val
 	*w->rig.back = w->back;
 	page_at(&w->rig, page)[word] = value;
 	assert_int_equal(pool_new_shared(&w->rig.pool, &w->rig.proxy.ledgers), 0);
-	take_over(&w->rig);
+	take_over(&w->rig, w->anew);
 	w->rig.pool = pool_free(w->rig.pool);
 }
 
@@ -143,10 +185,11 @@ static void try_page(struct world *w, uint32_t page)
 	}
 }
 
-static void begin(struct world *w, bool quiet)
+static void begin(struct world *w, void (*lives)(struct rig *rig), bool quiet)
 {
 	rig_open(&w->rig, 7, 0u - 700);
-	live(&w->rig);
+	lives(&w->rig);
+	w->anew = lives == live_anew;
 	if (quiet)
 		session_quiet(w->rig.s);
 	rig_die(&w->rig);
@@ -166,7 +209,7 @@ static void any_word_of_the_ledger(void **state)
 	static struct world w;
 
 	(void)state;
-	begin(&w, false);
+	begin(&w, live, false);
 	try_page(&w, 0);
 	end(&w);
 }
@@ -176,7 +219,7 @@ static void any_word_of_a_quiet_ledger(void **state)
 	static struct world w;
 
 	(void)state;
-	begin(&w, true);
+	begin(&w, live, true);
 	try_page(&w, 0);
 	end(&w);
 }
@@ -187,7 +230,7 @@ static void any_word_of_its_extents(void **state)
 	uint32_t used = 0;
 
 	(void)state;
-	begin(&w, false);
+	begin(&w, live, false);
 	for (uint32_t page = 1; page <= EXTENTS; page++) {
 		bool empty = true;
 
@@ -203,12 +246,23 @@ static void any_word_of_its_extents(void **state)
 	end(&w);
 }
 
+static void any_word_of_one_that_is_made_anew(void **state)
+{
+	static struct world w;
+
+	(void)state;
+	begin(&w, live_anew, false);
+	try_page(&w, 0);
+	end(&w);
+}
+
 int main(void)
 {
 	static const struct CMUnitTest tests[] = {
 		cmocka_unit_test(any_word_of_the_ledger),
 		cmocka_unit_test(any_word_of_a_quiet_ledger),
 		cmocka_unit_test(any_word_of_its_extents),
+		cmocka_unit_test(any_word_of_one_that_is_made_anew),
 	};
 
 	return cmocka_run_group_tests_name("audit", tests, NULL, NULL);

@@ -38,41 +38,6 @@ static void more_than_slots_and_ring_hold(void **state)
 	end_transaction(rig, 40, "T", 140, "OK", "EAGAIN");
 }
 
-/* The third is longer than a ring. */
-static uint32_t large_watch(char text[4096], char name)
-{
-	uint32_t n = name == 'c' ? 3000 : 900;
-
-	memset(text, name, n);
-	text[2] = 0;
-	text[n - 1] = 0;
-	return n;
-}
-
-/* With the daemon before, which takes and answers it in pieces; the guest reads both messages. */
-static void register_large(struct rig *rig, char name)
-{
-	static struct anew before;
-	static char text[4096];
-	struct message msg = make_message(XS_WATCH, 77, 0, text, large_watch(text, name));
-	uint32_t n = 0;
-
-	memcpy(msg.payload, text, msg.hdr.len);
-	before = (struct anew){ .rig = rig };
-	while (n < message_size(&msg.hdr)) {
-		n += queue_put(&rig->guest_out, (uint8_t *)&msg + n, message_size(&msg.hdr) - n);
-		anew_lives(&before);
-	}
-	assert_int_equal(before.watches, 1);
-	for (int i = 0; i < 2; i++) {
-		drain(rig, &rig->guest_in, &msg.hdr, MESSAGE_HEADER, MESSAGE_HEADER);
-		for (n = 0; n < msg.hdr.len; anew_lives(&before))
-			n += queue_get(&rig->guest_in, msg.payload + n, msg.hdr.len - n);
-		assert_int_equal(msg.hdr.type, i ? XS_WATCH_EVENT : XS_WATCH);
-	}
-	anew_lives(&before);
-}
-
 static void assert_large(const struct anew *after)
 {
 	char text[4096];
