@@ -16,8 +16,9 @@ struct own;
 
 /**
  * own_open() - connect.
- * @reply: called with each reply, which is "in" no request: they come in order; with NULL at the
- * end of the connection, once, and then the connection may be closed
+ * @reply: called with each reply, which is "in" no request: they come in order, and one that is too
+ * long as E2BIG; with NULL at the end of the connection, once, and then the connection may be
+ * closed
  *
  * Return: 0, -ENOMEM, or as client_dial().
  */
