@@ -72,11 +72,17 @@ int memory_adopt(struct memory *memory, int kept, bool *made)
 			return err;
 		if (ledgers_rings(&memory->ledgers) == rings)
 			return 0;
-		/* Of a xenstored that is no more. */
+		/* Of a xenstored that is no more; it stays the caller's for now. */
+		memory->ledgers.arena.fd = -1;
 		ledgers_close(&memory->ledgers);
 	}
+	err = ledgers_create(&memory->ledgers, rings);
+	if (err)
+		return err;
 	*made = true;
-	return ledgers_create(&memory->ledgers, rings);
+	if (kept >= 0)
+		close(kept);
+	return 0;
 }
 
 void memory_close(struct memory *memory)

@@ -29,11 +29,12 @@ struct keeper {
 	int memory, pipe[2]; /* -1: none */
 	bool left;	     /* as it is, for another version */
 	int *sockets;	     /* a client's, where any may be put: numbers, in shared memory */
+	int *domains;	     /* the memory of domains, where it may be put; -1: none */
 };
 
-#define KEEPER_NULL                         \
-	{                                   \
-		-1, { -1, -1 }, false, NULL \
+#define KEEPER_NULL                               \
+	{                                         \
+		-1, { -1, -1 }, false, NULL, NULL \
 	}
 
 static inline void fake_keeper_end(struct keeper *keeper)
@@ -56,6 +57,8 @@ int keeper_take(struct keeper *keeper, uint32_t key, int fds[LINK_PUT_FDS])
 		fds[0] = dup(keeper->memory);
 	for (int i = 0; key == KEEP_PIPE && keeper->pipe[0] >= 0 && i < 2; i++)
 		fds[i] = dup(keeper->pipe[i]);
+	for (int i = 0; key == KEEP_DOMAINS && keeper->domains && i < 2; i++)
+		fds[i] = keeper->domains[i] < 0 ? -1 : dup(keeper->domains[i]);
 	return (fds[0] >= 0) + (fds[1] >= 0);
 }
 
@@ -64,6 +67,13 @@ bool keeper_put(struct keeper *keeper, uint32_t key, const int *fds, int count)
 	if (keeper->sockets && key < KEEP_SOCKETS) {
 		for (int i = 0; i < count; i++)
 			keeper->sockets[i] = fds[i];
+		return true;
+	}
+	if (keeper->domains && key == KEEP_DOMAINS) {
+		for (int i = 0; i < count; i++) {
+			close(keeper->domains[i]);
+			keeper->domains[i] = dup(fds[i]);
+		}
 		return true;
 	}
 	assert_int_equal(count, key == KEEP_PIPE ? 2 : 1);
