@@ -182,6 +182,8 @@ static void end(struct session *s)
 
 	s->renew = (struct renew){ .what = RENEW_NOTHING };
 	watches_seen(&s->watches);
+	/* Its front is not read before. */
+	session_ready(s);
 	if (lost)
 		log_limited(&s->source, LOG_ERR,
 			    "watches that the new xenstored does not take: %u; they are lost",
@@ -299,8 +301,9 @@ bool renew_takes(const struct session *s, const struct message *msg)
 {
 	int slot = msg->hdr.type == XS_WATCH_EVENT ? -1 : pending_find(s->ledger, msg->hdr.req_id);
 
-	return slot >= 0 ? s->ledger->pending[slot].flags & PENDING_RENEW
-			 : first_of(s, msg) != NULL;
+	if (slot < 0)
+		return first_of(s, msg) != NULL;
+	return (s->ledger->pending[slot].flags & PENDING_RENEW) != 0;
 }
 
 bool renew_overflows(struct session *s, int err)

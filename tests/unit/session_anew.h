@@ -75,7 +75,7 @@ static inline void anew_watches(struct anew *a, const struct message *msg)
 	assert_true(a->watches < ANEW_WATCHES);
 	a->watch[a->watches++] = *msg;
 	anew_says_text(a, msg, "OK");
-	for (int i = 0; i <= a->twice; i++)
+	for (int i = a->twice ? 2 : 1; i; i--)
 		anew_says(a, XS_WATCH_EVENT, 0, 0, msg->payload, anew_key(msg));
 }
 
@@ -120,6 +120,11 @@ static inline void anew_answers(struct anew *a, const struct message *msg)
 		break;
 	case XS_TRANSACTION_END:
 		anew_ends(a, msg);
+		break;
+	case XS_UNWATCH:
+		/* After all else, or it would not know it. */
+		assert_true(anew_has(a, msg) && a->lasts);
+		anew_says_text(a, msg, "OK");
 		break;
 	case XS_RESET_WATCHES:
 		a->watches = a->txs = 0;
@@ -267,7 +272,7 @@ static inline void register_texts(struct rig *rig)
 }
 
 /* The third is longer than a ring. */
-static inline uint32_t large_watch(char text[4096], char name)
+static inline uint32_t large_watch(char text[4096], int name)
 {
 	uint32_t n = name == 'c' ? 3000 : 900;
 
@@ -278,7 +283,7 @@ static inline uint32_t large_watch(char text[4096], char name)
 }
 
 /* With the daemon before, which takes and answers it in pieces; the guest reads both messages. */
-static inline void register_large(struct rig *rig, char name)
+static inline void register_large(struct rig *rig, int name)
 {
 	static struct anew before;
 	static char text[4096];

@@ -109,30 +109,35 @@ struct state {
 	int peek_off[1 + DAEMONS], unread[1 + DAEMONS], piped, kept[SLOT_SIDES];
 };
 
+union state_octets {
+	struct state is;
+	uint8_t octets[sizeof(struct state)];
+};
+
 struct look {
 	struct world *w;
-	struct state state;
+	union state_octets state;
 };
 
 static bool has_changed(void *arg)
 {
-	static struct state now;
+	static union state_octets now;
 	struct look *look = arg;
 	struct world *w = look->w;
 	socklen_t len = sizeof(int);
 
 	memset(&now, 0, sizeof(now));
-	now.ledger = *slots_ledger(w->client.slots, SLOT);
-	now.outlet = *ledgers_outlet(slots_ledgers(w->client.slots));
-	ioctl(w->keeper.pipe[0], FIONREAD, &now.piped);
-	memcpy(now.kept, w->kept, sizeof(now.kept));
+	now.is.ledger = *slots_ledger(w->client.slots, SLOT);
+	now.is.outlet = *ledgers_outlet(slots_ledgers(w->client.slots));
+	ioctl(w->keeper.pipe[0], FIONREAD, &now.is.piped);
+	memcpy(now.is.kept, w->kept, sizeof(now.is.kept));
 	for (int i = 0; i <= DAEMONS; i++) {
 		int near = i ? w->near[i - 1] : w->client_near;
 
-		getsockopt(near, SOL_SOCKET, SO_PEEK_OFF, &now.peek_off[i], &len);
-		ioctl(i ? w->daemons[i - 1].fd : w->app.fd, FIONREAD, &now.unread[i]);
+		getsockopt(near, SOL_SOCKET, SO_PEEK_OFF, &now.is.peek_off[i], &len);
+		ioctl(i ? w->daemons[i - 1].fd : w->app.fd, FIONREAD, &now.is.unread[i]);
 	}
-	if (!memcmp(&now, &look->state, sizeof(now)))
+	if (!memcmp(now.octets, look->state.octets, sizeof(now.octets)))
 		return false;
 	look->state = now;
 	return true;

@@ -43,7 +43,7 @@ static void assert_large(const struct anew *after)
 	char text[4096];
 
 	assert_int_equal(after->watches, 5);
-	for (char name = 'a'; name <= 'e'; name++)
+	for (int name = 'a'; name <= 'e'; name++)
 		assert_message(&after->watch[name - 'a'], XS_WATCH, 0, text,
 			       large_watch(text, name));
 }
@@ -53,7 +53,7 @@ static void larger_than_a_ring(void **state)
 	static struct anew after;
 	struct rig *rig = *state;
 
-	for (char name = 'a'; name <= 'e'; name++)
+	for (int name = 'a'; name <= 'e'; name++)
 		register_large(rig, name);
 	renew_forget(rig->s);
 	anew_begins(&after, rig);

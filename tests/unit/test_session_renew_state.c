@@ -263,6 +263,37 @@ static void one_that_is_introduced_meanwhile(void **state)
 	serve_again(rig);
 }
 
+/* Nobody waits for one that is not bound; it is served when all is as it was. */
+static void one_that_is_bound_late(void **state)
+{
+	static struct anew after;
+	struct rig *rig = *state;
+	char text[200];
+
+	memset(text, 't', sizeof(text));
+	text[2] = text[sizeof(text) - 1] = 0;
+	for (text[0] = 'a'; text[0] <= 'm'; text[0]++)
+		watch(rig, text, sizeof(text));
+	watch(rig, "z\0t", 4);
+	rig->s->unbound = true;
+	rig->daemon.paused = true;
+	renew_forget(rig->s);
+	anew_begins(&after, rig);
+	renew_begin(rig->s, true);
+	anew_lives(&after);
+	assert_int_equal(after.watches, 0);
+	rig->daemon.paused = false;
+	/* It is short, so there is room for it when there is none for the next one of the others.
+	 */
+	GUEST_SENDS(rig, XS_UNWATCH, 1, 0, "z\0t");
+	session_bound(rig->s, false);
+	anew_lives(&after);
+	assert_int_equal(after.watches, 14);
+	GUEST_GETS(rig, XS_UNWATCH, 1, 0, "OK");
+	assert_int_equal(rig->s->watches.count, 13);
+	serve_again(rig);
+}
+
 static void one_that_reconnects_waits(void **state)
 {
 	struct rig *rig = *state;
@@ -309,6 +340,7 @@ int main(void)
 		RENEW_TEST(one_that_has_ended),
 		RENEW_TEST(one_that_ends_meanwhile),
 		RENEW_TEST(one_that_is_introduced_meanwhile),
+		RENEW_TEST(one_that_is_bound_late),
 		RENEW_TEST(one_that_reconnects_waits),
 		RENEW_TEST(one_that_is_reconnecting_comes_to_rest_first),
 	};
