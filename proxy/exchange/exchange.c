@@ -68,6 +68,7 @@ void exchange_enter(struct exchange *exchange, enum exchange_stage stage)
 {
 	atomic_store(&exchange_words(exchange)->stage, stage);
 	exchange->begun = false;
+	exchange->deadline = 0;
 	if (stage == EXCHANGE_NONE)
 		return;
 	log_line(LOG_NOTICE, "exchange of xenstored: %s", doing[stage]);
@@ -390,25 +391,33 @@ void exchange_forget(struct exchange *exchange, const void *arg)
 		exchange->waiter = NULL;
 }
 
-/* An xsproxyd before us had one under way; without xenstored domains are taken up from what the
- * keeper has. */
-static void go_on(struct exchange *exchange)
+/* Where an xsproxyd before us was. */
+static enum exchange_stage stage_left(struct exchange *exchange)
 {
-	struct daemon *daemon = exchange->daemon;
 	const struct ledgers_exchange *at;
-	struct ledgers left;
 	enum exchange_stage stage;
-	int fds[LINK_PUT_FDS], err;
+	struct ledgers left;
 
-	keeper_take(daemon->keeper, KEEP_STATE, fds);
-	exchange->state = fds[0];
-	if (!upstream_left(daemon->upstream, &left))
-		return;
+	if (!upstream_left(exchange->daemon->upstream, &left))
+		return EXCHANGE_NONE;
 	at = ledgers_exchange(&left);
 	stage = stage_of(at);
 	if (stage)
 		exchange->since = outcome_left(at, &exchange->result);
 	ledgers_close(&left);
+	return stage;
+}
+
+/* An xsproxyd before us had one under way; without xenstored domains are taken up from what the
+ * keeper has. */
+static void go_on(struct exchange *exchange)
+{
+	struct daemon *daemon = exchange->daemon;
+	enum exchange_stage stage = stage_left(exchange);
+	int fds[LINK_PUT_FDS], err;
+
+	keeper_take(daemon->keeper, KEEP_STATE, fds);
+	exchange->state = fds[0];
 	if (stage == EXCHANGE_NONE)
 		exchange_drop_state(exchange);
 	if (stage < EXCHANGE_ASKED)

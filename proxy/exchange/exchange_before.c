@@ -36,7 +36,8 @@ static void part_one(struct session *s, void *arg)
 
 static bool is_late(struct exchange *exchange, uint32_t ms)
 {
-	if (!exchange->begun)
+	/* What a stage begins with may not be possible for now. */
+	if (!exchange->deadline)
 		exchange->deadline = clock_monotonic() + (uint64_t)ms * NS_A_MS;
 	exchange->begun = true;
 	return clock_monotonic() > exchange->deadline;
@@ -76,7 +77,7 @@ static int find_unmade(struct daemon *daemon, const struct message *msg)
 /* The stage is over now, for no good. */
 static void give_up(struct exchange *exchange)
 {
-	exchange->deadline = 0;
+	exchange->deadline = 1;
 }
 
 static void domains_reply(struct exchange *exchange, const struct message *msg)

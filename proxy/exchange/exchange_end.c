@@ -105,4 +105,6 @@ void exchange_lost(struct exchange *exchange, const char *why)
 	exchange_blame(exchange, "%s; guests are held until they are introduced anew", why);
 	exchange->result.outcome = EXCHANGE_LOST;
 	exchange_end(exchange);
+	/* Or what guests ask from now on would never be answered. */
+	upstream_give_up(exchange->daemon->upstream);
 }

@@ -36,7 +36,7 @@ struct exchange {
 	bool sifted;	      /* RETURN: domains have gone with the daemon before */
 	uint64_t ask_again;   /* as `deadline`; ASKED: xenstored was not able to; 0: no */
 	uint64_t since;	      /* ns of CLOCK_MONOTONIC; no front has been read */
-	uint64_t deadline;    /* the same; of this stage */
+	uint64_t deadline;    /* the same; of this stage; 0: it has none yet */
 	const struct exchange_waiter *waiter; /* NULL: nobody waits */
 	void *arg;
 	struct exchange_result result; /* outcome: 0 as long as it is that which `why` says */

@@ -118,6 +118,12 @@ void upstream_let_go(struct upstream *up)
 	connect_later(up);
 }
 
+void upstream_give_up(struct upstream *up)
+{
+	if (up->waits)
+		upstream_let_go(up);
+}
+
 void upstream_refuse(struct upstream *up, const char *why)
 {
 	if (!up->refused)

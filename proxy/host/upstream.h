@@ -60,6 +60,9 @@ bool upstream_left(const struct upstream *up, struct ledgers *ledgers);
  */
 int upstream_restore(struct upstream *up);
 
+/** upstream_give_up() - none that goes on is to come: all is as if one had gone. */
+void upstream_give_up(struct upstream *up);
+
 /** upstream_keep() - have the keeper hold rings and ledgers, if there are some. NULL is fine. */
 void upstream_keep(struct upstream *up);
 

@@ -31,7 +31,8 @@ struct exchange_bed {
 	int state;			   /* that it has, or -1 */
 	enum start_type order;		   /* what the starter was told last; 0: nothing */
 	char with[2 * LEDGERS_DAEMON_MAX]; /* of the plan */
-	uint32_t directories;		   /* that it is to answer over its own connection */
+	uint32_t directories, others;	   /* that it is to answer over its own connection */
+	bool gave_up;			   /* upstream_give_up() */
 	uint32_t woken;
 	bool dials;   /* the daemon accepts connections of its own */
 	int restored; /* what upstream_restore() says */
@@ -78,6 +79,13 @@ static int fake_restore(struct upstream *up)
 	(void)up;
 	bed.waits = !bed.restored;
 	return bed.restored;
+}
+
+static void fake_give_up(struct upstream *up)
+{
+	(void)up;
+	bed.gave_up = bed.waits;
+	bed.waits = bed.serves = bed.mapped = false;
 }
 
 /* --- keeper.h */
@@ -169,6 +177,8 @@ static int fake_own_ask(struct own *own, uint32_t type, const char *payload, uin
 	assert_non_null(own);
 	assert_true(len <= XENSTORE_PAYLOAD_MAX);
 	bed.directories += type == XS_DIRECTORY;
+	/* To those of ASKED it need not say anything. */
+	bed.others += type != XS_DIRECTORY && atomic_load(&bed_words()->stage) != EXCHANGE_ASKED;
 	return 0;
 }
 
@@ -244,6 +254,7 @@ static int fake_client_again(struct client *client, struct keeper *keeper)
 #define upstream_watch	     fake_watch
 #define upstream_left	     fake_left
 #define upstream_restore     fake_restore
+#define upstream_give_up     fake_give_up
 #define keeper_there	     fake_keeper_there
 #define keeper_told	     fake_keeper_told
 #define keeper_take	     fake_keeper_take
@@ -310,6 +321,8 @@ static inline void bed_restart(bool bridge)
 	bed.left = true;
 	bed.serves = bed.waits = false;
 	bed_start();
+	if (bed.waits)
+		rig_run(&bed.rig);
 	if (!bridge)
 		return;
 	bed.serves = true;
@@ -352,8 +365,13 @@ static inline void bed_answers(void)
 	static const struct message msg = { .hdr = { .type = XS_DIRECTORY, .len = 4 },
 					    .payload = "0\0007" };
 
+	static const struct message ok = { .hdr = { .type = XS_CONTROL, .len = 3 },
+					   .payload = "OK" };
+
 	for (; bed.directories; bed.directories--)
 		exchange_reply(bed.exchange, &msg);
+	for (; bed.others; bed.others--)
+		exchange_reply(bed.exchange, &ok);
 }
 
 /* As long as the stage changes; the daemon says what it is asked. */
@@ -397,6 +415,70 @@ static inline void bed_again(void)
 static inline void assert_stage(enum exchange_stage stage)
 {
 	assert_int_equal(exchange_stage(bed.exchange), stage);
+}
+
+/* --- all that happens when it goes well */
+
+enum {
+	BEGUN,
+	LOOKED,
+	RESTED,
+	PARTING,
+	PARTED,
+	ASKING,
+	ENDED,
+	CAME,
+	STATE,
+	HANDED,
+	AGAIN,
+	BUSY,
+	DONE
+};
+
+/* One event after the other, as it goes well. */
+static inline void happens(int what)
+{
+	switch (what) {
+	case BEGUN:
+		bed_begin("/usr/sbin/other");
+		break;
+	case LOOKED:
+	case PARTING:
+	case ASKING:
+		bed_look();
+		break;
+	case BUSY:
+		bed_look();
+		rig_run(&bed.rig);
+		while (anew_reads(&bed.after))
+			;
+		while (anew_writes(&bed.after))
+			;
+		break;
+	case RESTED:
+	case PARTED:
+		anew_lives(&bed.before);
+		bed_answers();
+		break;
+	case ENDED:
+		bed.waits = bed.watcher->gone(bed.exchange);
+		break;
+	case CAME:
+		bed.news->came(bed.exchange, START_UPDATE);
+		break;
+	case STATE:
+		bed.news->state(bed.exchange, memfd_create("state", MFD_CLOEXEC), 0);
+		break;
+	case HANDED:
+		bed.news->came(bed.exchange, START_DAEMON);
+		assert_int_equal(bed.order, START_RESTORE);
+		break;
+	case AGAIN:
+		bed_again();
+		break;
+	case DONE:
+		bed_look_with(&bed.after);
+	}
 }
 
 #define EXCHANGE_TEST(name) cmocka_unit_test_setup_teardown(name, bed_setup, bed_teardown)

@@ -57,7 +57,7 @@ static void an_answer_that_does_not_come(void **state)
 	bed_begin("");
 	bed_look();
 	assert_stage(EXCHANGE_REST);
-	bed.exchange->deadline = 0;
+	bed.exchange->deadline = 1;
 	bed_look();
 	assert_stage(EXCHANGE_UNDO);
 	bed_look_with(&bed.before);
@@ -81,13 +81,109 @@ static void the_daemon_stays_and_answers_later(void **state)
 	id = STORED_GETS(rig, XS_READ, 0, "x");
 	bed_begin("");
 	bed_look();
-	bed.exchange->deadline = 0;
+	bed.exchange->deadline = 1;
 	bed_look();
 	bed_look_with(&bed.before);
 	STORED_SENDS(rig, XS_READ, id, 0, "y");
 	rig_run(rig);
 	GUEST_GETS(rig, XS_READ, 1, 0, "y");
 	assert_served();
+}
+
+/* Nobody waits for ever for a daemon that accepts no connection of ours. */
+static void a_daemon_that_cannot_be_asked(void **state)
+{
+	(void)state;
+	hold_something();
+	bed.dials = false;
+	bed_begin("");
+	bed_look();
+	assert_stage(EXCHANGE_REST);
+	bed.exchange->deadline = 1;
+	bed_look();
+	assert_stage(EXCHANGE_UNDO);
+	bed_look_with(&bed.before);
+	assert_served();
+	assert_int_not_equal(strlen(bed.result.why), 0);
+}
+
+static void assert_undone_by(void (*what)(void))
+{
+	hold_something();
+	bed_begin("/usr/sbin/other");
+	what();
+	bed_look_with(&bed.before);
+	assert_served();
+	assert_int_not_equal(strlen(bed.result.why), 0);
+}
+
+static void is_slow(void)
+{
+	bed_look_with(&bed.before);
+	assert_stage(EXCHANGE_ASKED);
+	bed.exchange->deadline = 1;
+}
+
+static void cannot_rest(void)
+{
+	bed_look();
+	bed.exchange->deadline = 1;
+}
+
+/* The one that was there before a failed exchange is not the one that was to be. */
+static void the_daemon_before_is_the_one_that_serves(void **state)
+{
+	static void (*const what[])(void) = { is_slow, cannot_rest };
+
+	for (int i = 0; i < 2; i++) {
+		assert_undone_by(what[i]);
+		bed_begin("/usr/sbin/third");
+		bed_look_with(&bed.before);
+		bed_hand_over();
+		assert_string_equal(bed.with, "/usr/sbin/third");
+		bed.news->failed(bed.exchange, "for a test");
+		assert_string_equal(bed.with, "");
+		bed_again();
+		bed_look_with(&bed.after);
+		assert_served();
+		assert_int_equal(bed.result.outcome, EXCHANGE_RESTORED);
+		bed_teardown(state);
+		bed_setup(state);
+	}
+}
+
+static void exchange_to(const char *with)
+{
+	bed_begin(with);
+	bed.before = (struct anew){ .rig = &bed.rig };
+	bed_look_with(&bed.before);
+	bed_hand_over();
+	assert_string_equal(bed.with, with);
+}
+
+static void the_daemon_before_is_the_last_that_came(void **state)
+{
+	(void)state;
+	exchange_to("/usr/sbin/b");
+	bed_again();
+	bed_look_with(&bed.after);
+	assert_served();
+	/* c is tried, b comes back, */
+	exchange_to("/usr/sbin/c");
+	bed.news->came(bed.exchange, START_DAEMON);
+	assert_string_equal(bed.with, "/usr/sbin/b");
+	/* and another xsproxyd sees it come; */
+	bed_restart(false);
+	assert_stage(EXCHANGE_STARTED);
+	bed_again();
+	bed_look_with(&bed.after);
+	assert_served();
+	/* d is tried. */
+	exchange_to("/usr/sbin/d");
+	bed.news->came(bed.exchange, START_DAEMON);
+	assert_string_equal(bed.with, "/usr/sbin/b");
+	bed_again();
+	bed_look_with(&bed.after);
 }
 
 /* --- what came of it */
@@ -126,6 +222,120 @@ static void an_xsproxyd_that_ends(void **state)
 	assert_string_equal(bed_words()->with, "");
 	bed_restart(true);
 	assert_restored();
+}
+
+/* --- who ends */
+
+static void the_daemon_leaves_nothing(void **state)
+{
+	(void)state;
+	hold_something();
+	bed_begin("");
+	bed_look_with(&bed.before);
+	bed.waits = bed.watcher->gone(bed.exchange);
+	bed.news->came(bed.exchange, START_DAEMON);
+	assert_int_equal(bed.order, START_WANT);
+	bed.news->state(bed.exchange, -ENOENT, 0);
+	assert_int_equal(bed.order, START_AFRESH);
+	/* Or it would be asked, and nobody would ever answer. */
+	assert_true(bed.gave_up);
+	assert_int_equal(bed.done, 1);
+	assert_non_null(strstr(bed.result.why, "left no state"));
+	assert_false(bed.rig.daemon.paused);
+}
+
+/* The starter is told once the keeper has what would be lost otherwise, however late that is. */
+static void a_keeper_that_is_slow(void **state)
+{
+	(void)state;
+	hold_something();
+	bed_begin("");
+	bed_look_with(&bed.before);
+	bed.waits = bed.watcher->gone(bed.exchange);
+	happens(CAME);
+	bed.told = false;
+	bed.order = 0;
+	happens(STATE);
+	assert_int_equal(bed.order, 0);
+	bed.told = true;
+	bed_look();
+	assert_int_equal(bed.order, START_ENOUGH);
+	bed.told = false;
+	bed.news->came(bed.exchange, START_DAEMON);
+	assert_int_equal(bed.order, START_ENOUGH);
+	bed.told = true;
+	bed_look();
+	assert_int_equal(bed.order, START_RESTORE);
+	bed_again();
+	bed_look_with(&bed.after);
+	assert_served();
+}
+
+/* What is of no use any more is not kept. */
+static void a_state_that_nobody_waits_for(void **state)
+{
+	static const bool left[] = { false, true };
+
+	(void)state;
+	for (int i = 0; i < 2; i++) {
+		bed.state = memfd_create("state", MFD_CLOEXEC);
+		exchange_free(bed.exchange);
+		bed.left = left[i];
+		bed_start();
+		assert_int_equal(bed.state, -1);
+		assert_int_equal(bed.exchange->state, -1);
+		assert_served();
+	}
+}
+
+/* It is there, and has no more than a part of what sessions have. */
+static void the_state_is_lost_when_the_other_daemon_is_there(void **state)
+{
+	(void)state;
+	hold_something();
+	bed_begin("");
+	bed_look_with(&bed.before);
+	bed_hand_over();
+	bed_again();
+	bed_look();
+	assert_stage(EXCHANGE_RETURN);
+	fake_keep_state(NULL, -1);
+	bed_restart(true);
+	bed_look_with(&bed.after);
+	assert_served();
+	assert_int_equal(bed.after.watches, 1);
+	assert_int_equal(bed.after.txs, 1);
+}
+
+/* --- xsproxyd is killed */
+
+static void xsproxyd_is_killed(void **state)
+{
+	for (int at = BEGUN; at <= DONE; at++) {
+		bool bridge = at < ENDED || at >= AGAIN, stays = at < ENDED;
+		struct anew *daemon = stays ? &bed.before : &bed.after;
+
+		hold_something();
+		for (int what = BEGUN; what <= at; what++)
+			happens(what);
+		bed_restart(bridge);
+		/* The live-update program waits for the next one. */
+		for (int what = at < STATE ? CAME : at + 1; !bridge && what <= AGAIN; what++)
+			happens(what);
+		bed_look_with(daemon);
+		assert_served();
+		assert_int_equal(daemon->watches, stays ? 0 : 1);
+		assert_int_equal(bed.rig.s->watches.count, 1);
+		GUEST_SENDS(&bed.rig, XS_TRANSACTION_END, 1, 5, "T");
+		anew_lives(daemon);
+		if (at <= PARTING)
+			GUEST_GETS(&bed.rig, XS_TRANSACTION_END, 1, 5, "OK");
+		else
+			GUEST_GETS(&bed.rig, XS_ERROR, 1, 5, "EAGAIN");
+		assert_int_equal(daemon->txs, 0);
+		bed_teardown(state);
+		bed_setup(state);
+	}
 }
 
 /* --- one wrong word */
@@ -234,7 +444,15 @@ int main(void)
 		EXCHANGE_TEST(all_goes_well),
 		EXCHANGE_TEST(an_answer_that_does_not_come),
 		EXCHANGE_TEST(the_daemon_stays_and_answers_later),
+		EXCHANGE_TEST(a_daemon_that_cannot_be_asked),
+		EXCHANGE_TEST(the_daemon_before_is_the_one_that_serves),
+		EXCHANGE_TEST(the_daemon_before_is_the_last_that_came),
 		EXCHANGE_TEST(an_xsproxyd_that_ends),
+		EXCHANGE_TEST(the_daemon_leaves_nothing),
+		EXCHANGE_TEST(a_keeper_that_is_slow),
+		EXCHANGE_TEST(a_state_that_nobody_waits_for),
+		EXCHANGE_TEST(the_state_is_lost_when_the_other_daemon_is_there),
+		EXCHANGE_TEST(xsproxyd_is_killed),
 		EXCHANGE_TEST(a_stage_that_there_is_not),
 		EXCHANGE_TEST(a_stage_that_is_not_the_one),
 		EXCHANGE_TEST(names_without_an_end),
