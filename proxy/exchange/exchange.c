@@ -131,10 +131,9 @@ static int make_plan(const struct exchange *exchange, const char with[LEDGERS_DA
 	return plan_make(exchange->daemon, text);
 }
 
-/* Give the state to the starter that is there. */
-static void hand_out(struct exchange *exchange)
+/* Give the state to the starter that is there. @at: exchange_words() */
+static void hand_out(struct exchange *exchange, struct ledgers_exchange *at)
 {
-	struct ledgers_exchange *at = exchange_words(exchange);
 	uint32_t tries = atomic_load(&at->tries);
 	int fds[START_RESTORE_FDS] = {
 		exchange->state,
@@ -166,8 +165,10 @@ static void hand_out(struct exchange *exchange)
 
 void exchange_hand_over(struct exchange *exchange)
 {
+	struct ledgers_exchange *at = exchange_words(exchange);
+
 	/* From here on the daemon may end: what it had must outlive us. */
-	exchange->untold = !keeper_told(exchange->daemon->keeper);
+	exchange->untold = !at || !keeper_told(exchange->daemon->keeper);
 	if (exchange->untold) {
 		loop_timer(exchange->timer, LOOK_MS);
 		return;
@@ -175,7 +176,7 @@ void exchange_hand_over(struct exchange *exchange)
 	if (exchange_stage(exchange) != EXCHANGE_HAVE)
 		exchange_enter(exchange, EXCHANGE_HAVE);
 	if (exchange->role == START_DAEMON)
-		hand_out(exchange);
+		hand_out(exchange, at);
 	else
 		starters_tell(exchange->starters, START_ENOUGH, NULL, 0);
 }
