@@ -113,6 +113,9 @@ $(BUILD)/obj/%.o: %.c Makefile
 	$(call say,CC,$@)
 	$(Q)$(CC) $(ALL_CFLAGS) $(SAN_FLAGS) -c -o $@ $<
 
+# Where the package's own programs are (XSPROXY_PREFIX)
+$(BUILD)/obj/config/config.o: ALL_CFLAGS += -DXSPROXY_PREFIX='"$(PREFIX)"'
+
 # The order of its stores is what recovery relies on (docs/architecture.md, "Why the ledger is correct").
 $(BUILD)/obj/proxy/session/ledger.o: ALL_CFLAGS += -fno-lto
 
@@ -352,13 +355,13 @@ install: programs
 	$(call put,0644,docs/man/xsproxy.conf.5,$(MANDIR)/man5/xsproxy.conf.5)
 	$(call put,0644,docs/man/libxsproxy-bridge.7,$(MANDIR)/man7/libxsproxy-bridge.7)
 	$(call put,0644,docs/protocol.md,$(PREFIX)/share/doc/xsproxy/protocol.md)
-	$(Q)install -D -m 0644 -t $(DESTDIR)$(EXAMPLES) xsproxy.conf.example
+	$(call put,0644,xsproxy.conf.example,$(EXAMPLES)/xsproxy.conf.example)
 	$(Q)install -D -m 0644 -t $(DESTDIR)$(EXAMPLES) share/prometheus/xsproxy.rules.yml
 	$(Q)install -D -m 0644 share/bash-completion/xsproxyctl \
 		$(DESTDIR)$(PREFIX)/share/bash-completion/completions/xsproxyctl
 	$(Q)install -D -m 0644 -t $(DESTDIR)$(PREFIX)/share/xsproxy/wireshark share/wireshark/xenstore.lua
 	$(Q)[ -e $(DESTDIR)/etc/xsproxy/xsproxy.conf ] || \
-		install -D -m 0644 xsproxy.conf.example $(DESTDIR)/etc/xsproxy/xsproxy.conf
+		install -D -m 0644 $(DESTDIR)$(EXAMPLES)/xsproxy.conf.example $(DESTDIR)/etc/xsproxy/xsproxy.conf
 
 # On a copy of the tree: dpkg-buildpackage cleans up before it builds. Ends in $(BUILD)/deb/.
 deb:

@@ -9,6 +9,11 @@
 #include <string.h>
 #include <syslog.h>
 
+/* As the Makefile has it */
+#ifndef XSPROXY_PREFIX
+#define XSPROXY_PREFIX "/usr"
+#endif
+
 enum option_kind {
 	OPTION_PATH,  /* absolute */
 	OPTION_MS,    /* a number with a unit, ms or s */
@@ -39,7 +44,7 @@ static const struct option options[] = {
 	{ "xsproxy", "run-dir", OPTION_PATH, AT(run_dir), "/run/xsproxy", 0, 0, false },
 	{ "xsproxy", "socket", OPTION_PATH, AT(socket), "/run/xenstored/socket", 0, 0, false },
 	{ "xenstored", "live-update", OPTION_PATH, AT(live_update),
-	  "/usr/libexec/xsproxy/live-update", 0, 0, true },
+	  XSPROXY_PREFIX "/libexec/xsproxy/live-update", 0, 0, true },
 	{ "socket", "mode", OPTION_MODE, AT(socket_mode), "0600", 0, 0, false },
 	{ "socket", "group", OPTION_GROUP, AT(socket_group), "root", 0, 0, false },
 	{ "socket", "users", OPTION_USERS, AT(socket_users), "root", 0, 0, true },
