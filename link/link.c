@@ -66,14 +66,16 @@ static int link_take_fds(struct msghdr *hdr, int fds[LINK_FDS_MAX])
 	return (int)count;
 }
 
+_Static_assert(LINK_HELLO_FDS == LINK_FDS_MAX && START_RESTORE_FDS == LINK_FDS_MAX,
+	       "both bring as many as a message can");
+
 /* Whether so many descriptors belong to a message of this type. */
 static bool link_fds_fit(uint32_t type, int count)
 {
 	switch (type) {
 	case LINK_HELLO:
-		return count == LINK_HELLO_FDS;
 	case START_RESTORE:
-		return count == START_RESTORE_FDS;
+		return count == LINK_FDS_MAX;
 	case LINK_KEEP:
 	case START_FAILED:
 		return count == 1;
