@@ -19,7 +19,6 @@
 
 #define POLL_MS	       50
 #define ANSWER_SECONDS 5
-#define NS_OF_A_MS     1000000u
 #define PATIENCE_MS    60000u /* without an xsproxyd, or one that has found what was left to it */
 
 struct replace {
@@ -117,7 +116,7 @@ static int look(struct replace *replace, const json_t *status, bool *progress)
 /* The connection has ended; the exchange goes on. */
 static int follow(struct replace *replace)
 {
-	uint64_t deadline = clock_monotonic() + (uint64_t)PATIENCE_MS * NS_OF_A_MS;
+	uint64_t deadline = clock_monotonic() + (uint64_t)PATIENCE_MS * CLOCK_NS_OF_MS;
 	bool progress;
 
 	say(replace, "xsproxyd has closed the connection; waiting for the next one");
@@ -129,7 +128,7 @@ static int follow(struct replace *replace)
 		if (r != -EAGAIN)
 			return r;
 		if (status && progress)
-			deadline = clock_monotonic() + (uint64_t)PATIENCE_MS * NS_OF_A_MS;
+			deadline = clock_monotonic() + (uint64_t)PATIENCE_MS * CLOCK_NS_OF_MS;
 		poll(NULL, 0, POLL_MS);
 	}
 	return report_fail(replace->report, -ETIMEDOUT,

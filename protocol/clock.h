@@ -10,13 +10,16 @@
 #include <stdint.h>
 #include <time.h>
 
+#define CLOCK_NS_OF_MS 1000000u
+#define CLOCK_NS_OF_S  1000000000u
+
 /** clock_ns() - nanoseconds of clock @id. */
 static inline uint64_t clock_ns(clockid_t id)
 {
 	struct timespec ts;
 
 	clock_gettime(id, &ts);
-	return (uint64_t)ts.tv_sec * 1000000000u + (uint64_t)ts.tv_nsec;
+	return (uint64_t)ts.tv_sec * CLOCK_NS_OF_S + (uint64_t)ts.tv_nsec;
 }
 
 /** clock_monotonic() - nanoseconds of CLOCK_MONOTONIC, for durations. */
@@ -28,7 +31,7 @@ static inline uint64_t clock_monotonic(void)
 /** clock_seconds() - whole seconds of the same. */
 static inline uint64_t clock_seconds(void)
 {
-	return clock_monotonic() / 1000000000u;
+	return clock_monotonic() / CLOCK_NS_OF_S;
 }
 
 /** clock_realtime_offset() - what CLOCK_REALTIME is ahead of CLOCK_MONOTONIC. */

@@ -28,7 +28,6 @@
 #include "proxy/session/session.h"
 #include "proxy/toolstack/target.h"
 
-#define NS_A_S	 1000000000u
 #define LOOK_MS	 2
 #define AFTER_MS 1000 /* between two attempts with the daemon that was there before */
 
@@ -80,11 +79,6 @@ void exchange_enter(struct exchange *exchange, enum exchange_stage stage)
 const char *exchange_doing(const struct exchange *exchange)
 {
 	return doing[exchange_stage(exchange)];
-}
-
-void exchange_undo(struct exchange *exchange)
-{
-	exchange_enter(exchange, EXCHANGE_UNDO);
 }
 
 /* --- stages that are looked at from time to time */
@@ -206,7 +200,7 @@ static void came_cb(void *arg, enum start_role role)
 /* It was written before anybody was asked: after a live update that failed one may be left. */
 static bool is_old(const struct exchange *exchange, uint32_t age)
 {
-	uint64_t since = (clock_monotonic() - exchange->since) / NS_A_S;
+	uint64_t since = (clock_monotonic() - exchange->since) / CLOCK_NS_OF_S;
 
 	return exchange->role == START_DAEMON && exchange->ours && age > since + 1;
 }
@@ -290,7 +284,7 @@ static void bridge_came(void *arg)
 	/* The daemon is there still. */
 	exchange->abort = stage >= EXCHANGE_ASKED;
 	exchange_blame(exchange, "xsproxyd was started anew before xenstored had ended");
-	exchange_undo(exchange);
+	exchange_enter(exchange, EXCHANGE_UNDO);
 }
 
 static bool bridge_gone(void *arg)
@@ -315,7 +309,7 @@ static void bridge_again(void *arg)
 
 	exchange->abort = stage == EXCHANGE_ASKED || stage == EXCHANGE_UNDO;
 	if (exchange->abort)
-		exchange_undo(exchange);
+		exchange_enter(exchange, EXCHANGE_UNDO);
 	else
 		exchange_return(exchange);
 }
@@ -328,10 +322,11 @@ static const struct starters_news news = { came_cb, state_cb, failed_cb };
 /* oxenstored writes nothing down as long as it is so, for its state does not say so. */
 static bool has_target(const struct daemon *daemon)
 {
-	for (struct session *s = domains_next_session(daemon->domains, 0); s;
-	     s = domains_next_session(daemon->domains, s->domid + 1))
+	if (daemon->flavour != RINGS_FLAVOUR_OCAML)
+		return false;
+	DOMAINS_EACH_SESSION(daemon->domains, s)
 		if (target_user(s) >= 0)
-			return daemon->flavour == RINGS_FLAVOUR_OCAML;
+			return true;
 	return false;
 }
 
@@ -372,7 +367,6 @@ const char *exchange_begin(struct exchange *exchange, const char *with,
 		return hinders;
 	memcpy(at->was, at->with, sizeof(at->was));
 	atomic_store(&at->tries, 0);
-	atomic_store(&at->flavour, exchange->daemon->flavour);
 	exchange->waiter = waiter;
 	exchange->arg = arg;
 	exchange->result = (struct exchange_result){ .why = "" };

@@ -16,7 +16,6 @@
 #include "proxy/host/domain.h"
 #include "proxy/session/session.h"
 
-#define NS_A_MS	 1000000u
 #define REST_MS	 5000 /* who is slower than this keeps xenstored */
 #define ASK_MS	 10000
 #define AGAIN_MS 50
@@ -38,7 +37,7 @@ static bool is_late(struct exchange *exchange, uint32_t ms)
 {
 	/* What a stage begins with may not be possible for now. */
 	if (!exchange->deadline)
-		exchange->deadline = clock_monotonic() + (uint64_t)ms * NS_A_MS;
+		exchange->deadline = clock_monotonic() + (uint64_t)ms * CLOCK_NS_OF_MS;
 	exchange->begun = true;
 	return clock_monotonic() > exchange->deadline;
 }
@@ -124,7 +123,7 @@ static bool look_at_rest(struct exchange *exchange)
 		blame_session(exchange, s);
 	if (!*exchange->result.why)
 		exchange_blame(exchange, "xenstored does not answer; try again");
-	exchange_undo(exchange);
+	exchange_enter(exchange, EXCHANGE_UNDO);
 	return false;
 }
 
@@ -172,7 +171,7 @@ static void live_update_reply(struct exchange *exchange, const struct message *m
 	if (msg->hdr.type == XS_ERROR || exchange->answers == 1)
 		give_up(exchange);
 	else
-		exchange->ask_again = clock_monotonic() + (uint64_t)AGAIN_MS * NS_A_MS;
+		exchange->ask_again = clock_monotonic() + (uint64_t)AGAIN_MS * CLOCK_NS_OF_MS;
 }
 
 void exchange_reply(void *arg, const struct message *msg)
@@ -215,7 +214,7 @@ static bool look_at_asked(struct exchange *exchange)
 	if (!*exchange->result.why)
 		exchange_blame(exchange, "xenstored does not write its state");
 	exchange->abort = true;
-	exchange_undo(exchange);
+	exchange_enter(exchange, EXCHANGE_UNDO);
 	return false;
 }
 

@@ -17,11 +17,9 @@
 #include "proxy/log.h"
 #include "proxy/session/ledgers.h"
 
-#define NS_A_MS 1000000u
-
 uint64_t exchange_ms(const struct exchange *exchange)
 {
-	return (clock_monotonic() - exchange->since) / NS_A_MS;
+	return (clock_monotonic() - exchange->since) / CLOCK_NS_OF_MS;
 }
 
 bool exchange_last(const struct exchange *exchange, struct exchange_result *result)

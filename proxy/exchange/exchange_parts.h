@@ -53,9 +53,6 @@ enum exchange_stage exchange_stage(const struct exchange *exchange);
 /** exchange_enter() - it is there from now on. */
 void exchange_enter(struct exchange *exchange, enum exchange_stage stage);
 
-/** exchange_undo() - the daemon stays. */
-void exchange_undo(struct exchange *exchange);
-
 /** exchange_hand_over() - tell the starter that is there, once the keeper has the state. */
 void exchange_hand_over(struct exchange *exchange);
 

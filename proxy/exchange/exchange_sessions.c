@@ -41,8 +41,7 @@ void exchange_each(struct daemon *daemon, void (*fn)(struct session *s, void *ar
 {
 	struct each each = { fn, arg };
 
-	for (struct session *s = domains_next_session(daemon->domains, 0); s;
-	     s = domains_next_session(daemon->domains, s->domid + 1))
+	DOMAINS_EACH_SESSION(daemon->domains, s)
 		fn(s, arg);
 	clients_each(daemon->clients, each_client, &each);
 }
@@ -114,8 +113,8 @@ const struct session *exchange_restless(struct daemon *daemon)
 /* Those that the new daemon has not mapped: they ended meanwhile. */
 static bool sift_domains(struct daemon *daemon)
 {
-	bool some = false;
 	const struct rings *rings = &upstream_memory(daemon->upstream)->rings;
+	bool some = false;
 
 	for (uint32_t domid = 0; domid < ARENA_DOMID_MAX; domid++) {
 		const struct session *s = domains_session(daemon->domains, domid);
@@ -138,8 +137,7 @@ static void part_client(struct client *client, void *arg)
 /* Clients get new connections. */
 void exchange_expect(struct daemon *daemon)
 {
-	for (struct session *s = domains_next_session(daemon->domains, 0); s;
-	     s = domains_next_session(daemon->domains, s->domid + 1))
+	DOMAINS_EACH_SESSION(daemon->domains, s)
 		renew_expect(s);
 }
 
@@ -158,8 +156,7 @@ static int put_targets_back(struct exchange *exchange)
 {
 	struct domains *domains = exchange->daemon->domains;
 
-	for (struct session *s = domains_next_session(domains, 0); s;
-	     s = domains_next_session(domains, s->domid + 1)) {
+	DOMAINS_EACH_SESSION(domains, s) {
 		int user = target_user(s), len, err;
 		char words[32];
 
@@ -215,8 +212,7 @@ static bool is_told(struct exchange *exchange)
 	exchange->begun = true;
 	if (exchange->told || (exchange->own && exchange->answers < exchange->asked))
 		return exchange->told;
-	for (struct session *s = domains_next_session(domains, 0); s;
-	     s = domains_next_session(domains, s->domid + 1))
+	DOMAINS_EACH_SESSION(domains, s)
 		renew_one(s, exchange->sifted);
 	exchange->told = true;
 	return true;
@@ -268,7 +264,7 @@ static void undo_one(struct session *s, void *arg)
  */
 static int call_off(struct exchange *exchange)
 {
-	int err = 0;
+	int err;
 
 	exchange->answers = exchange->asked = 0;
 	if (!exchange->abort)

@@ -124,12 +124,13 @@ struct own *own_close(struct own *own)
 int own_ask(struct own *own, uint32_t type, const char *payload, uint32_t len)
 {
 	struct message msg = { .hdr = { .type = type } };
-	ssize_t size;
+	ssize_t size, n;
 
 	message_set_text(&msg, payload, len);
 	size = (ssize_t)message_size(&msg.hdr);
 	/* A socket that has next to nothing in it takes all or nothing of so little. */
-	if (send(own->fd, &msg, (size_t)size, MSG_NOSIGNAL | MSG_DONTWAIT) != size)
-		return errno ? -errno : -EAGAIN;
-	return 0;
+	n = send(own->fd, &msg, (size_t)size, MSG_NOSIGNAL | MSG_DONTWAIT);
+	if (n < 0)
+		return -errno;
+	return n == size ? 0 : -EAGAIN;
 }

@@ -22,8 +22,7 @@ static int *find_targets(struct domains *domains)
 		return NULL;
 	for (uint32_t domid = 0; domid < ARENA_DOMIDS; domid++)
 		targets[domid] = -1;
-	for (struct session *s = domains_next_session(domains, 0); s;
-	     s = domains_next_session(domains, s->domid + 1)) {
+	DOMAINS_EACH_SESSION(domains, s) {
 		int user = target_user(s);
 
 		if (user >= 0)
@@ -52,8 +51,7 @@ static int print_plan(FILE *out, struct daemon *daemon, const char *with)
 		return -ENOMEM;
 	if (*with)
 		fprintf(out, "daemon %s\n", with);
-	for (struct session *s = domains_next_session(domains, 0); s;
-	     s = domains_next_session(domains, s->domid + 1))
+	DOMAINS_EACH_SESSION(domains, s)
 		print_ring(out, s, targets[s->domid]);
 	free(targets);
 	return 0;

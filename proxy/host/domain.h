@@ -74,6 +74,13 @@ uint32_t domains_busy(struct domains *domains);
  */
 struct session *domains_next_session(struct domains *domains, uint32_t domid);
 
+/* DOMAINS_EACH_SESSION() - the statement that follows runs for each of them, as @s. */
+// NOLINTBEGIN(bugprone-macro-parentheses): @s is declared here
+#define DOMAINS_EACH_SESSION(domains, s)                                \
+	for (struct session *s = domains_next_session(domains, 0); (s); \
+	     (s) = domains_next_session(domains, (s)->domid + 1))
+// NOLINTEND(bugprone-macro-parentheses)
+
 /**
  * domains_in_xen() - whether Xen has a domain, introduced or not.
  *

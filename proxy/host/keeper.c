@@ -21,7 +21,6 @@
 /* It takes and answers at once; this is for one that stands still. */
 #define GIVE_MS	 2000
 #define AGAIN_MS 10
-#define NS_A_MS	 1000000u
 
 /* What it is to be told about a key, in place of what it was told before. */
 struct wish {
@@ -104,7 +103,7 @@ static bool is_busy(int err)
 /* It has not taken anything for as long as one may stand still. */
 static bool stands_still(const struct keeper *keeper)
 {
-	return clock_monotonic() - keeper->took >= (uint64_t)GIVE_MS * NS_A_MS;
+	return clock_monotonic() - keeper->took >= (uint64_t)GIVE_MS * CLOCK_NS_OF_MS;
 }
 
 /* @err: why it is not told now. Nobody says when there is memory again, or fewer are under way. */

@@ -152,13 +152,12 @@ static void track_watch(struct session *s, struct commit *commit,
 static void track_start(struct session *s, struct commit *commit,
 			const struct ledger_pending *pending, struct message *msg)
 {
-	uint32_t upstream = 0, guest, flags = 0;
+	uint32_t upstream, guest, flags = 0;
 	char text[16];
 
 	if (msg->hdr.type == XS_ERROR)
 		return;
-	for (uint32_t i = 0; i < msg->hdr.len && msg->payload[i]; i++)
-		upstream = upstream * 10 + (uint32_t)(msg->payload[i] - '0');
+	upstream = transaction_said(msg);
 	if (pending->kind == PENDING_SWALLOW) {
 		guest = pending->req_id;
 		flags = TRANSACTION_CONFLICT;

@@ -59,10 +59,9 @@ struct ledgers_outlet {
 #define LEDGERS_WHY_MAX	   320
 
 struct ledgers_exchange {
-	_Atomic uint32_t stage;	  /* enum exchange_stage */
-	_Atomic uint32_t tries;	  /* how often the state has been handed out */
-	_Atomic uint32_t flavour; /* enum rings_flavour of the one before */
-	uint32_t reserved;
+	_Atomic uint32_t stage; /* enum exchange_stage */
+	_Atomic uint32_t tries; /* how often the state has been handed out */
+	uint32_t reserved[2];
 	/* What is to be executed, and what was; "": as configured */
 	char with[LEDGERS_DAEMON_MAX];
 	char was[LEDGERS_DAEMON_MAX];

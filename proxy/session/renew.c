@@ -244,13 +244,10 @@ static void transaction_answered(struct session *s, struct commit *commit,
 				 const struct ledger_pending *pending, const struct message *msg)
 {
 	struct ledger_tx *tx = transaction_at(&s->transactions, (int)pending->ref);
-	uint32_t id = 0;
 
 	if (msg->hdr.type == XS_ERROR || !tx)
 		return;
-	for (uint32_t i = 0; i < msg->hdr.len && msg->payload[i]; i++)
-		id = id * 10 + (uint32_t)(msg->payload[i] - '0');
-	commit_set(commit, page_word(&tx->upstream), id);
+	commit_set(commit, page_word(&tx->upstream), transaction_said(msg));
 }
 
 void renew_reply(struct session *s, struct commit *commit, const struct ledger_pending *pending,

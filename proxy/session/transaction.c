@@ -195,6 +195,15 @@ uint32_t transaction_count(const struct transactions *set)
 	return n;
 }
 
+uint32_t transaction_said(const struct message *msg)
+{
+	uint32_t id = 0;
+
+	for (uint32_t i = 0; i < msg->hdr.len && msg->payload[i]; i++)
+		id = id * 10 + (uint32_t)(msg->payload[i] - '0');
+	return id;
+}
+
 uint32_t transaction_guest_id(struct transactions *set, uint32_t upstream)
 {
 	uint32_t top = 0;

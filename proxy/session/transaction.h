@@ -18,6 +18,8 @@
 #include "proxy/session/account.h"
 #include "proxy/session/ledger.h"
 
+struct message;
+
 #define TRANSACTION_MAX (LEDGER_TX + LEDGER_TX_PAGES * (POOL_PAGE / sizeof(struct ledger_tx)))
 
 /* struct ledger_tx.upstream of one that xenstored does not have (renew.c) */
@@ -77,6 +79,9 @@ bool transaction_live(const struct transactions *set, int slot);
 
 /** transaction_count() - how many are open. */
 uint32_t transaction_count(const struct transactions *set);
+
+/** transaction_said() - the id in upstream's OK to a TRANSACTION_START. */
+uint32_t transaction_said(const struct message *msg);
 
 /**
  * transaction_guest_id() - the id to give a new transaction that upstream calls @upstream: the
