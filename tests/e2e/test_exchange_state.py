@@ -31,6 +31,24 @@ def after_fixture(request):
     return request.param
 
 
+def test_all_goes_on(host, after):
+    guest = host.add_guest(7)
+    guest.write("data/x", "1")
+    guest.watch("data", "token")
+    assert guest.wait_watch().path == "data"
+    client = host.client()
+    client.watch("/local/domain/7/data", "toolstack")
+    client.wait_event()
+    pid = host.daemon.pid
+    host.replace(after)
+    assert host.daemon.pid != pid
+    assert guest.read("data/x") == b"1"
+    guest.write("data/y", "2")
+    assert guest.wait_watch().path == "data/y"
+    assert client.wait_event().path == "/local/domain/7/data/y"
+    assert client.read("/local/domain/7/data/y") == b"2"
+
+
 def test_twice_and_back(host, after):
     """Also what the daemon that is exchanged has from the one before."""
     guest = host.add_guest(7)

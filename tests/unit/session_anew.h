@@ -188,6 +188,16 @@ static inline void anew_lives(struct anew *a)
 	}
 }
 
+/* So far, and no further. */
+static inline void anew_lives_for(struct anew *a, uint32_t steps)
+{
+	for (uint32_t i = 0; i < steps; i++) {
+		rig_run(a->rig);
+		anew_reads(a);
+		anew_writes(a);
+	}
+}
+
 /* It is another one than before, with nothing; the ring is as after renew_forget(). */
 static inline void anew_begins(struct anew *a, struct rig *rig)
 {
@@ -210,6 +220,15 @@ static inline void part(struct rig *rig, struct anew *before)
 	renew_part(rig->s);
 	anew_lives(before);
 	assert_true(renew_rests(rig->s));
+}
+
+/* The same with two transactions, 5 and 6. */
+static inline void part_from_two(struct rig *rig, struct anew *before)
+{
+	open_as(rig, "5");
+	open_as(rig, "6");
+	*before = (struct anew){ .tx = { 5, 6 }, .txs = 2 };
+	part(rig, before);
 }
 
 static inline void renew(struct anew *a, bool watches)

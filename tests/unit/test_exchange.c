@@ -224,14 +224,20 @@ static void an_xsproxyd_that_ends(void **state)
 	assert_restored();
 }
 
+/* Of a daemon with which there is something, as far as ASKED. */
+static void ask_for_the_state(void)
+{
+	hold_something();
+	bed_begin("");
+	bed_look_with(&bed.before);
+}
+
 /* --- who ends */
 
 static void the_daemon_leaves_nothing(void **state)
 {
 	(void)state;
-	hold_something();
-	bed_begin("");
-	bed_look_with(&bed.before);
+	ask_for_the_state();
 	bed.waits = bed.watcher->gone(bed.exchange);
 	bed.news->came(bed.exchange, START_DAEMON);
 	assert_int_equal(bed.order, START_WANT);
@@ -248,9 +254,7 @@ static void the_daemon_leaves_nothing(void **state)
 static void a_keeper_that_is_slow(void **state)
 {
 	(void)state;
-	hold_something();
-	bed_begin("");
-	bed_look_with(&bed.before);
+	ask_for_the_state();
 	bed.waits = bed.watcher->gone(bed.exchange);
 	happens(CAME);
 	bed.told = false;
@@ -292,9 +296,7 @@ static void a_state_that_nobody_waits_for(void **state)
 static void the_state_is_lost_when_the_other_daemon_is_there(void **state)
 {
 	(void)state;
-	hold_something();
-	bed_begin("");
-	bed_look_with(&bed.before);
+	ask_for_the_state();
 	bed_hand_over();
 	bed_again();
 	bed_look();

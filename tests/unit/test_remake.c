@@ -106,6 +106,18 @@ static void assert_made(const void *octets, size_t len, enum rings_flavour to, b
 #define TO_C2 RINGS_FLAVOUR_C, true
 #define TO_OX RINGS_FLAVOUR_OCAML, false
 
+/* What there is before nodes, of the rings in BOTH */
+#define MADE_OX                                \
+	"global socket 3, event channels -1\n" \
+	"ring 0 remote port 2, gfn 0\n"        \
+	"ring 7 remote port 33, gfn 4096\n"    \
+	"ring 8 remote port 34, gfn 4097\n"
+#define MADE_C                                 \
+	"global socket 3, event channels -1\n" \
+	"ring 0 port 1073741824\n"             \
+	"ring 7 port 1073741831\n"             \
+	"ring 8 port 1073741832\n"
+
 /* --- each from each */
 
 #define NODES_C                             \
@@ -164,15 +176,11 @@ static void test_ox_to_c(void **state)
 {
 	(void)state;
 	assert_made(GOLDEN_OX, TO_C2, BOTH, NULL,
-		    "global socket 3, event channels -1\n"
-		    "ring 0 port 1073741824\n"
-		    "ring 7 port 1073741831\n"
-		    "ring 8 port 1073741832\n"
-		    "node / n0 \"\"\n"
-		    "node /a n7,r3(stale) \"v\\x00\"\n"
-		    "node /a/b n0 \"\"\n"
-		    "node @releaseDomain n0 \"\"\n"
-		    "format: C, version: 1",
+		    MADE_C "node / n0 \"\"\n"
+			   "node /a n7,r3(stale) \"v\\x00\"\n"
+			   "node /a/b n0 \"\"\n"
+			   "node @releaseDomain n0 \"\"\n"
+			   "format: C, version: 1",
 		    "");
 }
 
@@ -180,15 +188,11 @@ static void test_ox_to_ox(void **state)
 {
 	(void)state;
 	assert_made(GOLDEN_OX, TO_OX, BOTH, NULL,
-		    "global socket 3, event channels -1\n"
-		    "ring 0 remote port 2, gfn 0\n"
-		    "ring 7 remote port 33, gfn 4096\n"
-		    "ring 8 remote port 34, gfn 4097\n"
-		    "node / n0 \"\"\n"
-		    "node /a n7 \"v\\x00\"\n"
-		    "node /a/b n0 \"\"\n"
-		    "node @releaseDomain n0 \"\"\n"
-		    "format: oxenstored",
+		    MADE_OX "node / n0 \"\"\n"
+			    "node /a n7 \"v\\x00\"\n"
+			    "node /a/b n0 \"\"\n"
+			    "node @releaseDomain n0 \"\"\n"
+			    "format: oxenstored",
 		    "");
 }
 
@@ -266,16 +270,12 @@ static void test_a_domain_that_lives(void **state)
 
 	(void)state;
 	assert_made(DUMP(OF_9), TO_OX, BOTH, &xen,
-		    "global socket 3, event channels -1\n"
-		    "ring 0 remote port 2, gfn 0\n"
-		    "ring 7 remote port 33, gfn 4096\n"
-		    "ring 8 remote port 34, gfn 4097\n"
-		    "node / n0 \"\"\n"
-		    "node /a n9,r7,b10 \"\"\n"
-		    "node /b n9 \"\"\n"
-		    "node /c r7,w9 \"\"\n"
-		    "node /d n0,r32757 \"\"\n"
-		    "format: oxenstored",
+		    MADE_OX "node / n0 \"\"\n"
+			    "node /a n9,r7,b10 \"\"\n"
+			    "node /b n9 \"\"\n"
+			    "node /c r7,w9 \"\"\n"
+			    "node /d n0,r32757 \"\"\n"
+			    "format: oxenstored",
 		    "");
 	assert_int_equal(xen.asked, 4);
 }
@@ -289,16 +289,12 @@ static void test_a_domain_that_lives_for_c(void **state)
 	(void)state;
 	assert_made(
 		DUMP(OF_9), TO_C, BOTH, &xen,
-		"global socket 3, event channels -1\n"
-		"ring 0 port 1073741824\n"
-		"ring 7 port 1073741831\n"
-		"ring 8 port 1073741832\n"
-		"node / n0 \"\"\n"
-		"node /a n0,r7,b10(stale) \"\"\n"
-		"node /b n0 \"\"\n"
-		"node /c r7,w9(stale) \"\"\n"
-		"node /d n0,r32757 \"\"\n"
-		"format: C, version: 1",
+		MADE_C "node / n0 \"\"\n"
+		       "node /a n0,r7,b10(stale) \"\"\n"
+		       "node /b n0 \"\"\n"
+		       "node /c r7,w9(stale) \"\"\n"
+		       "node /d n0,r32757 \"\"\n"
+		       "format: C, version: 1",
 		"it: left out: nodes and permissions of d9: it is not introduced yet, and the C "
 		"daemon takes nothing of such a domain from a state; make it anew\n"
 		"it: rewritten: /a: permission n9(stale): now n0\n"
@@ -313,30 +309,22 @@ static void test_a_domain_that_is_gone(void **state)
 
 	(void)state;
 	assert_made(DUMP(OF_9), TO_OX, BOTH, &xen,
-		    "global socket 3, event channels -1\n"
-		    "ring 0 remote port 2, gfn 0\n"
-		    "ring 7 remote port 33, gfn 4096\n"
-		    "ring 8 remote port 34, gfn 4097\n"
-		    "node / n0 \"\"\n"
-		    "node /a n0,r7,b10 \"\"\n"
-		    "node /b n0 \"\"\n"
-		    "node /c r7 \"\"\n"
-		    "node /d n0,r32757 \"\"\n"
-		    "format: oxenstored",
+		    MADE_OX "node / n0 \"\"\n"
+			    "node /a n0,r7,b10 \"\"\n"
+			    "node /b n0 \"\"\n"
+			    "node /c r7 \"\"\n"
+			    "node /d n0,r32757 \"\"\n"
+			    "format: oxenstored",
 		    "it: rewritten: /a: permission n9(stale): now n0\n"
 		    "it: rewritten: /b: permission n9(stale): now n0\n");
 	xen.nr = 0;
 	assert_made(DUMP(OF_9), TO_C, BOTH, &xen,
-		    "global socket 3, event channels -1\n"
-		    "ring 0 port 1073741824\n"
-		    "ring 7 port 1073741831\n"
-		    "ring 8 port 1073741832\n"
-		    "node / n0 \"\"\n"
-		    "node /a n0,r7,b10(stale) \"\"\n"
-		    "node /b n0 \"\"\n"
-		    "node /c r7,w9(stale) \"\"\n"
-		    "node /d n0,r32757 \"\"\n"
-		    "format: C, version: 1",
+		    MADE_C "node / n0 \"\"\n"
+			   "node /a n0,r7,b10(stale) \"\"\n"
+			   "node /b n0 \"\"\n"
+			   "node /c r7,w9(stale) \"\"\n"
+			   "node /d n0,r32757 \"\"\n"
+			   "format: C, version: 1",
 		    "it: rewritten: /a: permission n9(stale): now n0\n"
 		    "it: rewritten: /b: permission n9(stale): now n0\n");
 }

@@ -12,10 +12,7 @@ static void parting_ends_transactions_and_they_conflict(void **state)
 	static struct anew before, after;
 	struct rig *rig = *state;
 
-	open_as(rig, "5");
-	open_as(rig, "6");
-	before = (struct anew){ .tx = { 5, 6 }, .txs = 2 };
-	part(rig, &before);
+	part_from_two(rig, &before);
 	assert_int_equal(before.txs, 0);
 	assert_int_equal(before.ends, 2);
 	assert_int_equal(before.lasts, 0);
@@ -47,10 +44,7 @@ static void a_transaction_that_cannot_be_opened_conflicts(void **state)
 	static struct anew before, after;
 	struct rig *rig = *state;
 
-	open_as(rig, "5");
-	open_as(rig, "6");
-	before = (struct anew){ .tx = { 5, 6 }, .txs = 2 };
-	part(rig, &before);
+	part_from_two(rig, &before);
 	renew_forget(rig->s);
 	anew_begins(&after, rig);
 	after.refuses = refuses_starts;
@@ -300,18 +294,11 @@ static void the_other_daemon_ends_too(void **state)
 		struct rig *rig = *state;
 
 		register_texts(rig);
-		open_as(rig, "5");
-		open_as(rig, "6");
-		before = (struct anew){ .tx = { 5, 6 }, .txs = 2 };
-		part(rig, &before);
+		part_from_two(rig, &before);
 		renew_forget(rig->s);
 		anew_begins(&after, rig);
 		renew_begin(rig->s, true);
-		for (uint32_t i = 0; i < steps; i++) {
-			rig_run(rig);
-			anew_reads(&after);
-			anew_writes(&after);
-		}
+		anew_lives_for(&after, steps);
 		renew_forget(rig->s);
 		assert_false(renew_busy(rig->s));
 		anew_begins(&third, rig);
@@ -342,11 +329,7 @@ static void what_was_asked_before_is_answered_first(void **state)
 		anew_begins(&after, rig);
 		after.refuses = refuses_some;
 		renew_begin(rig->s, true);
-		for (uint32_t i = 0; i < steps; i++) {
-			rig_run(rig);
-			anew_reads(&after);
-			anew_writes(&after);
-		}
+		anew_lives_for(&after, steps);
 		rig_restart(rig);
 		renew(&after, true);
 		serve_again(rig);

@@ -220,11 +220,7 @@ static void one_that_ends_meanwhile(void **state)
 		renew_forget(rig->s);
 		anew_begins(&after, rig);
 		renew_begin(rig->s, true);
-		for (uint32_t i = 0; i < steps; i++) {
-			rig_run(rig);
-			anew_reads(&after);
-			anew_writes(&after);
-		}
+		anew_lives_for(&after, steps);
 		session_fail(rig->s, XENSTORE_ERROR_COMM, "for a test");
 		anew_lives(&after);
 		assert_false(renew_busy(rig->s));
