@@ -28,16 +28,14 @@ struct looked {
 static void look(struct store *store, bool ox, const struct conversion_options *takes,
 		 uint16_t domid, struct looked *looked)
 {
-	struct report report = { NULL, "test" };
 	struct omissions *omissions = NULL;
+	struct report report;
 	struct survey *survey = NULL;
 	struct server server;
 	struct wire *wire = server_start(&server, play_store, store);
 
 	memset(looked, 0, sizeof(*looked));
-	report.out = fmemopen(looked->said, sizeof(looked->said), "w");
-	assert_non_null(report.out);
-	assert_int_equal(omissions_new(&omissions, &report, NULL), 0);
+	hear(looked->said, sizeof(looked->said), &report, &omissions);
 	assert_int_equal(survey_new(&survey, wire, ox, takes, omissions, &report), 0);
 	looked->r = survey_nodes(survey);
 	if (!looked->r && domid)

@@ -149,21 +149,28 @@ static inline void list_stream(const char *octets, size_t len, char *text, size_
 	libxl_reader_free(reader);
 }
 
+/* Have what is said of what is left out come to @said, which is all zeroes. */
+static inline void hear(char *said, size_t size, struct report *report,
+			struct omissions **omissions)
+{
+	*report = (struct report){ fmemopen(said, size, "w"), "test" };
+	assert_non_null(report->out);
+	assert_int_equal(omissions_new(omissions, report, NULL), 0);
+}
+
 /* Walk @store from up to two roots, the second of which must exist. */
 static inline void walk_store(struct store *store, const char *home, const char *root,
 			      struct result *result)
 {
-	struct report report = { NULL, "test" };
 	struct omissions *omissions = NULL;
+	struct report report;
 	struct written written;
 	struct walk *walk = NULL;
 	struct server server;
 	struct wire *wire = server_start(&server, play_store, store);
 
 	memset(result, 0, sizeof(*result));
-	report.out = fmemopen(result->said, sizeof(result->said), "w");
-	assert_non_null(report.out);
-	assert_int_equal(omissions_new(&omissions, &report, NULL), 0);
+	hear(result->said, sizeof(result->said), &report, &omissions);
 	assert_int_equal(walk_new(&walk, wire, omissions, &report), 0);
 	result->r = walk_add_root(walk, home, false);
 	if (!result->r && root)
