@@ -140,7 +140,7 @@ static inline void finish(struct bed *bed, struct anew *daemon)
 	assert_guest_idle(rig);
 	assert_stored_idle(rig);
 	if (bed->half) {
-		queue_put(&rig->guest_out, REQUEST + HALF, sizeof(REQUEST) - HALF);
+		queue_put(&rig->guest_out, &REQUEST[HALF], sizeof(REQUEST) - HALF);
 		rig_run(rig);
 		STORED_SENDS(rig, XS_READ, STORED_GETS(rig, XS_READ, 0, REQUEST), 0, "value");
 		rig_run(rig);
