@@ -11,9 +11,23 @@
  * the other; the connection ends when it executes the daemon. It waits for xsproxyd without limit.
  *
  *	starter				xsproxyd
- *	START_COME			START_AFRESH, START_WANT or START_RESTORE
- *	START_STATE			START_ENOUGH or START_RESTORE
- *	START_FAILED (to START_RESTORE)	any of them
+ *	START_COME			START_AFRESH, START_WANT, START_RESTORE or START_GIVE
+ *	START_STATE			START_ENOUGH, START_RESTORE or START_LEAVE
+ *	START_FAILED (to START_RESTORE	any of them
+ *	or START_LEAVE)
+ *
+ * When xsproxyd is put before a native daemon, that has executed the program, which gives
+ * (START_GIVE) the state, then what connections have, then their sockets, then the listening one:
+ *
+ *	START_STATE, START_CONNS,
+ *	START_SOCKETS, START_LISTENER	START_ENOUGH or START_RETREAT
+ *
+ * Until START_ENOUGH all of it is the daemon's still: START_RETREAT, or an end of the connection
+ * that no further xsproxyd answers otherwise, has the program become that daemon again, with its
+ * state as it was. START_FAILED instead of any of them says that it will.
+ *
+ * When xsproxyd leaves, START_LEAVE is followed by as many START_SOCKETS as it takes, and by
+ * START_LISTENER; then the program becomes a native daemon, which has all of it.
  *
  * A START_RESTORE brings the plan: lines of text, of words between blanks.
  *
@@ -37,6 +51,8 @@
  * it nobody waits for xsproxyd.
  */
 #define LINK_SERVED "served"
+/* Likewise: a symbolic link to the native daemon that START_RETREAT brings back. */
+#define LINK_NATIVE "native"
 
 /* Given to the daemon by the starter: the rings that its bridge goes on with (bridge/adopt.h) */
 #define START_RINGS_ENV "XSPROXY_RINGS" /* number of a descriptor */
@@ -53,11 +69,25 @@ enum start_type {
 	START_WANT,    /* give what state a daemon has left behind */
 	START_ENOUGH,  /* nothing more is wanted: end */
 	START_RESTORE, /* with the state's memfd, the plan's, and the rings' */
+
+	/* from the starter */
+	START_CONNS, /* with a memfd (conns.h); value: how many sockets come */
+
+	/* from either to the other */
+	START_SOCKETS,	/* one or more, in their order, LINK_FDS_MAX at most */
+	START_LISTENER, /* the listening one: nothing follows */
+
+	/* from xsproxyd */
+	START_GIVE,    /* a native daemon's: give all that it had */
+	START_RETREAT, /* become that daemon again */
+	START_LEAVE,   /* with the state's memfd, that of conns.h, and the event channels' device;
+			* value: how many sockets come */
 };
 
 enum start_role {
 	START_DAEMON, /* it becomes the daemon */
 	START_UPDATE, /* a daemon has executed it for a live update */
+	START_NATIVE, /* the same, of a daemon without the bridge */
 };
 
 #endif
