@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * exchange_parts - an exchange of xenstored, for exchange.c, which goes from stage to stage,
- * exchange_before.c, which gets it as far as the state, exchange_sessions.c, which has all sessions
- * do something, and go on afterwards, and exchange_end.c.
+ * exchange_before.c, which gets it as far as the state, exchange_handing.c, which tells starters
+ * what to do, exchange_sessions.c, which has all sessions do something, and go on afterwards,
+ * entry.c, for one of a native daemon, and exchange_end.c.
  */
 #ifndef XSPROXY_PROXY_EXCHANGE_EXCHANGE_PARTS_H
 #define XSPROXY_PROXY_EXCHANGE_EXCHANGE_PARTS_H
@@ -18,6 +19,8 @@ struct ledgers_exchange;
 struct message;
 struct own;
 struct session;
+
+#define EXCHANGE_LOOK_MS 2
 
 struct exchange {
 	struct daemon *daemon;
@@ -52,6 +55,11 @@ enum exchange_stage exchange_stage(const struct exchange *exchange);
 
 /** exchange_enter() - it is there from now on. */
 void exchange_enter(struct exchange *exchange, enum exchange_stage stage);
+
+/* --- exchange_handing.c */
+
+/* What they say. */
+extern const struct starters_news exchange_news;
 
 /** exchange_hand_over() - tell the starter that is there, once the keeper has the state. */
 void exchange_hand_over(struct exchange *exchange);
