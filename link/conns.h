@@ -8,7 +8,7 @@
  * multiple of 8. The two who read and write it are of one version and of one user; it is checked
  * all the same, for what it says comes from a daemon's state.
  *
- * Used by proxy/exchange/ and starter/. Nothing here waits or allocates.
+ * Used by proxy/exchange/, proxy/session/hand.c and starter/. Nothing here waits or allocates.
  */
 #ifndef XSPROXY_LINK_CONNS_H
 #define XSPROXY_LINK_CONNS_H

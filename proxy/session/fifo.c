@@ -98,20 +98,13 @@ void fifo_count(struct fifo *fifo, const struct xsd_sockmsg *hdr)
 }
 
 /*
- * Count what is in its pages. @giants: messages may be longer than MESSAGE_MAX, and more.giant_left
- * octets of the last one are still to come.
- * Return: 0, or -EINVAL when that are no messages.
+ * Count whole messages, from @off on. @giants: they may be longer than MESSAGE_MAX, and the last
+ * one may go on behind @used, to @end. Return: 0, or -EINVAL when that are no messages.
  */
-static int count_all(struct fifo *fifo, bool giants)
+static int count_whole(struct fifo *fifo, uint32_t off, uint32_t used, uint32_t end, bool giants)
 {
-	uint32_t off = word_get(&fifo->ledger->fifo_left), used = fifo_used(fifo);
-	uint32_t end = used + (giants ? word_get(&fifo->ledger->more.giant_left) : 0);
 	struct xsd_sockmsg hdr;
 
-	fifo->part_is_event =
-		word_get(&fifo->ledger->fifo_event) == word_get(&fifo->ledger->fifo_head) + off;
-	if (off)
-		++*counter(&fifo->waiting, fifo->part_is_event);
 	for (; off < used; off += message_size(&hdr)) {
 		if (used - off < MESSAGE_HEADER)
 			return -EINVAL;
@@ -121,6 +114,22 @@ static int count_all(struct fifo *fifo, bool giants)
 		fifo_count(fifo, &hdr);
 	}
 	return off == (off > used ? end : used) ? 0 : -EINVAL;
+}
+
+/*
+ * Count what is in its pages. @giants: more.giant_left octets of the last message are still to
+ * come. Return: as count_whole().
+ */
+static int count_all(struct fifo *fifo, bool giants)
+{
+	uint32_t off = word_get(&fifo->ledger->fifo_left), used = fifo_used(fifo);
+	uint32_t end = used + (giants ? word_get(&fifo->ledger->more.giant_left) : 0);
+
+	fifo->part_is_event =
+		word_get(&fifo->ledger->fifo_event) == word_get(&fifo->ledger->fifo_head) + off;
+	if (off)
+		++*counter(&fifo->waiting, fifo->part_is_event);
+	return count_whole(fifo, off, used, end, giants);
 }
 
 int fifo_recover(struct fifo *fifo, bool giants)
@@ -288,6 +297,30 @@ void fifo_append(struct fifo *fifo, struct commit *commit, const struct message 
 	fifo_count(fifo, &msg->hdr);
 	commit_set(commit, &fifo->ledger->fifo_tail, word_get(&fifo->ledger->fifo_tail) + size);
 	commit_set(commit, &fifo->ledger->fifo_fill, 0);
+}
+
+int fifo_load(struct fifo *fifo, struct commit *commit, const void *octets, uint32_t len,
+	      uint32_t rest, bool giants)
+{
+	struct ledger *ledger = fifo->ledger;
+	uint32_t head = word_get(&ledger->fifo_head);
+	int err;
+
+	/* Of one that the front got in part it lacks less than all. */
+	if (!giants && rest >= MESSAGE_MAX)
+		return -EINVAL;
+	err = fifo_reserve(fifo, 0, len);
+	if (err)
+		return err;
+	fifo_write(fifo, 0, octets, len);
+	err = count_whole(fifo, rest, len, len, giants);
+	if (err)
+		return err;
+	fifo->waiting.replies += rest != 0;
+	commit_set(commit, &ledger->fifo_tail, head + len);
+	commit_set(commit, &ledger->fifo_left, rest);
+	commit_set(commit, &ledger->fifo_event, head + rest - 1);
+	return 0;
 }
 
 void fifo_clear(struct fifo *fifo, struct commit *commit)

@@ -119,6 +119,19 @@ void fifo_trim(struct fifo *fifo);
 void fifo_append(struct fifo *fifo, struct commit *commit, const struct message *msg);
 
 /**
+ * fifo_load() - put into a fresh fifo what another one had for the front.
+ * @octets: @len of them: @rest of a message that the front got in part, then whole ones
+ * @giants: as fifo_recover()
+ *
+ * What the one in part is, and how long, nobody knows: it passes for a reply, and fifo_sent() is 0.
+ *
+ * Return: 0; or fifo_reserve()'s; or -EINVAL when they are no messages. Then @commit has nothing of
+ * it, and the fifo is of no use but for fifo_fini().
+ */
+int fifo_load(struct fifo *fifo, struct commit *commit, const void *octets, uint32_t len,
+	      uint32_t rest, bool giants);
+
+/**
  * fifo_clear() - have @commit drop all whole messages, even one that the front got in part: it has
  * reset its ring. Call fifo_trim() after the commit.
  */
