@@ -81,3 +81,19 @@ int rings_reserve(const struct rings *rings, uint32_t domid)
 		return rc;
 	return arena_reserve(&rings->arena, attach & ~(uint64_t)(ARENA_PAGE - 1), ARENA_PAGE);
 }
+
+int rings_put(const struct rings *rings, uint32_t domid, uint32_t port, uint64_t gfn)
+{
+	struct rings_attach *attach;
+	int rc = rings_reserve(rings, domid);
+
+	if (rc < 0)
+		return rc;
+	attach = rings_attach(rings, domid);
+	atomic_store(&attach->map_gen, 1);
+	atomic_store(&attach->bind_gen, 1);
+	atomic_store(&attach->remote_port, port);
+	atomic_store(&attach->gfn, gfn);
+	atomic_fetch_or(&rings_header(rings)->mapped[domid / 64], 1ULL << (domid % 64));
+	return 0;
+}

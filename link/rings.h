@@ -144,6 +144,16 @@ void rings_close(struct rings *rings);
  */
 int rings_reserve(const struct rings *rings, uint32_t domid);
 
+/**
+ * rings_put() - in rings that no bridge has yet: a domain is mapped and bound, as a bridge that
+ * goes on with them finds it.
+ * @port: the domain's own
+ * @gfn: of its page, or 0
+ *
+ * Return: as rings_reserve().
+ */
+int rings_put(const struct rings *rings, uint32_t domid, uint32_t port, uint64_t gfn);
+
 static inline struct rings_header *rings_header(const struct rings *rings)
 {
 	return (struct rings_header *)(rings->arena.base + RINGS_HEADER_OFF);

@@ -278,13 +278,13 @@ static int run(struct daemon *daemon)
 	if (!err)
 		err = keeper_new(&daemon->keeper, daemon);
 	if (!err)
+		err = upstream_new(&daemon->upstream, daemon);
+	if (!err)
 		err = clients_new(&daemon->clients, daemon);
 	if (!err)
 		err = controls_new(&daemon->controls, daemon);
 	if (!err)
 		err = metrics_new(&daemon->metrics, daemon);
-	if (!err)
-		err = upstream_new(&daemon->upstream, daemon);
 	if (!err)
 		err = exchange_new(&daemon->exchange, daemon);
 	if (!err)

@@ -25,6 +25,7 @@ enum argument_kind {
 #define TAKES_LEVEL  32u
 #define TAKES_FILTER 64u
 #define TAKES_WITH   128u
+#define TAKES_NATIVE 256u
 
 #define AT(field)    offsetof(struct control_args, field)
 
@@ -47,6 +48,7 @@ static const struct argument {
 	{ "path", TAKES_FILTER, ARGUMENT_TEXT, AT(path), 0, "a string" },
 	{ "events", TAKES_FILTER, ARGUMENT_BOOL, AT(events), 0, "true or false" },
 	{ "with", TAKES_WITH, ARGUMENT_TEXT, AT(with), 0, "a string" },
+	{ "native", TAKES_NATIVE, ARGUMENT_TEXT, AT(native), 0, "a string" },
 	{ "check", TAKES_WITH, ARGUMENT_BOOL, AT(check), 0, "true or false" },
 	{ "progress", TAKES_WITH, ARGUMENT_BOOL, AT(progress), 0, "true or false" },
 	{ "snap", TAKES_FILTER, ARGUMENT_NUMBER, AT(snap), AT(has_snap), "a number from 0 on" },
@@ -76,6 +78,7 @@ static const struct command {
 	{ "flight", TAKES_DOMID, control_flight },
 	{ "trace", TAKES_FILTER | TAKES_NEW, control_trace },
 	{ "replace", TAKES_WITH, control_replace },
+	{ "enter", TAKES_WITH | TAKES_NATIVE, control_enter },
 };
 
 #define NR_COMMANDS (sizeof(commands) / sizeof(commands[0]))

@@ -35,6 +35,7 @@ struct control_args {
 	json_t *ops;	/* strings */
 	const char *path;
 	const char *with;
+	const char *native;
 	bool progress;
 	bool check;
 	bool events;
@@ -53,6 +54,7 @@ void control_reload(struct control *control, const struct control_args *args);
 /* --- control_exchange.c */
 
 void control_replace(struct control *control, const struct control_args *args);
+void control_enter(struct control *control, const struct control_args *args);
 
 /** control_exchange() - for `status`: the one that is under way. */
 json_t *control_exchange(const struct daemon *daemon);

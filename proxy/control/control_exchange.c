@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 /*
- * control_exchange - the command "replace": another xenstored takes the place of the running one;
- * and what `status` says of it.
+ * control_exchange - the commands "replace", another xenstored takes the place of the running one,
+ * and "enter", we are put before a native one; and what `status` says of it.
  */
 #include <errno.h>
 
@@ -9,6 +9,7 @@
 #include "proxy/control/control_command.h"
 #include "proxy/control/control_json.h"
 #include "proxy/daemon.h"
+#include "proxy/exchange/entry.h"
 #include "proxy/exchange/exchange.h"
 
 static const char *const outcomes[] = {
@@ -46,18 +47,37 @@ static void done_cb(void *arg, const struct exchange_result *result)
 			      ends[result->outcome]);
 }
 
+static const struct exchange_waiter waiter = { stage_cb, done_cb };
+
+/* @hinders: a line, or NULL: it has begun, or could */
+static void answer_begun(struct control *control, const struct control_args *args,
+			 const char *hinders)
+{
+	if (hinders)
+		control_error(control, classes[EXCHANGE_UNCHANGED], "%s", hinders);
+	else if (args->check)
+		control_return(control, json_object());
+}
+
 void control_replace(struct control *control, const struct control_args *args)
 {
-	static const struct exchange_waiter waiter = { stage_cb, done_cb };
 	struct exchange *exchange = control_daemon(control)->exchange;
 	const char *with = args->with ? args->with : "", *hinders;
 
 	hinders = args->check ? exchange_hindrance(exchange, with)
 			      : exchange_begin(exchange, with, &waiter, control);
-	if (hinders)
-		control_error(control, classes[EXCHANGE_UNCHANGED], "%s", hinders);
-	else if (args->check)
-		control_return(control, json_object());
+	answer_begun(control, args, hinders);
+}
+
+void control_enter(struct control *control, const struct control_args *args)
+{
+	struct exchange *exchange = control_daemon(control)->exchange;
+	const char *with = args->with ? args->with : "";
+	const char *native = args->native ? args->native : "";
+
+	answer_begun(control, args,
+		     args->check ? entry_hindrance(exchange, native, with)
+				 : entry_begin(exchange, native, with, &waiter, control));
 }
 
 /* {"stage","seconds"} or null */

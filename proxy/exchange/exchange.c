@@ -13,6 +13,7 @@
 #include "link/start.h"
 #include "protocol/clock.h"
 #include "proxy/daemon.h"
+#include "proxy/exchange/entry.h"
 #include "proxy/exchange/exchange_parts.h"
 #include "proxy/exchange/outcome.h"
 #include "proxy/exchange/own.h"
@@ -38,7 +39,7 @@ static enum exchange_stage stage_of(const struct ledgers_exchange *at)
 {
 	uint32_t stage = atomic_load(&at->stage);
 
-	return stage <= EXCHANGE_UNDO ? (enum exchange_stage)stage : EXCHANGE_NONE;
+	return stage <= EXCHANGE_ENTRY ? (enum exchange_stage)stage : EXCHANGE_NONE;
 }
 
 enum exchange_stage exchange_stage(const struct exchange *exchange)
@@ -55,6 +56,7 @@ static const char *const doing[] = {
 	[EXCHANGE_HAVE] = "the state waits for a starter; if none comes, start xenstored",
 	[EXCHANGE_STARTED] = "a starter has the state",
 	[EXCHANGE_RETURN] = "the new xenstored is told of watches and transactions",
+	[EXCHANGE_ENTRY] = "the native xenstored's state is being taken",
 	[EXCHANGE_UNDO] = "xenstored stays; transactions are opened again",
 };
 
@@ -73,7 +75,9 @@ void exchange_enter(struct exchange *exchange, enum exchange_stage stage)
 
 const char *exchange_doing(const struct exchange *exchange)
 {
-	return doing[exchange_stage(exchange)];
+	enum exchange_stage stage = exchange_stage(exchange);
+
+	return stage == EXCHANGE_NONE && exchange->entry ? ENTRY_EXPECTS : doing[stage];
 }
 
 /* --- stages that are looked at from time to time */
@@ -99,6 +103,9 @@ static void look_cb(evutil_socket_t fd, short what, void *arg)
 	case EXCHANGE_UNDO:
 		again = exchange_look_after(exchange);
 		break;
+	case EXCHANGE_ENTRY:
+		again = entry_look(exchange);
+		break;
 	case EXCHANGE_HAVE:
 	case EXCHANGE_STARTED:
 	case EXCHANGE_NONE:
@@ -111,7 +118,7 @@ static void look_cb(evutil_socket_t fd, short what, void *arg)
 /* --- bridges */
 
 /* Starters wait for us from now on, whatever happens. */
-static void note_served(const struct daemon *daemon)
+void exchange_note_served(const struct daemon *daemon)
 {
 	char path[CONFIG_PATH_MAX + sizeof(LINK_SERVED) + 1];
 	int fd;
@@ -127,7 +134,7 @@ static void bridge_came(void *arg)
 	struct exchange *exchange = arg;
 	enum exchange_stage stage = exchange_stage(exchange);
 
-	note_served(exchange->daemon);
+	exchange_note_served(exchange->daemon);
 	if (stage == EXCHANGE_NONE && exchange->daemon->paused)
 		exchange_lost(exchange,
 			      "a xenstored was started that knows nothing of the one before");
@@ -191,7 +198,7 @@ const char *exchange_hindrance(const struct exchange *exchange, const char *with
 {
 	const struct daemon *daemon = exchange->daemon;
 
-	if (exchange_stage(exchange))
+	if (exchange_stage(exchange) || exchange->entry)
 		return "one is under way already";
 	if (strlen(with) >= LEDGERS_DAEMON_MAX)
 		return "the path of the daemon is too long";
@@ -239,8 +246,11 @@ const char *exchange_begin(struct exchange *exchange, const char *with,
 
 void exchange_forget(struct exchange *exchange, const void *arg)
 {
-	if (exchange && exchange->arg == arg)
-		exchange->waiter = NULL;
+	if (!exchange || !exchange->waiter || exchange->arg != arg)
+		return;
+	exchange->waiter = NULL;
+	if (exchange->entry)
+		entry_forgotten(exchange);
 }
 
 /* Where an xsproxyd before us was. */
@@ -318,6 +328,7 @@ struct exchange *exchange_free(struct exchange *exchange)
 		return NULL;
 	upstream_watch(exchange->daemon->upstream, NULL, NULL);
 	starters_free(exchange->starters);
+	entry_free(exchange->entry);
 	own_close(exchange->own);
 	if (exchange->state >= 0)
 		close(exchange->state);

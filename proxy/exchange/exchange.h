@@ -16,6 +16,7 @@
 #include <stdint.h>
 
 #include "proxy/exchange/outcome.h"
+#include "proxy/session/ledgers.h"
 
 struct daemon;
 struct exchange;
@@ -30,6 +31,8 @@ enum exchange_stage {
 	EXCHANGE_STARTED, /* a starter has it */
 	EXCHANGE_RETURN,  /* the other daemon is there; sessions make anew what they had */
 	EXCHANGE_UNDO,	  /* nothing comes of it: transactions are opened again */
+	/* entry.h: in place of those before HAVE; all that is there is still a native daemon's */
+	EXCHANGE_ENTRY = LEDGERS_ENTRY,
 };
 
 /* Who waits for one to end; none may begin another. */

@@ -10,9 +10,11 @@
 
 #include "protocol/clock.h"
 #include "proxy/daemon.h"
+#include "proxy/exchange/entry.h"
 #include "proxy/exchange/exchange_parts.h"
 #include "proxy/exchange/own.h"
 #include "proxy/exchange/plan.h"
+#include "proxy/host/domain.h"
 #include "proxy/host/keeper.h"
 #include "proxy/host/memory.h"
 #include "proxy/host/upstream.h"
@@ -20,7 +22,9 @@
 #include "proxy/loop.h"
 #include "proxy/session/ledgers.h"
 
-#define AFTER_MS 1000 /* between two attempts with the daemon that was there before */
+#define BIND_MS	      2000
+#define BIND_AGAIN_MS 20
+#define AFTER_MS      1000 /* between two attempts with the daemon that was there before */
 
 /* @with: of the words, and so maybe without an end */
 static int make_plan(const struct exchange *exchange, const char with[LEDGERS_DAEMON_MAX])
@@ -64,6 +68,25 @@ static void hand_out(struct exchange *exchange, struct ledgers_exchange *at)
 	exchange_enter(exchange, EXCHANGE_STARTED);
 }
 
+/*
+ * After an entry event channels may still be a native daemon's, that is ending. Return: whether to
+ * wait for it.
+ */
+static bool must_bind(struct exchange *exchange)
+{
+	uint32_t left = domains_bind(exchange->daemon->domains);
+
+	if (left && !exchange->deadline)
+		exchange->deadline = clock_monotonic() + (uint64_t)BIND_MS * CLOCK_NS_OF_MS;
+	return left && clock_monotonic() < exchange->deadline;
+}
+
+static void wait_once_more(struct exchange *exchange, uint32_t ms)
+{
+	exchange->untold = true;
+	loop_timer(exchange->timer, ms);
+}
+
 void exchange_hand_over(struct exchange *exchange)
 {
 	struct ledgers_exchange *at = exchange_words(exchange);
@@ -76,7 +99,9 @@ void exchange_hand_over(struct exchange *exchange)
 	}
 	if (exchange_stage(exchange) != EXCHANGE_HAVE)
 		exchange_enter(exchange, EXCHANGE_HAVE);
-	if (exchange->role == START_DAEMON)
+	if (exchange->role == START_DAEMON && must_bind(exchange))
+		wait_once_more(exchange, BIND_AGAIN_MS);
+	else if (exchange->role == START_DAEMON)
 		hand_out(exchange, at);
 	else
 		starters_tell(exchange->starters, START_ENOUGH, NULL, 0);
@@ -87,6 +112,10 @@ static void came_cb(void *arg, enum start_role role)
 	struct exchange *exchange = arg;
 	enum exchange_stage stage = exchange_stage(exchange);
 
+	if (role == START_NATIVE) {
+		entry_came(exchange);
+		return;
+	}
 	exchange->role = role;
 	if (stage >= EXCHANGE_HAVE && stage <= EXCHANGE_RETURN) {
 		if (stage != EXCHANGE_HAVE && role == START_DAEMON) {
@@ -117,6 +146,10 @@ static void state_cb(void *arg, int fd, uint32_t age)
 	struct exchange *exchange = arg;
 	enum exchange_stage stage = exchange_stage(exchange);
 
+	if (exchange->entry) {
+		entry_state(exchange, fd);
+		return;
+	}
 	if (fd >= 0 && is_old(exchange, age)) {
 		close(fd);
 		fd = -ESTALE;
@@ -144,6 +177,8 @@ static void failed_cb(void *arg, const char *why)
 {
 	struct exchange *exchange = arg;
 
+	if (exchange->entry)
+		entry_failed(exchange, why);
 	if (exchange_stage(exchange) != EXCHANGE_STARTED)
 		return;
 	exchange_blame(exchange, "the new xenstored cannot be started: %s", why);
@@ -157,4 +192,55 @@ static void failed_cb(void *arg, const char *why)
 	loop_timer(exchange->timer, AFTER_MS);
 }
 
-const struct starters_news exchange_news = { came_cb, state_cb, failed_cb };
+/* --- a native daemon's, in an entry */
+
+static void conns_cb(void *arg, int fd, uint32_t sockets)
+{
+	struct exchange *exchange = arg;
+
+	if (exchange->entry)
+		entry_conns(exchange, fd, sockets);
+	else if (fd >= 0)
+		close(fd);
+}
+
+static void sockets_cb(void *arg, const int fds[LINK_FDS_MAX])
+{
+	struct exchange *exchange = arg;
+
+	if (exchange->entry) {
+		entry_sockets(exchange, fds);
+		return;
+	}
+	for (int i = 0; i < LINK_FDS_MAX; i++)
+		if (fds[i] >= 0)
+			close(fds[i]);
+}
+
+static void listener_cb(void *arg, int fd)
+{
+	struct exchange *exchange = arg;
+
+	if (exchange->entry)
+		entry_listener(exchange, fd);
+	else if (fd >= 0)
+		close(fd);
+}
+
+static void gone_cb(void *arg)
+{
+	struct exchange *exchange = arg;
+
+	if (exchange->entry)
+		entry_gone(exchange);
+}
+
+const struct starters_news exchange_news = {
+	.came = came_cb,
+	.state = state_cb,
+	.failed = failed_cb,
+	.conns = conns_cb,
+	.sockets = sockets_cb,
+	.listener = listener_cb,
+	.gone = gone_cb,
+};

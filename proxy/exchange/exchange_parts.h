@@ -14,6 +14,7 @@
 #include "proxy/exchange/exchange.h"
 #include "proxy/exchange/starters.h"
 
+struct entry;
 struct event;
 struct ledgers_exchange;
 struct message;
@@ -25,7 +26,8 @@ struct session;
 struct exchange {
 	struct daemon *daemon;
 	struct starters *starters;
-	struct own *own; /* NULL: none */
+	struct entry *entry; /* NULL: no native daemon is expected */
+	struct own *own;     /* NULL: none */
 	struct event *timer;
 	int state;	      /* what the daemon before had; -1: none */
 	enum start_role role; /* of the starter that came last */
@@ -52,6 +54,9 @@ struct ledgers_exchange *exchange_words(const struct exchange *exchange);
 
 /** exchange_stage() - where it is. */
 enum exchange_stage exchange_stage(const struct exchange *exchange);
+
+/** exchange_note_served() - starters wait for us from now on, whatever happens. */
+void exchange_note_served(const struct daemon *daemon);
 
 /** exchange_enter() - it is there from now on. */
 void exchange_enter(struct exchange *exchange, enum exchange_stage stage);

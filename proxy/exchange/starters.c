@@ -67,6 +67,21 @@ static int carry_out(struct starters *starters, const struct link_msg *msg, int 
 		read_why(fds[0], why);
 		starters->news->failed(starters->arg, why);
 		return 0;
+	case START_CONNS:
+		fd = fds[0];
+		fds[0] = -1;
+		starters->news->conns(starters->arg, fd, (uint32_t)msg->value);
+		return 0;
+	case START_SOCKETS:
+		starters->news->sockets(starters->arg, fds);
+		for (int i = 0; i < LINK_FDS_MAX; i++)
+			fds[i] = -1;
+		return 0;
+	case START_LISTENER:
+		fd = fds[0];
+		fds[0] = -1;
+		starters->news->listener(starters->arg, fd);
+		return 0;
 	default:
 		return -EPROTO;
 	}
@@ -93,6 +108,7 @@ static void read_cb(evutil_socket_t fd, short what, void *arg)
 			 "xsproxy",
 			 strerror(-err));
 	part(starters);
+	starters->news->gone(starters->arg);
 }
 
 static void accept_cb(evutil_socket_t fd, short what, void *arg)

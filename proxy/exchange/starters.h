@@ -29,6 +29,18 @@ struct starters_news {
 	void (*state)(void *arg, int fd, uint32_t age);
 	/** failed() - it could not do what it was told. @why: a line */
 	void (*failed)(void *arg, const char *why);
+	/**
+	 * conns() - what a native daemon's connections have.
+	 * @fd: of conns.h, the callee's, or -1
+	 * @sockets: how many come
+	 */
+	void (*conns)(void *arg, int fd, uint32_t sockets);
+	/** sockets() - some of them, up to the first -1; the callee's. */
+	void (*sockets)(void *arg, const int fds[LINK_FDS_MAX]);
+	/** listener() - that daemon's, the callee's, or -1: nothing follows. */
+	void (*listener)(void *arg, int fd);
+	/** gone() - the one that was there has ended, or become the daemon. */
+	void (*gone)(void *arg);
 };
 
 /** starters_new() - listen. Return: 0 or a negative errno. */

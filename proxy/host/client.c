@@ -130,6 +130,8 @@ static int begin(struct client *client, bool recovered)
 	/* Where we were in what it says is not known. */
 	if (!err && client->parted)
 		sock_deafen(back(client));
+	if (!err && client->lent)
+		sock_rest(front(client));
 	if (!err)
 		err = session_new(&client->session, &params, recovered);
 	if (err)
@@ -253,6 +255,13 @@ int client_again(struct client *client, struct keeper *keeper)
 	return 0;
 }
 
+void client_take(struct client *client)
+{
+	if (client->lent)
+		sock_go_on(front(client));
+	client->lent = false;
+}
+
 void client_keep(struct client *client, struct keeper *keeper)
 {
 	const int fds[] = { front(client)->fd, back(client)->fd };
@@ -315,7 +324,8 @@ void client_free(struct client *client, bool leave)
 	if (!leave) {
 		if (client->held)
 			keeper_drop(client->daemon->keeper, client->slot);
-		shut_both(client);
+		if (!client->lent)
+			shut_both(client);
 		if (client->opened)
 			slots_close(client->slots, client->slot);
 		slots_give(client->slots, client->slot);

@@ -38,6 +38,7 @@ struct client {
 	bool opened;	      /* it has a ledger */
 	bool parting;	      /* we part from it: it gets its answers, and is asked no more */
 	bool parted;	      /* its xenstored is no more; client_again() */
+	bool lent;	      /* it may be a native daemon's still; client_take() */
 	struct event *hangup; /* as long as it has no session */
 	uint64_t since;	      /* seconds of CLOCK_MONOTONIC */
 	struct who who;
@@ -79,6 +80,9 @@ int client_resume(struct client *client);
  * Return: 0, or as client_dial(): it is to be tried again; or -ENOMEM.
  */
 int client_again(struct client *client, struct keeper *keeper);
+
+/** client_take() - it was lent, and is ours from now on; of any other one nothing is changed. */
+void client_take(struct client *client);
 
 /** client_keep() - have the keeper hold it from now on, all octets counted. */
 void client_keep(struct client *client, struct keeper *keeper);

@@ -12,6 +12,7 @@
 #include "protocol/clock.h"
 #include "proxy/daemon.h"
 #include "proxy/host/client.h"
+#include "proxy/host/clients_parts.h"
 #include "proxy/host/door.h"
 #include "proxy/host/keeper.h"
 #include "proxy/host/public.h"
@@ -24,19 +25,6 @@
 #define CONNECT_RETRY_MS 5
 /* Who was left is taken up within this, if xenstored is there. */
 #define LEFT_MS 100
-
-TAILQ_HEAD(client_list, client);
-
-struct clients {
-	struct daemon *daemon;
-	struct slots *slots;
-	struct door *door;
-	bool draining;
-	bool starved; /* memory has been lacking for so long that who finds none is closed */
-	struct event *retry;
-	struct client_list waiting; /* for upstream */
-	struct client_list up;
-};
 
 /* @leave: for the next xsproxyd */
 static void remove_client(struct client *client, bool leave)
@@ -63,8 +51,7 @@ static void turn_away(struct client *client, const char *why)
 	remove_client(client, false);
 }
 
-/* It has a session now. */
-static void is_up(struct clients *clients, struct client *client)
+void clients_is_up(struct clients *clients, struct client *client)
 {
 	event_free(client->hangup);
 	client->hangup = NULL;
@@ -91,7 +78,7 @@ static bool client_connect(struct clients *clients, struct client *client)
 		log_line(LOG_ERR, NO_MEMORY);
 		client_free(client, false);
 	} else {
-		is_up(clients, client);
+		clients_is_up(clients, client);
 	}
 	return true;
 }
@@ -129,7 +116,7 @@ static int take_up(struct clients *clients, struct client *client)
 	else if (!why && !public_lists(&clients->daemon->config, &client->who))
 		why = NOT_LISTED;
 	if (!why) {
-		is_up(clients, client);
+		clients_is_up(clients, client);
 		return 0;
 	}
 	/* Its ledger has not told. */
@@ -284,13 +271,8 @@ static void hangup_cb(evutil_socket_t fd, short what, void *arg)
 		remove_client(client, false);
 }
 
-/*
- * A client that waits from now on. Takes over @fds, whatever it returns.
- * @held: the keeper has it
- * Return: NULL without memory.
- */
-static struct client *client_new(struct clients *clients, const int fds[SLOT_SIDES], uint32_t slot,
-				 const struct who *who, bool held)
+struct client *clients_add(struct clients *clients, const int fds[SLOT_SIDES], uint32_t slot,
+			   const struct who *who, bool held)
 {
 	bool left = fds[SLOT_UPSTREAM] >= 0;
 	struct client *client = calloc(1, sizeof(*client));
@@ -339,7 +321,7 @@ static void came_cb(void *owner, int fd, const struct who *who)
 		close(fd);
 		return;
 	}
-	if (client_new(clients, fds, (uint32_t)slot, who, false))
+	if (clients_add(clients, fds, (uint32_t)slot, who, false))
 		connect_waiting(clients);
 	else
 		log_line(LOG_ERR, NO_MEMORY);
@@ -435,7 +417,7 @@ static int fetch_kept(struct clients *clients)
 			discard(clients, slot, fds);
 			continue;
 		}
-		if (!client_new(clients, fds, slot, &who, keeper_there(keeper)))
+		if (!clients_add(clients, fds, slot, &who, keeper_there(keeper)))
 			return -ENOMEM;
 	}
 	slots_sweep(clients->slots);
@@ -456,6 +438,8 @@ int clients_new(struct clients **out, struct daemon *daemon)
 	clients->daemon = daemon;
 	TAILQ_INIT(&clients->waiting);
 	TAILQ_INIT(&clients->up);
+	if (upstream_untaken(daemon->upstream))
+		clients_drop_untaken(clients);
 	clients->retry = evtimer_new(daemon->base, retry_cb, clients);
 	err = clients->retry ? door_new(&clients->door, daemon, came_cb, clients) : -ENOMEM;
 	if (!err)

@@ -16,6 +16,7 @@
 struct client;
 struct clients;
 struct daemon;
+struct session;
 
 /**
  * clients_new() - listen on @daemon's socket path, or on the descriptor that systemd passed.
@@ -35,6 +36,32 @@ void clients_upstream_up(struct clients *clients);
 
 /** clients_each() - call @fn for each client that has a session; it must not free any. */
 void clients_each(struct clients *clients, void (*fn)(struct client *client, void *arg), void *arg);
+
+/* --- clients_lent.c: those of a native daemon (exchange/entry.h) */
+
+/**
+ * clients_lend() - a client that such a daemon has, and may go on with: nothing is read from it,
+ * and nothing written. It has a session, but no xenstored.
+ * @fd: its socket; taken over, whatever it returns
+ * @out: the session
+ *
+ * Return: 0, -EMFILE, or -ENOMEM.
+ */
+int clients_lend(struct clients *clients, int fd, struct session **out);
+
+/** clients_lend_door() - the same for where that daemon accepts clients; @fd stays the caller's. */
+void clients_lend_door(const struct clients *clients, int fd);
+
+/**
+ * clients_take() - all that was lent is ours.
+ * @door: as of clients_lend_door(); taken over
+ *
+ * Return: 0, or -ENOMEM: we must end, and the next xsproxyd has all.
+ */
+int clients_take(struct clients *clients, int door);
+
+/** clients_return() - all that was lent is that daemon's again: we have it no more. */
+void clients_return(struct clients *clients);
 
 /** clients_keep_all() - there is a keeper that is new: have it hold all. */
 void clients_keep_all(struct clients *clients);

@@ -381,6 +381,11 @@ static int map_one(struct domains *domains, uint32_t domid, const struct rings *
 	return err;
 }
 
+static bool is_bound(const struct rings *rings, uint32_t domid)
+{
+	return atomic_load(&rings_attach(rings, domid)->bind_gen) & 1;
+}
+
 static int bind_one(struct domain *domain, const struct rings *rings)
 {
 	struct rings_attach *attach = rings_attach(rings, domain->domid);
@@ -389,7 +394,7 @@ static int bind_one(struct domain *domain, const struct rings *rings)
 
 	blame_turn(domain->domid);
 	err = domain->session->hooks->recover(domain->session);
-	if (!err && (bind_gen & 1))
+	if (!err && is_bound(rings, domain->domid))
 		err = bind_port(domain, atomic_load(&attach->remote_port), bind_gen);
 	blame_rest();
 	return err;
@@ -412,6 +417,19 @@ int domains_attach_all(struct domains *domains)
 	missing_log(&domains->missing);
 	holds_look(domains->daemon->holds);
 	return 0;
+}
+
+uint32_t domains_bind(struct domains *domains)
+{
+	const struct rings *rings = &upstream_memory(domains->daemon->upstream)->rings;
+	struct domain *domain, *tmp;
+	uint32_t missing = 0;
+
+	HASH_ITER(hh, domains->by_domid, domain, tmp)
+		if (domain->port.local < 0 && is_bound(rings, domain->domid) &&
+		    bind_one(domain, rings) && domains_in_xen(domains, domain->domid))
+			missing++;
+	return missing;
 }
 
 void domains_detach_all(struct domains *domains)

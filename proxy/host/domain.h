@@ -42,6 +42,13 @@ int domains_change(struct domains *domains, const struct link_msg *msg);
 int domains_attach_all(struct domains *domains);
 
 /**
+ * domains_bind() - bind the event channels that are bound for xenstored and not for us yet.
+ *
+ * Return: of how many domains that Xen has they could not be.
+ */
+uint32_t domains_bind(struct domains *domains);
+
+/**
  * domains_detach_all() - unmap and unbind everything; pages and ledgers stay as they are.
  */
 void domains_detach_all(struct domains *domains);

@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <event2/event.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -133,6 +134,34 @@ int door_new(struct door **out, struct daemon *daemon,
 		return -ENOMEM;
 	}
 	*out = door;
+	return 0;
+}
+
+void door_lend(const struct door *door, int fd)
+{
+	keeper_put(door->daemon->keeper, KEEP_LISTENER, &fd, 1);
+}
+
+int door_take(struct door *door, int fd)
+{
+	struct event *event =
+		event_new(door->daemon->base, fd, EV_READ | EV_PERSIST, accept_cb, door);
+
+	if (!event || event_add(event, NULL)) {
+		if (event)
+			event_free(event);
+		close(fd);
+		return -ENOMEM;
+	}
+	/* Those who have come to the other one. */
+	while (accept_next(door))
+		;
+	event_free(door->event);
+	close(door->fd);
+	fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) | O_NONBLOCK);
+	door->event = event;
+	door->fd = fd;
+	door->inherited = false;
 	return 0;
 }
 

@@ -27,6 +27,20 @@ struct door *door_free(struct door *door);
 /** door_keep() - give a keeper that is new the socket, unless systemd has it. */
 void door_keep(const struct door *door);
 
+/**
+ * door_lend() - @fd is where clients will be accepted, of a native daemon that may go on with it:
+ * the keeper has it.
+ */
+void door_lend(const struct door *door, int fd);
+
+/**
+ * door_take() - accept clients there from now on, and nowhere else.
+ * @fd: as of door_lend(), which has been called; taken over
+ *
+ * Return: 0, or -ENOMEM: the next xsproxyd does.
+ */
+int door_take(struct door *door, int fd);
+
 /** door_close() - nobody else comes in; who has connected to a socket that goes with us still does.
  */
 void door_close(struct door *door);

@@ -4,6 +4,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 /* A full table must not be the end of the daemon. */
 #define HASH_NONFATAL_OOM 1
@@ -54,6 +55,8 @@ void failed_note(struct failed **table, int level, uint32_t domid, const char *f
 	va_start(args, fmt);
 	vsnprintf(reason, sizeof(reason), fmt, args);
 	va_end(args);
+	if (failed && !strcmp(failed->reason, reason))
+		return; /* it was tried once more */
 	log_domain(level, domid, "%s", reason);
 	if (failed)
 		memcpy(failed->reason, reason, sizeof(reason));

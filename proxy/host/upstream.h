@@ -60,6 +60,23 @@ bool upstream_left(const struct upstream *up, struct ledgers *ledgers);
  */
 int upstream_restore(struct upstream *up);
 
+/**
+ * upstream_make() - rings and ledgers, of no domain yet, without a bridge: one that goes on with
+ * them is to come. Only where there is none.
+ *
+ * Return: 0 or a negative errno: all is as before.
+ */
+int upstream_make(struct upstream *up);
+
+/** upstream_unmake() - undo that, once no domain is mapped; the keeper has them no more. */
+void upstream_unmake(struct upstream *up);
+
+/**
+ * upstream_untaken() - at the start: an xsproxyd before us ended while it took over what a native
+ * daemon had, which that one may go on with; so nothing that the keeper has is to be touched.
+ */
+bool upstream_untaken(const struct upstream *up);
+
 /** upstream_give_up() - none that goes on is to come: all is as if one had gone. */
 void upstream_give_up(struct upstream *up);
 

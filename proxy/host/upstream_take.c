@@ -388,6 +388,45 @@ int upstream_restore(struct upstream *up)
 	return 0;
 }
 
+int upstream_make(struct upstream *up)
+{
+	bool made;
+	int err = up->ready || up->fetching ? -EBUSY : 0;
+
+	if (!err)
+		err = rings_create(&up->memory.rings, RINGS_FLAVOUR_C);
+	if (err)
+		return err;
+	upstream_drop_left(up);
+	err = memory_adopt(&up->memory, -1, &made);
+	if (!err)
+		err = take_up_domains(up);
+	if (err)
+		forget_memory(up);
+	else
+		up->waits = true;
+	return err;
+}
+
+void upstream_unmake(struct upstream *up)
+{
+	if (up->daemon->keeper)
+		keeper_drop(up->daemon->keeper, KEEP_DOMAINS);
+	forget_memory(up);
+}
+
+bool upstream_untaken(const struct upstream *up)
+{
+	struct ledgers left;
+	bool untaken;
+
+	if (!upstream_left(up, &left))
+		return false;
+	untaken = atomic_load(&ledgers_exchange(&left)->stage) == LEDGERS_ENTRY;
+	ledgers_close(&left);
+	return untaken;
+}
+
 void upstream_keep_state(struct upstream *up, int fd)
 {
 	up->state = fd;

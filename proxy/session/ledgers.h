@@ -58,6 +58,9 @@ struct ledgers_outlet {
 #define LEDGERS_DAEMON_MAX 256
 #define LEDGERS_WHY_MAX	   320
 
+/* A stage: all that the keeper has is of a native daemon that may go on with it. */
+#define LEDGERS_ENTRY 8u
+
 struct ledgers_exchange {
 	_Atomic uint32_t stage; /* enum exchange_stage */
 	_Atomic uint32_t tries; /* how often the state has been handed out */

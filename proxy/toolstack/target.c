@@ -40,6 +40,11 @@ static void note(struct session *target, uint32_t user, uint32_t map_gen)
 	atomic_store(&more->user, user);
 }
 
+void target_set(struct session *target, const struct session *user)
+{
+	note(target, user->domid + 1, user->ledger->map_gen);
+}
+
 void target_reply(const struct op *op, uint32_t type)
 {
 	const struct session *user;

@@ -33,6 +33,9 @@ void target_begin(struct session *s, const struct message *msg);
  */
 void target_reply(const struct op *op, uint32_t type);
 
+/** target_set() - the domain of @user holds on to that of @target, as another one has noted. */
+void target_set(struct session *target, const struct session *user);
+
 /** target_is_kept() - whether a RELEASE of the domain of @target would not release it. */
 bool target_is_kept(const struct session *target);
 

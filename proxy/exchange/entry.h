@@ -1,0 +1,70 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * entry - xsproxyd is put before a native xenstored: an exchange whose first half that daemon does
+ * (docs/architecture.md, "Entering a running host").
+ *
+ * The daemon has executed our live-update program, which hands over its state, what its connections
+ * have, and their sockets. Of these all is made that an exchange has when its state is there:
+ * rings, ledgers, domains, clients. Until that is with the keeper, and the stage says so, all of it
+ * is the daemon's still: nothing is read from its sockets, no event channel is bound, and the
+ * program becomes that daemon again if we say so, or go.
+ *
+ * A part of exchange/; begun by control/. Must never let go of a socket by shutting it down.
+ */
+#ifndef XSPROXY_PROXY_EXCHANGE_ENTRY_H
+#define XSPROXY_PROXY_EXCHANGE_ENTRY_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "link/link.h"
+
+struct entry;
+struct exchange;
+struct exchange_waiter;
+
+/* What `progress` says while the daemon is to be asked; xsproxyctl waits for it. */
+#define ENTRY_EXPECTS "waiting for the native xenstored's state"
+
+/** entry_hindrance() - why it cannot begin now. Return: a line, static; or NULL. */
+const char *entry_hindrance(const struct exchange *exchange, const char *native, const char *with);
+
+/**
+ * entry_begin() - expect the state of a native daemon.
+ * @native: its path, to be executed if the other one cannot be
+ * @with: that of the daemon that is to follow it; "" for the configured one
+ * @waiter, @arg: told what becomes of it; while nothing is here yet, nothing comes of it once they
+ *	forget it
+ *
+ * Return: NULL; or a line, and nothing was done.
+ */
+const char *entry_begin(struct exchange *exchange, const char *native, const char *with,
+			const struct exchange_waiter *waiter, void *arg);
+
+/** entry_free() - NULL is fine; returns NULL. What was taken goes on with the next xsproxyd. */
+struct entry *entry_free(struct entry *entry);
+
+/* --- for exchange.c and exchange_handing.c */
+
+/** entry_came() - the program of a native daemon is there: tell it what to do. */
+void entry_came(struct exchange *exchange);
+
+/** entry_state(), entry_conns(), entry_sockets(), entry_listener() - what it gives (starters.h). */
+void entry_state(struct exchange *exchange, int fd);
+void entry_conns(struct exchange *exchange, int fd, uint32_t sockets);
+void entry_sockets(struct exchange *exchange, const int fds[LINK_FDS_MAX]);
+void entry_listener(struct exchange *exchange, int fd);
+
+/** entry_failed() - it says why it becomes that daemon again. */
+void entry_failed(struct exchange *exchange, const char *why);
+
+/** entry_gone() - it has ended, or become that daemon again. */
+void entry_gone(struct exchange *exchange);
+
+/** entry_forgotten() - nobody waits for it. */
+void entry_forgotten(struct exchange *exchange);
+
+/** entry_look() - whether the keeper has all. Return: whether to look again. */
+bool entry_look(struct exchange *exchange);
+
+#endif

@@ -1,0 +1,145 @@
+// SPDX-License-Identifier: MIT
+#include "proxy/exchange/entry_take.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "link/conns.h"
+#include "link/link.h"
+#include "link/rings.h"
+#include "proxy/daemon.h"
+#include "proxy/host/clients.h"
+#include "proxy/host/domain.h"
+#include "proxy/host/memory.h"
+#include "proxy/host/upstream.h"
+#include "proxy/log.h"
+#include "proxy/session/hand.h"
+#include "proxy/session/session.h"
+#include "proxy/toolstack/target.h"
+
+/* --- rings */
+
+static int map(struct daemon *daemon, const struct conns_record *ring)
+{
+	const struct rings *rings = &upstream_memory(daemon->upstream)->rings;
+	const struct link_msg mapped = { .type = LINK_MAP, .domid = ring->number };
+	int err;
+
+	if (ring->number >= ARENA_DOMID_MAX || domains_session(daemon->domains, ring->number))
+		return -EBADMSG;
+	err = rings_put(rings, ring->number, ring->port, ring->gfn);
+	return err ? err : domains_change(daemon->domains, &mapped);
+}
+
+static int take_ring(struct daemon *daemon, const struct conns_view *view)
+{
+	int err = map(daemon, &view->record);
+
+	if (!err)
+		err = hand_in(domains_session(daemon->domains, view->record.number), view);
+	if (err)
+		log_domain(LOG_ERR, view->record.number,
+			   "cannot take up its connection to the native xenstored: %s",
+			   strerror(-err));
+	return err;
+}
+
+/* Both are there. */
+static int take_target(struct daemon *daemon, const struct conns_record *ring)
+{
+	struct session *user = domains_session(daemon->domains, ring->number);
+	struct session *target = ring->target == CONNS_NO_TARGET
+					 ? NULL
+					 : domains_session(daemon->domains, ring->target);
+
+	if (target)
+		target_set(target, user);
+	return 0;
+}
+
+/* --- sockets */
+
+static int take_socket(struct daemon *daemon, const struct entry_gift *gift,
+		       const struct conns_view *view)
+{
+	uint32_t number = view->record.number;
+	struct session *s;
+	int err, fd;
+
+	if (number >= gift->nr || gift->sockets[number] < 0)
+		return -EBADMSG;
+	fd = gift->sockets[number];
+	gift->sockets[number] = -1;
+	err = clients_lend(daemon->clients, fd, &s);
+	if (!err)
+		err = hand_in(s, view);
+	if (err)
+		log_line(LOG_ERR, "cannot take up a client of the native xenstored: %s",
+			 strerror(-err));
+	return err;
+}
+
+/* --- all */
+
+static int take_one(struct daemon *daemon, const struct entry_gift *gift,
+		    const struct conns_view *view)
+{
+	return view->record.kind == CONNS_RING ? take_ring(daemon, view)
+					       : take_socket(daemon, gift, view);
+}
+
+static int take_all(struct daemon *daemon, const struct entry_gift *gift, const uint8_t *octets,
+		    size_t len)
+{
+	struct conns conns = { octets, len, 0 };
+	struct conns_view view;
+	int r, err = 0;
+
+	while (!err && (r = conns_next(&conns, &view)) > 0)
+		err = take_one(daemon, gift, &view);
+	if (err || r)
+		return err ? err : r;
+	conns.at = 0;
+	while (!err && conns_next(&conns, &view) > 0)
+		if (view.record.kind == CONNS_RING)
+			err = take_target(daemon, &view.record);
+	return err;
+}
+
+int entry_make(struct daemon *daemon, const struct entry_gift *gift)
+{
+	struct stat st;
+	void *octets;
+	int err;
+
+	if (fstat(gift->conns, &st))
+		return -errno;
+	if (!st.st_size)
+		return -EBADMSG;
+	octets = mmap(NULL, (size_t)st.st_size, PROT_READ, MAP_PRIVATE, gift->conns, 0);
+	if (octets == MAP_FAILED)
+		return -errno;
+	err = take_all(daemon, gift, octets, (size_t)st.st_size);
+	munmap(octets, (size_t)st.st_size);
+	if (err)
+		return err;
+	clients_lend_door(daemon->clients, gift->listener);
+	/* dom0's kernel is served by no daemon without. */
+	return domains_session(daemon->domains, 0) ? 0 : -ENODEV;
+}
+
+void entry_unmake(struct daemon *daemon)
+{
+	clients_return(daemon->clients);
+	for (uint32_t domid = 0; domid < ARENA_DOMID_MAX; domid++) {
+		const struct link_msg gone = { .type = LINK_UNMAP, .domid = domid };
+
+		if (domains_session(daemon->domains, domid))
+			domains_change(daemon->domains, &gone);
+	}
+	upstream_unmake(daemon->upstream);
+}
