@@ -39,13 +39,15 @@ static enum exchange_stage stage_of(const struct ledgers_exchange *at)
 {
 	uint32_t stage = atomic_load(&at->stage);
 
-	return stage <= EXCHANGE_ENTRY ? (enum exchange_stage)stage : EXCHANGE_NONE;
+	return stage <= EXCHANGE_UNDO ? (enum exchange_stage)stage : EXCHANGE_NONE;
 }
 
 enum exchange_stage exchange_stage(const struct exchange *exchange)
 {
 	const struct ledgers_exchange *at = exchange_words(exchange);
 
+	if (at && exchange->entry && atomic_load(&at->stage) == EXCHANGE_ENTRY)
+		return EXCHANGE_ENTRY;
 	return at ? stage_of(at) : EXCHANGE_NONE;
 }
 

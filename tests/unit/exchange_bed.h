@@ -212,6 +212,12 @@ static int fake_change(struct domains *domains, const struct link_msg *msg)
 	return 0;
 }
 
+static uint32_t fake_bind(struct domains *domains)
+{
+	(void)domains;
+	return 0;
+}
+
 static int fake_in_xen(struct domains *domains, uint32_t domid)
 {
 	(void)domains;
@@ -267,6 +273,7 @@ static int fake_client_again(struct client *client, struct keeper *keeper)
 #define own_ask		     fake_own_ask
 #define plan_make	     fake_plan_make
 #define lasting_each	     fake_lasting_each
+#define domains_bind	     fake_bind
 #define domains_in_xen	     fake_in_xen
 #define domains_next_session fake_next_session
 #define domains_session	     fake_session
@@ -277,6 +284,7 @@ static int fake_client_again(struct client *client, struct keeper *keeper)
 #include "proxy/exchange/exchange.c"
 #include "proxy/exchange/exchange_before.c"
 #include "proxy/exchange/exchange_end.c"
+#include "proxy/exchange/exchange_handing.c"
 #include "proxy/exchange/exchange_sessions.c"
 
 /* --- a host with it */
