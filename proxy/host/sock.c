@@ -167,9 +167,20 @@ static void sock_kick(void *owner)
 
 	if (sock->fd < 0)
 		return;
-	drain(sock);
-	if (!sock->eof)
+	if (sock->halt != SOCK_HALTED)
+		drain(sock);
+	if (!sock->eof && sock->halt == SOCK_MOVES)
 		event_add(sock->read_event, NULL);
+}
+
+void sock_halt(struct sock *sock, enum sock_halt halt)
+{
+	sock->halt = halt;
+	if (halt != SOCK_MOVES)
+		event_del(sock->read_event);
+	if (halt == SOCK_HALTED)
+		event_del(sock->write_event);
+	sock_kick(sock);
 }
 
 int sock_open(struct sock *sock, struct event_base *base, int fd)

@@ -25,8 +25,15 @@
 /* A page each. A longer message goes in pieces, as a guest's does. */
 #define SOCK_QUEUE ARENA_PAGE
 
+enum sock_halt {
+	SOCK_MOVES,
+	SOCK_UNREAD, /* nothing is read */
+	SOCK_HALTED, /* nor written */
+};
+
 struct sock {
-	int fd;	     /* -1: closed */
+	int fd; /* -1: closed */
+	enum sock_halt halt;
 	bool eof;    /* nothing more will come */
 	bool broken; /* nothing more can be sent */
 	bool kept;
@@ -56,6 +63,13 @@ void sock_go_on(struct sock *sock);
 
 /** sock_deafen() - read nothing any more, as if its end had come. */
 void sock_deafen(struct sock *sock);
+
+/**
+ * sock_halt() - move octets no more in one direction, or in both, or again. What the queues hold
+ * stays as it is; what is not read waits with the kernel, the end of the connection, too.
+ * @sock: open; a session that waits for what it holds back is to be woken by whoever ends that
+ */
+void sock_halt(struct sock *sock, enum sock_halt halt);
 
 /** sock_close() - also when it was never opened (fd -1, zeroed). */
 void sock_close(struct sock *sock);

@@ -2,6 +2,7 @@
 #include "proxy/session/hand.h"
 
 #include <errno.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "link/conns.h"
@@ -116,5 +117,110 @@ int hand_in(struct session *s, const struct conns_view *view)
 	if (!err)
 		err = watches_in(s, view);
 	s->account.max = max;
+	return err;
+}
+
+/* --- out */
+
+/* What the kernel has brought, or has yet to take; a ring's queues are the guest's. */
+static uint32_t put_queue(const struct session *s, const struct ring *ring, FILE *to)
+{
+	uint8_t octets[POOL_PAGE];
+	struct ring_view view;
+	uint32_t n, used;
+
+	if (!s->socket || ring_load(ring, &view))
+		return 0;
+	used = ring_used(&view);
+	for (uint32_t at = 0; at < used; at += n) {
+		n = min_u32(used - at, sizeof(octets));
+		ring_read(ring, view.cons + at, octets, n);
+		fwrite(octets, 1, n, to);
+	}
+	return used;
+}
+
+static void request_out(const struct session *s, struct conns_record *record, FILE *to)
+{
+	const struct ledger *ledger = s->ledger;
+	uint32_t fill = word_get(&ledger->up_fill), head = min_u32(fill, MESSAGE_HEADER);
+
+	fwrite(&ledger->up_hdr, 1, head, to);
+	if (fill > head)
+		fwrite(account_page(&s->account, word_get(&ledger->up_page)), 1, fill - head, to);
+	record->in_len = fill + put_queue(s, &s->front.in, to);
+}
+
+/*
+ * Where messages begin in a socket's queue is nowhere written down, but behind it the next one does
+ * when fifo_left octets more have gone: all up to there passes for the end of one.
+ */
+static void messages_out(const struct session *s, struct conns_record *record, FILE *to)
+{
+	uint32_t queued = put_queue(s, &s->front.out, to), used = fifo_used(&s->fifo), n;
+	uint8_t octets[POOL_PAGE];
+
+	record->out_len = queued + used;
+	record->out_rest = queued + word_get(&s->ledger->fifo_left);
+	for (uint32_t at = 0; at < used; at += n) {
+		n = min_u32(used - at, sizeof(octets));
+		fifo_read(&s->fifo, at, octets, n);
+		fwrite(octets, 1, n, to);
+	}
+}
+
+static void watches_out(const struct watches *set, struct conns_record *record, FILE *to)
+{
+	record->watches_len = record->nr_watches = 0;
+	for (const struct watch *watch = watches_first(set); watch; watch = watch_next(watch)) {
+		uint32_t octets = watch_octets(set, watch), len;
+
+		record->nr_watches++;
+		record->watches_len += octets;
+		fwrite(watch_text(set, watch, &len), 1, octets, to);
+		if (watch_depth(set, watch))
+			continue;
+		fputc(0, to);
+		record->watches_len++;
+	}
+}
+
+static bool is_one_request(const uint8_t *octets, uint32_t len)
+{
+	struct xsd_sockmsg hdr;
+
+	if (len < MESSAGE_HEADER)
+		return true;
+	memcpy(&hdr, octets, sizeof(hdr));
+	return hdr.len <= XENSTORE_PAYLOAD_MAX && len <= message_size(&hdr);
+}
+
+int hand_out(const struct session *s, FILE *file, const struct conns_record *like)
+{
+	struct conns_view view = { .record = *like };
+	char *octets = NULL;
+	size_t len;
+	FILE *to;
+	int err;
+
+	if (!renew_rests(s) || word_get(&s->ledger->pending_mask))
+		return -EBUSY;
+	to = open_memstream(&octets, &len);
+	if (!to)
+		return -ENOMEM;
+	request_out(s, &view.record, to);
+	messages_out(s, &view.record, to);
+	watches_out(&s->watches, &view.record, to);
+	err = ferror(to) ? -ENOMEM : 0;
+	if (fclose(to))
+		err = -ENOMEM;
+	view.in = (const uint8_t *)octets;
+	view.out = view.in + view.record.in_len;
+	view.watches = (const char *)view.out + view.record.out_len;
+	if (!err && !is_one_request(view.in, view.record.in_len))
+		err = -E2BIG;
+	if (!err)
+		err = conns_put(file, &view);
+	free(octets);
 	return err;
 }

@@ -10,6 +10,9 @@
 #ifndef XSPROXY_PROXY_SESSION_HAND_H
 #define XSPROXY_PROXY_SESSION_HAND_H
 
+#include <stdio.h>
+
+struct conns_record;
 struct conns_view;
 struct session;
 
@@ -33,5 +36,22 @@ struct session;
  * session_free().
  */
 int hand_in(struct session *s, const struct conns_view *view);
+
+/**
+ * hand_out() - write what a session has as one record, as hand_in() takes it.
+ * @s: with nothing between it and upstream (renew_rests()), no request that we are to answer, and a
+ *     front that is not read meanwhile. A socket moves no octets from now on (sock_halt()): of the
+ *     two queues towards the client, too, what is in them is in the record
+ * @file: gets it
+ * @like: the record's kind, number, port, frame and target
+ *
+ * Nothing of the session changes. Transactions that it has open are not in a record, nor that it
+ * stands still. A request may be there whole, if nobody could take it yet: who comes after may look
+ * at it only when the next octet comes.
+ *
+ * Return: 0; -EBUSY: it is not at rest; -E2BIG: a client has sent more than one request that nobody
+ * has taken, or one that is too long; -ENOMEM; -EIO: @file failed.
+ */
+int hand_out(const struct session *s, FILE *file, const struct conns_record *like);
 
 #endif

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: MIT */
-/* hand_bed - a session of a ring that has been handed what its connection has. */
+/* hand_bed - the session of a ring that is handed what its connection has. */
 #ifndef XSPROXY_TESTS_UNIT_HAND_BED_H
 #define XSPROXY_TESTS_UNIT_HAND_BED_H
 
-#include "link/conns.h"
-#include "proxy/session/hand.h"
 #include "tests/unit/session_anew.h"
+
+#include "tests/unit/hand_record.h"
 
 static bool hand_restarts; /* another process takes up what was handed in */
 
@@ -21,7 +21,7 @@ static inline int hand_setup_restarts(void **state)
 	return setup(state);
 }
 
-/* One more test of the same kind. */
+/* One more of the same kind. */
 static inline void open_again(void **state)
 {
 	rig_teardown(state);
@@ -33,6 +33,25 @@ static inline void hand(struct rig *rig, const struct conns_view *view)
 	assert_int_equal(hand_in(rig->s, view), 0);
 	if (hand_restarts)
 		rig_restart(rig);
+}
+
+/* The rest of a request comes, and upstream gets all of it. */
+static inline void guest_ends(struct rig *rig, const struct message *msg, uint32_t from)
+{
+	uint32_t size = message_size(&msg->hdr), n = from, got = 0;
+	static struct message seen;
+
+	while (got < size) {
+		n += queue_put(&rig->guest_out, (const uint8_t *)msg + n, size - n);
+		rig_run(rig);
+		got += queue_get(&rig->stored_in, (uint8_t *)&seen + got, size - got);
+		rig_run(rig);
+	}
+	assert_message(&seen, msg->hdr.type, msg->hdr.tx_id, msg->payload, msg->hdr.len);
+	STORED_SENDS(rig, msg->hdr.type, seen.hdr.req_id, msg->hdr.tx_id, "OK");
+	rig_run(rig);
+	guest_gets(rig, msg->hdr.type, msg->hdr.req_id, msg->hdr.tx_id, "OK", 3);
+	assert_true(session_drained(rig->s));
 }
 
 #define HAND_TEST(name)                                                            \
