@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <event2/event.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -131,7 +132,7 @@ static int begin(struct client *client, bool recovered)
 	if (!err && client->parted)
 		sock_deafen(back(client));
 	if (!err && client->lent)
-		sock_rest(front(client));
+		sock_halt(front(client), SOCK_HALTED);
 	if (!err)
 		err = session_new(&client->session, &params, recovered);
 	if (err)
@@ -257,9 +258,11 @@ int client_again(struct client *client, struct keeper *keeper)
 
 void client_take(struct client *client)
 {
-	if (client->lent)
-		sock_go_on(front(client));
+	if (!client->lent)
+		return;
 	client->lent = false;
+	fcntl(front(client)->fd, F_SETFL, fcntl(front(client)->fd, F_GETFL) | O_NONBLOCK);
+	sock_halt(front(client), SOCK_MOVES);
 }
 
 void client_keep(struct client *client, struct keeper *keeper)

@@ -2,7 +2,6 @@
 #include "proxy/host/sock.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/uio.h>
@@ -195,17 +194,6 @@ int sock_open(struct sock *sock, struct event_base *base, int fd)
 	}
 	sock->fd = fd;
 	return 0;
-}
-
-void sock_rest(struct sock *sock)
-{
-	event_del(sock->read_event);
-}
-
-void sock_go_on(struct sock *sock)
-{
-	fcntl(sock->fd, F_SETFL, fcntl(sock->fd, F_GETFL) | O_NONBLOCK);
-	event_add(sock->read_event, NULL);
 }
 
 void sock_deafen(struct sock *sock)

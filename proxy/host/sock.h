@@ -55,12 +55,6 @@ struct sock {
  */
 int sock_open(struct sock *sock, struct event_base *base, int fd);
 
-/** sock_rest() - read nothing until sock_go_on(): it may be another's to read. */
-void sock_rest(struct sock *sock);
-
-/** sock_go_on() - it is ours alone from now on. */
-void sock_go_on(struct sock *sock);
-
 /** sock_deafen() - read nothing any more, as if its end had come. */
 void sock_deafen(struct sock *sock);
 
