@@ -8,7 +8,7 @@
 
 #include "proxy/daemon.h"
 #include "proxy/host/clients.h"
-#include "proxy/host/domain.h"
+#include "proxy/host/domain_state.h"
 #include "proxy/host/keeper.h"
 #include "proxy/log.h"
 #include "proxy/loop.h"

@@ -85,29 +85,32 @@ static void read_cb(evutil_socket_t fd, short what, void *arg)
 	}
 }
 
-int own_open(struct own **out, struct daemon *daemon,
+int own_over(struct own **out, struct daemon *daemon, int fd,
 	     void (*reply)(void *arg, const struct message *msg), void *arg)
 {
-	struct own *own = calloc(1, sizeof(*own));
+	struct own *own = fd < 0 ? NULL : calloc(1, sizeof(*own));
 
-	if (!own)
-		return -ENOMEM;
+	if (!own) {
+		if (fd >= 0)
+			close(fd);
+		return fd < 0 ? fd : -ENOMEM;
+	}
 	own->reply = reply;
 	own->arg = arg;
-	own->fd = client_dial(daemon);
-	if (own->fd < 0) {
-		int err = own->fd;
-
-		free(own);
-		return err;
-	}
-	own->event = event_new(daemon->base, own->fd, EV_READ | EV_PERSIST, read_cb, own);
+	own->fd = fd;
+	own->event = event_new(daemon->base, fd, EV_READ | EV_PERSIST, read_cb, own);
 	if (!own->event || event_add(own->event, NULL)) {
 		own_close(own);
 		return -ENOMEM;
 	}
 	*out = own;
 	return 0;
+}
+
+int own_open(struct own **out, struct daemon *daemon,
+	     void (*reply)(void *arg, const struct message *msg), void *arg)
+{
+	return own_over(out, daemon, client_dial(daemon), reply, arg);
 }
 
 struct own *own_close(struct own *own)

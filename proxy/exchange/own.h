@@ -25,6 +25,13 @@ struct own;
 int own_open(struct own **out, struct daemon *daemon,
 	     void (*reply)(void *arg, const struct message *msg), void *arg);
 
+/**
+ * own_over() - the same over a connection that there is.
+ * @fd: taken over; or a negative errno, which is returned
+ */
+int own_over(struct own **out, struct daemon *daemon, int fd,
+	     void (*reply)(void *arg, const struct message *msg), void *arg);
+
 /** own_close() - NULL is fine; returns NULL. */
 struct own *own_close(struct own *own);
 

@@ -13,8 +13,7 @@
 #include "proxy/session/session.h"
 #include "proxy/toolstack/target.h"
 
-/* Whom each domain has by SET_TARGET; indexed by domid, -1: nobody. */
-static int *find_targets(struct domains *domains)
+int *plan_targets(struct domains *domains)
 {
 	int *targets = malloc(ARENA_DOMIDS * sizeof(*targets));
 
@@ -45,7 +44,7 @@ static void print_ring(FILE *out, const struct session *s, int target)
 static int print_plan(FILE *out, struct daemon *daemon, const char *with)
 {
 	struct domains *domains = daemon->domains;
-	int *targets = find_targets(domains);
+	int *targets = plan_targets(domains);
 
 	if (!targets)
 		return -ENOMEM;

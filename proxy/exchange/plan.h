@@ -8,6 +8,7 @@
 #define XSPROXY_PROXY_EXCHANGE_PLAN_H
 
 struct daemon;
+struct domains;
 
 /**
  * plan_make() - write one.
@@ -16,5 +17,12 @@ struct daemon;
  * Return: a memfd that the caller owns, at its beginning; or a negative errno.
  */
 int plan_make(struct daemon *daemon, const char *with);
+
+/**
+ * plan_targets() - whom each domain has by SET_TARGET.
+ *
+ * Return: by domid, -1: nobody; to be freed; or NULL without memory.
+ */
+int *plan_targets(struct domains *domains);
 
 #endif

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "proxy/daemon.h"
@@ -143,6 +144,17 @@ int starters_tell(struct starters *starters, enum start_type type, const int *fd
 	if (err)
 		part(starters);
 	return err;
+}
+
+int starters_pidfd(const struct starters *starters)
+{
+	socklen_t len = sizeof(struct ucred);
+	struct ucred peer;
+
+	if (starters->sock < 0 ||
+	    getsockopt(starters->sock, SOL_SOCKET, SO_PEERCRED, &peer, &len))
+		return -1;
+	return (int)syscall(SYS_pidfd_open, peer.pid, 0);
 }
 
 int starters_new(struct starters **out, struct daemon *daemon, const struct starters_news *news,

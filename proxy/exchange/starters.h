@@ -58,4 +58,7 @@ struct starters *starters_free(struct starters *starters);
  */
 int starters_tell(struct starters *starters, enum start_type type, const int *fds, int count);
 
+/** starters_pidfd() - of the one that is there, to be closed; or -1. */
+int starters_pidfd(const struct starters *starters);
+
 #endif

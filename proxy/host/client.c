@@ -152,15 +152,14 @@ static uint64_t cookie(int fd)
 	return value;
 }
 
-int client_dial(const struct daemon *daemon)
+int client_connect_to(const char *path)
 {
 	struct sockaddr_un addr = { .sun_family = AF_UNIX };
-	int fd, n;
+	int fd, err;
 
-	n = snprintf(addr.sun_path, sizeof(addr.sun_path), "%s/%s", daemon->config.run_dir,
-		     LINK_UPSTREAM);
-	if (n >= (int)sizeof(addr.sun_path))
+	if (strlen(path) >= sizeof(addr.sun_path))
 		return -ENAMETOOLONG;
+	strcpy(addr.sun_path, path);
 	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
 	if (fd < 0)
 		return -errno;
@@ -169,11 +168,19 @@ int client_dial(const struct daemon *daemon)
 		return -EMFILE;
 	}
 	if (connect(fd, (struct sockaddr *)&addr, sizeof(addr))) {
-		n = -errno;
+		err = -errno;
 		close(fd);
-		return n;
+		return err;
 	}
 	return fd;
+}
+
+int client_dial(const struct daemon *daemon)
+{
+	char path[CONFIG_PATH_MAX + sizeof(LINK_UPSTREAM) + 1];
+
+	snprintf(path, sizeof(path), "%s/" LINK_UPSTREAM, daemon->config.run_dir);
+	return client_connect_to(path);
 }
 
 int client_start(struct client *client, int upstream)

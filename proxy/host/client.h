@@ -57,6 +57,9 @@ struct client {
  */
 int client_dial(const struct daemon *daemon);
 
+/** client_connect_to() - likewise, to the daemon that listens at @path. Return: as client_dial(). */
+int client_connect_to(const char *path);
+
 /**
  * client_start() - begin its session, with xenstored's socket for it.
  * @upstream: taken over, whatever it returns

@@ -13,6 +13,8 @@
 
 #include <stdint.h>
 
+#include "proxy/host/sock.h"
+
 struct client;
 struct clients;
 struct daemon;
@@ -62,6 +64,22 @@ int clients_take(struct clients *clients, int door);
 
 /** clients_return() - all that was lent is that daemon's again: we have it no more. */
 void clients_return(struct clients *clients);
+
+/* --- clients_lent.c, too: all are given to a native daemon (exchange/leave.h) */
+
+/** clients_halt() - as sock_halt(), of each client's socket; SOCK_HALTED: nobody is accepted. */
+void clients_halt(struct clients *clients, enum sock_halt halt);
+
+/**
+ * clients_each_socket() - call @fn for each client's socket, until it returns another value than 0.
+ *
+ * Return: that, or 0.
+ */
+int clients_each_socket(const struct clients *clients,
+			int (*fn)(int fd, const struct session *s, void *arg), void *arg);
+
+/** clients_door() - where they are accepted. */
+int clients_door(const struct clients *clients);
 
 /** clients_keep_all() - there is a keeper that is new: have it hold all. */
 void clients_keep_all(struct clients *clients);

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: MIT
 /*
- * clients_lent - clients of a native daemon, while it may yet go on with them: no octet is moved
- * from or to their sockets, and who lets go of one must not shut it down.
+ * clients_lent - clients of a native daemon, while it may yet go on with them, and those that are
+ * given to one: no octet is moved from or to their sockets, and who lets go of one must not shut it
+ * down.
  */
 #include <errno.h>
 #include <sys/socket.h>
@@ -113,4 +114,35 @@ void clients_drop_untaken(struct clients *clients)
 	}
 	/* Last, for it says that the others are to go. */
 	keeper_drop(keeper, KEEP_DOMAINS);
+}
+
+/* --- given */
+
+void clients_halt(struct clients *clients, enum sock_halt halt)
+{
+	struct client *client;
+
+	TAILQ_FOREACH(client, &clients->up, list)
+		sock_halt(&client->socks[SLOT_CLIENT], halt);
+	door_rest(clients->door, halt == SOCK_HALTED);
+}
+
+int clients_each_socket(const struct clients *clients,
+			int (*fn)(int fd, const struct session *s, void *arg), void *arg)
+{
+	const struct client *client;
+	int r = 0;
+
+	TAILQ_FOREACH(client, &clients->up, list)
+		if (!r)
+			r = fn(client->socks[SLOT_CLIENT].fd, client->session, arg);
+	TAILQ_FOREACH(client, &clients->waiting, list)
+		if (!r && !client->left)
+			r = fn(client->fds[SLOT_CLIENT], NULL, arg);
+	return r;
+}
+
+int clients_door(const struct clients *clients)
+{
+	return door_fd(clients->door);
 }

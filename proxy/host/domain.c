@@ -78,6 +78,13 @@ struct session *domains_session(struct domains *domains, uint32_t domid)
 	return domain ? domain->session : NULL;
 }
 
+int domains_local_port(struct domains *domains, uint32_t domid)
+{
+	const struct domain *domain = find(domains, domid);
+
+	return domain ? domain->port.local : -1;
+}
+
 struct session *domains_next_session(struct domains *domains, uint32_t domid)
 {
 	const struct memory *memory = upstream_memory(domains->daemon->upstream);
@@ -472,25 +479,4 @@ void domains_ready_all(struct domains *domains)
 		kick_front(domain);
 		upstream_ring(domains->daemon->upstream, domain->domid);
 	}
-}
-
-void domains_drain(struct domains *domains)
-{
-	struct domain *domain, *tmp;
-
-	HASH_ITER(hh, domains->by_domid, domain, tmp)
-		if (domain->session)
-			domain->session->drain.quiesce++;
-}
-
-uint32_t domains_busy(struct domains *domains)
-{
-	struct domain *domain, *tmp;
-	uint32_t n = 0;
-
-	HASH_ITER(hh, domains->by_domid, domain, tmp)
-		if (domain->session && session_state(domain->session) == LEDGER_RUN &&
-		    !domain->session->unbound && !session_drained(domain->session))
-			n++;
-	return n;
 }

@@ -41,6 +41,9 @@ int domains_change(struct domains *domains, const struct link_msg *msg);
  */
 int domains_attach_all(struct domains *domains);
 
+/** domains_local_port() - of a domain's event channel, in our device; -1: it is not bound. */
+int domains_local_port(struct domains *domains, uint32_t domid);
+
 /**
  * domains_bind() - bind the event channels that are bound for xenstored and not for us yet.
  *
@@ -68,12 +71,6 @@ void domains_bell(struct domains *domains, uint32_t domid);
 
 /** domains_ready_all() - run every session once, and wake every guest. */
 void domains_ready_all(struct domains *domains);
-
-/** domains_drain() - take no further request from any guest. */
-void domains_drain(struct domains *domains);
-
-/** domains_busy() - how many guests are owed an answer, or are in the middle of a request. */
-uint32_t domains_busy(struct domains *domains);
 
 /**
  * domains_next_session() - the session of the attached domain with the lowest id from @domid on, or

@@ -88,3 +88,19 @@ uint32_t domains_near_limit(const struct daemon *daemon)
 		n += limit_near(s);
 	return n;
 }
+
+void domains_drain(struct domains *domains)
+{
+	DOMAINS_EACH_SESSION(domains, s)
+		s->drain.quiesce++;
+}
+
+uint32_t domains_busy(struct domains *domains)
+{
+	uint32_t n = 0;
+
+	DOMAINS_EACH_SESSION(domains, s)
+		if (session_state(s) == LEDGER_RUN && !s->unbound && !session_drained(s))
+			n++;
+	return n;
+}

@@ -13,6 +13,7 @@
 #include "proxy/host/memory.h"
 
 struct daemon;
+struct domains;
 
 enum domain_state {
 	DOMAIN_RUNNING,
@@ -51,6 +52,12 @@ const char *domain_reason(const struct daemon *daemon, const struct memory *memo
 /** domain_states_count() - how many are in each state. @memory: NULL while there is no xenstored */
 void domain_states_count(const struct daemon *daemon, const struct memory *memory,
 			 uint32_t count[DOMAIN_STATES]);
+
+/** domains_drain() - take no further request from any guest. */
+void domains_drain(struct domains *domains);
+
+/** domains_busy() - how many guests are owed an answer, or are in the middle of a request. */
+uint32_t domains_busy(struct domains *domains);
 
 /** domains_near_limit() - how many are near a limit (limit.h). */
 uint32_t domains_near_limit(const struct daemon *daemon);

@@ -165,6 +165,20 @@ int door_take(struct door *door, int fd)
 	return 0;
 }
 
+void door_rest(const struct door *door, bool rest)
+{
+	event_del(door->backoff);
+	if (rest)
+		event_del(door->event);
+	else
+		event_add(door->event, NULL);
+}
+
+int door_fd(const struct door *door)
+{
+	return door->fd;
+}
+
 struct door *door_free(struct door *door)
 {
 	if (!door)

@@ -41,6 +41,12 @@ void door_lend(const struct door *door, int fd);
  */
 int door_take(struct door *door, int fd);
 
+/** door_rest() - accept nobody for now, or again: who comes waits there. @rest: which */
+void door_rest(const struct door *door, bool rest);
+
+/** door_fd() - where clients are accepted; the door's. */
+int door_fd(const struct door *door);
+
 /** door_close() - nobody else comes in; who has connected to a socket that goes with us still does.
  */
 void door_close(struct door *door);
