@@ -57,7 +57,7 @@ int conns_next(struct conns *conns, struct conns_view *view)
 		return -EBADMSG;
 	memcpy(record, octets, sizeof(*record));
 	if (record->size > left || record->size != padded(length(record)) ||
-	    record->kind > CONNS_SOCKET || record->out_rest > record->out_len)
+	    record->kind > CONNS_DAEMON || record->out_rest > record->out_len)
 		return -EBADMSG;
 	view->in = octets + sizeof(*record);
 	view->out = view->in + record->in_len;

@@ -23,21 +23,24 @@
 
 enum conns_kind {
 	CONNS_RING,   /* number: domid */
-	CONNS_SOCKET, /* number: which of the sockets that come along, from 0 */
+	CONNS_SOCKET, /* number: which of the sockets that come along: 0, then 1, and so on */
+	CONNS_DAEMON, /* to the starter, once: `in` is the path of what it has to become */
 };
 
 struct conns_record {
 	uint32_t size; /* octets, with what follows, whole CONNS_ALIGN */
 	uint32_t kind; /* enum conns_kind */
 	uint32_t number;
-	uint32_t port; /* of a ring; to xsproxyd: the domain's own; to the starter: the local one */
-	uint64_t gfn;  /* of a ring's page; 0: not known */
+	uint32_t port;	   /* of a ring: the domain's own */
+	uint64_t gfn;	   /* of a ring's page; 0: not known */
+	uint32_t local;	   /* to the starter: bound to that port, in the event channels' device */
 	uint32_t target;   /* of a ring's domain: whom it has by SET_TARGET, or CONNS_NO_TARGET */
 	uint32_t in_len;   /* octets of a request that were taken and are not worked on, */
 	uint32_t out_len;  /* then octets to be sent: of a message in part, then of whole ones, */
 	uint32_t out_rest; /* how many of these are of the one in part; */
 	uint32_t watches_len; /* then its watches, nr_watches times three strings, each with its */
 	uint32_t nr_watches;  /* NUL: path and token as the client spelt them, depth or "" */
+	uint32_t reserved;
 };
 
 struct conns_view {

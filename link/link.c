@@ -66,8 +66,9 @@ static int link_take_fds(struct msghdr *hdr, int fds[LINK_FDS_MAX])
 	return (int)count;
 }
 
-_Static_assert(LINK_HELLO_FDS == LINK_FDS_MAX && START_RESTORE_FDS == LINK_FDS_MAX,
-	       "both bring as many as a message can");
+_Static_assert(LINK_HELLO_FDS == LINK_FDS_MAX && START_RESTORE_FDS == LINK_FDS_MAX &&
+		       START_LEAVE_FDS == LINK_FDS_MAX,
+	       "they bring as many as a message can");
 
 /* Whether so many descriptors belong to a message of this type. */
 static bool link_fds_fit(uint32_t type, int count)
@@ -75,9 +76,12 @@ static bool link_fds_fit(uint32_t type, int count)
 	switch (type) {
 	case LINK_HELLO:
 	case START_RESTORE:
+	case START_LEAVE:
 		return count == LINK_FDS_MAX;
 	case LINK_KEEP:
 	case START_FAILED:
+	case START_CONNS:
+	case START_LISTENER:
 		return count == 1;
 	case LINK_KEPT:
 	case START_STATE:
@@ -85,6 +89,8 @@ static bool link_fds_fit(uint32_t type, int count)
 	case LINK_PUT:
 	case LINK_HAS:
 		return count && count <= LINK_PUT_FDS;
+	case START_SOCKETS:
+		return count > 0;
 	default:
 		return !count;
 	}

@@ -27,7 +27,10 @@
  * state as it was. START_FAILED instead of any of them says that it will.
  *
  * When xsproxyd leaves, START_LEAVE is followed by as many START_SOCKETS as it takes, and by
- * START_LISTENER; then the program becomes a native daemon, which has all of it.
+ * START_LISTENER; then the program becomes the native daemon that the memfd of conns.h names, with
+ * all of it, and with no bridge. The rings' ports are bound in the device, and not masked; nobody
+ * else reads from it any more, nor is VIRQ_DOM_EXC bound. START_FAILED says that all is xsproxyd's
+ * as before: what came is closed.
  *
  * A START_RESTORE brings the plan: lines of text, of words between blanks.
  *
@@ -45,6 +48,7 @@
 
 #define START_VERSION	  1
 #define START_RESTORE_FDS 3
+#define START_LEAVE_FDS	  3
 #define LINK_STARTER	  "starter" /* below the run directory; xsproxyd listens here */
 /*
  * Likewise: there as soon as an xsproxyd has served a xenstored since the host was booted. Without

@@ -29,6 +29,7 @@ static int set_up(void **state)
 			    .number = 7,
 			    .port = 3,
 			    .gfn = 0x1234567890,
+			    .local = 66,
 			    .target = CONNS_NO_TARGET,
 			    .in_len = 5,
 			    .out_len = 6,
@@ -65,6 +66,7 @@ static void test_round(void **state)
 	(void)state;
 	assert_int_equal(conns_next(&conns, &view), 1);
 	assert_int_equal(view.record.gfn, 0x1234567890);
+	assert_int_equal(view.record.local, 66);
 	assert_memory_equal(view.in, "abcde", 5);
 	assert_memory_equal(view.out, "fghijk", 6);
 	assert_true(conns_watch(&view, &at, words));
@@ -107,7 +109,7 @@ static void test_bad(void **state)
 	} cases[] = {
 		{ offsetof(struct conns_record, size), 0 },
 		{ offsetof(struct conns_record, size), UINT32_MAX },
-		{ offsetof(struct conns_record, kind), CONNS_SOCKET + 1 },
+		{ offsetof(struct conns_record, kind), CONNS_DAEMON + 1 },
 		{ offsetof(struct conns_record, in_len), UINT32_MAX },
 		{ offsetof(struct conns_record, in_len), 500 },
 		{ offsetof(struct conns_record, out_rest), 7 },

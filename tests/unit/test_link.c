@@ -17,6 +17,7 @@
 #include <cmocka.h>
 
 #include "link/link.h"
+#include "link/start.h"
 
 static int setup(void **state)
 {
@@ -157,6 +158,12 @@ static void wrong_packets_are_refused(void **state)
 		{ LINK_HELLO, sizeof(struct link_msg), LINK_HELLO_FDS + 1 },
 		{ LINK_HELLO, sizeof(struct link_msg), 8 },
 		{ LINK_HELLO, sizeof(struct link_msg) - 4, LINK_HELLO_FDS },
+		{ START_CONNS, sizeof(struct link_msg), 0 },
+		{ START_CONNS, sizeof(struct link_msg), 2 },
+		{ START_SOCKETS, sizeof(struct link_msg), 0 },
+		{ START_LISTENER, sizeof(struct link_msg), 0 },
+		{ START_LEAVE, sizeof(struct link_msg), START_LEAVE_FDS - 1 },
+		{ START_GIVE, sizeof(struct link_msg), 1 },
 	};
 	int *pair = *state, fds[LINK_HELLO_FDS], before = open_fds();
 	struct link_msg in;
