@@ -57,6 +57,8 @@
 #define LINK_SERVED "served"
 /* Likewise: a symbolic link to the native daemon that START_RETREAT brings back. */
 #define LINK_NATIVE "native"
+/* Likewise: xsproxyd has left this host to a native daemon. */
+#define LINK_LEFT "left"
 
 /* Given to the daemon by the starter: the rings that its bridge goes on with (bridge/adopt.h) */
 #define START_RINGS_ENV "XSPROXY_RINGS" /* number of a descriptor */

@@ -51,6 +51,8 @@ struct daemon {
 	struct domains *domains;
 	bool paused; /* no front is read, for xenstored is exchanged (exchange/) ... */
 	bool parted; /* ... and what sockets had of the one before is void */
+	bool leaving; /* an xsproxyd before us has left, or not: nothing is touched (leave.h) */
+	bool left;    /* a native xenstored has all: we only wait to be stopped */
 	struct exchange *exchange; /* of xenstored */
 	struct holds *holds;
 	struct keeper *keeper; /* holds descriptors for the xsproxyd after us, if it is there */

@@ -384,6 +384,9 @@ int main(int argc, char **argv)
 	lock = err ? -1 : lock_any_run_dir(&daemon);
 	if (lock >= 0) {
 		err = run(&daemon);
+		/* What is ours another one has, too: it must not be unbound, nor shut down. */
+		if (daemon.left)
+			_exit(0);
 		take_down(&daemon);
 		close(lock);
 	}

@@ -26,6 +26,7 @@ enum argument_kind {
 #define TAKES_FILTER 64u
 #define TAKES_WITH   128u
 #define TAKES_NATIVE 256u
+#define TAKES_FORCE  512u
 
 #define AT(field)    offsetof(struct control_args, field)
 
@@ -49,6 +50,7 @@ static const struct argument {
 	{ "events", TAKES_FILTER, ARGUMENT_BOOL, AT(events), 0, "true or false" },
 	{ "with", TAKES_WITH, ARGUMENT_TEXT, AT(with), 0, "a string" },
 	{ "native", TAKES_NATIVE, ARGUMENT_TEXT, AT(native), 0, "a string" },
+	{ "force", TAKES_FORCE, ARGUMENT_BOOL, AT(force), 0, "true or false" },
 	{ "check", TAKES_WITH, ARGUMENT_BOOL, AT(check), 0, "true or false" },
 	{ "progress", TAKES_WITH, ARGUMENT_BOOL, AT(progress), 0, "true or false" },
 	{ "snap", TAKES_FILTER, ARGUMENT_NUMBER, AT(snap), AT(has_snap), "a number from 0 on" },
@@ -79,6 +81,7 @@ static const struct command {
 	{ "trace", TAKES_FILTER | TAKES_NEW, control_trace },
 	{ "replace", TAKES_WITH, control_replace },
 	{ "enter", TAKES_WITH | TAKES_NATIVE, control_enter },
+	{ "leave", TAKES_WITH | TAKES_FORCE, control_leave },
 };
 
 #define NR_COMMANDS (sizeof(commands) / sizeof(commands[0]))

@@ -36,6 +36,7 @@ struct control_args {
 	const char *path;
 	const char *with;
 	const char *native;
+	bool force;
 	bool progress;
 	bool check;
 	bool events;
@@ -55,6 +56,7 @@ void control_reload(struct control *control, const struct control_args *args);
 
 void control_replace(struct control *control, const struct control_args *args);
 void control_enter(struct control *control, const struct control_args *args);
+void control_leave(struct control *control, const struct control_args *args);
 
 /** control_exchange() - for `status`: the one that is under way. */
 json_t *control_exchange(const struct daemon *daemon);

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: MIT
 /*
  * control_exchange - the commands "replace", another xenstored takes the place of the running one,
- * and "enter", we are put before a native one; and what `status` says of it.
+ * "enter", we are put before a native one, and "leave", a native one takes our place; and what
+ * `status` says of it.
  */
 #include <errno.h>
 
@@ -11,6 +12,7 @@
 #include "proxy/daemon.h"
 #include "proxy/exchange/entry.h"
 #include "proxy/exchange/exchange.h"
+#include "proxy/exchange/leave.h"
 
 static const char *const outcomes[] = {
 	[EXCHANGE_DONE] = "done",
@@ -78,6 +80,16 @@ void control_enter(struct control *control, const struct control_args *args)
 	answer_begun(control, args,
 		     args->check ? entry_hindrance(exchange, native, with)
 				 : entry_begin(exchange, native, with, &waiter, control));
+}
+
+void control_leave(struct control *control, const struct control_args *args)
+{
+	struct exchange *exchange = control_daemon(control)->exchange;
+	const char *with = args->with ? args->with : "";
+
+	answer_begun(control, args,
+		     args->check ? leave_hindrance(exchange, with)
+				 : leave_begin(exchange, with, args->force, &waiter, control));
 }
 
 /* {"stage","seconds"} or null */

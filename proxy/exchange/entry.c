@@ -15,6 +15,7 @@
 #include "proxy/daemon.h"
 #include "proxy/exchange/entry_take.h"
 #include "proxy/exchange/exchange_parts.h"
+#include "proxy/exchange/leave.h"
 #include "proxy/exchange/outcome.h"
 #include "proxy/host/clients.h"
 #include "proxy/host/keeper.h"
@@ -126,7 +127,7 @@ const char *entry_hindrance(const struct exchange *exchange, const char *native,
 {
 	const struct daemon *daemon = exchange->daemon;
 
-	if (exchange_stage(exchange) || exchange->entry)
+	if (exchange_stage(exchange) || exchange->entry || exchange->leave || daemon->left)
 		return "an exchange is under way already";
 	if (*native != '/' || strlen(native) >= LEDGERS_DAEMON_MAX ||
 	    strlen(with) >= LEDGERS_DAEMON_MAX)
@@ -275,6 +276,7 @@ static void take(struct exchange *exchange)
 	int door = exchange->entry->listener;
 
 	exchange_note_served(daemon);
+	leave_forget(daemon);
 	exchange_enter(exchange, EXCHANGE_HAVE);
 	starters_tell(exchange->starters, START_ENOUGH, NULL, 0);
 	exchange->entry->listener = -1;

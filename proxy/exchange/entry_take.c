@@ -88,8 +88,14 @@ static int take_socket(struct daemon *daemon, const struct entry_gift *gift,
 static int take_one(struct daemon *daemon, const struct entry_gift *gift,
 		    const struct conns_view *view)
 {
-	return view->record.kind == CONNS_RING ? take_ring(daemon, view)
-					       : take_socket(daemon, gift, view);
+	switch (view->record.kind) {
+	case CONNS_RING:
+		return take_ring(daemon, view);
+	case CONNS_SOCKET:
+		return take_socket(daemon, gift, view);
+	default:
+		return -EBADMSG;
+	}
 }
 
 static int take_all(struct daemon *daemon, const struct entry_gift *gift, const uint8_t *octets,

@@ -15,6 +15,7 @@
 #include "proxy/daemon.h"
 #include "proxy/exchange/entry.h"
 #include "proxy/exchange/exchange_parts.h"
+#include "proxy/exchange/leave.h"
 #include "proxy/exchange/outcome.h"
 #include "proxy/exchange/own.h"
 #include "proxy/host/clients.h"
@@ -48,6 +49,8 @@ enum exchange_stage exchange_stage(const struct exchange *exchange)
 
 	if (at && exchange->entry && atomic_load(&at->stage) == EXCHANGE_ENTRY)
 		return EXCHANGE_ENTRY;
+	if (at && exchange->leave && atomic_load(&at->stage) == EXCHANGE_LEAVING)
+		return EXCHANGE_LEAVING;
 	return at ? stage_of(at) : EXCHANGE_NONE;
 }
 
@@ -59,6 +62,7 @@ static const char *const doing[] = {
 	[EXCHANGE_STARTED] = "a starter has the state",
 	[EXCHANGE_RETURN] = "the new xenstored is told of watches and transactions",
 	[EXCHANGE_ENTRY] = "the native xenstored's state is being taken",
+	[EXCHANGE_LEAVING] = "a native xenstored is given all",
 	[EXCHANGE_UNDO] = "xenstored stays; transactions are opened again",
 };
 
@@ -84,6 +88,12 @@ const char *exchange_doing(const struct exchange *exchange)
 
 /* --- stages that are looked at from time to time */
 
+/* It has not begun, or is that of an xsproxyd before us. */
+static bool look_at_leave(struct exchange *exchange)
+{
+	return exchange->daemon->leaving ? leave_look(exchange) : leave_look_before(exchange);
+}
+
 static void look_cb(evutil_socket_t fd, short what, void *arg)
 {
 	struct exchange *exchange = arg;
@@ -108,9 +118,14 @@ static void look_cb(evutil_socket_t fd, short what, void *arg)
 	case EXCHANGE_ENTRY:
 		again = entry_look(exchange);
 		break;
+	case EXCHANGE_LEAVING:
+		again = leave_look(exchange);
+		break;
+	case EXCHANGE_NONE:
+		again = exchange->leave && look_at_leave(exchange);
+		break;
 	case EXCHANGE_HAVE:
 	case EXCHANGE_STARTED:
-	case EXCHANGE_NONE:
 		break;
 	}
 	if (again)
@@ -137,6 +152,10 @@ static void bridge_came(void *arg)
 	enum exchange_stage stage = exchange_stage(exchange);
 
 	exchange_note_served(exchange->daemon);
+	if (leave_has(exchange->daemon)) {
+		leave_forget(exchange->daemon);
+		clients_halt(exchange->daemon->clients, SOCK_MOVES);
+	}
 	if (stage == EXCHANGE_NONE && exchange->daemon->paused)
 		exchange_lost(exchange,
 			      "a xenstored was started that knows nothing of the one before");
@@ -200,7 +219,7 @@ const char *exchange_hindrance(const struct exchange *exchange, const char *with
 {
 	const struct daemon *daemon = exchange->daemon;
 
-	if (exchange_stage(exchange) || exchange->entry)
+	if (exchange_stage(exchange) || exchange->entry || exchange->leave)
 		return "one is under way already";
 	if (strlen(with) >= LEDGERS_DAEMON_MAX)
 		return "the path of the daemon is too long";
@@ -222,19 +241,15 @@ const char *exchange_hindrance(const struct exchange *exchange, const char *with
 	return NULL;
 }
 
-const char *exchange_begin(struct exchange *exchange, const char *with,
-			   const struct exchange_waiter *waiter, void *arg)
+void exchange_start(struct exchange *exchange, const char *with)
 {
-	const char *hinders = exchange_hindrance(exchange, with);
 	struct ledgers_exchange *at = exchange_words(exchange);
 
 	/* Without words there is a hindrance. */
-	if (hinders || !at)
-		return hinders;
+	if (!at)
+		return;
 	memcpy(at->was, at->with, sizeof(at->was));
 	atomic_store(&at->tries, 0);
-	exchange->waiter = waiter;
-	exchange->arg = arg;
 	exchange->result = (struct exchange_result){ .why = "" };
 	exchange->since = clock_monotonic();
 	exchange->ours = true;
@@ -242,7 +257,20 @@ const char *exchange_begin(struct exchange *exchange, const char *with,
 	exchange->daemon->paused = true;
 	exchange_enter(exchange, EXCHANGE_REST);
 	/* Now settle() takes it back if nothing comes of it. */
-	strcpy(at->with, with);
+	if (with)
+		strcpy(at->with, with);
+}
+
+const char *exchange_begin(struct exchange *exchange, const char *with,
+			   const struct exchange_waiter *waiter, void *arg)
+{
+	const char *hinders = exchange_hindrance(exchange, with);
+
+	if (hinders)
+		return hinders;
+	exchange->waiter = waiter;
+	exchange->arg = arg;
+	exchange_start(exchange, with);
 	return NULL;
 }
 
@@ -253,6 +281,8 @@ void exchange_forget(struct exchange *exchange, const void *arg)
 	exchange->waiter = NULL;
 	if (exchange->entry)
 		entry_forgotten(exchange);
+	else if (exchange->leave && !exchange_stage(exchange) && !exchange->daemon->left)
+		leave_forgotten(exchange);
 }
 
 /* Where an xsproxyd before us was. */
@@ -265,27 +295,18 @@ static enum exchange_stage stage_left(struct exchange *exchange)
 	if (!upstream_left(exchange->daemon->upstream, &left))
 		return EXCHANGE_NONE;
 	at = ledgers_exchange(&left);
-	stage = stage_of(at);
+	stage = atomic_load(&at->stage) == EXCHANGE_LEAVING ? EXCHANGE_LEAVING : stage_of(at);
 	if (stage)
 		exchange->since = outcome_left(at, &exchange->result);
 	ledgers_close(&left);
 	return stage;
 }
 
-/* An xsproxyd before us had one under way; without xenstored domains are taken up from what the
- * keeper has. */
-static void go_on(struct exchange *exchange)
+int exchange_resume(struct exchange *exchange, enum exchange_stage stage)
 {
 	struct daemon *daemon = exchange->daemon;
-	enum exchange_stage stage = stage_left(exchange);
-	int fds[LINK_PUT_FDS], err;
+	int err;
 
-	keeper_take(daemon->keeper, KEEP_STATE, fds);
-	exchange->state = fds[0];
-	if (stage == EXCHANGE_NONE)
-		exchange_drop_state(exchange);
-	if (stage < EXCHANGE_ASKED)
-		return;
 	daemon->paused = true;
 	daemon->parted = stage >= EXCHANGE_HAVE && stage != EXCHANGE_UNDO;
 	err = daemon->parted && exchange->state < 0 ? -ENOENT : upstream_restore(daemon->upstream);
@@ -293,12 +314,34 @@ static void go_on(struct exchange *exchange)
 		log_line(LOG_ERR, "cannot go on with the exchange of xenstored: %s",
 			 strerror(-err));
 		daemon->paused = daemon->parted = false;
-		return;
+		return err;
 	}
 	log_line(LOG_NOTICE, "goes on with the exchange of xenstored: %s", doing[stage]);
 	if (stage == EXCHANGE_RETURN)
 		exchange_expect(daemon);
 	clients_upstream_up(daemon->clients);
+	return 0;
+}
+
+/* An xsproxyd before us had one under way; without xenstored domains are taken up from what the
+ * keeper has. */
+static int go_on(struct exchange *exchange)
+{
+	struct daemon *daemon = exchange->daemon;
+	enum exchange_stage stage = stage_left(exchange);
+	int fds[LINK_PUT_FDS];
+
+	keeper_take(daemon->keeper, KEEP_STATE, fds);
+	exchange->state = fds[0];
+	if (leave_has(daemon))
+		clients_halt(daemon->clients, SOCK_HALTED);
+	if (stage == EXCHANGE_LEAVING)
+		return leave_go_on(exchange);
+	if (stage == EXCHANGE_NONE)
+		exchange_drop_state(exchange);
+	if (stage >= EXCHANGE_ASKED)
+		exchange_resume(exchange, stage);
+	return 0;
 }
 
 int exchange_new(struct exchange **out, struct daemon *daemon)
@@ -319,7 +362,11 @@ int exchange_new(struct exchange **out, struct daemon *daemon)
 		return err;
 	}
 	upstream_watch(daemon->upstream, &watcher, exchange);
-	go_on(exchange);
+	err = go_on(exchange);
+	if (err) {
+		exchange_free(exchange);
+		return err;
+	}
 	*out = exchange;
 	return 0;
 }
@@ -331,6 +378,7 @@ struct exchange *exchange_free(struct exchange *exchange)
 	upstream_watch(exchange->daemon->upstream, NULL, NULL);
 	starters_free(exchange->starters);
 	entry_free(exchange->entry);
+	leave_free(exchange->leave);
 	own_close(exchange->own);
 	if (exchange->state >= 0)
 		close(exchange->state);

@@ -33,6 +33,8 @@ enum exchange_stage {
 	EXCHANGE_UNDO,	  /* nothing comes of it: transactions are opened again */
 	/* entry.h: in place of those before HAVE; all that is there is still a native daemon's */
 	EXCHANGE_ENTRY = LEDGERS_ENTRY,
+	/* leave.h: in place of those after HAVE; all may be a native daemon's already */
+	EXCHANGE_LEAVING = LEDGERS_LEAVING,
 };
 
 /* Who waits for one to end; none may begin another. */

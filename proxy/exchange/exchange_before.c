@@ -12,6 +12,7 @@
 #include "protocol/message.h"
 #include "proxy/daemon.h"
 #include "proxy/exchange/exchange_parts.h"
+#include "proxy/exchange/leave.h"
 #include "proxy/exchange/own.h"
 #include "proxy/host/domain.h"
 #include "proxy/session/session.h"
@@ -114,6 +115,10 @@ static bool look_at_rest(struct exchange *exchange)
 	exchange->begun = !err;
 	if ((s || !exchange->answers) && !late)
 		return true;
+	if (!late && exchange->leave && !leave_allows(exchange)) {
+		exchange_enter(exchange, EXCHANGE_UNDO);
+		return false;
+	}
 	if (!late) {
 		exchange_enter(exchange, EXCHANGE_PART);
 		exchange_each(exchange->daemon, part_one, NULL);
@@ -183,6 +188,11 @@ void exchange_reply(void *arg, const struct message *msg)
 		return;
 	}
 	exchange->answers++;
+	if (exchange->daemon->leaving || exchange_stage(exchange) == EXCHANGE_LEAVING) {
+		exchange->own = own_close(exchange->own);
+		leave_answered(exchange);
+		return;
+	}
 	if (exchange_stage(exchange) == EXCHANGE_REST)
 		domains_reply(exchange, msg);
 	if (exchange_stage(exchange) == EXCHANGE_ASKED)

@@ -11,6 +11,7 @@
 #include "protocol/clock.h"
 #include "proxy/daemon.h"
 #include "proxy/exchange/exchange_parts.h"
+#include "proxy/exchange/leave.h"
 #include "proxy/exchange/outcome.h"
 #include "proxy/exchange/own.h"
 #include "proxy/host/upstream.h"
@@ -83,6 +84,8 @@ void exchange_end(struct exchange *exchange)
 	if (exchange_words(exchange))
 		exchange_enter(exchange, EXCHANGE_NONE);
 	exchange_drop_state(exchange);
+	if (exchange->leave)
+		leave_over(exchange);
 	exchange_wake_all(daemon);
 	report(exchange);
 }

@@ -12,6 +12,7 @@
 #include "proxy/daemon.h"
 #include "proxy/exchange/entry.h"
 #include "proxy/exchange/exchange_parts.h"
+#include "proxy/exchange/leave.h"
 #include "proxy/exchange/own.h"
 #include "proxy/exchange/plan.h"
 #include "proxy/host/domain.h"
@@ -103,6 +104,8 @@ void exchange_hand_over(struct exchange *exchange)
 		wait_once_more(exchange, BIND_AGAIN_MS);
 	else if (exchange->role == START_DAEMON)
 		hand_out(exchange, at);
+	else if (exchange->leave)
+		leave_tell(exchange);
 	else
 		starters_tell(exchange->starters, START_ENOUGH, NULL, 0);
 }
@@ -115,6 +118,10 @@ static void came_cb(void *arg, enum start_role role)
 	if (role == START_NATIVE) {
 		entry_came(exchange);
 		return;
+	}
+	if (stage == EXCHANGE_LEAVING || exchange->daemon->leaving) {
+		leave_back(exchange);
+		stage = exchange_stage(exchange);
 	}
 	exchange->role = role;
 	if (stage >= EXCHANGE_HAVE && stage <= EXCHANGE_RETURN) {
@@ -179,6 +186,8 @@ static void failed_cb(void *arg, const char *why)
 
 	if (exchange->entry)
 		entry_failed(exchange, why);
+	if (exchange_stage(exchange) == EXCHANGE_LEAVING)
+		leave_failed(exchange, why);
 	if (exchange_stage(exchange) != EXCHANGE_STARTED)
 		return;
 	exchange_blame(exchange, "the new xenstored cannot be started: %s", why);

@@ -16,6 +16,7 @@
 
 struct entry;
 struct event;
+struct leave;
 struct ledgers_exchange;
 struct message;
 struct own;
@@ -27,6 +28,7 @@ struct exchange {
 	struct daemon *daemon;
 	struct starters *starters;
 	struct entry *entry; /* NULL: no native daemon is expected */
+	struct leave *leave; /* NULL: we are not leaving */
 	struct own *own;     /* NULL: none */
 	struct event *timer;
 	int state;	      /* what the daemon before had; -1: none */
@@ -54,6 +56,15 @@ struct ledgers_exchange *exchange_words(const struct exchange *exchange);
 
 /** exchange_stage() - where it is. */
 enum exchange_stage exchange_stage(const struct exchange *exchange);
+
+/**
+ * exchange_start() - no front is read from now on; what it is about is set.
+ * @with: the daemon that is to be; NULL: the one that is
+ */
+void exchange_start(struct exchange *exchange, const char *with);
+
+/** exchange_resume() - take up what an xsproxyd before us had. Return: 0 or a negative errno. */
+int exchange_resume(struct exchange *exchange, enum exchange_stage stage);
 
 /** exchange_note_served() - starters wait for us from now on, whatever happens. */
 void exchange_note_served(const struct daemon *daemon);

@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <event2/event.h>
+#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -14,6 +15,7 @@
 #include "proxy/log.h"
 
 #define WHY_MAX 256
+#define ROOM_MS 1000
 
 struct starters {
 	struct daemon *daemon;
@@ -133,17 +135,26 @@ static void accept_cb(evutil_socket_t fd, short what, void *arg)
 		part(starters);
 }
 
-int starters_tell(struct starters *starters, enum start_type type, const int *fds, int count)
+int starters_tell_value(struct starters *starters, enum start_type type, int32_t value,
+			const int *fds, int count)
 {
-	const struct link_msg msg = { .type = type };
+	const struct link_msg msg = { .type = type, .value = value };
+	struct pollfd room = { .fd = starters->sock, .events = POLLOUT };
 	int err;
 
 	if (starters->sock < 0)
 		return -ENOTCONN;
-	err = link_send(starters->sock, &msg, fds, count);
+	do {
+		err = link_send(starters->sock, &msg, fds, count);
+	} while (err == -EAGAIN && poll(&room, 1, ROOM_MS) > 0);
 	if (err)
 		part(starters);
 	return err;
+}
+
+int starters_tell(struct starters *starters, enum start_type type, const int *fds, int count)
+{
+	return starters_tell_value(starters, type, 0, fds, count);
 }
 
 int starters_pidfd(const struct starters *starters)
@@ -151,8 +162,7 @@ int starters_pidfd(const struct starters *starters)
 	socklen_t len = sizeof(struct ucred);
 	struct ucred peer;
 
-	if (starters->sock < 0 ||
-	    getsockopt(starters->sock, SOL_SOCKET, SO_PEERCRED, &peer, &len))
+	if (starters->sock < 0 || getsockopt(starters->sock, SOL_SOCKET, SO_PEERCRED, &peer, &len))
 		return -1;
 	return (int)syscall(SYS_pidfd_open, peer.pid, 0);
 }

@@ -58,6 +58,13 @@ struct starters *starters_free(struct starters *starters);
  */
 int starters_tell(struct starters *starters, enum start_type type, const int *fds, int count);
 
+/**
+ * starters_tell_value() - the same, with a number. One that is to take many descriptors is waited
+ * for, for a moment: nobody is served meanwhile anyhow.
+ */
+int starters_tell_value(struct starters *starters, enum start_type type, int32_t value,
+			const int *fds, int count);
+
 /** starters_pidfd() - of the one that is there, to be closed; or -1. */
 int starters_pidfd(const struct starters *starters);
 

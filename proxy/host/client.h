@@ -57,7 +57,8 @@ struct client {
  */
 int client_dial(const struct daemon *daemon);
 
-/** client_connect_to() - likewise, to the daemon that listens at @path. Return: as client_dial(). */
+/** client_connect_to() - likewise, to the daemon that listens at @path. Return: as client_dial().
+ */
 int client_connect_to(const char *path);
 
 /**

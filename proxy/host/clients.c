@@ -135,6 +135,9 @@ static void take_up_left(struct clients *clients)
 {
 	struct client *client;
 
+	/* They may be another one's (exchange/leave.h). */
+	if (clients->daemon->leaving)
+		return;
 	while ((client = TAILQ_FIRST(&clients->waiting)) && client->left) {
 		if (take_up(clients, client)) {
 			log_line(LOG_ERR, "no memory to take up toolstacks' connections; they "

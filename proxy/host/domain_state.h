@@ -2,7 +2,7 @@
 /*
  * domain_state - what administrators are told of a domain: its state in one word, and why.
  *
- * Called by the control socket and the metrics. Changes nothing.
+ * Called by the control socket and the metrics, and by stop.c for all of them.
  */
 #ifndef XSPROXY_PROXY_HOST_DOMAIN_STATE_H
 #define XSPROXY_PROXY_HOST_DOMAIN_STATE_H

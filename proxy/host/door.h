@@ -8,6 +8,8 @@
 #ifndef XSPROXY_PROXY_HOST_DOOR_H
 #define XSPROXY_PROXY_HOST_DOOR_H
 
+#include <stdbool.h>
+
 struct daemon;
 struct door;
 struct who;

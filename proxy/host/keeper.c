@@ -187,6 +187,21 @@ static void writable_cb(evutil_socket_t fd, short what, void *arg)
 	say_more(arg);
 }
 
+void keeper_drop_all(struct keeper *keeper)
+{
+	const struct link_msg clear = { .type = LINK_CLEAR };
+	int err;
+
+	while (!TAILQ_EMPTY(&keeper->waiting))
+		grant(keeper, TAILQ_FIRST(&keeper->waiting));
+	if (!keeper_there(keeper))
+		return;
+	err = link_send(keeper->sock, &clear, NULL, 0);
+	/* One that is given up ends with what it has when it is stopped. */
+	if (err)
+		give_up(keeper, strerror(-err));
+}
+
 bool keeper_told(const struct keeper *keeper)
 {
 	return TAILQ_EMPTY(&keeper->waiting);

@@ -77,6 +77,9 @@ bool keeper_told(const struct keeper *keeper);
 /** keeper_flush() - at the end: what it has not taken yet, if it takes it soon. */
 void keeper_flush(struct keeper *keeper);
 
+/** keeper_drop_all() - have it close everything, at once: somebody else has it all. */
+void keeper_drop_all(struct keeper *keeper);
+
 /** keeper_drop() - have it close what is under @key; before those who gave it close their own. */
 void keeper_drop(struct keeper *keeper, uint32_t key);
 

@@ -60,6 +60,8 @@ struct ledgers_outlet {
 
 /* A stage: all that the keeper has is of a native daemon that may go on with it. */
 #define LEDGERS_ENTRY 8u
+/* Likewise: all is with a native daemon, if it could be started. */
+#define LEDGERS_LEAVING 9u
 
 struct ledgers_exchange {
 	_Atomic uint32_t stage; /* enum exchange_stage */

@@ -1,0 +1,341 @@
+// SPDX-License-Identifier: MIT
+#include "proxy/exchange/leave.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "link/start.h"
+#include "protocol/clock.h"
+#include "protocol/message.h"
+#include "proxy/daemon.h"
+#include "proxy/exchange/exchange_parts.h"
+#include "proxy/exchange/leave_give.h"
+#include "proxy/exchange/own.h"
+#include "proxy/host/client.h"
+#include "proxy/host/clients.h"
+#include "proxy/host/domain.h"
+#include "proxy/host/keeper.h"
+#include "proxy/host/memory.h"
+#include "proxy/host/upstream.h"
+#include "proxy/log.h"
+#include "proxy/loop.h"
+#include "proxy/session/ledgers.h"
+#include "proxy/session/session.h"
+
+#define DRAIN_MS 5000 /* for transactions, and for requests that clients have sent */
+
+struct leave {
+	char native[LEDGERS_DAEMON_MAX];
+	bool force;
+	int pidfd; /* of the program, which becomes the daemon; -1: of an xsproxyd's before us */
+};
+
+/* --- that we have left */
+
+static void mark_path(const struct daemon *daemon, char path[CONFIG_PATH_MAX + 16],
+		      const char *name)
+{
+	snprintf(path, CONFIG_PATH_MAX + 16, "%s/%s", daemon->config.run_dir, name);
+}
+
+bool leave_has(const struct daemon *daemon)
+{
+	char path[CONFIG_PATH_MAX + 16];
+
+	mark_path(daemon, path, LINK_LEFT);
+	return !access(path, F_OK);
+}
+
+void leave_forget(const struct daemon *daemon)
+{
+	char path[CONFIG_PATH_MAX + 16];
+
+	mark_path(daemon, path, LINK_LEFT);
+	unlink(path);
+}
+
+/* Return: 0 or a negative errno. */
+static int note_left(const struct daemon *daemon)
+{
+	char path[CONFIG_PATH_MAX + 16];
+	int fd;
+
+	mark_path(daemon, path, LINK_LEFT);
+	fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+	if (fd < 0)
+		return -errno;
+	close(fd);
+	mark_path(daemon, path, LINK_SERVED);
+	unlink(path);
+	return 0;
+}
+
+/* --- before */
+
+struct leave *leave_free(struct leave *leave)
+{
+	if (leave && leave->pidfd >= 0)
+		close(leave->pidfd);
+	free(leave);
+	return NULL;
+}
+
+static struct leave *leave_new(void)
+{
+	struct leave *leave = calloc(1, sizeof(*leave));
+
+	if (leave)
+		leave->pidfd = -1;
+	return leave;
+}
+
+/* A native daemon would serve them at once. */
+static bool stands_still(const struct daemon *daemon)
+{
+	const struct memory *memory = upstream_memory(daemon->upstream);
+
+	ARENA_EACH(memory->ledgers.held, domid)
+		return domid < ARENA_DOMIDS;
+	DOMAINS_EACH_SESSION(daemon->domains, s)
+		if (session_state(s) == LEDGER_QUIET)
+			return true;
+	return false;
+}
+
+const char *leave_hindrance(const struct exchange *exchange, const char *native)
+{
+	const char *hinders = exchange_hindrance(exchange, native);
+
+	if (hinders)
+		return hinders;
+	if (*native != '/')
+		return "the path of the daemon is no absolute one";
+	if (stands_still(exchange->daemon))
+		return "a domain is quiesced or held; let it go on before";
+	return NULL;
+}
+
+const char *leave_begin(struct exchange *exchange, const char *native, bool force,
+			const struct exchange_waiter *waiter, void *arg)
+{
+	const char *hinders = leave_hindrance(exchange, native);
+
+	if (hinders)
+		return hinders;
+	exchange->leave = leave_new();
+	if (!exchange->leave)
+		return "there is no memory";
+	strcpy(exchange->leave->native, native);
+	exchange->leave->force = force;
+	exchange->waiter = waiter;
+	exchange->arg = arg;
+	exchange->result = (struct exchange_result){ .why = "" };
+	exchange->since = clock_monotonic();
+	exchange->deadline = exchange->since + (uint64_t)DRAIN_MS * CLOCK_NS_OF_MS;
+	log_line(LOG_NOTICE, "leaving: waiting for open transactions");
+	waiter->stage(arg, "waiting for open transactions");
+	/* What has come is served; what comes from now on waits with the kernel. */
+	clients_halt(exchange->daemon->clients, SOCK_UNREAD);
+	loop_timer(exchange->timer, EXCHANGE_LOOK_MS);
+	return NULL;
+}
+
+static void find_transactions(struct session *s, void *arg)
+{
+	const struct session **found = arg;
+
+	if (!*found && transaction_count(&s->transactions) && session_state(s) != LEDGER_ENDED)
+		*found = s;
+}
+
+static void find_unserved(struct session *s, void *arg)
+{
+	const struct session **found = arg;
+	struct ring_view in;
+
+	if (!*found && s->socket && !ring_load(&s->front.in, &in) && ring_used(&in))
+		*found = s;
+}
+
+static void blame(struct exchange *exchange, const struct session *s, const char *why)
+{
+	char text[WHO_TEXT_MAX];
+
+	if (s->socket)
+		exchange_blame(exchange, "%s %s", who_text(&s->who, text), why);
+	else
+		exchange_blame(exchange, "domain %u %s", s->domid, why);
+}
+
+bool leave_allows(struct exchange *exchange)
+{
+	const struct session *s = NULL;
+
+	exchange_each(exchange->daemon, find_transactions, &s);
+	if (!s || exchange->leave->force)
+		return true;
+	blame(exchange, s, "has an open transaction, which would get lost; wait, or --force");
+	return false;
+}
+
+void leave_forgotten(struct exchange *exchange)
+{
+	exchange_blame(exchange, "who asked for it has gone");
+	exchange->result.outcome = EXCHANGE_UNCHANGED;
+	exchange_end(exchange);
+}
+
+bool leave_look_before(struct exchange *exchange)
+{
+	bool late = clock_monotonic() > exchange->deadline;
+	const struct session *s = NULL;
+
+	if (!exchange->leave->force || !late)
+		exchange_each(exchange->daemon, find_transactions, &s);
+	if (s && late)
+		blame(exchange, s,
+		      "has an open transaction, which would get lost; wait, or --force");
+	if (!s)
+		exchange_each(exchange->daemon, find_unserved, &s);
+	if (s && !late)
+		return true;
+	if (s && !*exchange->result.why)
+		blame(exchange, s, "has sent more than it takes the answers of; try again");
+	if (s) {
+		exchange->result.outcome = EXCHANGE_UNCHANGED;
+		exchange_end(exchange);
+	} else {
+		exchange_start(exchange, NULL);
+	}
+	return false;
+}
+
+void leave_over(struct exchange *exchange)
+{
+	exchange->leave = leave_free(exchange->leave);
+	clients_halt(exchange->daemon->clients, SOCK_MOVES);
+}
+
+/* --- the second half */
+
+/* As if it had been an exchange for a daemon of the kind before. */
+static void come_back(struct exchange *exchange)
+{
+	exchange->own = own_close(exchange->own);
+	leave_over(exchange);
+	exchange_enter(exchange, EXCHANGE_HAVE);
+}
+
+void leave_tell(struct exchange *exchange)
+{
+	struct leave *leave = exchange->leave;
+	struct daemon *daemon = exchange->daemon;
+	int err;
+
+	leave->pidfd = starters_pidfd(exchange->starters);
+	/* From here on nothing is touched. */
+	clients_halt(daemon->clients, SOCK_HALTED);
+	exchange_enter(exchange, EXCHANGE_LEAVING);
+	err = leave_give(daemon, exchange->starters, exchange->state, leave->native);
+	if (!err)
+		return;
+	exchange_blame(exchange, "cannot hand over what connections have: %s", strerror(-err));
+	come_back(exchange);
+	starters_tell(exchange->starters, START_ENOUGH, NULL, 0);
+}
+
+void leave_failed(struct exchange *exchange, const char *why)
+{
+	exchange_blame(exchange, "the native xenstored cannot be started: %s", why);
+	log_line(LOG_ERR, "leaving: %s", exchange->result.why);
+	come_back(exchange);
+	starters_tell(exchange->starters, START_ENOUGH, NULL, 0);
+}
+
+static bool has_ended(const struct leave *leave)
+{
+	struct pollfd look = { .fd = leave->pidfd, .events = POLLIN };
+
+	return leave->pidfd >= 0 && poll(&look, 1, 0) > 0;
+}
+
+/* Who listens at the public socket is that daemon, or nobody yet. */
+static void ask(struct exchange *exchange)
+{
+	const struct daemon *daemon = exchange->daemon;
+	int fd = client_connect_to(daemon->config.socket);
+
+	if (own_over(&exchange->own, exchange->daemon, fd, exchange_reply, exchange))
+		return;
+	if (own_ask(exchange->own, XS_DIRECTORY, "/", sizeof("/")))
+		exchange->own = own_close(exchange->own);
+}
+
+bool leave_look(struct exchange *exchange)
+{
+	if (has_ended(exchange->leave)) {
+		exchange_blame(exchange, "the native xenstored ended at its start");
+		come_back(exchange);
+		return false;
+	}
+	if (!exchange->own)
+		ask(exchange);
+	return true;
+}
+
+void leave_answered(struct exchange *exchange)
+{
+	struct daemon *daemon = exchange->daemon;
+	const struct exchange_waiter *waiter = exchange->waiter;
+	int err = note_left(daemon);
+
+	if (err)
+		log_line(LOG_ERR, "leaving: cannot note that in %s: %s; stop xsproxy now",
+			 daemon->config.run_dir, strerror(-err));
+	daemon->left = true;
+	keeper_drop_all(daemon->keeper);
+	exchange->leave = leave_free(exchange->leave);
+	exchange->result.outcome = EXCHANGE_DONE;
+	exchange->result.pause_ms = (uint32_t)exchange_ms(exchange);
+	log_line(LOG_NOTICE,
+		 "a native xenstored has all; nobody was served for %u ms; xsproxyd can be stopped",
+		 exchange->result.pause_ms);
+	exchange->waiter = NULL;
+	if (waiter)
+		waiter->done(exchange->arg, &exchange->result);
+}
+
+/* --- after the end of an xsproxyd */
+
+int leave_go_on(struct exchange *exchange)
+{
+	exchange->leave = leave_new();
+	if (!exchange->leave)
+		return -ENOMEM;
+	exchange->daemon->leaving = true;
+	clients_halt(exchange->daemon->clients, SOCK_HALTED);
+	loop_timer(exchange->timer, EXCHANGE_LOOK_MS);
+	return 0;
+}
+
+void leave_back(struct exchange *exchange)
+{
+	struct daemon *daemon = exchange->daemon;
+
+	if (daemon->leaving) {
+		daemon->leaving = false;
+		exchange->own = own_close(exchange->own);
+		leave_over(exchange);
+		if (exchange_resume(exchange, EXCHANGE_LEAVING))
+			return;
+		exchange_enter(exchange, EXCHANGE_HAVE);
+	} else {
+		come_back(exchange);
+	}
+	exchange_blame(exchange, "the native xenstored ended at its start");
+}
