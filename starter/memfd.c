@@ -98,26 +98,42 @@ static int read_all(int fd, char *octets, size_t len)
 	return 0;
 }
 
-int memfd_string(char **out, int fd, size_t max)
+int memfd_octets(uint8_t **out, size_t *len, int fd, size_t max)
 {
 	struct stat st;
-	char *text;
+	uint8_t *octets;
 	int r;
 
 	if (fstat(fd, &st))
 		return -errno;
 	if (st.st_size < 0 || (size_t)st.st_size > max)
 		return -EFBIG;
-	text = calloc(1, (size_t)st.st_size + 1);
-	if (!text)
+	octets = malloc((size_t)st.st_size + 1);
+	if (!octets)
 		return -ENOMEM;
-	r = read_all(fd, text, (size_t)st.st_size);
-	if (!r && strlen(text) != (size_t)st.st_size)
-		r = -EBADMSG;
+	r = read_all(fd, (char *)octets, (size_t)st.st_size);
 	if (r) {
-		free(text);
+		free(octets);
 		return r;
 	}
-	*out = text;
+	octets[st.st_size] = '\0';
+	*out = octets;
+	*len = (size_t)st.st_size;
+	return 0;
+}
+
+int memfd_string(char **out, int fd, size_t max)
+{
+	uint8_t *octets;
+	size_t len;
+	int r = memfd_octets(&octets, &len, fd, max);
+
+	if (r)
+		return r;
+	if (strlen((char *)octets) != len) {
+		free(octets);
+		return -EBADMSG;
+	}
+	*out = (char *)octets;
 	return 0;
 }

@@ -6,6 +6,7 @@
 #define XSPROXY_STARTER_MEMFD_H
 
 #include <stddef.h>
+#include <stdint.h>
 
 /**
  * memfd_copy() - all of a file, from its start, in a memfd that nobody can change any more.
@@ -19,13 +20,22 @@ int memfd_copy(int fd);
 int memfd_text(const char *text);
 
 /**
- * memfd_string() - what is in a memfd, as a string.
- * @out: gets it; free() it
+ * memfd_octets() - what is in a memfd.
+ * @out: gets it, and one octet more, a NUL; free() it
+ * @len: gets how many octets there are
  * @fd: stays the caller's
  * @max: octets
  *
- * Return: 0; -EFBIG, if there is more; -EBADMSG, if there is a NUL in it; -ENOMEM; or what reading
- * failed with.
+ * Return: 0; -EFBIG, if there is more; -ENOMEM; or what reading failed with.
+ */
+int memfd_octets(uint8_t **out, size_t *len, int fd, size_t max);
+
+/**
+ * memfd_string() - what is in a memfd, as a string.
+ * @out: gets it; free() it
+ * @fd, @max: as of memfd_octets()
+ *
+ * Return: as memfd_octets(); -EBADMSG, if there is a NUL in it.
  */
 int memfd_string(char **out, int fd, size_t max);
 

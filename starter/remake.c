@@ -10,201 +10,13 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "migration/conversion.h"
-#include "migration/format/state_stream.h"
 #include "migration/ox_quotas.h"
-#include "text/buffer.h"
+#include "starter/remake_conns.h"
+#include "starter/remake_put.h"
 
 /* oxenstored writes its own name there, and a tool takes what it finds for it. */
 #define WHO_PATH    "/tool/xenstored"
 #define VALUE_LIMIT UINT32_MAX /* what one oxenstored had another takes */
-
-/* What the state knows of a ring of the plan. */
-struct known {
-	bool has_target;
-	uint16_t target;
-	bool has_unique_id;
-	uint64_t unique_id;
-	bool written;
-};
-
-struct remake {
-	const struct remake_options *options;
-	struct reason *reason;
-	struct omissions *omissions;
-	struct state_reader *reader;
-	struct state_writer *writer;
-	struct conversion_options how;
-	struct conversion *conversion;
-	struct known *known;	    /* by the ring's place in the plan */
-	struct buffer perms;	    /* of the current node */
-	bool lost[EXCHANGE_DOMIDS]; /* that a domain which lives has lost what it had was said */
-};
-
-static int fail(const struct remake *remake, int r)
-{
-	return reason_set(remake->reason, r, "cannot make the state: %s", strerror(-r));
-}
-
-static bool to_c(const struct remake *remake)
-{
-	return remake->options->to == RINGS_FLAVOUR_C;
-}
-
-/* Through conversion, and out. Return: 1; 0, if it was left out; or a negative errno. */
-static int put_item(struct remake *remake, struct state_item *item)
-{
-	struct record_fault fault;
-	int r = conversion_item(remake->conversion, item);
-
-	if (r <= 0)
-		return r ? fail(remake, r) : 0;
-	r = state_writer_append(remake->writer, item, &fault);
-	if (r == -EBADMSG)
-		return reason_set(remake->reason, r, "cannot write record %" PRIu64 ": %s",
-				  fault.record, fault.reason);
-	return r ? fail(remake, r) : 1;
-}
-
-static void lose(const struct remake *remake, uint32_t domid, const char *what, const char *why)
-{
-	char detail[STATE_PEER_TEXT_MAX];
-	struct omission omission = { .kind = OMISSION_LEFT_OUT, .what = what, .why = why };
-
-	omission.detail = state_peer_text(detail, (struct state_peer){ .number = domid });
-	omission.detail_len = strlen(detail);
-	omissions_add(remake->omissions, &omission);
-}
-
-/* --- rings */
-
-static struct known *known_of(const struct remake *remake, const struct exchange_ring *ring)
-{
-	return &remake->known[ring - remake->options->plan->rings];
-}
-
-static void learn(const struct remake *remake, const struct state_connection *connection)
-{
-	const struct exchange_ring *ring =
-		exchange_plan_ring(remake->options->plan, connection->peer.number);
-	struct known *known;
-
-	if (connection->peer.socket || !ring)
-		return;
-	known = known_of(remake, ring);
-	known->has_target = connection->has_target;
-	known->target = connection->target;
-	known->has_unique_id = connection->has_unique_id;
-	known->unique_id = connection->unique_id;
-}
-
-static int learn_all(struct remake *remake)
-{
-	struct state_item item;
-	int r;
-
-	while ((r = state_reader_next(remake->reader, &item)) > 0)
-		if (item.kind == STATE_CONNECTION)
-			learn(remake, &item.connection);
-	if (!r)
-		r = state_reader_rewind(remake->reader);
-	return r ? fail(remake, r) : 0;
-}
-
-/* The plan knows better than the state. */
-static void use_plan(const struct remake *remake)
-{
-	const struct exchange_plan *plan = remake->options->plan;
-
-	for (size_t i = 0; i < plan->nr_rings; i++)
-		if (plan->rings[i].has_target) {
-			remake->known[i].has_target = true;
-			remake->known[i].target = plan->rings[i].target;
-		}
-}
-
-static int put_ring(struct remake *remake, const struct exchange_ring *ring, bool with_target)
-{
-	struct known *known = known_of(remake, ring);
-	struct state_item item = {
-		.kind = STATE_CONNECTION,
-		.connection = { .peer = { .number = ring->domid },
-				.has_target = with_target && to_c(remake),
-				.target = known->target,
-				.has_local = to_c(remake),
-				.local = RINGS_PORT_BASE + ring->domid,
-				.has_remote = true,
-				.remote = ring->port,
-				.gfn = ring->gfn,
-				.has_unique_id = known->has_unique_id,
-				.unique_id = known->unique_id },
-	};
-	int r = put_item(remake, &item);
-
-	known->written = true;
-	return r < 0 ? r : 0;
-}
-
-/* Whether the C daemon would find the ring's target: it must have read that one before. */
-static bool is_ready(const struct remake *remake, const struct known *known)
-{
-	const struct exchange_ring *target;
-
-	if (!known->has_target)
-		return true;
-	target = exchange_plan_ring(remake->options->plan, known->target);
-	return target && known_of(remake, target)->written;
-}
-
-/* Return: how many rings are written now, or a negative errno. */
-static int put_ready_once(struct remake *remake)
-{
-	const struct exchange_plan *plan = remake->options->plan;
-	int nr = 0;
-
-	for (size_t i = 0; i < plan->nr_rings; i++) {
-		const struct known *known = &remake->known[i];
-		int r;
-
-		if (known->written || !is_ready(remake, known))
-			continue;
-		r = put_ring(remake, &plan->rings[i], known->has_target);
-		if (r)
-			return r;
-		nr++;
-	}
-	return nr;
-}
-
-/* Targets first, and those of targets. */
-static int put_ready(struct remake *remake)
-{
-	int r;
-
-	do {
-		r = put_ready_once(remake);
-	} while (r > 0);
-	return r;
-}
-
-static int put_rings(struct remake *remake)
-{
-	const struct exchange_plan *plan = remake->options->plan;
-	int r;
-
-	use_plan(remake);
-	r = put_ready(remake);
-	for (size_t i = 0; !r && i < plan->nr_rings; i++) {
-		if (remake->known[i].written)
-			continue;
-		lose(remake, plan->rings[i].domid, "target of",
-		     "it has no ring, or targets this one");
-		r = put_ring(remake, &plan->rings[i], false);
-		if (!r)
-			r = put_ready(remake);
-	}
-	return r;
-}
 
 /* --- nodes */
 
@@ -218,9 +30,9 @@ static int is_gone_for_c(struct remake *remake, uint16_t domid)
 
 	if (!remake->lost[domid] && options->living(options->opaque, domid) > 0) {
 		remake->lost[domid] = true;
-		lose(remake, domid, "nodes and permissions of",
-		     "it is not introduced yet, and the C daemon takes nothing of such a domain "
-		     "from a state; make it anew");
+		remake_lose(remake, domid, "nodes and permissions of",
+			    "it is not introduced yet, and the C daemon takes nothing of such a "
+			    "domain from a state; make it anew");
 	}
 	return true;
 }
@@ -236,7 +48,7 @@ static int is_gone(struct remake *remake, uint16_t domid, bool owner)
 	/* No domain ever has one of these; but one may stand for all. */
 	if (domid >= EXCHANGE_DOMIDS)
 		return owner;
-	if (to_c(remake))
+	if (remake_to_c(remake))
 		return is_gone_for_c(remake, domid);
 	r = remake->options->living(remake->options->opaque, domid);
 	return r < 0 ? r : !r;
@@ -266,17 +78,16 @@ static int put_node(struct remake *remake, struct state_item *item)
 		return 0;
 	r = buffer_reserve(&remake->perms, node->nr_perms * sizeof(*node->perms));
 	if (r)
-		return fail(remake, r);
+		return remake_fail(remake, r);
 	memcpy(remake->perms.data, node->perms, node->nr_perms * sizeof(*node->perms));
 	node->perms = remake->perms.data;
 	r = mark_gone(remake, remake->perms.data, node->nr_perms);
 	if (r)
 		return r;
-	if (to_c(remake) && node->path_len == strlen(WHO_PATH) &&
+	if (remake_to_c(remake) && node->path_len == strlen(WHO_PATH) &&
 	    !memcmp(node->path, WHO_PATH, node->path_len))
 		node->value_len = 0;
-	r = put_item(remake, item);
-	return r < 0 ? r : 0;
+	return remake_put(remake, item);
 }
 
 /* --- the rest */
@@ -284,18 +95,13 @@ static int put_node(struct remake *remake, struct state_item *item)
 /* The C daemon ends if it has no ring of the domain. */
 static int put_domain(struct remake *remake, struct state_item *item)
 {
-	int r;
-
 	if (!exchange_plan_ring(remake->options->plan, item->domain.domid))
 		return 0;
-	r = put_item(remake, item);
-	return r < 0 ? r : 0;
+	return remake_put(remake, item);
 }
 
 static int put_rest_of(struct remake *remake, struct state_item *item)
 {
-	int r;
-
 	switch (item->kind) {
 	case STATE_NODE:
 		return put_node(remake, item);
@@ -303,8 +109,7 @@ static int put_rest_of(struct remake *remake, struct state_item *item)
 		return put_domain(remake, item);
 	case STATE_QUOTAS:
 	case STATE_UNKNOWN:
-		r = put_item(remake, item);
-		return r < 0 ? r : 0;
+		return remake_put(remake, item);
 	case STATE_GLOBAL:
 	case STATE_CONNECTION:
 	case STATE_WATCH:
@@ -324,18 +129,33 @@ static int put_rest(struct remake *remake)
 		if (r)
 			return r;
 	}
-	return r ? fail(remake, r) : 0;
+	return r ? remake_fail(remake, r) : 0;
 }
 
 static int put_global(struct remake *remake)
 {
+	const struct remake_options *options = remake->options;
 	struct state_item item = { .kind = STATE_GLOBAL,
-				   .global = { .socket = remake->options->listener,
-					       .evtchn = STATE_NO_FD,
+				   .global = { .socket = options->listener,
+					       .evtchn = options->evtchn,
+					       .has_virq = options->virq,
+					       .virq = options->virq,
 					       .read_only = STATE_NO_FD } };
-	int r = put_item(remake, &item);
 
-	return r < 0 ? r : 0;
+	return remake_put(remake, &item);
+}
+
+static int learn_all(struct remake *remake)
+{
+	struct state_item item;
+	int r;
+
+	while ((r = state_reader_next(remake->reader, &item)) > 0)
+		if (item.kind == STATE_CONNECTION)
+			remake_conns_learn(remake, &item.connection);
+	if (!r)
+		r = state_reader_rewind(remake->reader);
+	return r ? remake_fail(remake, r) : 0;
 }
 
 static int put_all(struct remake *remake)
@@ -345,13 +165,13 @@ static int put_all(struct remake *remake)
 	if (!r)
 		r = put_global(remake);
 	if (!r)
-		r = put_rings(remake);
+		r = remake_conns_put(remake);
 	if (!r)
 		r = put_rest(remake);
 	if (r)
 		return r;
 	r = state_writer_finish(remake->writer);
-	return r ? fail(remake, r) : 0;
+	return r ? remake_fail(remake, r) : 0;
 }
 
 static void choose_format(struct remake *remake)
@@ -363,7 +183,7 @@ static void choose_format(struct remake *remake)
 	remake->how.max_path = 0; /* what it does not serve it has all the same */
 	if (state_format_is_ox(from))
 		remake->how.max_value = VALUE_LIMIT;
-	if (!to_c(remake))
+	if (!remake_to_c(remake))
 		remake->how.to = STATE_OX;
 	else
 		remake->how.to =
@@ -397,7 +217,7 @@ static int start(struct remake *remake, FILE *file)
 			  : -ENOMEM;
 	if (!r)
 		r = state_writer_new(&remake->writer, file, remake->how.to);
-	return r ? fail(remake, r) : 0;
+	return r ? remake_fail(remake, r) : 0;
 }
 
 int remake_state(int fd, FILE *file, const struct remake_options *options,

@@ -3,9 +3,12 @@
  * remake - makes of the state that a daemon has left one for the daemon that is to be.
  *
  * In it there are nodes, permissions, special watches, quotas, and the rings of the plan with what
- * the state knows of each; no socket, watch or transaction, and no ring of anybody else. The local
- * port of each ring is its virtual one (link/rings.h), which the C daemon uses as it stands, and
- * oxenstored gets when it binds the domain's own.
+ * the state knows of each; no ring of anybody else, no transaction; and no socket or watch but what
+ * the plan has of them.
+ *
+ * For a daemon with the bridge the local port of each ring is its virtual one (link/rings.h), which
+ * the C daemon uses as it stands, and oxenstored gets when it binds the domain's own. Otherwise the
+ * ports are bound in a handle of event channels that the daemon is given.
  *
  * What a domain owns that is gone becomes domain 0's, and what it may do elsewhere counts for
  * nobody (migration/conversion.h), for the next domain with its id must inherit nothing. One that
@@ -18,27 +21,11 @@
 #ifndef XSPROXY_STARTER_REMAKE_H
 #define XSPROXY_STARTER_REMAKE_H
 
-#include <stdbool.h>
-#include <stdint.h>
 #include <stdio.h>
 
-#include "link/rings.h"
 #include "migration/omissions.h"
-#include "starter/exchange_plan.h"
 #include "starter/reason.h"
-
-/** remake_living_fn - living_has() or what stands for it. */
-typedef int remake_living_fn(void *opaque, uint16_t domid);
-
-struct remake_options {
-	enum rings_flavour to;
-	bool takes_c2; /* version 2 of the C daemon's, if that is what there is */
-	int listener;  /* the number that its socket will have */
-	const struct exchange_plan *plan;
-	remake_living_fn *living;
-	void *opaque;	    /* of @living */
-	const char *quotas; /* oxenstored's configuration file; NULL: its defaults count */
-};
+#include "starter/remake_options.h"
 
 /**
  * remake_state() - read one state, write the other.
@@ -47,8 +34,8 @@ struct remake_options {
  * @omissions: told what is lost
  * @reason: gets why not
  *
- * Return: 0; -EBADMSG, if it is no state, or one that the other daemon cannot have; or another
- * negative errno.
+ * Return: 0; -EBADMSG, if it is no state, or one that the other daemon cannot have; -EBUSY, if
+ * oxenstored is to have octets of somebody's requests, or for somebody; or another negative errno.
  */
 int remake_state(int fd, FILE *file, const struct remake_options *options,
 		 struct omissions *omissions, struct reason *reason);

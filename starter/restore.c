@@ -100,6 +100,7 @@ static int make_state(struct attempt *attempt)
 	struct remake_options options = { .to = attempt->program.flavour,
 					  .takes_c2 = attempt->program.takes_c2,
 					  .listener = attempt->listener,
+					  .evtchn = STATE_NO_FD,
 					  .plan = attempt->plan,
 					  .living = living_has,
 					  .quotas = OX_QUOTAS_FILE };
