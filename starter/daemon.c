@@ -18,6 +18,7 @@
 
 #include "link/link.h"
 #include "link/start.h"
+#include "starter/environment.h"
 
 /* xsproxyd connects for all of its clients at once; oxenstored makes 1 of it. */
 #define BACKLOG		 128
@@ -134,6 +135,19 @@ void daemon_unlisten(const char *dir, int fd)
 		unlink(un.sun_path);
 }
 
+void daemon_knock(int listener)
+{
+	struct sockaddr_un un = { 0 };
+	socklen_t len = sizeof(un);
+	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+
+	if (fd < 0)
+		return;
+	if (!getsockname(listener, (struct sockaddr *)&un, &len))
+		connect(fd, (const struct sockaddr *)&un, len);
+	close(fd);
+}
+
 /* --- what it has of us */
 
 static int set_environment(const char *path, const char *dir)
@@ -151,16 +165,8 @@ static int set_environment(const char *path, const char *dir)
 	return setenv("XENSTORED_PATH", upstream, 1) ? -errno : 0;
 }
 
-static bool is_kept(int fd, const int *keep, int nr)
-{
-	for (int i = 0; i < nr; i++)
-		if (keep[i] == fd)
-			return true;
-	return false;
-}
-
-/* From 3 on, all but @keep: closed, or, as is said for all of them, at an exec. */
-static int end_descriptors(const int *keep, int nr, bool at_exec)
+/* From 3 on: all are closed, or will be at an exec. */
+static int end_descriptors(bool at_exec)
 {
 	DIR *dir = opendir("/proc/self/fd");
 	struct dirent *entry;
@@ -173,7 +179,7 @@ static int end_descriptors(const int *keep, int nr, bool at_exec)
 		if (fd < FIRST_DESCRIPTOR || fd == dirfd(dir))
 			continue;
 		if (at_exec)
-			fcntl(fd, F_SETFD, is_kept(fd, keep, nr) ? 0 : FD_CLOEXEC);
+			fcntl(fd, F_SETFD, FD_CLOEXEC);
 		else
 			close(fd);
 	}
@@ -181,9 +187,19 @@ static int end_descriptors(const int *keep, int nr, bool at_exec)
 	return 0;
 }
 
+/* Of all from 3 on, the daemon gets these. */
+static int inherit(const int *fds, size_t nr)
+{
+	int r = end_descriptors(true);
+
+	for (size_t i = 0; !r && i < nr; i++)
+		fcntl(fds[i], F_SETFD, 0);
+	return r;
+}
+
 void daemon_close_all(void)
 {
-	end_descriptors(NULL, 0, false);
+	end_descriptors(false);
 }
 
 static int exec(char **argv, const char *dir)
@@ -204,9 +220,9 @@ int daemon_exec(char **argv, const char *dir)
 
 int daemon_exec_with(char **argv, const char *dir, int listener, int rings)
 {
-	int keep[] = { listener, rings };
+	const int fds[] = { listener, rings };
 	char number[16];
-	int r = end_descriptors(keep, 2, true);
+	int r = inherit(fds, 2);
 
 	if (r)
 		return r;
@@ -214,6 +230,43 @@ int daemon_exec_with(char **argv, const char *dir, int listener, int rings)
 	if (setenv(START_RINGS_ENV, number, 1))
 		return -errno;
 	r = exec(argv, dir);
-	end_descriptors(NULL, 0, true);
+	end_descriptors(true);
+	return r;
+}
+
+/* --- without the bridge */
+
+/* Whoever has opened them shares how they are. @flags: get how they were */
+static void make_block(const int *fds, int *flags, size_t nr)
+{
+	for (size_t i = 0; i < nr; i++) {
+		flags[i] = fcntl(fds[i], F_GETFL);
+		fcntl(fds[i], F_SETFL, flags[i] & ~O_NONBLOCK);
+	}
+}
+
+static void undo_block(const int *fds, const int *flags, size_t nr)
+{
+	for (size_t i = 0; i < nr; i++)
+		fcntl(fds[i], F_SETFL, flags[i]);
+}
+
+int daemon_exec_native(char **argv, const int *fds, size_t nr)
+{
+	struct environment environment = { 0 };
+	int *flags = calloc(nr, sizeof(*flags)), r;
+
+	r = flags ? environment_make(&environment) : -ENOMEM;
+	if (!r)
+		r = inherit(fds, nr);
+	if (!r) {
+		make_block(fds, flags, nr);
+		execve(argv[0], argv, environment.words);
+		r = -errno;
+		undo_block(fds, flags, nr);
+		end_descriptors(true);
+	}
+	environment_clear(&environment);
+	free(flags);
 	return r;
 }

@@ -15,6 +15,7 @@
 
 #include <limits.h>
 #include <stdbool.h>
+#include <stddef.h>
 
 #include "link/rings.h"
 #include "starter/reason.h"
@@ -52,6 +53,12 @@ int daemon_listen(const char *dir, struct reason *reason);
 void daemon_unlisten(const char *dir, int fd);
 
 /**
+ * daemon_knock() - be a client that comes and goes, so that the daemon has something to wake up
+ * for. Where that cannot be, others wait to be accepted, and will do.
+ */
+void daemon_knock(int listener);
+
+/**
  * daemon_exec() - become the daemon, with the descriptors that it has inherited as they are.
  * @argv: the program and its arguments
  * @dir: the run directory
@@ -69,6 +76,15 @@ int daemon_exec(char **argv, const char *dir);
  * Return: a negative errno.
  */
 int daemon_exec_with(char **argv, const char *dir, int listener, int rings);
+
+/**
+ * daemon_exec_native() - become a daemon without the bridge, with 0 to 2 and more descriptors.
+ * @argv: as of daemon_exec(); the environment is environment.h's
+ * @fds: those, @nr of them; they will block, as what a daemon has opened itself
+ *
+ * Return: a negative errno; then they are as they were.
+ */
+int daemon_exec_native(char **argv, const int *fds, size_t nr);
 
 /** daemon_close_all() - close all descriptors from 3 on. */
 void daemon_close_all(void);

@@ -19,6 +19,7 @@
 #include "starter/after.h"
 #include "starter/arguments.h"
 #include "starter/daemon.h"
+#include "starter/leaving.h"
 #include "starter/left.h"
 #include "starter/memfd.h"
 #include "starter/restore.h"
@@ -84,21 +85,38 @@ static int tell_failure(const struct starter *starter, int err, const struct rea
 }
 
 /* Return: if the daemon could not be started: 0, or a negative errno that ends the connection. */
-static int become_restored(const struct starter *starter, const int fds[LINK_FDS_MAX])
+static int become_that(const struct starter *starter, struct restore *restore)
 {
-	struct restore restore = { .dir = starter->talk.dir,
-				   .daemon = starter->argv ? starter->argv[0] : NULL,
-				   .words = starter->words,
-				   .state = fds[0],
-				   .plan = fds[1],
-				   .rings = fds[2] };
 	struct reason reason;
 	int r;
 
-	restore.flavour = starter->argv ? daemon_flavour(starter->argv[0])
-					: arguments_flavour(starter->words);
-	r = restore_exec(&restore, &reason);
+	restore->dir = starter->talk.dir;
+	restore->daemon = starter->argv ? starter->argv[0] : NULL;
+	restore->words = starter->words;
+	restore->flavour = starter->argv ? daemon_flavour(starter->argv[0])
+					 : arguments_flavour(starter->words);
+	r = restore_exec(restore, &reason);
 	return tell_failure(starter, r, &reason);
+}
+
+static int become_restored(const struct starter *starter, const int fds[LINK_FDS_MAX])
+{
+	struct restore restore = { .state = fds[0], .plan = fds[1], .rings = fds[2] };
+
+	return become_that(starter, &restore);
+}
+
+static int become_native(const struct starter *starter, const struct link_msg *msg,
+			 int fds[LINK_FDS_MAX])
+{
+	struct leaving leaving;
+	int r = leaving_take(&leaving, &starter->talk, msg, fds);
+	struct restore restore = { .state = leaving.state, .leaving = &leaving };
+
+	if (!r)
+		r = become_that(starter, &restore);
+	leaving_close(&leaving);
+	return r;
 }
 
 /* --- what it is told */
@@ -106,8 +124,7 @@ static int become_restored(const struct starter *starter, const int fds[LINK_FDS
 enum { END = 1, AFRESH = 2 }; /* beside errnos and 0 */
 
 /* Return: 0 for more, END, AFRESH, or a negative errno that ends the connection. */
-static int carry_out(struct starter *starter, const struct link_msg *msg,
-		     const int fds[LINK_FDS_MAX])
+static int carry_out(struct starter *starter, const struct link_msg *msg, int fds[LINK_FDS_MAX])
 {
 	switch (msg->type) {
 	case START_AFRESH:
@@ -120,6 +137,9 @@ static int carry_out(struct starter *starter, const struct link_msg *msg,
 	case START_RESTORE:
 		starter->talk.needed = true;
 		return become_restored(starter, fds);
+	case START_LEAVE:
+		starter->talk.needed = true;
+		return become_native(starter, msg, fds);
 	default:
 		return -EPROTO;
 	}

@@ -17,6 +17,7 @@
 #include "starter/living.h"
 #include "starter/remake.h"
 #include "starter/say.h"
+#include "starter/virq.h"
 
 #define LOSSES_SAID 5 /* lines */
 
@@ -28,7 +29,8 @@ struct attempt {
 	struct daemon_program program;
 	struct arguments arguments;
 	struct left_gift *gift;
-	int listener;
+	int listener;  /* of our making, or -1 */
+	uint32_t virq; /* VIRQ_DOM_EXC in the event channels of START_LEAVE, or 0 */
 	/* what is lost, in lines */
 	struct report report;
 	char *lines;
@@ -75,11 +77,26 @@ static void say_left_out(const struct attempt *attempt)
 
 /* --- step by step */
 
+static int read_plan(struct attempt *attempt)
+{
+	const struct leaving *leaving = attempt->restore->leaving;
+
+	if (!leaving)
+		return exchange_plan_read(&attempt->plan, attempt->restore->plan, attempt->reason);
+	if (leaving->nr != leaving->wanted || leaving->fds[LEAVING_LISTENER] < 0)
+		return reason_set(attempt->reason, -EMFILE,
+				  "not all descriptors came: raise the limit of xenstored's "
+				  "(LimitNOFILE=), of which there are to be %zu more",
+				  leaving->wanted);
+	return exchange_plan_conns(&attempt->plan, leaving->conns, leaving->fds + LEAVING_SOCKETS,
+				   leaving->nr - LEAVING_SOCKETS, attempt->reason);
+}
+
 static int look(struct attempt *attempt)
 {
 	const struct restore *restore = attempt->restore;
 	char *path;
-	int r = exchange_plan_read(&attempt->plan, restore->plan, attempt->reason);
+	int r = read_plan(attempt);
 
 	if (r)
 		return r;
@@ -101,11 +118,17 @@ static int make_state(struct attempt *attempt)
 					  .takes_c2 = attempt->program.takes_c2,
 					  .listener = attempt->listener,
 					  .evtchn = STATE_NO_FD,
+					  .virq = attempt->virq,
 					  .plan = attempt->plan,
 					  .living = living_has,
 					  .quotas = OX_QUOTAS_FILE };
+	const struct leaving *leaving = attempt->restore->leaving;
 	int r;
 
+	if (leaving) {
+		options.listener = leaving->fds[LEAVING_LISTENER];
+		options.evtchn = leaving->fds[LEAVING_EVTCHN];
+	}
 	options.opaque = living_new();
 	if (!options.opaque)
 		return reason_set(attempt->reason, -ENOMEM, "%s", strerror(ENOMEM));
@@ -115,17 +138,30 @@ static int make_state(struct attempt *attempt)
 	return r;
 }
 
+/* What else the state has numbers of. */
+static int make_descriptors(struct attempt *attempt)
+{
+	const struct leaving *leaving = attempt->restore->leaving;
+
+	if (!leaving) {
+		attempt->listener = daemon_listen(attempt->restore->dir, attempt->reason);
+		return attempt->listener < 0 ? attempt->listener : 0;
+	}
+	if (attempt->program.flavour == RINGS_FLAVOUR_C)
+		return 0;
+	return virq_bind(leaving->fds[LEAVING_EVTCHN], &attempt->virq, attempt->reason);
+}
+
 static int prepare(struct attempt *attempt)
 {
 	int r = look(attempt);
 
 	if (!r)
 		r = open_losses(attempt);
+	if (!r)
+		r = make_descriptors(attempt);
 	if (r)
 		return r;
-	attempt->listener = daemon_listen(attempt->restore->dir, attempt->reason);
-	if (attempt->listener < 0)
-		return attempt->listener;
 	left_clear();
 	r = left_gift_new(&attempt->gift, attempt->program.flavour, attempt->reason);
 	if (!r)
@@ -138,6 +174,8 @@ static void undo(struct attempt *attempt)
 	left_gift_free(attempt->gift);
 	if (attempt->listener >= 0)
 		daemon_unlisten(attempt->restore->dir, attempt->listener);
+	if (attempt->virq)
+		virq_unbind(attempt->restore->leaving->fds[LEAVING_EVTCHN], attempt->virq);
 	omissions_free(attempt->omissions);
 	if (attempt->report.out)
 		fclose(attempt->report.out);
@@ -146,18 +184,31 @@ static void undo(struct attempt *attempt)
 	exchange_plan_free(attempt->plan);
 }
 
+static int become(struct attempt *attempt)
+{
+	const struct restore *restore = attempt->restore;
+	const struct leaving *leaving = restore->leaving;
+	char **argv = attempt->arguments.words;
+	int r;
+
+	say_left_out(attempt);
+	say_losses(attempt);
+	/* It looks at no ring before something happens, and what has happened xsproxyd has seen. */
+	if (leaving && attempt->program.flavour == RINGS_FLAVOUR_OCAML)
+		daemon_knock(leaving->fds[LEAVING_LISTENER]);
+	r = leaving ? daemon_exec_native(argv, leaving->fds, leaving->nr)
+		    : daemon_exec_with(argv, restore->dir, attempt->listener, restore->rings);
+	return reason_set(attempt->reason, r, "cannot start %s: %s", attempt->program.path,
+			  strerror(-r));
+}
+
 int restore_exec(const struct restore *restore, struct reason *reason)
 {
 	struct attempt attempt = { .restore = restore, .reason = reason, .listener = -1 };
 	int r = prepare(&attempt);
 
-	if (!r) {
-		say_left_out(&attempt);
-		say_losses(&attempt);
-		r = daemon_exec_with(attempt.arguments.words, restore->dir, attempt.listener,
-				     restore->rings);
-		reason_set(reason, r, "cannot start %s: %s", attempt.program.path, strerror(-r));
-	}
+	if (!r)
+		r = become(&attempt);
 	undo(&attempt);
 	return r;
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * restore - START_RESTORE: become a daemon that reads a state which we make for it.
+ * restore - START_RESTORE and START_LEAVE: become a daemon that reads a state which we make for it.
  *
  * Called by main.c. Must never leave anything behind when it fails, but for what a daemon had left
  * before, which it removes: xsproxyd has the state.
@@ -9,6 +9,7 @@
 #define XSPROXY_STARTER_RESTORE_H
 
 #include "link/rings.h"
+#include "starter/leaving.h"
 #include "starter/reason.h"
 
 struct restore {
@@ -16,8 +17,9 @@ struct restore {
 	char *daemon;		    /* what is configured; NULL: nothing */
 	char **words;		    /* its arguments, with a NULL behind them */
 	enum rings_flavour flavour; /* for which kind of daemon they are */
-	/* of START_RESTORE; stay the caller's */
+	/* all of these stay the caller's */
 	int state;
+	const struct leaving *leaving; /* of START_LEAVE; NULL: it is START_RESTORE, which has */
 	int plan;
 	int rings;
 };

@@ -63,8 +63,8 @@ class Talk(xsclient.Closing):
         type_, _, domid, value = MSG.unpack(octets)
         return Said(type_, domid, value)
 
-    def send(self, type_, *fds):
-        socket.send_fds(self.sock, [MSG.pack(type_, 0, 0, 0)], fds)
+    def send(self, type_, *fds, value=0):
+        socket.send_fds(self.sock, [MSG.pack(type_, 0, 0, value)], fds)
 
     def wanted(self):
         """WANT, and the state that comes."""
