@@ -109,6 +109,23 @@ static void kept_with_and_without(void **state)
 	}
 }
 
+/* As many as it takes, up to what one message has room for. */
+static void sockets_come_together(void **state)
+{
+	int *pair = *state, fds[LINK_FDS_MAX], sent[LINK_FDS_MAX], count, i;
+	struct link_msg out = { .type = START_SOCKETS }, in;
+
+	for (i = 0; i < LINK_FDS_MAX; i++)
+		sent[i] = pair[0];
+	for (count = 1; count <= LINK_FDS_MAX; count++) {
+		assert_int_equal(link_send(pair[0], &out, sent, count), 0);
+		assert_int_equal(link_recv(pair[1], &in, fds), 0);
+		for (i = 0; i < LINK_FDS_MAX; i++)
+			assert_int_equal(fds[i] >= 0, i < count);
+		link_close_fds(fds);
+	}
+}
+
 /* Sends @len octets of a message with @count descriptors, as nobody should. */
 static void send_raw(int sock, uint32_t type, size_t len, int count)
 {
@@ -158,12 +175,15 @@ static void wrong_packets_are_refused(void **state)
 		{ LINK_HELLO, sizeof(struct link_msg), LINK_HELLO_FDS + 1 },
 		{ LINK_HELLO, sizeof(struct link_msg), 8 },
 		{ LINK_HELLO, sizeof(struct link_msg) - 4, LINK_HELLO_FDS },
+		{ START_GIVE, sizeof(struct link_msg), 1 },
+		{ START_RETREAT, sizeof(struct link_msg), 1 },
 		{ START_CONNS, sizeof(struct link_msg), 0 },
 		{ START_CONNS, sizeof(struct link_msg), 2 },
 		{ START_SOCKETS, sizeof(struct link_msg), 0 },
+		{ START_SOCKETS, sizeof(struct link_msg), LINK_FDS_MAX + 1 },
 		{ START_LISTENER, sizeof(struct link_msg), 0 },
-		{ START_LEAVE, sizeof(struct link_msg), START_LEAVE_FDS - 1 },
-		{ START_GIVE, sizeof(struct link_msg), 1 },
+		{ START_LISTENER, sizeof(struct link_msg), 2 },
+		{ START_LEAVE, sizeof(struct link_msg), LINK_FDS_MAX - 1 },
 	};
 	int *pair = *state, fds[LINK_HELLO_FDS], before = open_fds();
 	struct link_msg in;
@@ -269,6 +289,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(message_goes_through, setup, teardown),
 		cmocka_unit_test_setup_teardown(hello_brings_descriptors, setup, teardown),
 		cmocka_unit_test_setup_teardown(kept_with_and_without, setup, teardown),
+		cmocka_unit_test_setup_teardown(sockets_come_together, setup, teardown),
 		cmocka_unit_test_setup_teardown(wrong_packets_are_refused, setup, teardown),
 		cmocka_unit_test_setup_teardown(end_of_the_connection, setup, teardown),
 		cmocka_unit_test_setup_teardown(a_full_socket_does_not_block, setup, teardown),
