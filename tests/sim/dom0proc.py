@@ -23,7 +23,8 @@ import xsclient
 PR_SET_PDEATHSIG = 1
 
 POINTERS = ("xenevtchn_open", "xenevtchn_fdopen", "xengnttab_open", "xengnttab_map_grant_ref",
-            "xengnttab_map_grant_refs", "xc_interface_open", "xc_map_foreign_range")
+            "xengnttab_map_grant_refs", "xc_interface_open", "xc_map_foreign_range",
+            "xencall_open", "xencall_alloc_buffer")
 
 
 class Dom0Proc(xsclient.Closing):
@@ -116,7 +117,8 @@ def _fork():
 
 
 def main():
-    for name in ("libxenevtchn.so.1", "libxengnttab.so.1", f"libxenctrl.so.{sys.argv[1]}"):
+    for name in ("libxenevtchn.so.1", "libxengnttab.so.1", "libxencall.so.1",
+                 f"libxenctrl.so.{sys.argv[1]}"):
         ctypes.CDLL(name, mode=ctypes.RTLD_GLOBAL)
     # As the dynamic linker searches: preloaded libraries first.
     lib = ctypes.CDLL(None, use_errno=True)
