@@ -25,7 +25,7 @@ SAN_LINK := $(SAN_FLAGS) $(if $(findstring clang,$(CC)),,-static-libasan)
 endif
 
 PKGS_DAEMON := libevent_core libevent_extra xenevtchn xengnttab libsystemd jansson libsodium
-PKGS_STARTER := xenevtchn jansson libsodium
+PKGS_STARTER := xenevtchn xencall jansson libsodium
 PKGS_CTL := xenstore jansson ncursesw libsodium
 
 pkg_cflags = $(shell $(PKG_CONFIG) --cflags $(1))
@@ -202,7 +202,7 @@ $(BUILD)/unit/%: $(BUILD)/obj/tests/unit/%.o | $(BUILD)/libunit.a
 	@mkdir -p $(@D)
 	$(call say,LD,$@)
 	$(Q)$(CC) $(SAN_LINK) -Wl,--trace -o $@ $< $(BUILD)/libunit.a \
-		$(call pkg_libs,$(PKGS_DAEMON) $(PKGS_CTL) cmocka) -linih $(LDFLAGS) >$@.trace
+		$(call pkg_libs,$(PKGS_DAEMON) $(PKGS_STARTER) $(PKGS_CTL) cmocka) -linih $(LDFLAGS) >$@.trace
 	@sed -n '/tests.unit/d; s,^$(BUILD)/obj/.*\.o$$,$@: $$(call member\,&),p' $@.trace >$@.d
 
 # Xen's own verifier of streams is among what each version has for itself.

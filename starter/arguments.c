@@ -206,6 +206,14 @@ enum rings_flavour arguments_flavour(char **words)
 	return words[0] && !strcmp(words[0], "--live") ? OX : C;
 }
 
+bool arguments_update(char **words)
+{
+	for (int i = 0; words[i]; i++)
+		if (has_state_read(words[i]))
+			return true;
+	return false;
+}
+
 bool arguments_ask(char **words)
 {
 	for (int i = 0; words[i]; i++)

@@ -40,6 +40,10 @@ void arguments_clear(struct arguments *arguments);
 /** arguments_flavour() - which kind of daemon has executed us for a live update with @words. */
 enum rings_flavour arguments_flavour(char **words);
 
+/** arguments_update() - whether @words are what a daemon executes us with: they have a state read.
+ */
+bool arguments_update(char **words);
+
 /** arguments_ask() - whether a daemon with @words would only say something and end. */
 bool arguments_ask(char **words);
 

@@ -154,26 +154,99 @@ static int check_all(int memfd, struct reason *reason)
 	return r;
 }
 
-int left_take(bool ended, uint32_t *age, struct reason *reason)
+static uint32_t age_of(const struct stat *st)
 {
-	struct stat st = { 0 };
 	time_t now = time(NULL);
-	int fd = open_newest(&st), memfd, r;
 
-	*reason->text = '\0';
+	return now > st->st_mtim.tv_sec ? (uint32_t)(now - st->st_mtim.tv_sec) : 0;
+}
+
+/* @fd: of open_left(), or what that failed with; closed. Return: a memfd or a negative errno. */
+static int copy(int fd, struct reason *reason)
+{
+	int memfd;
+
 	if (fd < 0)
 		return reason_set(reason, fd, "no xenstored has left a state");
 	memfd = memfd_copy(fd);
 	close(fd);
+	return memfd < 0 ? reason_set(reason, memfd, "cannot read the state: %s", strerror(-memfd))
+			 : memfd;
+}
+
+int left_take(bool ended, uint32_t *age, struct reason *reason)
+{
+	struct stat st = { 0 };
+	int memfd = copy(open_newest(&st), reason), r;
+
 	if (memfd < 0)
-		return reason_set(reason, memfd, "cannot read the state: %s", strerror(-memfd));
+		return memfd;
+	*reason->text = '\0';
 	r = ended ? check_all(memfd, reason) : 0;
 	if (r) {
 		close(memfd);
 		return *reason->text ? r : reason_set(reason, r, "the state: %s", strerror(-r));
 	}
-	*age = now > st.st_mtim.tv_sec ? (uint32_t)(now - st.st_mtim.tv_sec) : 0;
+	*age = age_of(&st);
 	return memfd;
+}
+
+/* --- what goes back */
+
+int left_hold(struct left_held *held, enum rings_flavour flavour, struct reason *reason)
+{
+	struct stat st = { 0 };
+	int memfd = copy(open_left(flavour, &st), reason);
+
+	if (memfd < 0)
+		return memfd;
+	*held = (struct left_held){ .memfd = memfd,
+				    .age = age_of(&st),
+				    .mode = st.st_mode & ALLPERMS,
+				    .written = st.st_mtim };
+	make_name(held->name, flavour, "");
+	return 0;
+}
+
+static bool is_there(const struct left_held *held)
+{
+	int fd = open(held->name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+	bool is = fd >= 0 && memfd_is(held->memfd, fd);
+
+	if (fd >= 0)
+		close(fd);
+	return is;
+}
+
+/* Return: 0 or a negative errno. */
+static int write_back(const struct left_held *held, const char *new_name)
+{
+	const struct timespec times[] = { held->written, held->written };
+	int fd, r;
+
+	unlink(new_name);
+	fd = open(new_name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
+	if (fd < 0)
+		return -errno;
+	r = memfd_put(held->memfd, fd);
+	if (!r && (fchmod(fd, held->mode) || futimens(fd, times) || rename(new_name, held->name)))
+		r = -errno;
+	close(fd);
+	if (r)
+		unlink(new_name);
+	return r;
+}
+
+int left_put_back(const struct left_held *held, struct reason *reason)
+{
+	char new_name[PATH_MAX + sizeof(NEW_SUFFIX)];
+	int r;
+
+	if (is_there(held))
+		return 0;
+	snprintf(new_name, sizeof(new_name), "%s" NEW_SUFFIX, held->name);
+	r = write_back(held, new_name);
+	return r ? reason_set(reason, r, "cannot put %s back: %s", held->name, strerror(-r)) : 0;
 }
 
 /* --- what is there no more */

@@ -21,9 +21,12 @@
 #ifndef XSPROXY_STARTER_LEFT_H
 #define XSPROXY_STARTER_LEFT_H
 
+#include <limits.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
+#include <sys/types.h>
+#include <time.h>
 
 #include "link/rings.h"
 #include "starter/reason.h"
@@ -38,6 +41,32 @@
  * whole; or another negative errno.
  */
 int left_take(bool ended, uint32_t *age, struct reason *reason);
+
+/* The state of a daemon that has executed us, which it may get back. */
+struct left_held {
+	int memfd;    /* as of left_take(); ours */
+	uint32_t age; /* likewise */
+	/* of its file: */
+	char name[PATH_MAX];
+	mode_t mode;
+	struct timespec written;
+};
+
+/**
+ * left_hold() - the state that the daemon of @flavour has written which has executed us.
+ * @held: filled in; close its memfd
+ *
+ * Return: 0 or a negative errno, with @reason.
+ */
+int left_hold(struct left_held *held, enum rings_flavour flavour, struct reason *reason);
+
+/**
+ * left_put_back() - see to it that the daemon finds its state as it was; it is not touched if it
+ * is.
+ *
+ * Return: 0 or a negative errno, with @reason.
+ */
+int left_put_back(const struct left_held *held, struct reason *reason);
 
 /** left_clear() - remove what daemons have left and what was given to them. */
 void left_clear(void);

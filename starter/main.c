@@ -2,7 +2,8 @@
 /*
  * starter - what a host starts as its xenstored: becomes the daemon, afresh or with a state that
  * xsproxyd has. And, called live-update, what a daemon executes for a live update: hands over the
- * state that the daemon has written, and ends.
+ * state that the daemon has written, and ends; of one that runs without the bridge all that it had,
+ * or it becomes that daemon again (entering.h).
  *
  * It does what xsproxyd says (link/start.h), one thing after the other. When it is in doubt it
  * waits: a daemon with an empty store would have the guests' forgotten. But the first daemon of a
@@ -19,9 +20,9 @@
 #include "starter/after.h"
 #include "starter/arguments.h"
 #include "starter/daemon.h"
+#include "starter/entering.h"
 #include "starter/leaving.h"
 #include "starter/left.h"
-#include "starter/memfd.h"
 #include "starter/restore.h"
 #include "starter/say.h"
 #include "starter/talk.h"
@@ -66,19 +67,7 @@ static int give_state(const struct starter *starter)
 		msg.value = fd;
 		starter_say("%s", reason.text);
 	}
-	r = talk_say(&starter->talk, &msg, fd);
-	if (fd >= 0)
-		close(fd);
-	return r;
-}
-
-static int tell_failure(const struct starter *starter, int err, const struct reason *reason)
-{
-	struct link_msg msg = { .type = START_FAILED, .value = err };
-	int fd = memfd_text(reason->text), r;
-
-	starter_say("%s", reason->text);
-	r = fd < 0 ? fd : talk_say(&starter->talk, &msg, fd);
+	r = talk_say(&starter->talk, &msg, &fd, fd >= 0);
 	if (fd >= 0)
 		close(fd);
 	return r;
@@ -96,7 +85,7 @@ static int become_that(const struct starter *starter, struct restore *restore)
 	restore->flavour = starter->argv ? daemon_flavour(starter->argv[0])
 					 : arguments_flavour(starter->words);
 	r = restore_exec(restore, &reason);
-	return tell_failure(starter, r, &reason);
+	return talk_fail(&starter->talk, r, &reason);
 }
 
 static int become_restored(const struct starter *starter, const int fds[LINK_FDS_MAX])
@@ -217,15 +206,17 @@ static int wait_after(const char *pid)
 }
 
 /* oxenstored asks first whether the program can be started, with --help as its last argument. */
-static int update(struct starter *starter, char **words)
+static int update(struct starter *starter, char **argv)
 {
-	if (has_help(words))
+	if (has_help(argv + 1))
 		return 0;
+	if (entering_is_native())
+		return entering_run(starter->talk.dir, argv);
 	/* Those of the daemon, which would keep its event channels bound, and its clients waiting.
 	 */
 	daemon_close_all();
 	starter->talk.role = START_UPDATE;
-	starter->words = words;
+	starter->words = argv + 1;
 	return run(starter);
 }
 
@@ -237,7 +228,7 @@ int main(int argc, char **argv)
 					     .sock = -1 } };
 
 	if (argc && is_live_update(argv[0]))
-		return update(&starter, argv + 1);
+		return update(&starter, argv);
 	if (argc == 2 && !strcmp(argv[1], "--help"))
 		return usage(stdout, 0);
 	if (argc == 3 && !strcmp(argv[1], "--after"))

@@ -55,6 +55,13 @@ static int copy_all(int from, int to)
 	}
 }
 
+int memfd_seal(int memfd)
+{
+	return fcntl(memfd, F_ADD_SEALS, F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE)
+		       ? -errno
+		       : 0;
+}
+
 int memfd_copy(int fd)
 {
 	int memfd = memfd_create("xenstored-state", MFD_CLOEXEC | MFD_ALLOW_SEALING), r;
@@ -62,13 +69,49 @@ int memfd_copy(int fd)
 	if (memfd < 0)
 		return -errno;
 	r = copy_all(fd, memfd);
-	if (!r &&
-	    fcntl(memfd, F_ADD_SEALS, F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE))
-		r = -errno;
+	if (!r)
+		r = memfd_seal(memfd);
 	if (!r)
 		return memfd;
 	close(memfd);
 	return r;
+}
+
+int memfd_file(FILE **out)
+{
+	int memfd = memfd_create("connections", MFD_CLOEXEC | MFD_ALLOW_SEALING), dup, r;
+
+	if (memfd < 0)
+		return -errno;
+	dup = fcntl(memfd, F_DUPFD_CLOEXEC, 0);
+	*out = dup < 0 ? NULL : fdopen(dup, "w");
+	if (*out)
+		return memfd;
+	r = -errno;
+	if (dup >= 0)
+		close(dup);
+	close(memfd);
+	return r;
+}
+
+bool memfd_is(int memfd, int fd)
+{
+	char a[CHUNK], b[CHUNK];
+	ssize_t got;
+	off_t at = 0;
+
+	do {
+		got = read_at(memfd, a, sizeof(a), at);
+		if (got < 0 || read_at(fd, b, sizeof(b), at) != got || memcmp(a, b, (size_t)got))
+			return false;
+		at += got;
+	} while (got);
+	return true;
+}
+
+int memfd_put(int memfd, int fd)
+{
+	return copy_all(memfd, fd);
 }
 
 int memfd_text(const char *text)

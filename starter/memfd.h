@@ -5,8 +5,10 @@
 #ifndef XSPROXY_STARTER_MEMFD_H
 #define XSPROXY_STARTER_MEMFD_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 
 /**
  * memfd_copy() - all of a file, from its start, in a memfd that nobody can change any more.
@@ -15,6 +17,23 @@
  * Return: the memfd, or a negative errno.
  */
 int memfd_copy(int fd);
+
+/**
+ * memfd_file() - a memfd that is written.
+ * @out: gets what to write to; fclose() it
+ *
+ * Return: the memfd, or a negative errno.
+ */
+int memfd_file(FILE **out);
+
+/** memfd_seal() - nobody can change it any more. Return: 0 or a negative errno. */
+int memfd_seal(int memfd);
+
+/** memfd_is() - whether a file has what is in a memfd. @fd: of the file */
+bool memfd_is(int memfd, int fd);
+
+/** memfd_put() - write all that is in a memfd to @fd. Return: 0 or a negative errno. */
+int memfd_put(int memfd, int fd);
 
 /** memfd_text() - a memfd with @text, without its NUL. Return: it, or a negative errno. */
 int memfd_text(const char *text);

@@ -13,6 +13,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "starter/memfd.h"
 #include "starter/say.h"
 
 #define AGAIN_MS 100 /* between two attempts to connect */
@@ -36,8 +37,8 @@ bool talk_is_needed(const struct talk *talk)
 {
 	char path[PATH_MAX];
 
-	if (talk->role == START_UPDATE || talk->needed)
-		return true;
+	if (talk->role != START_DAEMON || talk->needed)
+		return talk->role == START_UPDATE || talk->needed;
 	snprintf(path, sizeof(path), "%s/%s", talk->dir, LINK_SERVED);
 	return has_dir(talk) && !access(path, F_OK);
 }
@@ -63,6 +64,8 @@ int talk_open(struct talk *talk)
 				       .domid = talk->role,
 				       .value = START_VERSION };
 
+	int tries = talk->role == START_NATIVE ? LINK_TIMEOUT_MS / AGAIN_MS : 1;
+
 	if (talk->again)
 		pause_ms(AGAIN_MS);
 	for (;;) {
@@ -70,14 +73,15 @@ int talk_open(struct talk *talk)
 
 		if (r >= 0) {
 			talk->sock = r;
-			r = talk_say(talk, &come, -1);
+			r = talk_say(talk, &come, NULL, 0);
 			if (!r)
 				return 0;
 			talk_close(talk);
 		}
-		if (!talk_is_needed(talk))
+		if (talk_is_needed(talk))
+			say_waiting(talk, r);
+		else if (!--tries)
 			return r;
-		say_waiting(talk, r);
 		pause_ms(AGAIN_MS);
 	}
 }
@@ -107,11 +111,25 @@ int talk_next(const struct talk *talk, struct link_msg *msg, int fds[LINK_FDS_MA
 	return r;
 }
 
-int talk_say(const struct talk *talk, const struct link_msg *msg, int fd)
+int talk_say(const struct talk *talk, const struct link_msg *msg, const int *fds, int count)
 {
 	int r;
 
-	while ((r = link_send(talk->sock, msg, &fd, fd >= 0)) == -EAGAIN)
-		wait_for(talk->sock, POLLOUT, -1);
+	while ((r = link_send(talk->sock, msg, fds, count)) == -EAGAIN)
+		if (!wait_for(talk->sock, POLLOUT, LINK_TIMEOUT_MS))
+			return -ETIMEDOUT;
+	return r;
+}
+
+int talk_fail(const struct talk *talk, int err, const struct reason *reason)
+{
+	const struct link_msg msg = { .type = START_FAILED, .value = err };
+	int fd = memfd_text(reason->text), r;
+
+	starter_say("%s", reason->text);
+	if (fd < 0)
+		return fd;
+	r = talk_say(talk, &msg, &fd, 1);
+	close(fd);
 	return r;
 }

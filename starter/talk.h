@@ -15,11 +15,12 @@
 
 #include "link/link.h"
 #include "link/start.h"
+#include "starter/reason.h"
 
 struct talk {
 	const char *dir; /* the run directory */
 	enum start_role role;
-	bool needed;  /* xsproxyd has spoken of a state */
+	bool needed;  /* xsproxyd has spoken of a state, or has what a native daemon had */
 	bool waiting; /* that was said already */
 	bool again;   /* there was a connection before */
 	int sock;
@@ -29,7 +30,8 @@ struct talk {
 bool talk_is_needed(const struct talk *talk);
 
 /**
- * talk_open() - connect and say that we have come; wait for xsproxyd, if it is needed.
+ * talk_open() - connect and say that we have come; wait for xsproxyd, if it is needed; for a native
+ * daemon LINK_TIMEOUT_MS if it is not.
  *
  * Return: 0; or a negative errno, if it is not needed and not there.
  */
@@ -48,11 +50,19 @@ void talk_close(struct talk *talk);
 int talk_next(const struct talk *talk, struct link_msg *msg, int fds[LINK_FDS_MAX], int timeout_ms);
 
 /**
- * talk_say() - send a message.
- * @fd: goes with it, and stays the caller's; -1: none
+ * talk_say() - send a message; wait until there is room for it, LINK_TIMEOUT_MS at most.
+ * @fds: @count of them go with it, and stay the caller's
  *
  * Return: 0, or a negative errno, with which the connection has to end.
  */
-int talk_say(const struct talk *talk, const struct link_msg *msg, int fd);
+int talk_say(const struct talk *talk, const struct link_msg *msg, const int *fds, int count);
+
+/**
+ * talk_fail() - START_FAILED, which is also said in the log.
+ * @err: a negative errno
+ *
+ * Return: as of talk_say().
+ */
+int talk_fail(const struct talk *talk, int err, const struct reason *reason);
 
 #endif

@@ -23,8 +23,9 @@ import xsclient
 from bridge_bed import BRIDGE, BUILD, TIMEOUT, Owner
 
 STARTER, LIVE_UPDATE = BUILD / "starter", BUILD / "live-update"
-COME, STATE, FAILED, AFRESH, WANT, ENOUGH, RESTORE = range(128, 135)
-DAEMON, UPDATE = range(2)
+(COME, STATE, FAILED, AFRESH, WANT, ENOUGH, RESTORE, CONNS, SOCKETS, LISTENER, GIVE, RETREAT,
+ LEAVE) = range(128, 141)
+DAEMON, UPDATE, NATIVE = range(3)
 VERSION = 1
 MSG = struct.Struct("<IIIi")
 LEFT = {"C": "state_dump", "O": "db"}

@@ -17,7 +17,7 @@ $(BUILD)/fuzz-link: LDFLAGS += $(call fuzz_wrap,clients_upstream_up xen_open xen
 $(FUZZ): $(BUILD)/fuzz-%: $(BUILD)/obj/tests/fuzz/%.o $(BUILD)/libunit.a
 	$(call say,LD,$@)
 	$(Q)$(CC) $(SAN_LINK) -fsanitize=fuzzer -o $@ $^ \
-		$(call pkg_libs,$(PKGS_DAEMON) $(PKGS_CTL)) -linih $(LDFLAGS)
+		$(call pkg_libs,$(PKGS_DAEMON) $(PKGS_STARTER) $(PKGS_CTL)) -linih $(LDFLAGS)
 
 # Session code compares lengths and numbers that a guess finds as well; noting each comparison halves
 # the speed.
