@@ -78,8 +78,6 @@ static bool link_fds_fit(uint32_t type, int count)
 	case START_RESTORE:
 	case START_LEAVE:
 		return count == LINK_FDS_MAX;
-	case START_SOCKETS:
-		return count > 0;
 	case LINK_KEEP:
 	case START_FAILED:
 	case START_CONNS:
