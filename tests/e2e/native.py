@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
-"""A host with a native daemon, guests and clients in all sorts of states, and somebody in xsproxyd's
-place who is given it (link/start.h, link/conns.h).
+"""A host with a native daemon, guests and clients in all sorts of states, and somebody in
+xsproxyd's place who is given it (link/start.h, link/conns.h).
 
     with Native("C") as native, native.live_update() as talk:
         gift = given(talk)
@@ -133,7 +133,8 @@ class Native(xsclient.Closing):
         for token in "two", "three":
             self.two.watch("/two", token)
             self.two.wait_event()
-        if self.flavour == "C":
+        self.owes = self.flavour == "C"
+        if self.owes:
             self._fill_more()
 
     def _fill_more(self):
@@ -158,8 +159,8 @@ class Native(xsclient.Closing):
 
     @staticmethod
     def watched():
-        return {0: ("/local/domain/0/backend", "be"), 7: ("data", "t7"), 9: ("@introduceDomain",
-                                                                            "t9")}
+        return {0: ("/local/domain/0/backend", "be"), 7: ("data", "t7"),
+                9: ("@introduceDomain", "t9")}
 
     # What the daemon has executed.
 
@@ -198,7 +199,7 @@ class Native(xsclient.Closing):
         """Guests and clients have what they had: what is owed to them comes, and nothing twice."""
         wait_until(self.is_back)
         dom0, guests = self.host.dom0, self.guests
-        if self.flavour == "C":
+        if self.owes:
             self._assert_owed()
         dom0.write("/two", "again")
         dom0.write("/local/domain/8/again", "")
@@ -230,4 +231,4 @@ class Native(xsclient.Closing):
             for req_id in ids:
                 reply = whose.recv_reply()
                 assert (reply.req_id, reply.payload) == (req_id, BIG)
-        self.lazy_ids, self.full_ids = [], []
+        self.owes = False
