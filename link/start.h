@@ -57,7 +57,15 @@
 #define LINK_SERVED "served"
 /* Likewise: a symbolic link to the native daemon that START_RETREAT brings back. */
 #define LINK_NATIVE "native"
-/* Likewise: xsproxyd has left this host to a native daemon. */
+/*
+ * Likewise: where systemd's socket is from the moment xsproxyd is to be put before a native daemon,
+ * until the next boot: the toolstack's own is that daemon's.
+ */
+#define LINK_ENTERING "entering"
+/*
+ * Likewise: there once xsproxyd has left this host to a native daemon, which has all: it serves
+ * nobody. The wrapper starts daemons without the bridge then.
+ */
 #define LINK_LEFT "left"
 
 /* Given to the daemon by the starter: the rings that its bridge goes on with (bridge/adopt.h) */

@@ -11,6 +11,7 @@
 #include <systemd/sd-daemon.h>
 #include <unistd.h>
 
+#include "link/start.h"
 #include "proxy/daemon.h"
 #include "proxy/local.h"
 #include "proxy/log.h"
@@ -94,14 +95,46 @@ static bool is_at(int fd, const char *path)
 	       S_ISSOCK(st.st_mode);
 }
 
+static bool is_entering(const struct config *config, int fd)
+{
+	char path[CONFIG_PATH_MAX + sizeof("/" LINK_ENTERING)];
+
+	snprintf(path, sizeof(path), "%s/%s", config->run_dir, LINK_ENTERING);
+	return is_at(fd, path);
+}
+
+static bool has_served(const struct config *config)
+{
+	char path[CONFIG_PATH_MAX + sizeof("/" LINK_SERVED)];
+
+	snprintf(path, sizeof(path), "%s/%s", config->run_dir, LINK_SERVED);
+	return !access(path, F_OK);
+}
+
+/*
+ * Once we are before a daemon that was native, systemd's is where nobody looks for us. Until then it
+ * is all there is, for what toolstacks connect to is that daemon's.
+ */
+static bool is_void(const struct config *config, int fd, int kept)
+{
+	return is_entering(config, fd) &&
+	       (is_at(kept, config->socket) || has_served(config));
+}
+
 int public_listen(struct daemon *daemon, int kept, bool *inherited)
 {
-	const char *path = daemon->config.socket;
+	const struct config *config = &daemon->config;
+	const char *path = config->socket;
 	int fd;
 
 	*inherited = sd_listen_fds(0) == 1;
+	if (*inherited && is_void(config, SD_LISTEN_FDS_START, kept)) {
+		close(SD_LISTEN_FDS_START);
+		*inherited = false;
+	}
 	if (*inherited) {
-		compare(SD_LISTEN_FDS_START, &daemon->config);
+		if (!is_entering(config, SD_LISTEN_FDS_START))
+			compare(SD_LISTEN_FDS_START, config);
 		return SD_LISTEN_FDS_START;
 	}
 	make_parents(path);

@@ -20,7 +20,8 @@ struct who;
  * passes no socket. Directories that are missing are made. What goes wrong has been logged; a mode
  * and group that it cannot have are said in the status, and it stays root's.
  * @kept: the socket of an xsproxyd before us, used if it is where ours is to be, or -1
- * @inherited: set to whether systemd passes one
+ * @inherited: set to whether it is one that systemd passes. The one that it has for entering a
+ *	running host (link/start.h, LINK_ENTERING) counts only until we have.
  *
  * Return: a descriptor that the caller owns, maybe @kept, or a negative errno.
  */
