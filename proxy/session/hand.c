@@ -122,6 +122,12 @@ int hand_in(struct session *s, const struct conns_view *view)
 
 /* --- out */
 
+/* What fails is seen in the end, at the file. */
+static void put(FILE *to, const void *octets, uint32_t len)
+{
+	(void)fwrite(octets, 1, len, to);
+}
+
 /* What the kernel has brought, or has yet to take; a ring's queues are the guest's. */
 static uint32_t put_queue(const struct session *s, const struct ring *ring, FILE *to)
 {
@@ -135,7 +141,7 @@ static uint32_t put_queue(const struct session *s, const struct ring *ring, FILE
 	for (uint32_t at = 0; at < used; at += n) {
 		n = min_u32(used - at, sizeof(octets));
 		ring_read(ring, view.cons + at, octets, n);
-		fwrite(octets, 1, n, to);
+		put(to, octets, n);
 	}
 	return used;
 }
@@ -145,9 +151,9 @@ static void request_out(const struct session *s, struct conns_record *record, FI
 	const struct ledger *ledger = s->ledger;
 	uint32_t fill = word_get(&ledger->up_fill), head = min_u32(fill, MESSAGE_HEADER);
 
-	fwrite(&ledger->up_hdr, 1, head, to);
+	put(to, &ledger->up_hdr, head);
 	if (fill > head)
-		fwrite(account_page(&s->account, word_get(&ledger->up_page)), 1, fill - head, to);
+		put(to, account_page(&s->account, word_get(&ledger->up_page)), fill - head);
 	record->in_len = fill + put_queue(s, &s->front.in, to);
 }
 
@@ -165,7 +171,7 @@ static void messages_out(const struct session *s, struct conns_record *record, F
 	for (uint32_t at = 0; at < used; at += n) {
 		n = min_u32(used - at, sizeof(octets));
 		fifo_read(&s->fifo, at, octets, n);
-		fwrite(octets, 1, n, to);
+		put(to, octets, n);
 	}
 }
 
@@ -177,10 +183,10 @@ static void watches_out(const struct watches *set, struct conns_record *record, 
 
 		record->nr_watches++;
 		record->watches_len += octets;
-		fwrite(watch_text(set, watch, &len), 1, octets, to);
+		put(to, watch_text(set, watch, &len), octets);
 		if (watch_depth(set, watch))
 			continue;
-		fputc(0, to);
+		put(to, "", 1);
 		record->watches_len++;
 	}
 }

@@ -5,7 +5,7 @@
 
 #include "tests/unit/session_anew.h"
 
-#include "tests/unit/hand_record.h"
+#include "tests/unit/handed.h"
 
 static bool hand_restarts; /* another process takes up what was handed in */
 

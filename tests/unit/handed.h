@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* hand_record - what a session hands out, and what is made up to be handed to one. */
-#ifndef XSPROXY_TESTS_UNIT_HAND_RECORD_H
-#define XSPROXY_TESTS_UNIT_HAND_RECORD_H
+/* handed - what a session hands out, and what is made up to be handed to one. */
+#ifndef XSPROXY_TESTS_UNIT_HANDED_H
+#define XSPROXY_TESTS_UNIT_HANDED_H
 
 #include <stdio.h>
 
@@ -9,18 +9,18 @@
 #include "proxy/session/fifo.h"
 #include "proxy/session/hand.h"
 
-struct record {
+struct handed {
 	char *octets;
 	size_t len;
 	struct conns_view view;
 };
 
-static const struct conns_record record_like = {
+static const struct conns_record handed_like = {
 	.kind = CONNS_SOCKET, .number = 7, .port = 21, .gfn = 0x1234567890, .target = 3
 };
 
 /* Return: what hand_out() says of it. */
-static inline int record_try(const struct session *s)
+static inline int handed_try(const struct session *s)
 {
 	char *octets;
 	size_t len;
@@ -28,7 +28,7 @@ static inline int record_try(const struct session *s)
 	int err;
 
 	assert_non_null(file);
-	err = hand_out(s, file, &record_like);
+	err = hand_out(s, file, &handed_like);
 	fclose(file);
 	/* Or it would be half of one for who comes after. */
 	if (err)
@@ -38,31 +38,31 @@ static inline int record_try(const struct session *s)
 }
 
 /* What the session has, as the other side reads it; free its octets. */
-static inline struct record record_of(const struct session *s)
+static inline struct handed handed_by(const struct session *s)
 {
-	struct record record;
+	struct handed record;
 	struct conns conns = { 0 };
 	FILE *file = open_memstream(&record.octets, &record.len);
 
 	assert_non_null(file);
-	assert_int_equal(hand_out(s, file, &record_like), 0);
+	assert_int_equal(hand_out(s, file, &handed_like), 0);
 	assert_int_equal(fclose(file), 0);
 	conns.octets = (const uint8_t *)record.octets;
 	conns.len = record.len;
 	assert_int_equal(conns_next(&conns, &record.view), 1);
 	assert_int_equal(conns.at, conns.len);
-	assert_int_equal(record.view.record.kind, record_like.kind);
-	assert_int_equal(record.view.record.number, record_like.number);
-	assert_int_equal(record.view.record.port, record_like.port);
-	assert_true(record.view.record.gfn == record_like.gfn);
-	assert_int_equal(record.view.record.target, record_like.target);
+	assert_int_equal(record.view.record.kind, handed_like.kind);
+	assert_int_equal(record.view.record.number, handed_like.number);
+	assert_int_equal(record.view.record.port, handed_like.port);
+	assert_true(record.view.record.gfn == handed_like.gfn);
+	assert_int_equal(record.view.record.target, handed_like.target);
 	return record;
 }
 
 /* The session has what the record says, to the octet; free that. */
-static inline void assert_has(const struct session *s, struct record *record)
+static inline void assert_has(const struct session *s, struct handed *record)
 {
-	struct record now = record_of(s);
+	struct handed now = handed_by(s);
 
 	assert_int_equal(now.len, record->len);
 	assert_memory_equal(now.octets, record->octets, now.len);
