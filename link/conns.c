@@ -16,6 +16,13 @@ static size_t length(const struct conns_record *record)
 	return sizeof(*record) + (size_t)record->in_len + record->out_len + record->watches_len;
 }
 
+/* What fails is seen in the end, at the file. */
+static void put(FILE *file, const void *octets, size_t len)
+{
+	if (len)
+		(void)fwrite(octets, 1, len, file);
+}
+
 int conns_put(FILE *file, const struct conns_view *view)
 {
 	static const uint8_t zero[CONNS_ALIGN];
@@ -25,11 +32,11 @@ int conns_put(FILE *file, const struct conns_view *view)
 	if (size > UINT32_MAX)
 		return -EIO;
 	record.size = (uint32_t)size;
-	fwrite(&record, sizeof(record), 1, file);
-	fwrite(view->in, 1, record.in_len, file);
-	fwrite(view->out, 1, record.out_len, file);
-	fwrite(view->watches, 1, record.watches_len, file);
-	fwrite(zero, 1, size - len, file);
+	put(file, &record, sizeof(record));
+	put(file, view->in, record.in_len);
+	put(file, view->out, record.out_len);
+	put(file, view->watches, record.watches_len);
+	put(file, zero, size - len);
 	return ferror(file) ? -EIO : 0;
 }
 
@@ -74,7 +81,7 @@ bool conns_watch(const struct conns_view *view, size_t *at, const char *words[3]
 
 	for (int i = 0; i < WORDS; i++) {
 		size_t left = view->record.watches_len - pos;
-		size_t len = strnlen(view->watches + pos, left);
+		size_t len = left ? strnlen(view->watches + pos, left) : 0;
 
 		if (len == left)
 			return false;
