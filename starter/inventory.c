@@ -254,7 +254,8 @@ static bool parse(const char *text, size_t len, uint64_t *value)
 	return len;
 }
 
-/* Return: whether the node is that of a domain's ring; then @peer is the domain's. */
+/* Return: whether the node is that of a domain's ring; then @peer is the domain's. Domain 0 has no
+ * such node. */
 static bool is_ring_ref(const struct record_node *node, struct state_peer *peer)
 {
 	size_t before = strlen(RING_REF_BEFORE), after = strlen(RING_REF_AFTER);
@@ -263,7 +264,7 @@ static bool is_ring_ref(const struct record_node *node, struct state_peer *peer)
 	if (node->path_len <= before + after || memcmp(node->path, RING_REF_BEFORE, before) ||
 	    memcmp(node->path + node->path_len - after, RING_REF_AFTER, after) ||
 	    !parse(node->path + before, node->path_len - before - after, &domid) ||
-	    domid >= EXCHANGE_DOMIDS)
+	    domid >= EXCHANGE_DOMIDS || node->path[before] == '0')
 		return false;
 	*peer = (struct state_peer){ .number = (uint32_t)domid };
 	return true;

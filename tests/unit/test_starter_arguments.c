@@ -101,6 +101,10 @@ static void test_who_executes_a_live_update(void **state)
 	assert_int_equal(arguments_flavour(ox), OX);
 	assert_int_equal(arguments_flavour(c), C);
 	assert_int_equal(arguments_flavour(none), C);
+	assert_true(arguments_update(ox));
+	assert_true(arguments_update(c));
+	assert_false(arguments_update(none));
+	assert_false(arguments_update(ox + 2));
 }
 
 static void test_who_only_asks(void **state)

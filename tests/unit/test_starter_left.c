@@ -233,6 +233,111 @@ static void test_what_is_no_file_of_ours(void **state)
 	left_clear();
 }
 
+/* --- what goes back */
+
+static void hold(struct left_held *held, enum rings_flavour flavour)
+{
+	struct reason reason;
+
+	assert_int_equal(left_hold(held, flavour, &reason), 0);
+}
+
+static void test_of_its_kind(void **state)
+{
+	struct left_held held;
+	struct reason reason;
+
+	(void)state;
+	leave_c(1);
+	assert_int_equal(left_hold(&held, RINGS_FLAVOUR_OCAML, &reason), -ENOENT);
+	assert_string_equal(reason.text, "no xenstored has left a state");
+	leave_ox(100); /* older than the other's, as clocks may have it */
+	hold(&held, RINGS_FLAVOUR_OCAML);
+	assert_string_equal(held.name, db);
+	assert_in_range(held.age, 100, 102);
+	close(held.memfd);
+	hold(&held, RINGS_FLAVOUR_C);
+	assert_string_equal(held.name, state_dump);
+	close(held.memfd);
+}
+
+static void assert_back(const struct left_held *held)
+{
+	char got[2 * PAGE], new_name[sizeof(db) + 4];
+	struct reason reason;
+	struct stat st;
+	int fd;
+
+	assert_int_equal(left_put_back(held, &reason), 0);
+	fd = open(db, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
+	assert_true(fd >= 0);
+	assert_int_equal(read(fd, got, sizeof(got)), GOLDEN_OX_LEN);
+	assert_memory_equal(got, golden_ox, GOLDEN_OX_LEN);
+	assert_int_equal(fstat(fd, &st), 0);
+	assert_int_equal(st.st_mode & 07777, 0640);
+	assert_int_equal(st.st_mtim.tv_sec, held->written.tv_sec);
+	assert_int_equal(st.st_mtim.tv_nsec, held->written.tv_nsec);
+	close(fd);
+	snprintf(new_name, sizeof(new_name), "%s.new", db);
+	assert_int_equal(access(new_name, F_OK), -1);
+}
+
+static ino_t inode(void)
+{
+	struct stat st;
+
+	assert_int_equal(stat(db, &st), 0);
+	return st.st_ino;
+}
+
+static void test_it_is_put_back(void **state)
+{
+	static char changed[GOLDEN_OX_LEN + 1];
+	struct left_held held;
+	ino_t before;
+
+	(void)state;
+	leave_ox(100);
+	assert_int_equal(chmod(db, 0640), 0);
+	hold(&held, RINGS_FLAVOUR_OCAML);
+	before = inode();
+	assert_back(&held);
+	assert_int_equal(inode(), before); /* as long as it is there nobody touches it */
+	unlink(db);
+	assert_back(&held);
+	leave(db, golden_ox, GOLDEN_OX_LEN - 1, 5);
+	assert_back(&held);
+	memcpy(changed, golden_ox, GOLDEN_OX_LEN);
+	leave(db, changed, sizeof(changed), 5); /* an octet more */
+	assert_back(&held);
+	changed[GOLDEN_OX_LEN - 1] ^= 1;
+	leave(db, changed, GOLDEN_OX_LEN, 5);
+	assert_back(&held);
+	unlink(db);
+	assert_int_equal(symlink("state_dump", db), 0);
+	leave_ox(100); /* through it */
+	assert_back(&held);
+	close(held.memfd);
+}
+
+static void test_it_cannot_be_put_back(void **state)
+{
+	char want[sizeof(db) + 64];
+	struct left_held held;
+	struct reason reason;
+
+	(void)state;
+	leave_ox(1);
+	hold(&held, RINGS_FLAVOUR_OCAML);
+	unlink(db);
+	assert_int_equal(rmdir(dir), 0);
+	assert_int_equal(left_put_back(&held, &reason), -ENOENT);
+	snprintf(want, sizeof(want), "cannot put %s back: No such file or directory", db);
+	assert_string_equal(reason.text, want);
+	assert_int_equal(mkdir(dir, 0700), 0);
+	close(held.memfd);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 
 int main(void)
@@ -246,6 +351,9 @@ int main(void)
 		TEST(test_what_oxenstored_writes_now_and_then),
 		TEST(test_one_that_was_killed_while_it_wrote),
 		TEST(test_what_is_no_file_of_ours),
+		TEST(test_of_its_kind),
+		TEST(test_it_is_put_back),
+		TEST(test_it_cannot_be_put_back),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
