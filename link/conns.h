@@ -31,7 +31,7 @@ struct conns_record {
 	uint32_t size; /* octets, with what follows, whole CONNS_ALIGN */
 	uint32_t kind; /* enum conns_kind */
 	uint32_t number;
-	uint32_t port;	   /* of a ring: the domain's own */
+	uint32_t port;	   /* of a ring: the domain's own; 0: it has closed it, or is gone */
 	uint64_t gfn;	   /* of a ring's page; 0: not known */
 	uint32_t local;	   /* to the starter: bound to that port, in the event channels' device */
 	uint32_t target;   /* of a ring's domain: whom it has by SET_TARGET, or CONNS_NO_TARGET */

@@ -22,9 +22,11 @@
  *	START_STATE, START_CONNS,
  *	START_SOCKETS, START_LISTENER	START_ENOUGH or START_RETREAT
  *
- * Until START_ENOUGH all of it is the daemon's still: START_RETREAT, or an end of the connection
- * that no further xsproxyd answers otherwise, has the program become that daemon again, with its
- * state as it was. START_FAILED instead of any of them says that it will.
+ * Until START_ENOUGH all of it is the daemon's still: START_RETREAT has the program become that
+ * daemon again, with its state as it was. START_FAILED instead of any of them says that it will. If
+ * the connection ends before all was given, or nobody answers within LINK_TIMEOUT_MS, it does so by
+ * itself; afterwards it comes to the next xsproxyd, which says one of both. START_ENOUGH is only
+ * for who has given all, or it is told START_FAILED.
  *
  * When xsproxyd leaves, START_LEAVE is followed by as many START_SOCKETS as it takes, and by
  * START_LISTENER; then the program becomes the native daemon that the memfd of conns.h names, with

@@ -21,7 +21,7 @@ from relay import wait_until
 from starting import (CONNS, GIVE, LISTENER, LIVE_UPDATE, MSG, NATIVE, SOCKETS, STATE, Conductor)
 from xsclient import CONTROL, HEADER, READ, join
 
-RECORD = struct.Struct("<IIIIQIIIIII")
+RECORD = struct.Struct("<IIIIQIIIIIIII")
 RING, SOCKET = range(2)
 NO_TARGET = 2**32 - 1
 BIG = b"B" * 2000
@@ -37,8 +37,9 @@ def records(octets):
     """(kind, number, Conn) of each."""
     at = 0
     while at < len(octets):
-        (size, kind, number, port, gfn, target, in_len, out_len, rest, watches_len,
-         watches) = RECORD.unpack_from(octets, at)
+        (size, kind, number, port, gfn, local, target, in_len, out_len, rest, watches_len,
+         watches, reserved) = RECORD.unpack_from(octets, at)
+        assert (local, reserved) == (0, 0)  # of no use to xsproxyd
         body = octets[at + RECORD.size:at + size]
         words = body[in_len + out_len:in_len + out_len + watches_len].split(b"\0")[:-1]
         assert len(words) == 3 * watches

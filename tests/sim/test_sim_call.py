@@ -9,7 +9,7 @@ from dom0proc import Dom0Proc
 from xensim import XenSim
 
 VIRQ_DOM_EXC = 3
-EVENT_CHANNEL_OP, STATUS, SELF = 32, 5, 0x7ff0  # xen.h, event_channel.h
+EVENT_CHANNEL_OP, STATUS, SELF = 32, 5, 0x7ff0  # as Xen's headers have it
 CLOSED, UNBOUND, INTERDOMAIN, VIRQ = 0, 1, 2, 4
 ASKED = struct.Struct("<HxxI")
 TOLD = struct.Struct("<IIHxxI")
