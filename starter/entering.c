@@ -118,7 +118,7 @@ static int give(struct entering *entering)
 /* Something else than what is known; not of use to who has given nothing. */
 static int refuse(const struct entering *entering, uint32_t type)
 {
-	struct reason reason;
+	struct reason reason = { "" };
 
 	if (entering->given)
 		return -EPROTO;

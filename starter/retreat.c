@@ -71,23 +71,23 @@ static bool is_of_kind(const struct retreat *retreat, const char *path)
 
 static int become_native(struct retreat *retreat)
 {
-	char name[PATH_MAX], path[PATH_MAX];
+	char link[PATH_MAX], program[PATH_MAX];
 	struct stat st;
 	ssize_t len;
 
 	/* Whoever may write there could have us execute anything. */
 	if (lstat(retreat->dir, &st) || !link_dir_is_ours(&st))
 		return reason_set(&retreat->reason, -EPERM, "%s is not only ours", retreat->dir);
-	snprintf(name, sizeof(name), "%s/%s", retreat->dir, LINK_NATIVE);
-	len = readlink(name, path, sizeof(path) - 1);
+	snprintf(link, sizeof(link), "%s/%s", retreat->dir, LINK_NATIVE);
+	len = readlink(link, program, sizeof(program) - 1);
 	if (len < 0)
-		return reason_set(&retreat->reason, -errno, "%s: %s", name, strerror(errno));
-	path[len] = '\0';
-	if (!is_of_kind(retreat, path))
+		return reason_set(&retreat->reason, -errno, "%s: %s", link, strerror(errno));
+	program[len] = '\0';
+	if (!is_of_kind(retreat, program))
 		return reason_set(&retreat->reason, -EINVAL,
 				  "%s is another kind of xenstored than the one that has run",
-				  path);
-	return become(retreat, path);
+				  program);
+	return become(retreat, program);
 }
 
 /* --- any other */

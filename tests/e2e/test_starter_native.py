@@ -17,9 +17,10 @@ from native import BIG, NO_TARGET, PATH, Native, given, receive, with_token
 from relay import wait_until
 from starting import AFRESH, ENOUGH, GIVE, LIVE_UPDATE, NATIVE, RETREAT, STATE, WANT
 
+pytest_plugins = ("altered", "bridge_bed")
+
 WAITS = "xsproxy: xenstored waits for xsproxyd"
 GOES_ON = "xsproxy: xsproxyd has taken nothing of xenstored, which goes on as it was: "
-pytest_plugins = ("altered",)
 INSTEAD = "xsproxy: {why}: becoming {path} INSTEAD\n"
 UNKNOWN = 4711
 MANY = 1200  # clients

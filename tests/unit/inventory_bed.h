@@ -118,7 +118,6 @@ static inline int take(struct inventory **out, const void *octets, size_t len, s
 
 	/* what we open must not be where a state may look for what was inherited */
 	place(fd, DESCRIPTORS + 1);
-	*reason->text = '\0';
 	r = inventory_new(out, DESCRIPTORS + 1, remote, xen ? xen : &none, reason);
 	close(DESCRIPTORS + 1);
 	return r;
@@ -183,7 +182,7 @@ static inline char *shown(const struct inventory *inventory)
 static inline void assert_taken(const void *octets, size_t len, struct xen *xen, const char *want)
 {
 	struct inventory *inventory;
-	struct reason reason;
+	struct reason reason = { "" };
 	char *text;
 
 	assert_int_equal(take(&inventory, octets, len, xen, &reason), 0);
@@ -200,7 +199,7 @@ static inline void assert_not(const void *octets, size_t len, struct xen *xen, i
 			      const char *why)
 {
 	struct inventory *inventory = NULL;
-	struct reason reason;
+	struct reason reason = { "" };
 
 	assert_int_equal(take(&inventory, octets, len, xen, &reason), want);
 	assert_string_equal(reason.text, why);

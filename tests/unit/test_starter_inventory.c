@@ -66,7 +66,7 @@ static void test_a_domain_that_has_let_go(void **state)
 {
 	struct inventory *inventory;
 	struct xen xen = { .gone = 7 };
-	struct reason reason;
+	struct reason reason = { "" };
 	char *text;
 
 	(void)state;
@@ -257,7 +257,7 @@ static void test_no_domain_has_such_a_ring(void **state)
 static void test_cut_off(void **state)
 {
 	struct inventory *inventory;
-	struct reason reason;
+	struct reason reason = { "" };
 
 	(void)state;
 	for (size_t len = 0; len < sizeof(recorded_c); len++) {
@@ -269,7 +269,7 @@ static void test_cut_off(void **state)
 static void assert_any(const void *octets, size_t len)
 {
 	struct inventory *inventory;
-	struct reason reason;
+	struct reason reason = { "" };
 	int r = take(&inventory, octets, len, NULL, &reason);
 
 	if (r) {

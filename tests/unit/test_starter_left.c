@@ -64,7 +64,7 @@ static void leave_ox(time_t age)
 static void assert_taken(bool ended, const void *octets, size_t len, uint32_t age)
 {
 	static char got[2 * PAGE];
-	struct reason reason;
+	struct reason reason = { "" };
 	uint32_t is = 77;
 	int fd = left_take(ended, &is, &reason);
 
@@ -106,7 +106,7 @@ static void test_the_newest(void **state)
 static void test_what_was_given_is_nothing_left(void **state)
 {
 	struct left_gift *gift;
-	struct reason reason;
+	struct reason reason = { "" };
 	struct stat st;
 
 	(void)state;
@@ -129,7 +129,7 @@ static void test_what_was_given_is_nothing_left(void **state)
 static void test_a_gift_that_is_not_given(void **state)
 {
 	struct left_gift *gift;
-	struct reason reason;
+	struct reason reason = { "" };
 	char new_name[sizeof(state_dump) + 4];
 
 	(void)state;
@@ -153,7 +153,7 @@ static void test_a_gift_that_is_not_given(void **state)
 static void test_where(void **state)
 {
 	struct left_gift *gift;
-	struct reason reason;
+	struct reason reason = { "" };
 	char other[sizeof(dir) + 8];
 
 	(void)state;
@@ -237,7 +237,7 @@ static void test_what_is_no_file_of_ours(void **state)
 
 static void hold(struct left_held *held, enum rings_flavour flavour)
 {
-	struct reason reason;
+	struct reason reason = { "" };
 
 	assert_int_equal(left_hold(held, flavour, &reason), 0);
 }
@@ -245,7 +245,7 @@ static void hold(struct left_held *held, enum rings_flavour flavour)
 static void test_of_its_kind(void **state)
 {
 	struct left_held held;
-	struct reason reason;
+	struct reason reason = { "" };
 
 	(void)state;
 	leave_c(1);
@@ -264,7 +264,7 @@ static void test_of_its_kind(void **state)
 static void assert_back(const struct left_held *held)
 {
 	char got[2 * PAGE], new_name[sizeof(db) + 4];
-	struct reason reason;
+	struct reason reason = { "" };
 	struct stat st;
 	int fd;
 
@@ -324,7 +324,7 @@ static void test_it_cannot_be_put_back(void **state)
 {
 	char want[sizeof(db) + 64];
 	struct left_held held;
-	struct reason reason;
+	struct reason reason = { "" };
 
 	(void)state;
 	leave_ox(1);
