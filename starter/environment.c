@@ -33,55 +33,69 @@ static bool is_bridge(const char *path)
 	       (len && strlen(path) == len && !memcmp(path, given, len));
 }
 
-/* Return: whether anything is left. @word: LD_PRELOAD=..., which becomes it */
-static bool leave_others(char *word)
+/* @to: gets LD_PRELOAD= without the bridge; the paths of @list are cut off there */
+static void leave_others(char *to, char *list)
 {
-	char *list = strdup(word + strlen(PRELOAD)), *rest = NULL, *to = word + strlen(PRELOAD);
+	char *rest = NULL, *start;
 
-	if (!list)
-		return false;
-	*to = '\0';
+	strcpy(to, PRELOAD);
+	start = to + strlen(to);
 	for (char *path = strtok_r(list, SEPARATES, &rest); path;
 	     path = strtok_r(NULL, SEPARATES, &rest)) {
 		if (is_bridge(path))
 			continue;
-		if (*to)
-			strcat(to, ":");
-		strcat(to, path);
+		if (*start)
+			strcat(start, ":");
+		strcat(start, path);
 	}
-	free(list);
-	return *to;
 }
 
-/* Return: what becomes of it; NULL: it is left out. */
-static char *inherit(struct environment *environment, char *word)
+/* Return: 0 or -ENOMEM. @word: LD_PRELOAD=... */
+static int make_preload(struct environment *environment, const char *word)
 {
-	if (is_ours(word))
-		return NULL;
-	if (!begins(word, PRELOAD))
-		return word;
-	free(environment->preload);
+	char *list = strdup(word + strlen(PRELOAD));
+
 	environment->preload = strdup(word);
-	return environment->preload && leave_others(environment->preload) ? environment->preload
-									  : NULL;
+	if (list && environment->preload)
+		leave_others(environment->preload, list);
+	free(list);
+	return list && environment->preload ? 0 : -ENOMEM;
+}
+
+/* Its words have room for all. Return: 0 or -ENOMEM. */
+static int make(struct environment *environment)
+{
+	char **to = environment->words;
+
+	for (char **from = environ; from && *from; from++) {
+		if (is_ours(*from))
+			continue;
+		if (!begins(*from, PRELOAD)) {
+			*to++ = *from;
+			continue;
+		}
+		if (environment->preload) /* the first one counts */
+			continue;
+		if (make_preload(environment, *from))
+			return -ENOMEM;
+		if (environment->preload[strlen(PRELOAD)])
+			*to++ = environment->preload;
+	}
+	return 0;
 }
 
 int environment_make(struct environment *out)
 {
-	size_t nr = 0, kept = 0;
+	size_t nr = 0;
+	int r;
 
 	while (environ && environ[nr])
 		nr++;
 	*out = (struct environment){ .words = calloc(nr + 1, sizeof(char *)) };
-	if (!out->words)
-		return -ENOMEM;
-	for (size_t i = 0; i < nr; i++) {
-		char *word = inherit(out, environ[i]);
-
-		if (word)
-			out->words[kept++] = word;
-	}
-	return 0;
+	r = out->words ? make(out) : -ENOMEM;
+	if (r)
+		environment_clear(out);
+	return r;
 }
 
 void environment_clear(struct environment *environment)

@@ -73,39 +73,45 @@ static int give_state(const struct starter *starter)
 	return r;
 }
 
-/* Return: if the daemon could not be started: 0, or a negative errno that ends the connection. */
-static int become_that(const struct starter *starter, struct restore *restore)
+/* @restore: what xsproxyd has given. Return: a negative errno. */
+static int become_that(const struct starter *starter, struct restore *restore,
+		       struct reason *reason)
 {
-	struct reason reason;
-	int r;
-
 	restore->dir = starter->talk.dir;
 	restore->daemon = starter->argv ? starter->argv[0] : NULL;
 	restore->words = starter->words;
 	restore->flavour = starter->argv ? daemon_flavour(starter->argv[0])
 					 : arguments_flavour(starter->words);
-	r = restore_exec(restore, &reason);
-	return talk_fail(&starter->talk, r, &reason);
+	return restore_exec(restore, reason);
 }
 
+/* Return: if the daemon could not be started: 0, or a negative errno that ends the connection. */
 static int become_restored(const struct starter *starter, const int fds[LINK_FDS_MAX])
 {
 	struct restore restore = { .state = fds[0], .plan = fds[1], .rings = fds[2] };
+	struct reason reason;
+	int r = become_that(starter, &restore, &reason);
 
-	return become_that(starter, &restore);
+	return talk_fail(&starter->talk, r, &reason);
 }
 
+/* Return: likewise. */
 static int become_native(const struct starter *starter, const struct link_msg *msg,
 			 int fds[LINK_FDS_MAX])
 {
+	struct restore restore = { 0 };
 	struct leaving leaving;
-	int r = leaving_take(&leaving, &starter->talk, msg, fds);
-	struct restore restore = { .state = leaving.state, .leaving = &leaving };
+	struct reason reason;
+	int r = leaving_take(&leaving, &starter->talk, msg, fds), err = 0;
 
-	if (!r)
-		r = become_that(starter, &restore);
+	if (!r) {
+		restore.state = leaving.state;
+		restore.leaving = &leaving;
+		err = become_that(starter, &restore, &reason);
+	}
+	/* Before it is told, for that takes a descriptor, and there may be no more. */
 	leaving_close(&leaving);
-	return r;
+	return r ? r : talk_fail(&starter->talk, err, &reason);
 }
 
 /* --- what it is told */

@@ -4,8 +4,7 @@
  * on.
  *
  * oxenstored is told its port there with the others; the C daemon binds it itself. Xen lets it be
- * bound once, so who hands them on must not have it. What happens between the end of the daemon
- * before and virq_bind() oxenstored finds out when the next domain ends.
+ * bound once, so who hands them on must not have it.
  *
  * Called by restore.c. Must never close what it is given.
  */

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
-"""What an xsproxyd has that leaves, without one: event channels bound in one handle, the socket that
-clients connect to, and the connections of both as link/conns.h puts them.
+"""What an xsproxyd has that leaves, without one: event channels bound in one handle, the socket
+that clients connect to, and the connections of both as link/conns.h puts them.
 
     with Leaver(bed) as leaver:
         leaver.bind(7)
@@ -40,9 +40,10 @@ for line in sys.stdin:
     numbers = [int(number) for number in numbers]
     if word == "bind":
         answer = xen.xenevtchn_bind_interdomain(handle, *numbers)
-    elif word == "virq":
-        answer = xen.xenevtchn_bind_virq(handle, 3)
-        answer = answer < 0 and -ctypes.get_errno() or xen.xenevtchn_unbind(handle, answer)
+    elif word == "bind-virq":
+        answer = virq = xen.xenevtchn_bind_virq(handle, 3)
+    elif word == "unbind-virq":
+        answer = xen.xenevtchn_unbind(handle, virq)
     elif word == "drain":
         answer = 0
         while select.select([fd], [], [], 0)[0]:
@@ -124,7 +125,7 @@ class Leaver(xsclient.Closing):
 
     def virq_is_free(self):
         """Whether VIRQ_DOM_EXC may be bound by a daemon."""
-        return self.ask("virq") == 0
+        return self.ask("bind-virq") > 0 and self.ask("unbind-virq") == 0
 
     def client(self):
         """A client whose connection was accepted."""
@@ -143,16 +144,21 @@ class Leaver(xsclient.Closing):
             octets.append(record(SOCKET, number, sockets.get(number, NOTHING)))
         return b"".join(octets)
 
-    def tell(self, talk, state, conns):
-        """LEAVE, and all that comes with it but the listening socket."""
+    def tell(self, talk, state, conns, missing=0):
+        """LEAVE, and all that comes with it but the listening socket. @missing: how many sockets
+        do not, although it says so"""
         self.ask("give")
         evtchn = socket.recv_fds(self.ours, 1, 1)[1][0]
         fds = [memory(state), memory(conns), evtchn]
         talk.send(LEAVE, *fds, value=len(self.sockets))
         for fd in fds:
             os.close(fd)
-        for at in range(0, len(self.sockets), FDS_MAX):
-            talk.send(SOCKETS, *(sock.fileno() for sock in self.sockets[at:at + FDS_MAX]))
+        self.give(talk, self.sockets[missing:])
+
+    @staticmethod
+    def give(talk, sockets):
+        for at in range(0, len(sockets), FDS_MAX):
+            talk.send(SOCKETS, *(sock.fileno() for sock in sockets[at:at + FDS_MAX]))
 
     def leave(self, talk, state, daemon, rings={}, sockets={}):
         """All of it. Returns None once the program has become the daemon; else as talk.failed()"""
