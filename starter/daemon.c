@@ -19,6 +19,7 @@
 #include "link/link.h"
 #include "link/start.h"
 #include "starter/environment.h"
+#include "starter/say.h"
 
 /* xsproxyd connects for all of its clients at once; oxenstored makes 1 of it. */
 #define BACKLOG		 128
@@ -143,8 +144,9 @@ void daemon_knock(int listener)
 
 	if (fd < 0)
 		return;
-	if (!getsockname(listener, (struct sockaddr *)&un, &len))
-		connect(fd, (const struct sockaddr *)&un, len);
+	if (getsockname(listener, (struct sockaddr *)&un, &len) ||
+	    connect(fd, (const struct sockaddr *)&un, len))
+		starter_say("cannot connect to the socket of xenstored: %s", strerror(errno));
 	close(fd);
 }
 

@@ -54,7 +54,8 @@ void daemon_unlisten(const char *dir, int fd);
 
 /**
  * daemon_knock() - be a client that comes and goes, so that the daemon has something to wake up
- * for. Where that cannot be, others wait to be accepted, and will do.
+ * for; where that cannot be it is said.
+ * @listener: its socket
  */
 void daemon_knock(int listener);
 

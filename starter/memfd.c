@@ -167,11 +167,11 @@ int memfd_octets(uint8_t **out, size_t *len, int fd, size_t max)
 
 int memfd_string(char **out, int fd, size_t max)
 {
-	uint8_t *octets;
+	uint8_t *octets = NULL;
 	size_t len;
 	int r = memfd_octets(&octets, &len, fd, max);
 
-	if (r)
+	if (!octets)
 		return r;
 	if (strlen((char *)octets) != len) {
 		free(octets);

@@ -98,7 +98,7 @@ static int look(struct attempt *attempt)
 	char *path;
 	int r = read_plan(attempt);
 
-	if (r)
+	if (!attempt->plan)
 		return r;
 	path = attempt->plan->daemon ? attempt->plan->daemon : restore->daemon;
 	if (!path)

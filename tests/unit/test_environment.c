@@ -17,13 +17,13 @@
 #define BRIDGE "/usr/lib/xsproxy/libxsproxy-bridge.so"
 
 /* @given: what there is; nothing in it is changed */
-static void assert_left(const char *const *given, const char *const *want)
+static void assert_left(char **given, char **want)
 {
 	char **before = environ;
 	struct environment environment;
 	size_t nr;
 
-	environ = (char **)(uintptr_t)given;
+	environ = given;
 	assert_int_equal(environment_make(&environment), 0);
 	for (nr = 0; environment.words[nr] && want[nr]; nr++)
 		assert_string_equal(environment.words[nr], want[nr]);
@@ -33,8 +33,8 @@ static void assert_left(const char *const *given, const char *const *want)
 	environ = before;
 }
 
-#define WORDS(...) ((const char *const[]){ __VA_ARGS__, NULL })
-#define NONE	   ((const char *const[]){ NULL })
+#define WORDS(...) ((char *[]){ __VA_ARGS__, NULL })
+#define NONE	   ((char *[]){ NULL })
 
 static void test_what_is_ours(void **state)
 {
