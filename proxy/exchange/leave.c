@@ -24,6 +24,7 @@
 #include "proxy/host/upstream.h"
 #include "proxy/log.h"
 #include "proxy/loop.h"
+#include "proxy/session/hand.h"
 #include "proxy/session/ledgers.h"
 #include "proxy/session/session.h"
 
@@ -156,9 +157,8 @@ static void find_transactions(struct session *s, void *arg)
 static void find_unserved(struct session *s, void *arg)
 {
 	const struct session **found = arg;
-	struct ring_view in;
 
-	if (!*found && s->socket && !ring_load(&s->front.in, &in) && ring_used(&in))
+	if (!*found && hand_waits(s))
 		*found = s;
 }
 

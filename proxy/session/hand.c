@@ -129,15 +129,17 @@ static void put(FILE *to, const void *octets, uint32_t len)
 }
 
 /* What the kernel has brought, or has yet to take; a ring's queues are the guest's. */
+static uint32_t queued(const struct session *s, const struct ring *ring, struct ring_view *view)
+{
+	return s->socket && !ring_load(ring, view) ? ring_used(view) : 0;
+}
+
 static uint32_t put_queue(const struct session *s, const struct ring *ring, FILE *to)
 {
 	uint8_t octets[POOL_PAGE];
 	struct ring_view view;
-	uint32_t n, used;
+	uint32_t n, used = queued(s, ring, &view);
 
-	if (!s->socket || ring_load(ring, &view))
-		return 0;
-	used = ring_used(&view);
 	for (uint32_t at = 0; at < used; at += n) {
 		n = min_u32(used - at, sizeof(octets));
 		ring_read(ring, view.cons + at, octets, n);
@@ -229,4 +231,22 @@ int hand_out(const struct session *s, FILE *file, const struct conns_record *lik
 		err = conns_put(file, &view);
 	free(octets);
 	return err;
+}
+
+bool hand_waits(const struct session *s)
+{
+	const struct ledger *ledger = s->ledger;
+	/* One that is on its way up is there whole, and does not wait. */
+	uint32_t fill = word_get(&ledger->up_sent) ? 0 : word_get(&ledger->up_fill);
+	uint32_t head = min_u32(fill, MESSAGE_HEADER), used;
+	struct xsd_sockmsg hdr;
+	struct ring_view view;
+
+	used = queued(s, &s->front.in, &view);
+	if (fill + used < MESSAGE_HEADER)
+		return false;
+	memcpy(&hdr, &ledger->up_hdr, head);
+	if (head < MESSAGE_HEADER)
+		ring_read(&s->front.in, view.cons, (uint8_t *)&hdr + head, MESSAGE_HEADER - head);
+	return hdr.len > XENSTORE_PAYLOAD_MAX || fill + used >= message_size(&hdr);
 }

@@ -10,6 +10,7 @@
 #ifndef XSPROXY_PROXY_SESSION_HAND_H
 #define XSPROXY_PROXY_SESSION_HAND_H
 
+#include <stdbool.h>
 #include <stdio.h>
 
 struct conns_record;
@@ -46,12 +47,19 @@ int hand_in(struct session *s, const struct conns_view *view);
  * @like: the record's kind, number, port, frame and target
  *
  * Nothing of the session changes. Transactions that it has open are not in a record, nor that it
- * stands still. A request may be there whole, if nobody could take it yet: who comes after may look
- * at it only when the next octet comes.
+ * stands still. A request may be there whole (hand_waits()).
  *
  * Return: 0; -EBUSY: it is not at rest; -E2BIG: a client has sent more than one request that nobody
  * has taken, or one that is too long; -ENOMEM; -EIO: @file failed.
  */
 int hand_out(const struct session *s, FILE *file, const struct conns_record *like);
+
+/**
+ * hand_waits() - whether a request is there whole that has not gone upstream: the session could not
+ * take it yet, or has taken its octets from the front and could not forward it. Another daemon that
+ * is handed it may look at it only when the front sends the next octet, which may be never; so it
+ * is to go before fronts are read no more. One that lies in a ring waits for nobody.
+ */
+bool hand_waits(const struct session *s);
 
 #endif

@@ -149,6 +149,7 @@ static void a_whole_request(void **state)
 		STORED_SENDS(rig, XS_READ, ids[i], 0, "y");
 		rig_run(rig);
 	}
+	assert_true(hand_waits(rig->s));
 	record = handed_by(rig->s);
 	assert_int_equal(record.view.record.in_len, message_size(&msg.hdr));
 	assert_int_equal(record.view.record.out_len, LEDGER_PENDING * 18);
@@ -159,7 +160,29 @@ static void a_whole_request(void **state)
 	for (uint32_t i = 0; i < LEDGER_PENDING; i++)
 		GUEST_GETS(&other, XS_READ, i, 0, "y");
 	guest_ends(&other, &msg, n);
+	assert_false(hand_waits(other.s));
 	rig_close(&other);
+}
+
+/* Of one that goes up in pieces all is taken, and it goes on its way; in a ring none waits. */
+static void what_goes_up_does_not_wait(void **state)
+{
+	static struct message msg;
+	struct rig *rig = *state;
+	uint32_t n = 0;
+
+	msg.hdr = (struct xsd_sockmsg){ XS_WRITE, 4, 0, 2000 };
+	while (n < message_size(&msg.hdr)) {
+		assert_false(hand_waits(rig->s));
+		n += queue_put(&rig->guest_out, (uint8_t *)&msg + n, message_size(&msg.hdr) - n);
+		rig_run(rig);
+	}
+	assert_true(word_get(&rig->s->ledger->up_sent) > 0);
+	assert_false(hand_waits(rig->s));
+	rig->daemon.paused = true;
+	GUEST_SENDS(rig, XS_READ, 1, 0, "x");
+	rig_run(rig);
+	assert_false(hand_waits(rig->s));
 }
 
 static void nothing_at_all(void **state)
@@ -231,6 +254,8 @@ int main(void)
 		HAND_TEST(it_stays_as_it_was),
 		HAND_TEST(a_long_request),
 		HAND_TEST(a_whole_request),
+		cmocka_unit_test_setup_teardown(what_goes_up_does_not_wait, hand_setup,
+						rig_teardown),
 		HAND_TEST(nothing_at_all),
 		cmocka_unit_test_setup_teardown(what_is_not_at_rest, hand_setup, rig_teardown),
 		cmocka_unit_test_setup_teardown(a_file_that_takes_nothing, hand_setup,

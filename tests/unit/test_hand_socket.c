@@ -78,6 +78,7 @@ static void a_request_in_part(struct bed *bed, const struct message *msg, uint32
 	run(bed);
 	handed = handed_by(bed->s);
 	assert_int_equal(handed.view.record.in_len, there);
+	assert_int_equal(hand_waits(bed->s), there == message_size(&msg->hdr));
 	assert_memory_equal(handed.view.in, msg, there);
 	free(handed.octets);
 	other = move(bed);
@@ -138,7 +139,9 @@ static void too_long_a_request(void **state)
 	bed->daemon.paused = true;
 	queue_put(&bed->front.in, &hdr, 15);
 	assert_int_equal(handed_try(bed->s), 0);
+	assert_false(hand_waits(bed->s));
 	queue_put(&bed->front.in, (uint8_t *)&hdr + 15, 1);
+	assert_true(hand_waits(bed->s));
 	assert_int_equal(handed_try(bed->s), -E2BIG);
 }
 
