@@ -40,7 +40,8 @@ PROTOCOL_SRC := $(wildcard protocol/*.c)
 TEXT_SRC := $(wildcard text/*.c)
 LINK_SRC := $(wildcard link/*.c)
 BRIDGE_SRC := $(wildcard bridge/*.c) $(LINK_SRC)
-DAEMON_SRC := $(wildcard proxy/*.c proxy/*/*.c ring/*.c config/*.c) $(PROTOCOL_SRC) $(LINK_SRC)
+CONFIG_SRC := $(wildcard config/*.c)
+DAEMON_SRC := $(wildcard proxy/*.c proxy/*/*.c ring/*.c) $(CONFIG_SRC) $(PROTOCOL_SRC) $(LINK_SRC)
 MIGRATION_SRC := $(wildcard migration/*.c migration/*/*.c)
 TRACE_SRC := $(wildcard trace/*.c)
 CTL_SRC := $(wildcard ctl/*.c)
@@ -148,9 +149,9 @@ $(BUILD)/starter: $(call objs,$(STARTER_SRC) $(STATE_SRC) $(TEXT_SRC) $(PROTOCOL
 $(BUILD)/live-update: $(BUILD)/starter
 	@ln -sf starter $@
 
-$(BUILD)/xsproxyctl: $(call objs,$(CTL_SRC) $(MIGRATION_SRC) $(TRACE_SRC) $(TEXT_SRC) $(PROTOCOL_SRC))
+$(BUILD)/xsproxyctl: $(call objs,$(CTL_SRC) $(MIGRATION_SRC) $(TRACE_SRC) $(TEXT_SRC) $(PROTOCOL_SRC) $(CONFIG_SRC))
 	$(call say,LD,$@)
-	$(Q)$(CC) $(SAN_LINK) -o $@ $^ $(call pkg_libs,$(PKGS_CTL)) $(LDFLAGS)
+	$(Q)$(CC) $(SAN_LINK) -o $@ $^ $(call pkg_libs,$(PKGS_CTL)) -linih $(LDFLAGS)
 
 $(BUILD)/libxensim.so: $(call pic,$(SIM_LIB_SRC))
 	$(call say,LD,$@)

@@ -58,6 +58,11 @@ int command_reload(const struct options *options, const struct report *report);
 
 int command_xenstored(const struct options *options, const struct report *report);
 
+/* --- cmd_enter.c, cmd_leave.c */
+
+int command_enter(const struct options *options, const struct report *report);
+int command_leave(const struct options *options, const struct report *report);
+
 /* --- cmd_check.c */
 
 int command_check(const struct options *options, const struct report *report);

@@ -98,6 +98,27 @@ static const struct command commands[] = {
 	  "Exit status: 1, all is as before; 3, the daemon before was started again; 4, that "
 	  "failed, too;\n"
 	  "with --dry-run 1 if something would be lost.\n" },
+	{ "enter", command_enter, ARGUMENT_NONE,
+	  OPTION_REPLACE | OPTION_REPORT | OPTION_TIMEOUT | OPTION_CONFIG,
+	  "[--with c|oxenstored|PATH] [--timeout S] [--dry-run] [--force] [-v] [OPTION]...",
+	  "put xsproxyd before the xenstored that runs without it",
+	  "Starts xsproxy's services, and has the running xenstored, which knows nothing of them, "
+	  "hand\n"
+	  "over all it has to one that serves behind xsproxyd, as for xenstored replace. Guests "
+	  "and\n"
+	  "toolstacks go on. The daemon does so only while nobody has a transaction open, which "
+	  "is waited\n"
+	  "for. If nothing comes of it, all is as it was before.\n"
+	  "Exit status: as of xenstored replace.\n" },
+	{ "leave", command_leave, ARGUMENT_NONE, OPTION_REPLACE | OPTION_REPORT | OPTION_CONFIG,
+	  "[--with c|oxenstored|PATH] [--dry-run] [--force] [-v] [OPTION]...",
+	  "have xenstored serve without xsproxyd until the next boot",
+	  "The other way: a xenstored without xsproxy's bridge takes the place of the running one, "
+	  "with\n"
+	  "guests' rings and toolstacks' connections, and xsproxyd and the keeper are ended. At "
+	  "the next\n"
+	  "boot of dom0 xsproxyd comes first again, unless it is disabled.\n"
+	  "Exit status: as of xenstored replace.\n" },
 	{ "status", command_status, ARGUMENT_NONE, OPTION_JSON | OPTION_CONTROL, "[--json]",
 	  "show what xsproxyd serves",
 	  "Says which xenstored it has, how many domains and toolstacks, and whether the keeper "

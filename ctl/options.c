@@ -5,6 +5,7 @@
 #include "ctl/options.h"
 #include "ctl/options_set.h"
 
+#include "config/config.h"
 #include "migration/format/libxl_stream.h"
 #include "migration/format/rules.h"
 #include "migration/intake.h"
@@ -20,6 +21,8 @@
 #define INTERVAL_MIN	 0.1
 #define INTERVAL_MAX	 3600.0
 #define INTERVAL_DEFAULT 2000 /* ms */
+
+#define TIMEOUT_DEFAULT	 30 /* s */
 
 struct option_spec {
 	unsigned int bit; /* 0: always taken */
@@ -245,6 +248,10 @@ static const struct option_spec specs[] = {
 	  options_set_force },
 	{ OPTION_REPLACE, 'v', true, "verbose", NULL,
 	  "say how it gets on, also if standard error is no terminal", options_set_verbose },
+	{ OPTION_TIMEOUT, 'y', false, "timeout", "S",
+	  "how many seconds open transactions are waited for (30)", options_set_timeout },
+	{ OPTION_CONFIG, 'C', false, "config", "FILE", "xsproxyd's configuration (" CONFIG_FILE ")",
+	  options_set_config },
 	{ OPTION_JSON, 'j', false, "json", NULL, "print JSON", set_json },
 	{ OPTION_SOCKET, 's', false, "socket", "PATH",
 	  "xsproxyd's Xenstore socket (/run/xenstored/socket)", set_socket },
@@ -461,6 +468,8 @@ int options_parse(struct options *options, unsigned int accepts, enum option_arg
 				     .max_nodes = INTAKE_NODES_DEFAULT,
 				     .journal = RUN_DIR,
 				     .interval_ms = INTERVAL_DEFAULT,
+				     .timeout_s = TIMEOUT_DEFAULT,
+				     .config = CONFIG_FILE,
 				     .control = CONTROL_SOCKET };
 	r = parse_options(&parsing, accepts, argc, argv);
 	if (r || options->help)

@@ -47,7 +47,9 @@ enum option_bit {
 	OPTION_STALE = 1 << 20,
 	OPTION_CONVERT = 1 << 21, /* several: those of convert alone */
 	OPTION_STRICT = 1 << 22,
-	OPTION_REPLACE = 1 << 23, /* several: those of xenstored replace alone */
+	OPTION_REPLACE = 1 << 23, /* several: those about another xenstored */
+	OPTION_TIMEOUT = 1 << 24,
+	OPTION_CONFIG = 1 << 25, /* where xsproxyd is stands there */
 };
 
 enum option_argument {
@@ -123,6 +125,8 @@ struct options {
 	bool dry_run;
 	bool force;
 	bool verbose;
+	uint32_t timeout_s;
+	const char *config; /* a file */
 	bool json;
 	uint32_t interval_ms;
 	enum option_sort sort;

@@ -1,12 +1,15 @@
 // SPDX-License-Identifier: MIT
 /*
- * options_replace - options of xenstored replace: which daemon, and at what price. See
- * options_set.h.
+ * options_replace - options of xenstored replace, enter and leave: which daemon, and at what price.
+ * See options_set.h.
  */
 #include "ctl/options_set.h"
 
 #include <errno.h>
+#include <stdlib.h>
 #include <string.h>
+
+#define TIMEOUT_MAX 3600 /* s */
 
 int options_set_with(struct parsing *parsing, const char *value)
 {
@@ -35,5 +38,25 @@ int options_set_verbose(struct parsing *parsing, const char *value)
 {
 	(void)value;
 	parsing->options->verbose = true;
+	return 0;
+}
+
+int options_set_timeout(struct parsing *parsing, const char *value)
+{
+	unsigned long n;
+	char *end;
+
+	errno = 0;
+	n = strtoul(value, &end, 10);
+	if (errno || *end || value[0] < '0' || value[0] > '9' || n > TIMEOUT_MAX)
+		return wrong(parsing, "--timeout %s: must be a number of seconds, up to %d", value,
+			     TIMEOUT_MAX);
+	parsing->options->timeout_s = (uint32_t)n;
+	return 0;
+}
+
+int options_set_config(struct parsing *parsing, const char *value)
+{
+	parsing->options->config = value;
 	return 0;
 }

@@ -38,6 +38,8 @@ int options_set_with(struct parsing *parsing, const char *value);
 int options_set_dry_run(struct parsing *parsing, const char *value);
 int options_set_force(struct parsing *parsing, const char *value);
 int options_set_verbose(struct parsing *parsing, const char *value);
+int options_set_timeout(struct parsing *parsing, const char *value);
+int options_set_config(struct parsing *parsing, const char *value);
 
 int options_set_op(struct parsing *parsing, const char *value);
 int options_set_path(struct parsing *parsing, const char *value);

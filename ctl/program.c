@@ -24,19 +24,48 @@ const char *program_name(enum program_kind kind)
 	return names[kind];
 }
 
-void program_running(struct program *program, const char *name, int64_t pid)
+/* Its path; "" where it cannot be found out. */
+static void read_path(struct program *program, int64_t pid)
 {
 	size_t deleted = strlen(DELETED), len;
 	char link[64];
 	ssize_t n;
 
-	program->kind = strcmp(name, names[PROGRAM_OX]) ? PROGRAM_C : PROGRAM_OX;
 	snprintf(link, sizeof(link), "/proc/%" PRId64 "/exe", pid);
 	n = readlink(link, program->path, sizeof(program->path) - 1);
 	len = n < 0 ? 0 : (size_t)n;
 	if (len > deleted && !memcmp(program->path + len - deleted, DELETED, deleted))
 		len -= deleted;
 	program->path[len] = '\0';
+}
+
+void program_running(struct program *program, const char *name, int64_t pid)
+{
+	program->kind = strcmp(name, names[PROGRAM_OX]) ? PROGRAM_C : PROGRAM_OX;
+	read_path(program, pid);
+}
+
+/* Return: the kind of daemon that a file is by its name; or -EINVAL. */
+static int kind_of(const char *path)
+{
+	const char *name = strrchr(path, '/');
+
+	for (int kind = PROGRAM_C; name && kind <= PROGRAM_OX; kind++)
+		if (!strcmp(name + 1, names[kind]))
+			return kind;
+	return -EINVAL;
+}
+
+int program_of(struct program *program, int64_t pid)
+{
+	int kind;
+
+	read_path(program, pid);
+	if (!program->path[0])
+		return -ESRCH;
+	kind = kind_of(program->path);
+	program->kind = kind < 0 ? PROGRAM_C : (enum program_kind)kind;
+	return kind < 0 ? kind : 0;
 }
 
 /* --- which there are */
@@ -46,17 +75,12 @@ static int look(const char *path)
 {
 	char real[PATH_MAX];
 	struct stat st;
-	const char *name;
 
 	if (!realpath(path, real) || stat(real, &st))
 		return -errno;
 	if (!S_ISREG(st.st_mode) || access(real, X_OK))
 		return -EACCES;
-	name = strrchr(real, '/') + 1;
-	for (int kind = PROGRAM_C; kind <= PROGRAM_OX; kind++)
-		if (!strcmp(name, names[kind]))
-			return kind;
-	return -EINVAL;
+	return kind_of(real);
 }
 
 /* Return: whether one of @program's kind is in @dir; then its path is set. */

@@ -2,7 +2,7 @@
 /*
  * program - the xenstoreds that there are on this host: the one that runs, and those that could.
  *
- * Used by xenstored replace. Must never start one.
+ * Used by xenstored replace, enter and leave. Must never start one.
  */
 #ifndef XSPROXY_CTL_PROGRAM_H
 #define XSPROXY_CTL_PROGRAM_H
@@ -32,6 +32,13 @@ const char *program_name(enum program_kind kind);
  * @pid: of it; where it was started from is no more than a help, and need not be found
  */
 void program_running(struct program *program, const char *name, int64_t pid);
+
+/**
+ * program_of() - the program that a process executes.
+ *
+ * Return: 0; -ESRCH: there is no such process; -EINVAL: it is no xenstored; only its path is set.
+ */
+int program_of(struct program *program, int64_t pid);
 
 /**
  * program_find() - a daemon that could take its place.

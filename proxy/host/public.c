@@ -112,13 +112,12 @@ static bool has_served(const struct config *config)
 }
 
 /*
- * Once we are before a daemon that was native, systemd's is where nobody looks for us. Until then it
- * is all there is, for what toolstacks connect to is that daemon's.
+ * Once we are before a daemon that was native, systemd's is where nobody looks for us. Until then
+ * it is all there is, for what toolstacks connect to is that daemon's.
  */
 static bool is_void(const struct config *config, int fd, int kept)
 {
-	return is_entering(config, fd) &&
-	       (is_at(kept, config->socket) || has_served(config));
+	return is_entering(config, fd) && (is_at(kept, config->socket) || has_served(config));
 }
 
 int public_listen(struct daemon *daemon, int kept, bool *inherited)

@@ -1,0 +1,158 @@
+// SPDX-License-Identifier: MIT
+/*
+ * cmd_leave - the command by which xsproxyd leaves a host that runs: xenstored serves without it
+ * from then on.
+ */
+#include "ctl/command.h"
+#include "ctl/native.h"
+#include "ctl/print.h"
+#include "ctl/replace.h"
+#include "ctl/services.h"
+#include "ctl/site.h"
+#include "ctl/successor.h"
+#include "link/link.h"
+#include "link/start.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdbool.h>
+#include <sys/stat.h>
+
+struct leave {
+	struct site site;
+	const struct report *report;
+};
+
+/* --- once xenstored serves natively */
+
+/* Nobody waits for xsproxyd any more, nor is the next xenstored started behind it. */
+static int make_marks(const struct leave *leave)
+{
+	static const char *const names[] = { LINK_SERVED, LINK_SOCKET, LINK_UPSTREAM, LINK_NATIVE };
+	int r = site_make(&leave->site, LINK_LEFT);
+
+	if (r)
+		return report_fail(leave->report, r, "cannot make %s/%s: %s",
+				   leave->site.config.run_dir, LINK_LEFT, report_local_reason(r));
+	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
+		site_drop(&leave->site, names[i]);
+	return 0;
+}
+
+static int finish(const struct leave *leave)
+{
+	const struct services services = { .run_dir = leave->site.config.run_dir,
+					   .report = leave->report };
+	struct native native;
+	int r;
+
+	if (native_find(&native) != NATIVE_RUNS)
+		return report_fail(leave->report, -EAGAIN,
+				   "%s names no xenstored without the bridge, so xsproxyd is left "
+				   "running; try again",
+				   native_pid_file());
+	r = make_marks(leave);
+	if (r)
+		return r;
+	if (services_there())
+		return services_end(&services);
+	report_warn(leave->report, "there is no systemd: end xsproxyd, and then xsproxy-keeper");
+	return 0;
+}
+
+/* Also where a leave before this one was ended before it was done. */
+static int is_left(const struct leave *leave, const struct native *native)
+{
+	bool dry_run = leave->site.options.dry_run;
+	struct stat st;
+
+	printf("%s (pid %" PRId64 ") is not behind xsproxyd\n", program_name(native->program.kind),
+	       native->pid);
+	if (dry_run || stat(leave->site.config.run_dir, &st))
+		return print_end(0, leave->report);
+	return print_end(finish(leave), leave->report);
+}
+
+/* --- */
+
+static enum replace_verdict on_verdict(void *arg)
+{
+	struct native native;
+
+	(void)arg;
+	return native_find(&native) == NATIVE_RUNS ? REPLACE_DONE : REPLACE_UNKNOWN;
+}
+
+static int on_done(void *arg, int64_t pause_ms)
+{
+	const struct leave *leave = arg;
+	struct native native;
+
+	native_find(&native);
+	printf("%s (pid %" PRId64 ") serves without xsproxy", program_name(native.program.kind),
+	       native.pid);
+	if (pause_ms >= 0)
+		printf("; nobody was served for %" PRId64 " ms", pause_ms);
+	putchar('\n');
+	return print_end(0, leave->report);
+}
+
+static int exchange(struct leave *leave, const struct successor *successor)
+{
+	const struct replace_request request = {
+		.command = "leave",
+		.arguments = json_pack("{s:s,s:b,s:b}", "with", successor->next.path, "force",
+				       successor->options->force, "progress", 1),
+		.verdict = on_verdict,
+		.done = on_done,
+		.arg = leave,
+	};
+
+	return replace_run(successor->options, &request, leave->report);
+}
+
+static int leave_behind(struct leave *leave, struct successor *successor)
+{
+	bool go = false;
+	int r = successor_ask(successor);
+
+	if (!r)
+		r = successor_agree(successor, "leaves", &go);
+	if (!r && go)
+		r = exchange(leave, successor);
+	return r || !go ? r : finish(leave);
+}
+
+static int run(struct leave *leave, struct successor *successor)
+{
+	struct native native;
+
+	switch (native_find(&native)) {
+	case NATIVE_NONE:
+		return report_fail(leave->report, -ESRCH, "no xenstored runs; %s would name it",
+				   native_pid_file());
+	case NATIVE_CHANGES:
+		return report_fail(leave->report, -EBUSY,
+				   "process %" PRId64 " is just becoming a xenstored; see "
+				   "xsproxyctl status",
+				   native.pid);
+	case NATIVE_RUNS:
+		return is_left(leave, &native);
+	default:
+		return leave_behind(leave, successor);
+	}
+}
+
+int command_leave(const struct options *options, const struct report *report)
+{
+	struct leave leave = { .report = report };
+	struct successor successor = { .options = &leave.site.options,
+				       .report = report,
+				       .domains = json_array() };
+	int r = site_read(&leave.site, options, report);
+
+	if (!r)
+		r = run(&leave, &successor);
+	json_decref(successor.domains);
+	return r;
+}

@@ -1,0 +1,71 @@
+// SPDX-License-Identifier: MIT
+/*
+ * site - see site.h.
+ */
+#include "ctl/site.h"
+
+#include "config/conffile.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+static void on_wrong(void *arg, const char *what)
+{
+	report_fail(arg, 0, "%s", what);
+}
+
+int site_read(struct site *site, const struct options *options, const struct report *report)
+{
+	struct config *config = &site->config;
+	struct report out = *report;
+	int r = 0;
+
+	if (geteuid())
+		return report_fail(report, -EPERM, "only root may");
+	config_defaults(config);
+	/* Without a file the defaults hold. */
+	if (strcmp(options->config, CONFIG_FILE) != 0 || !access(CONFIG_FILE, F_OK))
+		r = conffile_read(config, options->config, on_wrong, &out);
+	if (r == -ENOMEM)
+		report_fail(report, r, "%s", report_reason(r));
+	if (r)
+		return r;
+	site->options = *options;
+	snprintf(site->options.socket, sizeof(site->options.socket), "%s", config->socket);
+	snprintf(site->options.control, sizeof(site->options.control), "%s/control",
+		 config->run_dir);
+	return 0;
+}
+
+void site_path(const struct site *site, const char *name, char path[PATH_MAX])
+{
+	snprintf(path, PATH_MAX, "%s/%s", site->config.run_dir, name);
+}
+
+int site_make(const struct site *site, const char *name)
+{
+	char path[PATH_MAX];
+	int fd;
+
+	/* As its unit would. */
+	if (mkdir(site->config.run_dir, 0700) && errno != EEXIST)
+		return -errno;
+	site_path(site, name, path);
+	fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+	if (fd < 0)
+		return -errno;
+	close(fd);
+	return 0;
+}
+
+bool site_drop(const struct site *site, const char *name)
+{
+	char path[PATH_MAX];
+
+	site_path(site, name, path);
+	return !unlink(path);
+}

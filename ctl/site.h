@@ -1,0 +1,39 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * site - where xsproxyd and toolstacks' socket are on this host, by xsproxyd's configuration: for
+ * commands that begin when there is no xsproxyd yet, or end when there is none any more.
+ *
+ * Used by enter and leave.
+ */
+#ifndef XSPROXY_CTL_SITE_H
+#define XSPROXY_CTL_SITE_H
+
+#include <limits.h>
+#include <stdbool.h>
+
+#include "config/config.h"
+#include "ctl/options.h"
+#include "migration/report.h"
+
+struct site {
+	struct config config;
+	struct options options; /* as they were given, with sockets; not to be freed */
+};
+
+/**
+ * site_read() - as the file has it that options->config names, for root alone.
+ *
+ * Return: 0, or a negative errno, which has been reported.
+ */
+int site_read(struct site *site, const struct options *options, const struct report *report);
+
+/** site_path() - of a file in xsproxyd's directory. */
+void site_path(const struct site *site, const char *name, char path[PATH_MAX]);
+
+/** site_make() - make that directory, and an empty file there. Return: 0 or a negative errno. */
+int site_make(const struct site *site, const char *name);
+
+/** site_drop() - remove a file there. Return: whether there was one. */
+bool site_drop(const struct site *site, const char *name);
+
+#endif
