@@ -12,11 +12,16 @@
 #include "ctl/successor.h"
 #include "link/link.h"
 #include "link/start.h"
+#include "protocol/clock.h"
 
 #include <errno.h>
 #include <inttypes.h>
+#include <poll.h>
 #include <stdbool.h>
 #include <sys/stat.h>
+
+#define FIND_MS 2000
+#define LOOK_MS 50
 
 struct leave {
 	struct site site;
@@ -24,6 +29,16 @@ struct leave {
 };
 
 /* --- once xenstored serves natively */
+
+/* It may be that its pid file is just being written. Return: whether it does. */
+static bool finds_native(struct native *native)
+{
+	uint64_t deadline = clock_monotonic() + (uint64_t)FIND_MS * CLOCK_NS_OF_MS;
+
+	while (native_find(native) != NATIVE_RUNS && clock_monotonic() < deadline)
+		poll(NULL, 0, LOOK_MS);
+	return native_find(native) == NATIVE_RUNS;
+}
 
 /* Nobody waits for xsproxyd any more, nor is the next xenstored started behind it. */
 static int make_marks(const struct leave *leave)
@@ -46,7 +61,7 @@ static int finish(const struct leave *leave)
 	struct native native;
 	int r;
 
-	if (native_find(&native) != NATIVE_RUNS)
+	if (!finds_native(&native))
 		return report_fail(leave->report, -EAGAIN,
 				   "%s names no xenstored without the bridge, so xsproxyd is left "
 				   "running; try again",
@@ -88,9 +103,12 @@ static int on_done(void *arg, int64_t pause_ms)
 	const struct leave *leave = arg;
 	struct native native;
 
-	native_find(&native);
-	printf("%s (pid %" PRId64 ") serves without xsproxy", program_name(native.program.kind),
-	       native.pid);
+	if (finds_native(&native))
+		printf("%s (pid %" PRId64 ") serves", program_name(native.program.kind),
+		       native.pid);
+	else
+		printf("xenstored serves");
+	printf(" without xsproxy");
 	if (pause_ms >= 0)
 		printf("; nobody was served for %" PRId64 " ms", pause_ms);
 	putchar('\n');

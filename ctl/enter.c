@@ -22,8 +22,8 @@
 /* As proxy/exchange/entry.h has it */
 #define EXPECTS	  "waiting for the native xenstored's state"
 
-#define START_MS  10000u /* xsproxyd, until it answers */
-#define RETURN_MS 10000u /* our program, until it has become the daemon again */
+#define START_MS  10000ull /* xsproxyd, until it answers */
+#define RETURN_MS 10000ull /* our program, until it has become the daemon again */
 #define LOOK_MS	  50
 
 struct enter {

@@ -2,6 +2,7 @@
 """A control socket that answers as docs/protocol.md says, with numbers that a test chooses."""
 
 import contextlib
+import inspect
 import json
 import socket
 import threading
@@ -98,21 +99,24 @@ class FakeControl:
         try:
             with conn, conn.makefile("rw") as stream:
                 for line in stream:
-                    reply = self._reply(json.loads(line))
-                    self.asked.set()
-                    self.answering.wait()
-                    stream.write(json.dumps(reply) + "\n")
-                    stream.flush()
+                    for reply in self._replies(json.loads(line)):
+                        self.asked.set()
+                        self.answering.wait()
+                        stream.write(json.dumps(reply) + "\n")
+                        stream.flush()
         except OSError:
             pass
         self._open.remove(conn)
 
-    def _reply(self, request):
+    def _replies(self, request):
+        """The answer; a command that yields has said that before."""
         try:
-            run = getattr(self, "_run_" + request["execute"])
-            return {"return": run(**request["arguments"])}
+            result = getattr(self, "_run_" + request["execute"])(**request["arguments"])
+            if inspect.isgenerator(result):
+                result = yield from result
+            yield {"return": result}
         except Refused as err:
-            return {"error": {"class": err.error_class, "desc": str(err)}}
+            yield {"error": {"class": err.error_class, "desc": str(err)}}
 
     def _run_stats(self, domid=None):
         return self.stats_of(domid)

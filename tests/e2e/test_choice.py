@@ -201,6 +201,17 @@ def test_a_daemon_that_is_gone(upgraded, there, runs, noted_in):
         f"{RUNNING}/bin/{runs} --pid-file x /run/xsproxy"]
 
 
+def test_where_xsproxyd_has_left(upgraded):
+    """Until the next boot, which begins with another /run, daemons start without us."""
+    upgraded.stub(f"{RUNNING}/bin/xenstored", 'echo "$0 $* $LD_PRELOAD$XSPROXY_DIR"')
+    upgraded.write("/run/xsproxy/left", "")
+    done = upgraded.run("/wrapper", "--pid-file", "x")
+    assert done.returncode == 0
+    assert done.stdout.splitlines()[-1] == f"{RUNNING}/bin/xenstored --pid-file x "
+    assert done.stderr == (f"xsproxy: xsproxyctl leave: running {RUNNING}/bin/xenstored WITHOUT "
+                           "xsproxy; xsproxyd comes first again when dom0 is rebooted\n")
+
+
 def test_no_daemon_at_all(upgraded):
     upgraded.write("/etc/default/xsproxy", f"XSPROXY_XENSTORED={NOTED}\n")
     done = upgraded.run("/wrapper")

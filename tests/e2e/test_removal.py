@@ -29,7 +29,9 @@ def host(altered):
     altered.stub("/usr/sbin/xsproxyd", ":")
     altered.write("/run/systemd/system/there", "")
     altered.write("/run/xsproxy/there", "")
-    altered.remove("/run/xsproxy/bridge")
+    altered.stub("/usr/sbin/xsproxyctl", 'echo "${0##*/} $*"; exit 1')
+    for file in "xsproxy/bridge", "xenstore.pid", "xen/xenstored.pid":
+        altered.remove(f"/run/{file}")
     return altered
 
 
@@ -41,17 +43,25 @@ def script(host, name, *args, before=":"):
     return done.stdout.splitlines(), done.stderr
 
 
+STOP = "deb-systemd-invoke stop xsproxy.socket xsproxy.service"
+
+
 def test_xsproxyd_runs_on_while_xenstored_has_the_bridge(host):
+    """It could not leave, and says why."""
     called, said = script(host, "prerm", "remove", before=f"python3 -c '{BIND}'")
-    assert called == ["select-xenstored off", STOP_KEEPER]
+    assert called == ["xsproxyctl leave", "select-xenstored off", STOP_KEEPER]
     assert said.count("\n") == 1 and "until dom0 is rebooted" in said
+
+
+def test_xsproxyd_leaves(host):
+    host.stub("/usr/sbin/xsproxyctl", 'echo "${0##*/} $*"; rm /run/xsproxy/bridge')
+    called, said = script(host, "prerm", "remove", before=f"python3 -c '{BIND}'")
+    assert (called, said) == (["xsproxyctl leave", "select-xenstored off", STOP, STOP_KEEPER], "")
 
 
 def test_it_is_stopped_where_nobody_needs_it(host):
     called, said = script(host, "prerm", "remove")
-    assert called == ["select-xenstored off",
-                      "deb-systemd-invoke stop xsproxy.socket xsproxy.service", STOP_KEEPER]
-    assert said == ""
+    assert (called, said) == (["select-xenstored off", STOP, STOP_KEEPER], "")
 
 
 @pytest.mark.parametrize("version, stopped", [
@@ -116,7 +126,22 @@ def test_where_none_runs(host, before):
     assert said == f"xsproxy: mend the configuration before that: {WRONG}\n"
 
 
+ENTER = "xsproxy: run 'xsproxyctl enter', or reboot dom0, for it to take effect."
+
+
+@pytest.mark.parametrize("pid, file, expected", (
+    ("1", "/run/xenstore.pid", ENTER), ("1", "/run/xen/xenstored.pid", ENTER),
+    ("99999999", "/run/xenstore.pid", REBOOT), ("", "/run/xenstore.pid", REBOOT)))
+def test_where_a_xenstored_runs(host, pid, file, expected):
+    """Then xsproxyd can be put before it."""
+    inactive(host)
+    host.write(file, f"{pid}\n" if pid else "")
+    called, said = script(host, "postinst", "configure", "")
+    assert (called, said) == (["select-xenstored on", RELOAD, ACTIVE, expected], "")
+
+
 def test_no_systemd(host):
+    host.write("/run/xenstore.pid", "1\n")
     assert script(host, "postinst", "configure", "", before="rm -r /run/systemd/system") == (
         ["select-xenstored on", REBOOT], "")
 

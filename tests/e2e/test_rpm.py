@@ -66,6 +66,7 @@ def host_fixture(altered, rpm):
     altered.write(XENCOMMONS, "A=1\nXENSTORED=/usr/sbin/xenstored\n")
     altered.remove("/etc/default/xen")
     altered.remove("/etc/default/xencommons")
+    altered.remove("/run/xenstore.pid")
     altered.stub("/usr/bin/systemctl", '[ "$2" != is-active ] || exec test -e /active\n'
                                        'echo "systemctl $*" >>/called')
     return altered
@@ -136,9 +137,26 @@ def test_a_removal_while_xenstored_has_the_bridge(host):
     lines = said(host, "new >/dev/null; rm /called; mkdir -p /run/xsproxy",
                  "python3 -c \"import socket; socket.socket(socket.AF_UNIX).bind('/run/xsproxy/"
                  "bridge')\"", "gone 2>&1", "cat /called")
-    assert lines == [
+    # It could not leave, and says why.
+    assert lines[0].startswith("xsproxyctl leave: ")
+    assert lines[1:] == [
         "xsproxy: the running xenstored depends on xsproxyd, which goes on until dom0 is rebooted; "
         "do so soon, nothing would start it again.",
+        "systemctl stop xsproxy-keeper.service",
+        "systemctl --no-reload disable xsproxy.socket xsproxy.service",
+        "systemctl --system daemon-reload"]
+
+
+def test_where_a_xenstored_runs(host):
+    """Then xsproxyd can be put before it, and can leave it when it goes."""
+    stub = "printf '#!/bin/sh\\necho xsproxyctl $*; rm /run/xsproxy/bridge\\n' >/usr/sbin/xsproxyctl"
+    lines = said(host, "mkdir -p /run/xen /run/xsproxy; echo 1 >/run/xen/xenstored.pid", "new",
+                 "python3 -c \"import socket; socket.socket(socket.AF_UNIX).bind('/run/xsproxy/"
+                 "bridge')\"", "rm /called", stub, "gone", "cat /called")
+    assert lines == [
+        "xsproxy: run 'xsproxyctl enter', or reboot dom0, for it to take effect.",
+        "xsproxyctl leave",
+        "systemctl stop xsproxy.socket xsproxy.service",
         "systemctl stop xsproxy-keeper.service",
         "systemctl --no-reload disable xsproxy.socket xsproxy.service",
         "systemctl --system daemon-reload"]
