@@ -3,12 +3,12 @@
 one daemon or the other."""
 
 import contextlib
-import os
 import signal
 import threading
 
 import pytest
 
+from gate import Gate
 from harness import DAEMONS, xensim
 from ours import events_until_now, said
 from relay import wait_until
@@ -21,25 +21,6 @@ ENDS = ("xenstored was exchanged", "exchange of xenstored: xsproxyd was started 
 STAGES = {"REST": "connections are coming to rest", "ASKED": "xenstored was asked",
           "HAVE": "the state waits", "STARTED": "a starter has the state",
           "RETURN": "the new xenstored is told"}
-
-
-class Gate:
-    """A program that waits for open() before it becomes another one."""
-
-    def __init__(self, directory, name, program):
-        directory.mkdir()
-        self.path = directory / name
-        self.fifo = directory / "gate"
-        os.mkfifo(self.fifo)
-        self.path.write_text(f'#!/bin/sh\ncase "$*" in *--help*) exec {program} "$@" ;; esac\n'
-                             f'read -r line <{self.fifo}\nexec {program} "$@"\n')
-        self.path.chmod(0o755)
-
-    def open(self):
-        """Whoever waits, or comes later."""
-        fd = os.open(self.fifo, os.O_RDWR)
-        os.write(fd, b"go\n" * 100)
-        self._fd = fd
 
 
 class Scene:

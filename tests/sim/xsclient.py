@@ -167,8 +167,12 @@ class Client(Requests, Closing):
         self._poll = select.poll()  # there may be more descriptors than select() takes
         self._poll.register(self.sock, select.POLLIN)
         try:
-            self.sock.settimeout(timeout)
+            # With a timeout of Python's a full backlog, which is 1, would be an error instead of a
+            # wait.
+            self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO,
+                                 struct.pack("ll", int(timeout), int(timeout % 1 * 1e6)))
             self.sock.connect(str(socketpath))
+            self.sock.settimeout(timeout)
         except BaseException:
             self.sock.close()
             raise

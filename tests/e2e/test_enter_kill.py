@@ -1,0 +1,337 @@
+# SPDX-License-Identifier: MIT
+"""While xsproxyd is put before a native xenstored a process is killed, at each stage: guests and
+clients go on, natively or behind xsproxyd, and what has failed can be begun anew."""
+
+import os
+import signal
+import threading
+
+import pytest
+
+import entering
+import things
+from entering import Native
+from gate import Gate
+from harness import DAEMONS, xensim
+from ours import events_until_now
+from relay import wait_until
+from supervised import LIVE_UPDATE, Refused
+from xsclient import READ, Closed, Timeout
+
+OTHER = {"C": "O", "O": "C"}
+DONE = "xenstored was exchanged"
+RESTORED = "the one before was started again"
+LINES = {"GIVEN": "state is being taken", "HAVE": "the state waits",
+         "STARTED": "a starter has the state", "RETURN": "the new xenstored is told"}
+MANY = 3000  # watches of a client, so that it takes a while
+
+
+class Scene:
+    """A host with guests and a client that have watches; it goes as far as gates are open."""
+
+    def __init__(self, flavour, tmp_path):
+        self.before, self.after = flavour, OTHER[flavour]
+        self.update = Gate(tmp_path / "update", "live-update", LIVE_UPDATE)
+        daemon = xensim.XEN_BIN / DAEMONS[self.after]
+        self.program = Gate(tmp_path / "daemon", DAEMONS[self.after], daemon)
+        self.host = Native(flavour, live_update=self.update.path, log="info")
+        self.native_pid = self.host.daemon.pid
+        self.guest = self.host.add_guest(7)
+        self.kernel = self.host.guest(0)
+        self.client = self.host.client()
+        self.watchers = {self.guest: "data", self.kernel: "/local/domain/7/data",
+                         self.client: "/local/domain/7/data"}
+        for peer, path in self.watchers.items():
+            things.watch(peer, path, "t")
+        self.written = 0
+        self.refused = self.entering = None
+
+    def log(self):
+        return (self.host.sim.dir / "xsproxyd.log").read_text()
+
+    def begin(self, *gates, after=None, path=None):
+        for gate in gates:
+            gate.open()
+
+        def enter():
+            try:
+                self.host.enter(after or self.after, path=path or str(self.program.path))
+            except (Refused, Closed, Timeout, OSError) as err:
+                self.refused = err
+        self.entering = threading.Thread(target=enter)
+        self.entering.start()
+
+    def wait_for(self, stage):
+        if stage == "ASKED":
+            wait_until(lambda: entering.executes(self.native_pid, self.update.path))
+        else:
+            wait_until(lambda: LINES[stage] in self.log())
+
+    def begin_until(self, stage):
+        """Begin, and stand still there."""
+        if stage == "HAVE":
+            self.host.may_start.clear()
+        gates = [] if stage == "ASKED" else [self.update]
+        if stage == "RETURN":
+            gates.append(self.program)
+        self.begin(*gates)
+        self.wait_for(stage)
+
+    def go_on(self):
+        self.update.open()
+        self.program.open()
+        self.host.may_start.set()
+
+    def ends(self, word=DONE):
+        self.go_on()
+        wait_until(lambda: word in self.log())
+        self.entering.join()
+
+    def restart(self):
+        self.host.proxy.kill()
+        self.host.start_proxy()
+
+    def all_is_there(self, once_more=False):
+        """@once_more: the first event of a watch may come again"""
+        assert self.guest.read("domid") == b"7"
+        if once_more:
+            assert set(events_until_now(self.guest)) <= {("data", "t")}
+            for peer in (self.kernel, self.client):
+                peer.read("/local/domain/7/domid")
+                assert {event.path for event in peer.events} <= {"/local/domain/7/data"}
+                peer.events.clear()
+        self.written += 1
+        self.host.dom0.write(f"/local/domain/7/data/{self.written}", "1")
+        for peer, path in self.watchers.items():
+            assert things.event(peer) == (f"{path}/{self.written}", "t")
+        things.quiet(*self.watchers)
+        with self.host.client() as new:
+            assert new.read(f"/local/domain/7/data/{self.written}") == b"1"
+
+    def is_behind(self, once_more=False):
+        assert self.host.is_behind() and self.host.daemon.pid != self.native_pid
+        self.all_is_there(once_more)
+
+    def is_native(self):
+        """As before, and it can be begun anew."""
+        self.entering.join()
+        self.host.wait_native(self.before)
+        assert self.host.is_native() and self.host.daemon.pid == self.native_pid
+        self.all_is_there()
+        self.refused = None
+        self.begin(self.update, self.program)
+        self.entering.join()
+        assert self.refused is None
+        self.is_behind()
+
+
+@pytest.fixture(params=("C", "O"), name="scene")
+def scene_fixture(request, tmp_path):
+    scene = Scene(request.param, tmp_path)
+    try:
+        yield scene
+    except BaseException:
+        scene.host.dump()
+        raise
+    finally:
+        scene.go_on()
+        scene.host.close()
+
+
+# --- xsproxyd
+
+def test_xsproxyd_before_it_has_anything(scene):
+    """The program waits for the next one, which expects nobody."""
+    scene.begin_until("ASKED")
+    scene.restart()
+    scene.update.open()
+    scene.is_native()
+
+
+def test_xsproxyd_before_all_is_kept(scene):
+    """The keeper takes nothing, so all is the native daemon's."""
+    scene.host.prepare()
+    scene.host.keeper.process.send_signal(signal.SIGSTOP)
+    scene.begin_until("GIVEN")
+    scene.host.proxy.kill()
+    scene.host.keeper.process.send_signal(signal.SIGCONT)
+    scene.host.start_proxy()
+    scene.is_native()
+
+
+@pytest.mark.parametrize("stage", ("HAVE", "STARTED"))
+def test_xsproxyd(scene, stage):
+    scene.begin_until(stage)
+    scene.restart()
+    scene.ends()
+    scene.is_behind()
+
+
+def test_xsproxyd_again_and_again(scene):
+    scene.begin_until("HAVE")
+    for _ in range(3):
+        scene.restart()
+    scene.host.may_start.set()
+    scene.wait_for("STARTED")
+    scene.restart()
+    scene.ends()
+    scene.is_behind()
+    scene.host.replace(scene.before)
+    scene.is_behind()
+
+
+# --- the keeper
+
+@pytest.mark.parametrize("stage", ("ASKED", "GIVEN"))
+def test_the_keeper_before_it_has_all(scene, stage):
+    scene.host.prepare()
+    if stage == "GIVEN":
+        scene.host.keeper.process.send_signal(signal.SIGSTOP)
+    scene.begin_until(stage)
+    scene.host.keeper.kill()
+    scene.update.open()
+    scene.entering.join()
+    assert "keeper" in str(scene.refused)
+    scene.host.start_keeper()
+    scene.is_native()
+
+
+@pytest.mark.parametrize("stage", ("HAVE", "STARTED"))
+def test_the_keeper(scene, stage):
+    """The next one is filled: xsproxyd may be killed again."""
+    scene.begin_until(stage)
+    scene.host.keeper.kill()
+    scene.host.start_keeper()
+    scene.ends()
+    scene.is_behind()
+    scene.restart()
+    scene.is_behind()
+
+
+# --- the native daemon's program
+
+def test_the_program_with_all_given(scene):
+    """What it has handed over is enough."""
+    scene.host.prepare()
+    scene.host.keeper.process.send_signal(signal.SIGSTOP)
+    scene.begin_until("GIVEN")
+    os.kill(scene.native_pid, signal.SIGKILL)
+    scene.host.keeper.process.send_signal(signal.SIGCONT)
+    scene.ends()
+    scene.is_behind()
+
+
+# --- the new daemon
+
+def test_the_new_daemon_before_its_bridge(scene):
+    """The one before is started again, behind xsproxyd."""
+    scene.begin_until("STARTED")
+    wait_until(lambda: entering.executes(scene.host.daemon.pid, scene.program.path))
+    scene.host.daemon.process.kill()
+    scene.ends(RESTORED)
+    assert isinstance(scene.refused, Refused) and RESTORED in str(scene.refused)
+    scene.is_behind()
+
+
+def test_the_new_daemon_is_none(scene):
+    scene.begin(scene.update, path="/nonexistent/xenstored")
+    scene.ends(RESTORED)
+    assert "cannot be started" in str(scene.refused)
+    scene.is_behind()
+
+
+def has_many(scene):
+    for number in range(MANY):
+        scene.client.watch(f"/many/{number}", "many")
+        scene.client.wait_event()
+
+
+def stopped_in_return(scene):
+    """The new daemon, stopped while it is told of watches."""
+    scene.begin(scene.update, scene.program)
+    wait_until(lambda: LINES["RETURN"] in scene.log(), poll=0)
+    daemon = scene.host.daemon.process
+    daemon.send_signal(signal.SIGSTOP)
+    assert DONE not in scene.log(), "it was too quick"
+    return daemon
+
+
+@pytest.mark.parametrize("who", ("xsproxyd", "xenstored", "keeper"))
+def test_in_return(scene, who):
+    has_many(scene)
+    daemon = stopped_in_return(scene)
+    if who == "xenstored":
+        daemon.kill()
+    elif who == "xsproxyd":
+        scene.restart()
+    else:
+        scene.host.keeper.kill()
+        scene.host.start_keeper()
+    if who != "xenstored":
+        daemon.send_signal(signal.SIGCONT)
+    scene.ends(RESTORED if who == "xenstored" else DONE)
+    scene.is_behind(once_more=who == "xsproxyd")
+    scene.host.dom0.write(f"/many/{MANY - 1}", "1")
+    assert scene.client.wait_event() == (f"/many/{MANY - 1}", "many")
+    things.quiet(scene.client)
+
+
+# --- it retreats
+
+def test_nobody_expects_it(scene):
+    """Somebody has the native daemon execute the program, and xsproxyd is there."""
+    scene.host.prepare()
+    retreat(scene)
+
+
+def test_nobody_expects_it_any_more(scene):
+    """Who has asked xsproxyd for it has gone."""
+    scene.begin_until("ASKED")
+    scene.host.control.close()
+    scene.update.open()
+    scene.is_native()
+
+
+def retreat(scene):
+    asking = scene.host.ask_native()
+    scene.wait_for("ASKED")
+    scene.client.send(READ, b"/local/domain/7/domid\0", req_id=1)
+    scene.update.open()
+    scene.host.wait_native(scene.before)
+    asking.stop()
+    assert scene.client.recv_reply().payload == b"7"
+    scene.entering = threading.Thread()
+    scene.entering.start()
+    scene.is_native()
+
+
+def test_there_is_no_xsproxyd(scene):
+    """Nor was there ever one: nobody is served until there is."""
+    scene.host.link()
+    asking = scene.host.ask_native()
+    scene.wait_for("ASKED")
+    scene.update.open()
+    wait_until(lambda: entering.executes(scene.native_pid, "live-update"))
+    asking.stop()
+    scene.host.prepare()
+    scene.entering = threading.Thread()
+    scene.entering.start()
+    scene.is_native()
+
+
+@pytest.mark.parametrize("flavour", ("C", "O"))
+def test_what_goes_on_natively(flavour, tmp_path):
+    """All of it."""
+    more = things.OF_C if flavour == "C" else ()
+    gate = Gate(tmp_path / "gate", "live-update", LIVE_UPDATE)
+    with Native(flavour, live_update=gate.path, log="info") as host:
+        host.prepare()
+
+        def retreats():
+            asking = host.ask_native()
+            wait_until(lambda: entering.executes(host.daemon.pid, gate.path))
+            gate.open()
+            host.wait_native(flavour)
+            asking.stop()
+        things.moved(host, (*things.THINGS, *more), retreats)
+        host.check()

@@ -1,0 +1,330 @@
+# SPDX-License-Identifier: MIT
+"""What survives xsproxyd's being put before a native xenstored, whichever daemon follows which."""
+
+import pytest
+
+import entering
+import things
+from control import Control
+from entering import Native
+from gate import Gate
+from migration import ctl
+from ours import quiesce, said, tracked_transactions, tracked_watches, unquiesce
+from relay import FLAVOURS, introduce, wait_until
+from supervised import LIVE_UPDATE
+from xsclient import READ, join
+
+
+@pytest.fixture(params=FLAVOURS, name="host")
+def host_fixture(request):
+    with Native(request.param, log="info") as host:
+        yield host
+        host.check()
+
+
+@pytest.fixture(name="c_host")
+def c_host_fixture():
+    with Native("C", log="info") as host:
+        yield host
+        host.check()
+
+
+@pytest.fixture(params=FLAVOURS, name="after")
+def after_fixture(request):
+    return request.param
+
+
+@pytest.fixture(name="gate")
+def gate_fixture(host, tmp_path):
+    """The native daemon's live update waits there."""
+    gate = Gate(tmp_path / "gate", "live-update", LIVE_UPDATE)
+    host.live_update = gate.path
+    return gate
+
+
+# --- what everybody has
+
+@pytest.mark.parametrize("thing", things.THINGS, ids=lambda thing: thing.__name__)
+def test_goes_on(host, after, thing):
+    things.moved(host, [thing], lambda: host.enter(after))
+
+
+@pytest.mark.parametrize("thing", things.OF_C, ids=lambda thing: thing.__name__)
+def test_goes_on_from_c(c_host, after, thing):
+    things.moved(c_host, [thing], lambda: c_host.enter(after))
+
+
+def test_all_of_it(host, after):
+    """And then it is as any host behind xsproxy: it is exchanged, and xsproxyd restarted."""
+    more = things.OF_C if host.flavour == "C" else ()
+    pid = host.daemon.pid
+
+    def move():
+        host.enter(after)
+        assert host.is_behind() and host.daemon.pid != pid
+        if host.serves == "O" and more:  # it writes nothing with a SET_TARGET
+            return
+        host.replace(host.flavour)
+        host.proxy.kill()
+        host.start_proxy()
+    assert host.is_native()
+    things.moved(host, (*things.THINGS, *more), move)
+
+
+def test_a_daemon_in_the_foreground(after):
+    """As xenstored.service of Xen starts it."""
+    with Native("C", forks=False, log="info") as host:
+        host.daemon.ended = True
+        things.moved(host, things.THINGS, lambda: host.enter(after))
+
+
+# --- who is in the way
+
+@pytest.mark.parametrize("who", ("guest", "client"))
+def test_a_transaction_is_in_the_way(host, after, who):
+    """Who has it is named; nobody notices; once it has ended all goes on."""
+    peer = host.add_guest(7) if who == "guest" else host.client()
+    watched = host.client()
+    things.watch(watched, "/tx", "t")
+    tx = peer.start()
+    path = "data/tx" if who == "guest" else "/tx"
+    peer.write(path, "x", tx=tx)
+    with pytest.raises(entering.InTheWay, match=named(host, who)):
+        host.enter(after, patience=2)
+    assert host.is_native()
+    peer.end(tx)
+    assert peer.read(path) == b"x"
+    host.enter(after)
+    assert host.is_behind() and peer.read(path) == b"x"
+    if who == "client":
+        assert things.event(watched) == ("/tx", "t")
+    things.quiet(watched)
+
+
+def named(host, who):
+    if host.flavour == "O":
+        return "D7: 1 tx" if who == "guest" else "A[0-9]+: 1 tx"
+    return "Domain 7: [0-9]+ s" if who == "guest" else "Domain 0: [0-9]+ s"
+
+
+def test_a_transaction_that_ends_meanwhile(host, after):
+    """xenstored waits for it, and so does xsproxyd."""
+    guest = host.add_guest(7)
+    tx = guest.start()
+    guest.write("data/tx", "x", tx=tx)
+
+    def end(stage):
+        if stage == entering.WAITING:
+            wait_until(lambda: host.asking.in_the_way)
+            guest.end(tx)
+    host.enter(after, at=end)
+    assert guest.read("data/tx") == b"x"
+
+
+@pytest.mark.parametrize("who", ("guest", "client"))
+def test_a_transaction_by_force(c_host, after, who):
+    peer = c_host.add_guest(7) if who == "guest" else c_host.client()
+    path = "data/tx" if who == "guest" else "/tx"
+    tx = peer.start()
+    peer.write(path, "x", tx=tx)
+    c_host.enter(after, force=True)
+    assert said(peer.read, path, tx=tx) in ("ENOENT", "EIO", "EINVAL")
+    assert said(peer.end, tx) == "EAGAIN"
+    assert not peer.exists(path)
+    again = peer.start()
+    peer.write(path, "y", tx=again)
+    peer.end(again)
+    assert peer.read(path) == b"y"
+
+
+def test_half_a_request_is_in_the_way_of_oxenstored(after):
+    with Native("O", log="info") as host:
+        guest = host.add_guest(7)
+        whole = things.packet(READ, b"domid\0", req_id=5)
+        guest.send_raw(whole[:18])
+        with pytest.raises(entering.InTheWay, match="^D7: |\nD7: "):
+            host.enter(after, patience=2)
+        guest.send_raw(whole[18:])
+        assert guest.recv_reply().payload == b"7"
+        host.enter(after)
+        assert guest.read("domid") == b"7"
+
+
+# --- what happens meanwhile
+
+def enter(host, after, gate, meanwhile, until=None):
+    """@meanwhile happens while the native daemon serves nobody any more, and xsproxyd nobody yet;
+    @until: a stage, instead."""
+    def at(stage):
+        if stage == entering.WAITING:
+            wait_until(lambda: entering.executes(host.daemon.pid, gate.path))
+            if not until:
+                meanwhile()
+            gate.open()
+        if until and until in stage:
+            meanwhile()
+            host.may_start.set()
+    if until:
+        host.may_start.clear()
+    host.enter(after, at=at)
+
+
+@pytest.fixture(params=(None, "the state waits"), ids=("executed", "have"), name="until")
+def until_fixture(request):
+    return request.param
+
+
+def test_requests_meanwhile(host, after, gate, until):
+    """Of guests, dom0's kernel and clients, also of one that comes then: each is answered once."""
+    guest, kernel, client, late = host.add_guest(7), host.guest(0), host.client(), []
+    host.dom0.write("/tool/x", "1")
+    kernel.read("/tool/x")
+    client.read("/tool/x")
+
+    def ask():
+        late.append(host.client())
+        for peer in (guest, kernel, client, *late):
+            path = "domid" if peer is guest else "/tool/x"
+            for number in range(3):
+                peer.send(READ, join(path), req_id=number)
+    enter(host, after, gate, ask, until)
+    for peer, value in ((guest, b"7"), (kernel, b"1"), (client, b"1"), (late[0], b"1")):
+        for number in range(3):
+            reply = peer.recv_reply()
+            assert (reply.req_id, reply.payload) == (number, value)
+    things.quiet(guest, kernel, client, *late)
+
+
+def test_as_many_clients_as_may_wait(host, after, gate):
+    """In the listener's backlog, which is the native daemon's."""
+    came = []
+
+    def come():
+        for number in range(2):
+            came.append(host.client())
+            came[-1].send(READ, b"/tool\0", req_id=number)
+    enter(host, after, gate, come)
+    for number, client in enumerate(came):
+        assert client.recv_reply().req_id == number
+
+
+def test_a_client_goes(host, after, gate, until):
+    goes, stays = host.client(), host.client()
+    for client in (goes, stays):
+        things.watch(client, "/x", "t")
+    enter(host, after, gate, goes.close, until)
+    host.dom0.write("/x", "1")
+    assert things.event(stays) == ("/x", "t")
+    things.quiet(stays)
+
+
+@pytest.mark.parametrize("how", ("shutdown", "destroy"))
+def test_a_domain_dies(host, after, gate, until, how):
+    """Who waits for the end of domains is told, and so is who watches its nodes."""
+    guests = {domid: host.add_guest(domid) for domid in (7, 8)}
+    watcher = host.client()
+    for path in ("@releaseDomain", "/local/domain/7/data"):
+        things.watch(watcher, path, "t")
+    guests[8].watch("data", "t")
+    guests[8].wait_watch()
+    enter(host, after, gate, lambda: getattr(host.sim, how)(7), until)
+    assert watcher.wait_event(path="@releaseDomain")
+    if how == "destroy":
+        assert watcher.wait_event(path="/local/domain/7/data")
+        wait_until(lambda: not host.dom0.is_introduced(7))
+        assert host.add_guest(7).read("domid") == b"7"
+    else:
+        assert guests[7].read("domid") == b"7"
+    host.sim.destroy(8)
+    wait_until(lambda: not host.dom0.is_introduced(8))
+
+
+def test_a_domain_is_made(host, after, gate, until):
+    """Its nodes are there, and then it is introduced, by who has been there all the time."""
+    domain = host.sim.create(7)
+    enter(host, after, gate, lambda: None, until)
+    entering.xensim.home(host.dom0, 7)
+    watcher = host.client()
+    things.watch(watcher, "@introduceDomain", "t")
+    host.dom0.introduce(7, domain.gfn, domain.port)
+    assert things.event(watcher) == ("@introduceDomain", "t")
+    assert host.guest(7).read("domid") == b"7"
+    introduce(host, 8)
+    assert things.event(watcher) == ("@introduceDomain", "t")
+    host.dom0.release(7)
+    assert not host.dom0.is_introduced(7)
+
+
+# --- what xsproxyd knows
+
+def test_what_is_tracked(host, after, tmp_path):
+    """As if xsproxyd had seen each WATCH: it can be exported, and the guest stopped."""
+    guest = host.add_guest(7)
+    watches = [("data", "one"), ("data", "two"), ("/local/domain/7/control/shutdown", "three"),
+               ("@introduceDomain", "four")]
+    for path, token in watches:
+        things.watch(guest, path, token)
+    guest.unwatch("data", "two")
+    del watches[1]
+    host.enter(after)
+    assert sorted(tracked_watches(host.dom0, 7)) == sorted(watches)
+    assert tracked_transactions(host.dom0, 7) == set()
+    tx = guest.start()
+    assert tracked_transactions(host.dom0, 7) == {tx}
+    guest.end(tx)
+    quiesce(host.dom0, 7)
+    guest.send(READ, b"domid\0", req_id=1)
+    page = guest.page()
+    host.dom0.write("/local/domain/7/data/x", "1")
+    assert guest.page() == page
+    unquiesce(host.dom0, 7)
+    assert guest.recv_reply().req_id == 1
+    assert things.event(guest) == ("data/x", "one")
+    stream = tmp_path / "stream"
+    ctl(host, "export", 7, "-o", stream, "--resume")
+    shown = ctl(host, "show", stream).decode()
+    assert all(token in shown for _, token in watches) and "two" not in shown
+    guest.unwatch("data", "one")
+    assert sorted(tracked_watches(host.dom0, 7)) == sorted(watches[1:])
+
+
+def test_xsproxyd_is_restarted(host, after):
+    """What it has of the native daemon the next one finds: clients, and where they come to."""
+    guest, client = host.add_guest(7), host.client()
+    things.watch(guest, "data", "t")
+    things.watch(client, "/local/domain/7/data", "t")
+    host.enter(after)
+    for restarted in (True, False):
+        assert host.client().directory("/")
+        host.dom0.write("/local/domain/7/data/x", "1")
+        assert things.event(guest) == ("data/x", "t")
+        assert things.event(client) == ("/local/domain/7/data/x", "t")
+        things.quiet(guest, client)
+        if restarted:
+            host.proxy.kill()
+            host.start_proxy()
+
+
+def test_status(host, after):
+    host.add_guest(7)
+    host.add_guest(8)
+    pause = host.enter(after)
+    with Control(host) as control:
+        status = control.run("status")
+        assert (status["state"], status["exchange"]) == ("running", None)
+        assert status["xenstored"] == {"name": entering.DAEMONS[after], "pid": host.daemon.pid}
+        last = status["last_exchange"]
+        assert (last["outcome"], last["why"], last["pause_ms"]) == ("done", None, pause)
+        assert control.state(7) == control.state(8) == "running"
+    assert host.stages[0] == entering.WAITING
+
+
+def test_it_is_there_once(host):
+    """Nothing is entered twice, and what is native is not replaced."""
+    host.prepare()
+    with pytest.raises(entering.Refused, match="there is no xenstored with the bridge"):
+        host.ask("replace")
+    host.enter()
+    with pytest.raises(entering.Refused, match="there is a xenstored with the bridge already"):
+        host.ask("enter", native="/usr/sbin/xenstored", **{"with": ""})
+    assert host.add_guest(7).read("domid") == b"7"
