@@ -153,7 +153,8 @@ int door_take(struct door *door, int fd)
 		close(fd);
 		return -ENOMEM;
 	}
-	/* Those who have come to the other one. */
+	/* Those who have come to the other one, which systemd may have made to wait for them. */
+	fcntl(door->fd, F_SETFL, fcntl(door->fd, F_GETFL) | O_NONBLOCK);
 	while (accept_next(door))
 		;
 	event_free(door->event);
