@@ -17,7 +17,7 @@ from native import BIG, NO_TARGET, PATH, Native, given, receive, with_token
 from relay import wait_until
 from starting import AFRESH, ENOUGH, GIVE, LIVE_UPDATE, NATIVE, RETREAT, STATE, WANT
 
-pytest_plugins = ("altered", "bridge_bed")
+pytest_plugins = ("altered",)
 
 WAITS = "xsproxy: xenstored waits for xsproxyd"
 GOES_ON = "xsproxy: xsproxyd has taken nothing of xenstored, which goes on as it was: "
