@@ -253,6 +253,16 @@ def test_nobody_is_there(native):
     assert WAITS not in native.daemon.text()
 
 
+def test_somebody_comes_in_time(native):
+    """As after a restart of xsproxyd."""
+    native.conductor.close()
+    native.ask()
+    wait_until(lambda: not native.is_back())
+    with native.conduct().accept(NATIVE) as talk:
+        given(talk)
+        assert_ended(native, talk)
+
+
 def test_nobody_answers(native):
     with native.live_update():
         native.assert_goes_on()
