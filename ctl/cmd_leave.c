@@ -4,6 +4,7 @@
  * from then on.
  */
 #include "ctl/command.h"
+#include "ctl/control.h"
 #include "ctl/native.h"
 #include "ctl/print.h"
 #include "ctl/replace.h"
@@ -129,11 +130,24 @@ static int exchange(struct leave *leave, const struct successor *successor)
 	return replace_run(successor->options, &request, leave->report);
 }
 
+/* Whether anything is in the way that is not of an exchange of two with the bridge. */
+static int check(const struct leave *leave, const struct successor *successor)
+{
+	json_t *nothing = NULL,
+	       *arguments = json_pack("{s:s,s:b}", "with", successor->next.path, "check", 1);
+	int r = control_ask(&leave->site.options, "leave", arguments, &nothing, leave->report);
+
+	json_decref(nothing);
+	return r;
+}
+
 static int leave_behind(struct leave *leave, struct successor *successor)
 {
 	bool go = false;
 	int r = successor_ask(successor);
 
+	if (!r)
+		r = check(leave, successor);
 	if (!r)
 		r = successor_agree(successor, "leaves", &go);
 	if (!r && go)

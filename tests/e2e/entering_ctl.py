@@ -67,6 +67,7 @@ class Xsproxyd(FakeControl):
         self.outcome = self.last = self.exchange = None
         self.told = []  # commands with their arguments, but for status
         self.becomes = "nothing"
+        self.hindrance = None  # why it cannot leave
         self.state = "waiting"
         super().__init__(scene.host.run_dir / "control")
 
@@ -90,7 +91,11 @@ class Xsproxyd(FakeControl):
         yield from self._finish()
         return {"pause_ms": 5}
 
-    def _run_leave(self, **arguments):
+    def _run_leave(self, check=False, **arguments):
+        if check:
+            if self.hindrance:
+                raise Refused(self.hindrance, "Unchanged")
+            return {}
         self.told.append(("leave", arguments))
         yield {"stage": "connections are coming to rest"}
         if self.becomes == "native":

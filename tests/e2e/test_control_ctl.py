@@ -274,6 +274,9 @@ def test_bash_completion(host):
         try xsproxyctl xenstored ""
         try xsproxyctl xenstored replace --with ""
         try xsproxyctl xenstored replace --f
+        try xsproxyctl enter --with ""
+        try xsproxyctl enter --time
+        try xsproxyctl enter ""
         ctl_socket=$2
         try xsproxyctl trace --new ""
         try xsproxyctl watches ""
@@ -285,5 +288,6 @@ def test_bash_completion(host):
     assert {"export", "import", "status", "log-level", "help", "--help"} <= set(lines[0].split())
     assert lines[1:] == ["domains domain", "--new", "on off", "debug",
                          "READ RELEASE RESUME RESET_WATCHES RESET_DOMAIN", "--slower", "reload",
-                         "c c2", "--domain", "replace", "c oxenstored", "--force", "0 7", "0 7"]
+                         "c c2", "--domain", "replace", "c oxenstored", "--force", "c oxenstored",
+                         "--timeout", "", "0 7", "0 7"]
     assert done.stderr == ""

@@ -68,6 +68,13 @@ def test_nothing_comes_of_it(scene, outcome, result):
     assert scene.mark("served").exists()
 
 
+@pytest.mark.parametrize("args", ((), ("--dry-run",)))
+def test_what_is_in_the_way_is_said_before_all_else(scene, args):
+    scene.xsproxyd.hindrance = "a domain is quiesced"
+    assert scene.ctl("leave", *args) == (1, "", f"{WHO}a domain is quiesced\n")
+    assert not scene.xsproxyd.told and scene.called == []
+
+
 def test_xsproxyd_is_restarted_in_the_middle(scene):
     """What runs says what came of it."""
     scene.xsproxyd.outcome, scene.xsproxyd.becomes = "gone", "native"

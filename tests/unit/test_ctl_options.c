@@ -358,6 +358,45 @@ static void test_import_rules(void **state)
 		       "test: --max-nodes 1K: must be a number up to 1000000\n");
 }
 
+#define ENTER (OPTION_REPLACE | OPTION_TIMEOUT | OPTION_CONFIG)
+
+static void test_enter(void **state)
+{
+	static const char *const bad[] = { "", "-1", "+1", "1s", "3601", "4294967296", "0x1" };
+	struct result result;
+
+	(void)state;
+	parse(&result, ENTER, ARGUMENT_NONE, "enter");
+	assert_int_equal(result.r, 0);
+	assert_null(result.options.with);
+	assert_int_equal(result.options.timeout_s, 30);
+	assert_string_equal(result.options.config, "/etc/xsproxy/xsproxy.conf");
+	assert_false(result.options.force || result.options.dry_run || result.options.verbose);
+	options_free(&result.options);
+	parse(&result, ENTER, ARGUMENT_NONE,
+	      "enter --with c --timeout 3600 --force --dry-run -v --config file");
+	assert_int_equal(result.r, 0);
+	assert_string_equal(result.options.with, "c");
+	assert_int_equal(result.options.timeout_s, 3600);
+	assert_string_equal(result.options.config, "file");
+	assert_true(result.options.force && result.options.dry_run && result.options.verbose);
+	options_free(&result.options);
+	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+		char line[64], said[128];
+
+		snprintf(line, sizeof(line), "enter --timeout=%s", bad[i]);
+		snprintf(said, sizeof(said),
+			 "test: --timeout %s: must be a number of seconds, up to 3600\n", bad[i]);
+		assert_refused(ENTER, ARGUMENT_NONE, line, said);
+	}
+	assert_refused(ENTER, ARGUMENT_NONE, "enter 7",
+		       "test: '7' is one argument too many; see --help\n");
+	assert_refused(ENTER, ARGUMENT_NONE, "enter --with xen",
+		       "test: --with xen: must be c, oxenstored, or the path of one\n");
+	assert_refused(OPTION_REPLACE | OPTION_CONFIG, ARGUMENT_NONE, "leave --timeout 1",
+		       "test: there is no option --timeout, or it takes no value; see --help\n");
+}
+
 /* Every option of a command is in its help, and no other. */
 static void test_help_text(void **state)
 {
@@ -454,21 +493,14 @@ static void test_filters_that_are_wrong(void **state)
 int main(void)
 {
 	static const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_export),
-		cmocka_unit_test(test_defaults),
-		cmocka_unit_test(test_import),
-		cmocka_unit_test(test_file),
-		cmocka_unit_test(test_convert),
-		cmocka_unit_test(test_help),
-		cmocka_unit_test(test_max_stream),
-		cmocka_unit_test(test_domids),
-		cmocka_unit_test(test_refusals),
-		cmocka_unit_test(test_sockets),
-		cmocka_unit_test(test_export_ends),
-		cmocka_unit_test(test_import_rules),
-		cmocka_unit_test(test_help_text),
-		cmocka_unit_test(test_filter),
-		cmocka_unit_test(test_filters_that_are_wrong),
+		cmocka_unit_test(test_export),	    cmocka_unit_test(test_defaults),
+		cmocka_unit_test(test_import),	    cmocka_unit_test(test_file),
+		cmocka_unit_test(test_convert),	    cmocka_unit_test(test_help),
+		cmocka_unit_test(test_max_stream),  cmocka_unit_test(test_domids),
+		cmocka_unit_test(test_refusals),    cmocka_unit_test(test_sockets),
+		cmocka_unit_test(test_export_ends), cmocka_unit_test(test_import_rules),
+		cmocka_unit_test(test_enter),	    cmocka_unit_test(test_help_text),
+		cmocka_unit_test(test_filter),	    cmocka_unit_test(test_filters_that_are_wrong),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -127,6 +127,18 @@ static void test_running(void **state)
 	assert_string_equal(program.path, "");
 }
 
+static void test_of_a_process(void **state)
+{
+	struct program program;
+	char real[PATH_MAX];
+
+	(void)state;
+	assert_non_null(realpath("/proc/self/exe", real));
+	assert_int_equal(program_of(&program, getpid()), -EINVAL);
+	assert_string_equal(program.path, real);
+	assert_int_equal(program_of(&program, INT32_MAX), -ESRCH);
+}
+
 static void copy_cat(const char *path)
 {
 	FILE *from = fopen("/bin/cat", "r"), *to = fopen(path, "w");
@@ -180,6 +192,10 @@ static void test_running_one_that_is_deleted(void **state)
 	unlink(path);
 	program_running(&program, "xenstored", pid);
 	assert_string_equal(program.path, path);
+	program.kind = PROGRAM_OX;
+	assert_int_equal(program_of(&program, pid), 0);
+	assert_int_equal(program.kind, PROGRAM_C);
+	assert_string_equal(program.path, path);
 	assert_true(program_option(pid, "--config-file", value));
 	assert_string_equal(value, "/a");
 	assert_true(program_option(pid, "--with", value));
@@ -218,6 +234,7 @@ int main(void)
 		cmocka_unit_test(test_beside_the_one_that_runs),
 		cmocka_unit_test(test_paths),
 		cmocka_unit_test(test_running),
+		cmocka_unit_test(test_of_a_process),
 		cmocka_unit_test(test_running_one_that_is_deleted),
 		cmocka_unit_test(test_type),
 	};
