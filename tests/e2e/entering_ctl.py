@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
-"""`xsproxyctl enter` and `leave` on a host with a real daemon, and with stand-ins for what they tell
-what to do: xsproxyd, systemd, and the live-update program.
+"""`xsproxyctl enter` and `leave` on a host with a real daemon, and with stand-ins for those whom
+they tell what to do: xsproxyd, systemd, and the live-update program.
 
     with Host("C", proxied=False) as host, Scene(host, tmp_path) as scene:
         assert scene.ctl("enter")[0] == 0

@@ -149,7 +149,8 @@ def test_a_removal_while_xenstored_has_the_bridge(host):
 
 def test_where_a_xenstored_runs(host):
     """Then xsproxyd can be put before it, and can leave it when it goes."""
-    stub = "printf '#!/bin/sh\\necho xsproxyctl $*; rm /run/xsproxy/bridge\\n' >/usr/sbin/xsproxyctl"
+    stub = ("printf '#!/bin/sh\\necho xsproxyctl $*; rm /run/xsproxy/bridge\\n' "
+            ">/usr/sbin/xsproxyctl")
     lines = said(host, "mkdir -p /run/xen /run/xsproxy; echo 1 >/run/xen/xenstored.pid", "new",
                  "python3 -c \"import socket; socket.socket(socket.AF_UNIX).bind('/run/xsproxy/"
                  "bridge')\"", "rm /called", stub, "gone", "cat /called")
