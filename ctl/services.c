@@ -87,7 +87,7 @@ static int reap(pid_t pid)
  */
 static int systemctl(const char *const words[])
 {
-	pid_t pid;
+	pid_t pid = 0;
 	int r = -spawn(&pid, words, -1);
 
 	if (!r)
@@ -100,7 +100,7 @@ static void read_state(const char *unit, char state[32])
 {
 	const char *const words[] = { "systemctl", "is-active", unit, NULL };
 	int ends[2];
-	pid_t pid;
+	pid_t pid = 0;
 	FILE *file;
 
 	state[0] = '\0';
