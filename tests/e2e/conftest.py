@@ -13,6 +13,8 @@ from ours import running  # noqa: E402
 from relay import FLAVOURS  # noqa: E402
 from stress import Load  # noqa: E402
 
+pytest.register_assert_rewrite("things")
+
 GUESTS = 20  # that work while xsproxyd comes and goes
 
 

@@ -1,191 +1,215 @@
 # SPDX-License-Identifier: MIT
-"""A simulated host whose xenstored was started without xsproxy, as Debian's init script does; then
-xsproxyd is put before it, and leaves again, while guests and clients go on:
+"""`xsproxyctl enter` and `leave` on a host with a real daemon, and with stand-ins for those whom
+they tell what to do: xsproxyd, systemd, and the live-update program.
 
-    with Native("C") as host:
-        guest = host.add_guest(7)
-        host.enter("O")
-        host.replace("C")
-        host.leave()
+    with Host("C", proxied=False) as host, Scene(host, tmp_path) as scene:
+        assert scene.ctl("enter")[0] == 0
+        assert scene.called == [...]
 """
 
-import contextlib
 import os
 import pathlib
-import socket
-import threading
+import shutil
+import signal
+import subprocess
 
-import native_daemon
-import xsclient
-from control import Control
-from harness import BRIDGE, DAEMONS, xensim
-from native_daemon import LiveUpdate, flavour_of
-from relay import wait_until
-from service import proxy_on
-from supervised import LIVE_UPDATE, Refused, Supervised
+import pytest
 
-WAITING = "waiting for the native xenstored's state"  # what it says when it is to be asked
+import xensim
+from fake_control import FakeControl, Refused
+from harness import DAEMONS
 
+CTL = xensim.BUILD / "xsproxyctl"
+EXPECTS = "waiting for the native xenstored's state"
+XENSTORED, SOCKET, SERVICE, KEEPER = UNITS = (
+    "xsproxy-xenstored.service", "xsproxy.socket", "xsproxy.service", "xsproxy-keeper.service")
+DROP_IN = "systemd/system/xsproxy.socket.d/enter.conf"
 
-class InTheWay(Refused):
-    """The native daemon waits for somebody, whom it names."""
+# Both /run and what Xen's start reads are the test's own.
+MOUNT = 'mount --bind "$1" /run; mount --bind "$2" /etc/default; shift 2; exec "$@"'
 
+# It says what it was told, and does what the test says.
+SYSTEMCTL = """#!/bin/sh
+cd {dir} || exit
+echo "$*" >>called
+case $1 in
+is-active)
+    cat "$2" 2>/dev/null || {{ echo inactive; exit 3; }}
+    exit
+    ;;
+start)
+    [ ! -e fails ] || exit 1
+    shift
+    for unit; do [ -e "skips $unit" ] || echo active >"$unit"; done
+    ;;
+stop)
+    shift
+    for unit; do rm -f "$unit"; done
+    ;;
+esac
+"""
 
-class Native(Supervised):
-    """As Supervised, but that the first daemon is native, and goes on as it is until enter().
-
-    live_update: what the native daemon is asked to execute; and of the last command, stages: what
-    xsproxyd said that it does; asking: how the native daemon is asked; control: its connection
-    """
-
-    def __init__(self, flavour, forks=True, live_update=LIVE_UPDATE, **kwargs):
-        self.live_update = live_update
-        self.stages = []
-        self.asking = self.control = None
-        self._forks = forks
-        self._listener = None  # systemd's
-        self._unit = None
-        super().__init__(flavour, live_update=live_update, **kwargs)
-
-    def _start(self):
-        pid_file = self.sim.dir / "xenstore.pid"
-        self.daemon = native_daemon.start(
-            self.sim, self.flavour, *self.daemon_args, pid_file=pid_file, forks=self._forks,
-            XSPROXY_DIR=self.run_dir)
-        self.daemon_args = (*self.daemon_args, "--pid-file", pid_file)
-        self.dom0  # connects: it is up
-
-    def close(self):
-        super().close()
-        if self._listener:
-            self._listener.close()
-
-    def start_proxy(self, wait=True):  # pylint: disable=arguments-differ
-        """With the socket that systemd holds, which is not the one that toolstacks know."""
-        with proxy_on(self, self._listener) as notify:
-            if wait:
-                notify.wait("READY=1")
-        return self.proxy
-
-    def prepare(self):
-        """What xsproxyctl does before anything happens."""
-        if not self._listener:
-            self._listener = socket.socket(socket.AF_UNIX)
-            self._listener.bind(str(self.run_dir / "entering"))
-            self._listener.listen()
-        self.link()
-        if not self.proxy:
-            self.start_proxy()
-        # The unit, which begins with waiting for the end of what runs.
-        if not self._unit:
-            self._unit = threading.Thread(target=self._supervise, daemon=True)
-            self._unit.start()
-
-    def link(self):
-        """Say which daemon it is that may have to be brought back."""
-        link = self.run_dir / "native"
-        link.unlink(missing_ok=True)
-        link.symlink_to(self._path(flavour_of(self.daemon.pid)))
-
-    @staticmethod
-    def _path(flavour):
-        return str(xensim.XEN_BIN / DAEMONS[flavour])
-
-    def ask_native(self, force=False):
-        """Ask the native daemon for the live update; stop() what is returned."""
-        return LiveUpdate(self.socket, flavour_of(self.daemon.pid), self.live_update, force)
-
-    def enter(self, after=None, force=False, patience=xensim.TIMEOUT, at=None, path=None):
-        """Put xsproxyd before the native daemon, and @after in its place.
-
-        @patience: s for who is in the way; @at: called with each stage as it comes; @path: of
-        @after, if it is not as installed
-        Return: how long nobody was served, ms. Raises Refused; InTheWay with what it said.
-        """
-        before = flavour_of(self.daemon.pid)
-        self.prepare()
-        after = after or before
-        path = path or ("" if after == self.flavour else self._path(after))
-        return self._conduct("enter", after, at, patience, force,
-                             {"native": self._path(before), "with": path})
-
-    def leave(self, after=None, force=False, at=None, path=None):
-        """Have a native daemon in the place of the one that serves, and nobody before it."""
-        after = after or self.serves
-        path = path or ("" if after == self.flavour else self._path(after))
-        return self._conduct("leave", after, at, xensim.TIMEOUT, force,
-                             {"with": path, "force": force})
-
-    def _conduct(self, command, after, at, patience, force, arguments):
-        self.stages = []
-        with contextlib.ExitStack() as stack:
-            self.control = control = stack.enter_context(Control(self))
-            control.send(command, progress=True, **arguments)
-            self.asking, said = None, control.recv()
-            while "stage" in said:
-                self.stages.append(said["stage"])
-                if said["stage"] == WAITING:
-                    self.asking = self.ask_native(force)
-                    stack.callback(self.asking.stop)
-                if at:
-                    at(said["stage"])
-                said = self._next(control, patience)
-        if "error" in said:
-            raise Refused(said["error"]["desc"])
-        self.serves = after
-        return said["return"]["pause_ms"]
-
-    def _next(self, control, patience):
-        control.sock.settimeout(patience)
-        try:
-            return control.recv()
-        except xsclient.Timeout:
-            if self.asking and self.asking.in_the_way:
-                self.asking.give_up()
-                raise InTheWay(self.asking.in_the_way) from None
-            raise
-
-    def dismiss(self):
-        """xsproxyd and the keeper end: they are nobody's any more."""
-        for name in ("proxy", "keeper"):
-            process = getattr(self, name)
-            if process:
-                process.stop()
-                process.ended = True
-            setattr(self, name, None)
-
-    # What can be seen of who serves.
-
-    def is_native(self):
-        """The daemon has no bridge, and has the guests' ports itself."""
-        proc = pathlib.Path(f"/proc/{self.daemon.pid}")
-        environ = [line for line in (proc / "environ").read_text().split("\0")
-                   if "XSPROXY" in line or str(BRIDGE) in line]
-        return (str(BRIDGE) not in (proc / "maps").read_text()
-                and set(environ) <= {f"XSPROXY_DIR={self.run_dir}"}
-                and self.bound_by() <= {self.daemon.pid})
-
-    def bound_by(self):
-        """Who has the ports of guests."""
-        return {domain["bound_by"] for domid, domain in self.sim.list().items()
-                if domid and domain["port"] == "bound"}
-
-    def is_behind(self):
-        """xsproxyd has the guests' ports; the daemon that serves has the bridge."""
-        maps = pathlib.Path(f"/proc/{self.daemon.pid}/maps").read_text()
-        return str(BRIDGE) in maps and self.bound_by() <= {self.proxy.pid}
-
-    def wait_native(self, flavour):
-        """It executes that daemon, which serves."""
-        wait_until(lambda: flavour_of(self.daemon.pid) == flavour)
-        with self.client() as client:
-            client.directory("/")
+# Its interpreter has the name of ours.
+PROGRAM = """#!{dir}/starter
+case "$*" in *--help*) exit 0 ;; esac
+echo "$*" >>{dir}/executed
+read -r what <{dir}/becomes
+[ "$what" != native ] || exec {native} "$@"
+"""
 
 
-def executes(pid, program):
-    """Whether it does, be that a script or not; False, too, when it has ended."""
-    try:
-        line = pathlib.Path(f"/proc/{pid}/cmdline").read_bytes()
-    except (FileNotFoundError, ProcessLookupError):
-        return False
-    return os.fsencode(program) in line.split(b"\0")
+class Xsproxyd(FakeControl):
+    """Its control socket. `outcome` is what an exchange comes to: None, it is done; the class of
+    an error; or "gone", it ends in the middle, and the next one is there at once."""
+
+    def __init__(self, scene):
+        self.scene = scene
+        self.outcome = self.last = self.exchange = None
+        self.told = []  # commands with their arguments, but for status
+        self.becomes = "nothing"
+        self.hindrance = None  # why it cannot leave
+        self.state = "waiting"
+        super().__init__(scene.host.run_dir / "control")
+
+    def _run_status(self):
+        daemon = self.scene.host.daemon
+        return {"state": self.state, "exchange": self.exchange, "last_exchange": self.last,
+                "xenstored": {"name": daemon.process.args[0].rpartition("/")[2],
+                              "pid": daemon.pid}}
+
+    def _run_domains(self, index):
+        return {"domains": [], "next": None} if index == 0 else None
+
+    def _run_replace(self, check):
+        assert check
+        return {}
+
+    def _run_enter(self, **arguments):
+        self.told.append(("enter", arguments))
+        yield {"stage": EXPECTS}
+        self.scene.become(self.becomes)
+        yield from self._finish()
+        return {"pause_ms": 5}
+
+    def _run_leave(self, check=False, **arguments):
+        if check:
+            if self.hindrance:
+                raise Refused(self.hindrance, "Unchanged")
+            return {}
+        self.told.append(("leave", arguments))
+        yield {"stage": "connections are coming to rest"}
+        if self.becomes == "native":
+            self.scene.start_native()
+        yield from self._finish()
+        return {"pause_ms": 5}
+
+    def _finish(self):
+        if self.outcome == "gone":
+            raise ConnectionResetError
+        if self.outcome:
+            raise Refused("it is full", self.outcome)
+        yield {"stage": "the new xenstored is told of watches and transactions"}
+
+
+class Scene:
+    """@systemd: it runs there; @xsproxyd: its control socket answers"""
+
+    def __init__(self, host, directory, systemd=True, xsproxyd=True):
+        self.host = host
+        self.dir = pathlib.Path(directory)
+        self.run = self.dir / "run"
+        self.etc = self.dir / "etc"
+        self.bin = self.dir / "bin"
+        for path in (self.run, self.etc, self.bin):
+            path.mkdir()
+        (self.etc / "xen").write_text("")
+        self.pid_file = self.run / "xenstore.pid"
+        self.pid_file.write_text(f"{host.daemon.pid}\n")
+        if systemd:
+            (self.run / "systemd/system").mkdir(parents=True)
+        self._write(self.bin / "systemctl", SYSTEMCTL.format(dir=self.bin))
+        shutil.copy("/bin/sh", self.dir / "starter")
+        os.mkfifo(self.dir / "becomes")
+        self._write(self.dir / "live-update", PROGRAM.format(
+            dir=self.dir, native=xensim.XEN_BIN / DAEMONS[host.flavour]))
+        self.config = self.dir / "xsproxy.conf"
+        self.configure(host.socket)
+        self.xsproxyd = Xsproxyd(self) if xsproxyd else None
+
+    def __enter__(self):
+        if self.start("enter", "--help").wait():
+            pytest.skip("this needs the right to mount")
+        return self
+
+    def __exit__(self, *_):
+        if self.xsproxyd:
+            self.xsproxyd.stop()
+        self.host.daemon.ended = True  # the program is not the daemon
+
+    def _write(self, path, text):
+        path.write_text(text)
+        path.chmod(0o755)
+
+    def configure(self, socket, live_update="live-update"):
+        self.config.write_text(f"[xsproxy]\nrun-dir = {self.host.run_dir}\nsocket = {socket}\n"
+                               f"[xenstored]\nlive-update = {self.dir / live_update}\n")
+
+    # --- what there is
+
+    def unit(self, name, state="active"):
+        """A unit is in that state already."""
+        (self.bin / name).write_text(f"{state}\n")
+
+    @property
+    def called(self):
+        """What systemctl was told, and not asked."""
+        path = self.bin / "called"
+        lines = path.read_text().splitlines() if path.exists() else []
+        return [line for line in lines if not line.startswith("is-active")]
+
+    @property
+    def executed(self):
+        """The arguments of each live update."""
+        path = self.dir / "executed"
+        return path.read_text().splitlines() if path.exists() else []
+
+    def become(self, what):
+        """Once the program is executed: `native` has it become that daemon again."""
+        with open(self.dir / "becomes", "w", encoding="ascii") as fifo:
+            fifo.write(f"{what}\n")
+
+    def start_native(self):
+        """A daemon without the bridge takes the place of the one that runs."""
+        host = self.host
+        host.daemon.kill()
+        host.daemon = host.sim.start_daemon(host.flavour, name="native")
+        self.pid_file.write_text(f"{host.daemon.pid}\n")
+
+    def untouched(self):
+        """Whether there is nothing of ours but what there was."""
+        names = {path.name for path in self.host.run_dir.iterdir()} - {"control"}
+        below = self.run / "systemd/system"
+        return not names and not (below.exists() and list(below.iterdir()))
+
+    def mark(self, name):
+        return self.host.run_dir / name
+
+    # --- the command
+
+    def start(self, *args):
+        """It runs from now on."""
+        env = self.host.tool_env(PATH=f"{self.bin}:{os.environ['PATH']}")
+        return subprocess.Popen(
+            ["unshare", "-m", "sh", "-ec", MOUNT, "sh", self.run, self.etc, CTL, *map(str, args),
+             "--config", self.config], env=env, text=True, stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE)
+
+    def ctl(self, *args):
+        """(its status, its output, its complaints)"""
+        with self.start(*args) as process:
+            try:
+                out, err = process.communicate(timeout=xensim.TIMEOUT)
+            except subprocess.TimeoutExpired:
+                process.send_signal(signal.SIGKILL)
+                raise
+        return process.returncode, out, err

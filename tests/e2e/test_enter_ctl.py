@@ -11,7 +11,7 @@ import time
 import pytest
 
 import xensim
-from entering_ctl import CTL, DROP_IN, KEEPER, SERVICE, SOCKET, XENSTORED, Scene
+from entering import CTL, DROP_IN, KEEPER, SERVICE, SOCKET, XENSTORED, Scene
 from harness import DAEMONS, Host
 from relay import FLAVOURS, wait_until
 

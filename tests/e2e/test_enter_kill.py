@@ -8,9 +8,9 @@ import threading
 
 import pytest
 
-import entering
+import native_host
 import things
-from entering import Native
+from native_host import Native
 from gate import Gate
 from harness import DAEMONS, xensim
 from ours import events_until_now
@@ -63,7 +63,7 @@ class Scene:
 
     def wait_for(self, stage):
         if stage == "ASKED":
-            wait_until(lambda: entering.executes(self.native_pid, self.update.path))
+            wait_until(lambda: native_host.executes(self.native_pid, self.update.path))
         else:
             wait_until(lambda: LINES[stage] in self.log())
 
@@ -226,7 +226,7 @@ def test_the_program_with_all_given(scene):
 def test_the_new_daemon_before_its_bridge(scene):
     """The one before is started again, behind xsproxyd."""
     scene.begin_until("STARTED")
-    wait_until(lambda: entering.executes(scene.host.daemon.pid, scene.program.path))
+    wait_until(lambda: native_host.executes(scene.host.daemon.pid, scene.program.path))
     scene.host.daemon.process.kill()
     scene.ends(RESTORED)
     assert isinstance(scene.refused, Refused) and RESTORED in str(scene.refused)
@@ -311,7 +311,7 @@ def test_there_is_no_xsproxyd(scene):
     asking = scene.host.ask_native()
     scene.wait_for("ASKED")
     scene.update.open()
-    wait_until(lambda: entering.executes(scene.native_pid, "live-update"))
+    wait_until(lambda: native_host.executes(scene.native_pid, "live-update"))
     asking.stop()
     scene.host.prepare()
     scene.entering = threading.Thread()
@@ -329,7 +329,7 @@ def test_what_goes_on_natively(flavour, tmp_path):
 
         def retreats():
             asking = host.ask_native()
-            wait_until(lambda: entering.executes(host.daemon.pid, gate.path))
+            wait_until(lambda: native_host.executes(host.daemon.pid, gate.path))
             gate.open()
             host.wait_native(flavour)
             asking.stop()

@@ -5,7 +5,7 @@ import pytest
 
 import xensim
 import xsclient
-from entering_ctl import DROP_IN, KEEPER, SERVICE, SOCKET, Scene
+from entering import DROP_IN, KEEPER, SERVICE, SOCKET, Scene
 from harness import DAEMONS, Host
 
 WHO = "xsproxyctl leave: "
