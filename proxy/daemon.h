@@ -49,8 +49,8 @@ struct daemon {
 	const struct session_hooks *hooks; /* what sessions ask of the toolstack's requests */
 	uint32_t watch_quota;		   /* xenstored's, of a guest; 0: not known (limit.h) */
 	struct domains *domains;
-	bool paused; /* no front is read, for xenstored is exchanged (exchange/) ... */
-	bool parted; /* ... and what sockets had of the one before is void */
+	bool paused;  /* no front is read, for xenstored is exchanged (exchange/) ... */
+	bool parted;  /* ... and what sockets had of the one before is void */
 	bool leaving; /* an xsproxyd before us has left, or not: nothing is touched (leave.h) */
 	bool left;    /* a native xenstored has all: we only wait to be stopped */
 	struct exchange *exchange; /* of xenstored */

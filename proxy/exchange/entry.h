@@ -49,10 +49,16 @@ struct entry *entry_free(struct entry *entry);
 /** entry_came() - the program of a native daemon is there: tell it what to do. */
 void entry_came(struct exchange *exchange);
 
-/** entry_state(), entry_conns(), entry_sockets(), entry_listener() - what it gives (starters.h). */
+/** entry_state() - it gives its state (starters.h). */
 void entry_state(struct exchange *exchange, int fd);
+
+/** entry_conns() - likewise, what connections have. */
 void entry_conns(struct exchange *exchange, int fd, uint32_t sockets);
+
+/** entry_sockets() - likewise, some of their sockets. */
 void entry_sockets(struct exchange *exchange, const int fds[LINK_FDS_MAX]);
+
+/** entry_listener() - likewise, where it accepts them: that was all. */
 void entry_listener(struct exchange *exchange, int fd);
 
 /** entry_failed() - it says why it becomes that daemon again. */

@@ -342,7 +342,9 @@ static void xsproxyd_is_killed(void **state)
 
 /* --- one wrong word */
 
-static const uint32_t values[] = { EXCHANGE_LEAVING + 1, 11, 77, 0x7fffffff, 0x80000000, UINT32_MAX };
+static const uint32_t values[] = {
+	EXCHANGE_LEAVING + 1, 11, 77, 0x7fffffff, 0x80000000, UINT32_MAX
+};
 
 /* What may come at any time. */
 static void anything(uint32_t which)
