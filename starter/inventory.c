@@ -123,14 +123,15 @@ static int add_socket(const struct reading *reading, struct holder *holder, uint
 	return 0;
 }
 
+/* What Xen says is so now; what the state says was. */
 static int find_port(const struct reading *reading, const struct state_connection *connection,
 		     uint32_t *port)
 {
 	uint32_t domid = connection->peer.number;
 	int r;
 
-	if (connection->has_remote) {
-		*port = connection->remote;
+	if (!connection->has_local) {
+		*port = connection->has_remote ? connection->remote : 0;
 		return 0;
 	}
 	r = reading->remote(reading->opaque, (uint16_t)domid, connection->local);

@@ -33,7 +33,7 @@ struct inventory {
  * inventory_new() - read a state.
  * @out: gets it; inventory_free() it
  * @state: a memfd, from its start; stays the caller's
- * @remote: asked where the state has no port of a domain itself
+ * @remote: asked for the port of each domain
  * @reason: gets why not
  *
  * Return: 0; -EBADMSG, if it is no state, or names descriptors that are not what they should be; or

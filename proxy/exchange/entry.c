@@ -247,6 +247,7 @@ static int make(struct exchange *exchange)
 	/* First, so that it says of all that follows whose it is. */
 	upstream_keep(exchange->daemon->upstream);
 	err = entry_make(exchange->daemon, &gift);
+	exchange->some_gone = gift.some_gone;
 	if (!err)
 		upstream_keep_state(exchange->daemon->upstream, exchange->state);
 	return err;

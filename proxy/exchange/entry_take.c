@@ -35,9 +35,21 @@ static int map(struct daemon *daemon, const struct conns_record *ring)
 	return err ? err : domains_change(daemon->domains, &mapped);
 }
 
-static int take_ring(struct daemon *daemon, const struct conns_view *view)
+/* What dies loses its event channels first; oxenstored keeps some for long. */
+static bool is_dead(const struct conns_record *ring)
 {
-	int err = map(daemon, &view->record);
+	return ring->number && !ring->port;
+}
+
+static int take_ring(struct daemon *daemon, struct entry_gift *gift, const struct conns_view *view)
+{
+	int err;
+
+	if (is_dead(&view->record)) {
+		gift->some_gone = true;
+		return 0;
+	}
+	err = map(daemon, &view->record);
 
 	if (!err)
 		err = hand_in(domains_session(daemon->domains, view->record.number), view);
@@ -85,12 +97,11 @@ static int take_socket(struct daemon *daemon, const struct entry_gift *gift,
 
 /* --- all */
 
-static int take_one(struct daemon *daemon, const struct entry_gift *gift,
-		    const struct conns_view *view)
+static int take_one(struct daemon *daemon, struct entry_gift *gift, const struct conns_view *view)
 {
 	switch (view->record.kind) {
 	case CONNS_RING:
-		return take_ring(daemon, view);
+		return take_ring(daemon, gift, view);
 	case CONNS_SOCKET:
 		return take_socket(daemon, gift, view);
 	default:
@@ -98,7 +109,7 @@ static int take_one(struct daemon *daemon, const struct entry_gift *gift,
 	}
 }
 
-static int take_all(struct daemon *daemon, const struct entry_gift *gift, const uint8_t *octets,
+static int take_all(struct daemon *daemon, struct entry_gift *gift, const uint8_t *octets,
 		    size_t len)
 {
 	struct conns conns = { octets, len, 0 };
@@ -116,7 +127,7 @@ static int take_all(struct daemon *daemon, const struct entry_gift *gift, const 
 	return err;
 }
 
-int entry_make(struct daemon *daemon, const struct entry_gift *gift)
+int entry_make(struct daemon *daemon, struct entry_gift *gift)
 {
 	struct stat st;
 	void *octets;

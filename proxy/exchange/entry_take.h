@@ -7,6 +7,7 @@
 #ifndef XSPROXY_PROXY_EXCHANGE_ENTRY_TAKE_H
 #define XSPROXY_PROXY_EXCHANGE_ENTRY_TAKE_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 struct daemon;
@@ -16,6 +17,7 @@ struct entry_gift {
 	int *sockets; /* @nr; -1 once it is a client's */
 	uint32_t nr;
 	int listener;
+	bool some_gone; /* set: a domain has died, and is left out */
 };
 
 /**
@@ -23,7 +25,7 @@ struct entry_gift {
  *
  * Return: 0, or a negative errno: entry_unmake() what there is.
  */
-int entry_make(struct daemon *daemon, const struct entry_gift *gift);
+int entry_make(struct daemon *daemon, struct entry_gift *gift);
 
 /** entry_unmake() - that daemon goes on with them. */
 void entry_unmake(struct daemon *daemon);

@@ -41,6 +41,7 @@ struct exchange {
 	bool abort;	      /* UNDO: the daemon may still be about to write its state */
 	bool told;	      /* RETURN: it knows what no state has, so sessions may begin */
 	bool sifted;	      /* RETURN: domains have gone with the daemon before */
+	bool some_gone;	      /* the same, already when a native one handed over what it had */
 	uint64_t ask_again;   /* as `deadline`; ASKED: xenstored was not able to; 0: no */
 	uint64_t since;	      /* ns of CLOCK_MONOTONIC; no front has been read */
 	uint64_t deadline;    /* the same; of this stage; 0: it has none yet */

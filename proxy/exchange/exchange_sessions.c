@@ -144,7 +144,7 @@ void exchange_expect(struct daemon *daemon)
 void exchange_return(struct exchange *exchange)
 {
 	exchange->daemon->parted = true;
-	exchange->sifted = sift_domains(exchange->daemon);
+	exchange->sifted = sift_domains(exchange->daemon) || exchange->some_gone;
 	exchange->told = false;
 	exchange_expect(exchange->daemon);
 	clients_each(exchange->daemon->clients, part_client, NULL);
