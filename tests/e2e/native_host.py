@@ -112,9 +112,8 @@ class Native(Supervised):
     def leave(self, after=None, force=False, at=None, path=None):
         """Have a native daemon in the place of the one that serves, and nobody before it."""
         after = after or self.serves
-        path = path or ("" if after == self.flavour else self._path(after))
         return self._conduct("leave", after, at, xensim.TIMEOUT, force,
-                             {"with": path, "force": force})
+                             {"with": path or self._path(after), "force": force})
 
     def _conduct(self, command, after, at, patience, force, arguments):
         self.stages = []

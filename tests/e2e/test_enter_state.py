@@ -82,7 +82,7 @@ def test_a_daemon_in_the_foreground(after):
 
 @pytest.mark.parametrize("who", ("guest", "client"))
 def test_a_transaction_is_in_the_way(host, after, who):
-    """Who has it is named; nobody notices; once it has ended all goes on."""
+    """Who has it is named; nobody notices; once it has ended it can be begun anew."""
     peer = host.add_guest(7) if who == "guest" else host.client()
     watched = host.client()
     things.watch(watched, "/tx", "t")
@@ -123,13 +123,14 @@ def test_a_transaction_that_ends_meanwhile(host, after):
 
 @pytest.mark.parametrize("who", ("guest", "client"))
 def test_a_transaction_by_force(c_host, after, who):
+    """Nobody knows it any more, and nothing of it is there. Others are as ever."""
     peer = c_host.add_guest(7) if who == "guest" else c_host.client()
     path = "data/tx" if who == "guest" else "/tx"
     tx = peer.start()
     peer.write(path, "x", tx=tx)
     c_host.enter(after, force=True)
-    assert said(peer.read, path, tx=tx) in ("ENOENT", "EIO", "EINVAL")
-    assert said(peer.end, tx) == "EAGAIN"
+    assert said(peer.read, path, tx=tx) in ("ENOENT", "EIO")
+    assert said(peer.end, tx) in ("ENOENT", "EIO")
     assert not peer.exists(path)
     again = peer.start()
     peer.write(path, "y", tx=again)
@@ -226,10 +227,7 @@ def test_a_domain_dies(host, after, gate, until, how):
     for path in ("@releaseDomain", "/local/domain/7/data"):
         things.watch(watcher, path, "t")
     things.watch(guests[8], "data", "t")
-    try:
-        enter(host, after, gate, lambda: getattr(host.sim, how)(7), until)
-    except Refused:  # nobody can map what is gone, before it is ours
-        assert (until, how) == (None, "destroy") and host.is_native()
+    enter(host, after, gate, lambda: getattr(host.sim, how)(7), until)
     assert watcher.wait_event(path="@releaseDomain")
     if how == "destroy":
         assert watcher.wait_event(path="/local/domain/7/data")
@@ -237,20 +235,18 @@ def test_a_domain_dies(host, after, gate, until, how):
         assert host.add_guest(7).read("domid") == b"7"
     else:
         assert guests[7].read("domid") == b"7"
-    if host.is_native():
-        host.enter(after)
-    assert host.is_behind()
     host.sim.destroy(8)
     wait_until(lambda: not host.dom0.is_introduced(8))
 
 
 def test_a_domain_is_made(host, after, gate, until):
-    """Its nodes are there, and then it is introduced, by who has been there all the time."""
+    """It is created before, and introduced afterwards, by who has been there all the time."""
     domain = host.sim.create(7)
-    enter(host, after, gate, lambda: None, until)
-    native_host.xensim.home(host.dom0, 7)
     watcher = host.client()
     things.watch(watcher, "@introduceDomain", "t")
+    enter(host, after, gate, lambda: None, until)
+    things.quiet(watcher)
+    native_host.xensim.home(host.dom0, 7)
     host.dom0.introduce(7, domain.gfn, domain.port)
     assert things.event(watcher) == ("@introduceDomain", "t")
     assert host.guest(7).read("domid") == b"7"
