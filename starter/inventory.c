@@ -18,15 +18,12 @@
 #include "migration/format/state_stream.h"
 #include "starter/exchange_plan.h"
 #include "starter/memfd.h"
+#include "starter/ring_ref.h"
 #include "starter/say.h"
 
 #define NO_DESCRIPTOR (-1)
 #define NOBODY	      SIZE_MAX
 #define DEPTH_MAX     21 /* octets: a decimal of 64 bits and its NUL */
-
-/* Where toolstacks note the frame of a domain's ring. */
-#define RING_REF_BEFORE "/local/domain/"
-#define RING_REF_AFTER	"/store/ring-ref"
 
 /* A connection, and what it has. */
 struct holder {
@@ -244,41 +241,14 @@ static int add_watch(const struct reading *reading, const struct state_watch *wa
 	return 0;
 }
 
-/* Decimal, nothing else, @len octets. Return: false if it is not, or does not fit. */
-static bool parse(const char *text, size_t len, uint64_t *value)
-{
-	*value = 0;
-	for (size_t i = 0; i < len; i++)
-		if (text[i] < '0' || text[i] > '9' || __builtin_mul_overflow(*value, 10, value) ||
-		    __builtin_add_overflow(*value, (uint64_t)(text[i] - '0'), value))
-			return false;
-	return len;
-}
-
-/* Return: whether the node is that of a domain's ring; then @peer is the domain's. Domain 0 has no
- * such node. */
-static bool is_ring_ref(const struct record_node *node, struct state_peer *peer)
-{
-	size_t before = strlen(RING_REF_BEFORE), after = strlen(RING_REF_AFTER);
-	uint64_t domid;
-
-	if (node->path_len <= before + after || memcmp(node->path, RING_REF_BEFORE, before) ||
-	    memcmp(node->path + node->path_len - after, RING_REF_AFTER, after) ||
-	    !parse(node->path + before, node->path_len - before - after, &domid) ||
-	    domid >= EXCHANGE_DOMIDS || node->path[before] == '0')
-		return false;
-	*peer = (struct state_peer){ .number = (uint32_t)domid };
-	return true;
-}
-
 /* Connections come before nodes. */
 static void add_gfn(const struct reading *reading, const struct record_node *node)
 {
-	struct state_peer peer;
+	struct state_peer peer = { .socket = false };
 	uint64_t gfn;
 	size_t at;
 
-	if (!is_ring_ref(node, &peer) || !parse(node->value, node->value_len, &gfn))
+	if (!ring_ref_read(node, &peer.number, &gfn))
 		return;
 	at = find(reading, &peer);
 	if (at != NOBODY && !reading->holders[at].record.gfn)

@@ -153,6 +153,8 @@ static int learn_all(struct remake *remake)
 	while ((r = state_reader_next(remake->reader, &item)) > 0)
 		if (item.kind == STATE_CONNECTION)
 			remake_conns_learn(remake, &item.connection);
+		else if (item.kind == STATE_NODE && !item.node.pending)
+			remake_conns_learn_node(remake, &item.node.node);
 	if (!r)
 		r = state_reader_rewind(remake->reader);
 	return r ? remake_fail(remake, r) : 0;

@@ -9,6 +9,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "starter/ring_ref.h"
+
 /* --- what a connection has */
 
 static int refuse_octets(const struct remake *remake, const struct conns_record *record)
@@ -81,6 +83,19 @@ void remake_conns_learn(const struct remake *remake, const struct state_connecti
 	known->unique_id = connection->unique_id;
 }
 
+void remake_conns_learn_node(const struct remake *remake, const struct record_node *node)
+{
+	const struct exchange_ring *ring;
+	uint32_t domid;
+	uint64_t gfn;
+
+	if (!ring_ref_read(node, &domid, &gfn))
+		return;
+	ring = exchange_plan_ring(remake->options->plan, domid);
+	if (ring)
+		known_of(remake, ring)->gfn = gfn;
+}
+
 /* The plan knows better than the state. */
 static void use_plan(const struct remake *remake)
 {
@@ -97,6 +112,12 @@ static void use_plan(const struct remake *remake)
 static bool has_targets(const struct remake *remake)
 {
 	return remake_to_c(remake) || remake->options->evtchn != STATE_NO_FD;
+}
+
+/* Without a bridge oxenstored maps them by these. */
+static bool maps_frames(const struct remake *remake)
+{
+	return !remake_to_c(remake) && remake->options->evtchn != STATE_NO_FD;
 }
 
 static int put_ring(struct remake *remake, const struct exchange_ring *ring, bool with_target)
@@ -117,6 +138,14 @@ static int put_ring(struct remake *remake, const struct exchange_ring *ring, boo
 	};
 
 	known->written = true;
+	if (!item.connection.gfn && maps_frames(remake)) {
+		item.connection.gfn = (int64_t)known->gfn;
+		if (ring->domid && !known->gfn)
+			return reason_set(remake->reason, -EBUSY,
+					  "oxenstored needs the frame of d%u's ring, which nobody "
+					  "has noted in /local/domain/%u/store/ring-ref",
+					  ring->domid, ring->domid);
+	}
 	return put_connection(remake, &item, &ring->has);
 }
 

@@ -15,6 +15,9 @@
  * rings. */
 void remake_conns_learn(const struct remake *remake, const struct state_connection *connection);
 
+/** remake_conns_learn_node() - the same of a node: it may say where a ring is. */
+void remake_conns_learn_node(const struct remake *remake, const struct record_node *node);
+
 /**
  * remake_conns_put() - write all that the plan has, after all was learnt.
  *

@@ -19,6 +19,7 @@ struct remake_known {
 	uint16_t target;
 	bool has_unique_id;
 	uint64_t unique_id;
+	uint64_t gfn; /* of the ring, as its toolstack has noted it; 0: it has not */
 	bool written;
 };
 

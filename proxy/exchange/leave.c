@@ -219,6 +219,7 @@ void leave_over(struct exchange *exchange)
 {
 	exchange->leave = leave_free(exchange->leave);
 	clients_halt(exchange->daemon->clients, SOCK_MOVES);
+	domains_rest(exchange->daemon->domains, false);
 }
 
 /* --- the second half */
@@ -240,6 +241,7 @@ void leave_tell(struct exchange *exchange)
 	leave->pidfd = starters_pidfd(exchange->starters);
 	/* From here on nothing is touched. */
 	clients_halt(daemon->clients, SOCK_HALTED);
+	domains_rest(daemon->domains, true);
 	exchange_enter(exchange, EXCHANGE_LEAVING);
 	err = leave_give(daemon, exchange->starters, exchange->state, leave->native);
 	if (!err)

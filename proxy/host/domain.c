@@ -426,6 +426,11 @@ int domains_attach_all(struct domains *domains)
 	return 0;
 }
 
+void domains_rest(const struct domains *domains, bool rest)
+{
+	ports_rest(&domains->ports, rest);
+}
+
 uint32_t domains_bind(struct domains *domains)
 {
 	const struct rings *rings = &upstream_memory(domains->daemon->upstream)->rings;

@@ -44,6 +44,9 @@ int domains_attach_all(struct domains *domains);
 /** domains_local_port() - of a domain's event channel, in our device; -1: it is not bound. */
 int domains_local_port(struct domains *domains, uint32_t domid);
 
+/** domains_rest() - take no events of theirs, for another one does; or again. @rest: which */
+void domains_rest(const struct domains *domains, bool rest);
+
 /**
  * domains_bind() - bind the event channels that are bound for xenstored and not for us yet.
  *

@@ -37,6 +37,16 @@ static bool take_event(struct ports *ports)
 	return true;
 }
 
+void ports_rest(const struct ports *ports, bool rest)
+{
+	if (!ports->event)
+		return;
+	if (rest)
+		event_del(ports->event);
+	else
+		event_add(ports->event, NULL);
+}
+
 /*
  * Several guests' events make one round, and one bell to xenstored. Looking for a second event
  * costs a system call, so when there was none last time it is done only now and then.

@@ -46,6 +46,9 @@ void ports_fini(struct ports *ports);
  */
 int ports_open(struct ports *ports);
 
+/** ports_rest() - take no events, for another one does, from the same device; or again. */
+void ports_rest(const struct ports *ports, bool rest);
+
 /**
  * port_bind() - from now on events of @remote_port of @domid make @session ready.
  * @port: unbound

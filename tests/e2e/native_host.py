@@ -81,6 +81,12 @@ class Native(Supervised):
             self._unit = threading.Thread(target=self._supervise, daemon=True)
             self._unit.start()
 
+    def add_guest(self, domid, **kwargs):
+        guest = super().add_guest(domid, **kwargs)
+        # As toolstacks note it; of the daemons only oxenstored knows it.
+        self.dom0.write(f"/local/domain/{domid}/store/ring-ref", self.sim.list()[domid]["gfn"])
+        return guest
+
     def link(self):
         """Say which daemon it is that may have to be brought back."""
         link = self.run_dir / "native"
