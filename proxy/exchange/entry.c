@@ -279,7 +279,6 @@ static void take(struct exchange *exchange)
 	exchange_note_served(daemon);
 	leave_forget(daemon);
 	exchange_enter(exchange, EXCHANGE_HAVE);
-	starters_tell(exchange->starters, START_ENOUGH, NULL, 0);
 	exchange->entry->listener = -1;
 	exchange->entry = entry_free(exchange->entry);
 	if (clients_take(daemon->clients, door)) {
@@ -301,5 +300,16 @@ bool entry_look(struct exchange *exchange)
 	if (!keeper_told(exchange->daemon->keeper))
 		return true;
 	take(exchange);
+	starters_tell(exchange->starters, START_ENOUGH, NULL, 0);
 	return false;
+}
+
+void entry_started(struct exchange *exchange)
+{
+	if (exchange->entry->made) {
+		take(exchange);
+		return;
+	}
+	exchange_blame(exchange, "the native xenstored has ended");
+	give_up(exchange, false);
 }

@@ -70,6 +70,12 @@ void entry_gone(struct exchange *exchange);
 /** entry_forgotten() - nobody waits for it. */
 void entry_forgotten(struct exchange *exchange);
 
+/**
+ * entry_started() - a starter is there that becomes the next daemon, so the native one has ended:
+ * all that it has given is ours, with the keeper or not.
+ */
+void entry_started(struct exchange *exchange);
+
 /** entry_look() - whether the keeper has all. Return: whether to look again. */
 bool entry_look(struct exchange *exchange);
 

@@ -124,6 +124,10 @@ static void came_cb(void *arg, enum start_role role)
 		stage = exchange_stage(exchange);
 	}
 	exchange->role = role;
+	if (exchange->entry && role == START_DAEMON) {
+		entry_started(exchange);
+		stage = exchange_stage(exchange);
+	}
 	if (stage >= EXCHANGE_HAVE && stage <= EXCHANGE_RETURN) {
 		if (stage != EXCHANGE_HAVE && role == START_DAEMON) {
 			if (!*exchange->result.why)
