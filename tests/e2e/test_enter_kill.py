@@ -4,6 +4,7 @@ clients go on, natively or behind xsproxyd, and what has failed can be begun ane
 
 import os
 import signal
+import socket
 import threading
 
 import pytest
@@ -24,6 +25,7 @@ RESTORED = "the one before was started again"
 LINES = {"GIVEN": "state is being taken", "HAVE": "the state waits",
          "STARTED": "a starter has the state", "RETURN": "the new xenstored is told"}
 MANY = 3000  # watches of a client, so that it takes a while
+CROWD = 600  # clients, which are more than a keeper can be told of that does not listen
 
 
 class Scene:
@@ -47,7 +49,8 @@ class Scene:
         self.refused = self.entering = None
 
     def log(self):
-        return (self.host.sim.dir / "xsproxyd.log").read_text()
+        log = self.host.sim.dir / "xsproxyd.log"
+        return log.read_text() if log.exists() else ""
 
     def begin(self, *gates, after=None, path=None):
         for gate in gates:
@@ -77,6 +80,18 @@ class Scene:
         self.begin(*gates)
         self.wait_for(stage)
 
+    def begin_given(self):
+        """Begin, and stand still where xsproxyd has all, and the keeper has not."""
+        crowd = [self.host.client() for _ in range(CROWD)]
+        for client in crowd:
+            client.directory("/")
+        self.host.prepare()
+        keeper = self.host.keeper.process
+        keeper.send_signal(signal.SIGSTOP)
+        self.begin_until("GIVEN")
+        assert LINES["HAVE"] not in self.log()
+        return keeper
+
     def go_on(self):
         self.update.open()
         self.program.open()
@@ -90,6 +105,11 @@ class Scene:
     def restart(self):
         self.host.proxy.kill()
         self.host.start_proxy()
+
+    def another_keeper(self):
+        """xsproxyd looks for one from time to time."""
+        self.host.start_keeper()
+        wait_until(lambda: "connected to the keeper" in self.log())
 
     def all_is_there(self, once_more=False):
         """@once_more: the first event of a watch may come again"""
@@ -114,7 +134,8 @@ class Scene:
 
     def is_native(self):
         """As before, and it can be begun anew."""
-        self.entering.join()
+        if self.entering:
+            self.entering.join()
         self.host.wait_native(self.before)
         assert self.host.is_native() and self.host.daemon.pid == self.native_pid
         self.all_is_there()
@@ -128,14 +149,10 @@ class Scene:
 @pytest.fixture(params=("C", "O"), name="scene")
 def scene_fixture(request, tmp_path):
     scene = Scene(request.param, tmp_path)
-    try:
-        yield scene
-    except BaseException:
-        scene.host.dump()
-        raise
-    finally:
-        scene.go_on()
-        scene.host.close()
+    yield scene
+    scene.host.dump()
+    scene.go_on()
+    scene.host.close()
 
 
 # --- xsproxyd
@@ -149,12 +166,10 @@ def test_xsproxyd_before_it_has_anything(scene):
 
 
 def test_xsproxyd_before_all_is_kept(scene):
-    """The keeper takes nothing, so all is the native daemon's."""
-    scene.host.prepare()
-    scene.host.keeper.process.send_signal(signal.SIGSTOP)
-    scene.begin_until("GIVEN")
+    """So all is the native daemon's."""
+    keeper = scene.begin_given()
     scene.host.proxy.kill()
-    scene.host.keeper.process.send_signal(signal.SIGCONT)
+    keeper.send_signal(signal.SIGCONT)
     scene.host.start_proxy()
     scene.is_native()
 
@@ -184,15 +199,15 @@ def test_xsproxyd_again_and_again(scene):
 
 @pytest.mark.parametrize("stage", ("ASKED", "GIVEN"))
 def test_the_keeper_before_it_has_all(scene, stage):
-    scene.host.prepare()
     if stage == "GIVEN":
-        scene.host.keeper.process.send_signal(signal.SIGSTOP)
-    scene.begin_until(stage)
+        scene.begin_given()
+    else:
+        scene.begin_until(stage)
     scene.host.keeper.kill()
     scene.update.open()
     scene.entering.join()
     assert "keeper" in str(scene.refused)
-    scene.host.start_keeper()
+    scene.another_keeper()
     scene.is_native()
 
 
@@ -201,7 +216,7 @@ def test_the_keeper(scene, stage):
     """The next one is filled: xsproxyd may be killed again."""
     scene.begin_until(stage)
     scene.host.keeper.kill()
-    scene.host.start_keeper()
+    scene.another_keeper()
     scene.ends()
     scene.is_behind()
     scene.restart()
@@ -210,13 +225,26 @@ def test_the_keeper(scene, stage):
 
 # --- the native daemon's program
 
+def test_the_program_before_it_has_given_anything(scene):
+    """All is lost, as ever when a native xenstored is killed; a fresh one is behind xsproxyd, which
+    toolstacks find once it has been restarted."""
+    scene.begin_until("ASKED")
+    os.kill(scene.native_pid, signal.SIGKILL)
+    scene.entering.join()
+    assert "the native xenstored has ended" in str(scene.refused)
+    wait_until(lambda: "connected to the bridge" in scene.log())
+    assert scene.host.is_behind()
+    scene.restart()
+    with scene.host.client() as client:
+        assert not client.exists("/local/domain/7")
+
+
 def test_the_program_with_all_given(scene):
     """What it has handed over is enough."""
-    scene.host.prepare()
-    scene.host.keeper.process.send_signal(signal.SIGSTOP)
-    scene.begin_until("GIVEN")
+    keeper = scene.begin_given()
     os.kill(scene.native_pid, signal.SIGKILL)
-    scene.host.keeper.process.send_signal(signal.SIGCONT)
+    scene.wait_for("HAVE")
+    keeper.send_signal(signal.SIGCONT)
     scene.ends()
     scene.is_behind()
 
@@ -266,7 +294,7 @@ def test_in_return(scene, who):
         scene.restart()
     else:
         scene.host.keeper.kill()
-        scene.host.start_keeper()
+        scene.another_keeper()
     if who != "xenstored":
         daemon.send_signal(signal.SIGCONT)
     scene.ends(RESTORED if who == "xenstored" else DONE)
@@ -287,7 +315,8 @@ def test_nobody_expects_it(scene):
 def test_nobody_expects_it_any_more(scene):
     """Who has asked xsproxyd for it has gone."""
     scene.begin_until("ASKED")
-    scene.host.control.close()
+    scene.host.control.sock.shutdown(socket.SHUT_RDWR)
+    scene.entering.join()
     scene.update.open()
     scene.is_native()
 
@@ -300,23 +329,13 @@ def retreat(scene):
     scene.host.wait_native(scene.before)
     asking.stop()
     assert scene.client.recv_reply().payload == b"7"
-    scene.entering = threading.Thread()
-    scene.entering.start()
     scene.is_native()
 
 
 def test_there_is_no_xsproxyd(scene):
-    """Nor was there ever one: nobody is served until there is."""
+    """Nor was there ever one: the program does not wait for long."""
     scene.host.link()
-    asking = scene.host.ask_native()
-    scene.wait_for("ASKED")
-    scene.update.open()
-    wait_until(lambda: native_host.executes(scene.native_pid, "live-update"))
-    asking.stop()
-    scene.host.prepare()
-    scene.entering = threading.Thread()
-    scene.entering.start()
-    scene.is_native()
+    retreat(scene)
 
 
 @pytest.mark.parametrize("flavour", ("C", "O"))
