@@ -17,7 +17,6 @@
 #include <inttypes.h>
 #include <poll.h>
 #include <string.h>
-#include <unistd.h>
 
 /* As proxy/exchange/entry.h has it */
 #define EXPECTS	  "waiting for the native xenstored's state"
@@ -43,19 +42,14 @@ struct enter {
 static int make_marks(struct enter *enter)
 {
 	const struct site *site = enter->site;
-	char path[PATH_MAX];
 	int r;
 
 	enter->had_left = site_drop(site, LINK_LEFT);
 	/* Whom that one has served is served by this daemon now. */
 	site_drop(site, LINK_SERVED);
-	/* For the directory's sake */
-	r = site_make(site, LINK_NATIVE);
-	site_drop(site, LINK_NATIVE);
-	site_path(site, LINK_NATIVE, path);
-	if (!r && symlink(enter->native.program.path, path))
-		r = -errno;
-	return r ? report_fail(enter->report, r, "cannot make %s: %s", path, report_local_reason(r))
+	r = site_link(site, LINK_NATIVE, enter->native.program.path);
+	return r ? report_fail(enter->report, r, "cannot make %s/" LINK_NATIVE ": %s",
+			       site->config.run_dir, report_local_reason(r))
 		 : 0;
 }
 

@@ -46,20 +46,37 @@ void site_path(const struct site *site, const char *name, char path[PATH_MAX])
 	snprintf(path, PATH_MAX, "%s/%s", site->config.run_dir, name);
 }
 
+/* As its unit would. */
+static int make_dir(const struct site *site)
+{
+	return mkdir(site->config.run_dir, 0700) && errno != EEXIST ? -errno : 0;
+}
+
 int site_make(const struct site *site, const char *name)
 {
 	char path[PATH_MAX];
-	int fd;
+	int r = make_dir(site), fd;
 
-	/* As its unit would. */
-	if (mkdir(site->config.run_dir, 0700) && errno != EEXIST)
-		return -errno;
+	if (r)
+		return r;
 	site_path(site, name, path);
-	fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+	fd = open(path, O_WRONLY | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600);
 	if (fd < 0)
 		return -errno;
 	close(fd);
 	return 0;
+}
+
+int site_link(const struct site *site, const char *name, const char *to)
+{
+	char path[PATH_MAX];
+	int r = make_dir(site);
+
+	if (r)
+		return r;
+	site_path(site, name, path);
+	unlink(path);
+	return symlink(to, path) ? -errno : 0;
 }
 
 bool site_drop(const struct site *site, const char *name)

@@ -30,8 +30,11 @@ int site_read(struct site *site, const struct options *options, const struct rep
 /** site_path() - of a file in xsproxyd's directory. */
 void site_path(const struct site *site, const char *name, char path[PATH_MAX]);
 
-/** site_make() - make that directory, and an empty file there. Return: 0 or a negative errno. */
+/** site_make() - make an empty file there, and the directory. Return: 0 or a negative errno. */
 int site_make(const struct site *site, const char *name);
+
+/** site_link() - likewise a symbolic link, in place of one that is there. */
+int site_link(const struct site *site, const char *name, const char *to);
 
 /** site_drop() - remove a file there. Return: whether there was one. */
 bool site_drop(const struct site *site, const char *name);

@@ -89,9 +89,10 @@ def test_another_one(scene):
 
 
 def test_what_stands_in_the_way_of_the_wrapper_goes(c_scene):
-    """Of a leave before, and of a xenstored that xsproxyd had."""
+    """Of a leave before, of a xenstored that xsproxyd had, and of an enter that was killed."""
     for name in "left", "served":
         c_scene.mark(name).write_text("")
+    c_scene.mark("native").symlink_to(program("C"))
     assert c_scene.ctl("enter")[0] == 0
     assert not c_scene.mark("left").exists() and not c_scene.mark("served").exists()
 
