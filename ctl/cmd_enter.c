@@ -98,14 +98,21 @@ static int find_native(struct native *native, bool *already, const struct report
 	return 0;
 }
 
-static int check_program(const struct config *config, const struct report *report)
+static int check_program(const struct config *config, const struct native *native,
+			 const struct report *report)
 {
-	if (!access(config->live_update, X_OK))
-		return 0;
-	return report_fail(report, -errno,
-			   "%s cannot be executed: %s; see [xenstored] live-update in "
-			   "xsproxy.conf(5)",
-			   config->live_update, report_local_reason(-errno));
+	if (access(config->live_update, X_OK))
+		return report_fail(report, -errno,
+				   "%s cannot be executed: %s; see [xenstored] live-update in "
+				   "xsproxy.conf(5)",
+				   config->live_update, report_local_reason(-errno));
+	if (!native_has_dir(native, config->run_dir))
+		return report_fail(
+			report, -EINVAL,
+			"xsproxyd's run-dir is %s, where a live update of process %" PRId64
+			" would not look for it",
+			config->run_dir, native->pid);
+	return 0;
 }
 
 /* It may be there and serve another socket, or none. */
@@ -145,7 +152,7 @@ static int enter(const struct site *site, struct successor *successor)
 	successor->running = native.program;
 	r = program_find(&successor->next, site->options.with, &native.program, report);
 	if (!r)
-		r = check_program(&site->config, report);
+		r = check_program(&site->config, &native, report);
 	if (!r)
 		r = check_answers(site, &native, report);
 	if (!r)

@@ -4,6 +4,8 @@
  */
 #include "ctl/native.h"
 
+#include "link/link.h"
+
 #include <inttypes.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -12,6 +14,7 @@
 #include <unistd.h>
 
 #define BRIDGE	"/libxsproxy-bridge.so"
+#define DIR_ENV "XSPROXY_DIR="
 #define STARTER "/starter" /* live-update, too, is a name of it */
 
 const char *native_pid_file(void)
@@ -32,6 +35,24 @@ static bool has_bridge(int64_t pid)
 	while (file && !has && getline(&line, &size, file) >= 0)
 		has = strstr(line, BRIDGE) != NULL;
 	free(line);
+	if (file)
+		fclose(file);
+	return has;
+}
+
+bool native_has_dir(const struct native *native, const char *run_dir)
+{
+	char path[64], *word = NULL;
+	bool has = !strcmp(run_dir, LINK_RUN_DIR);
+	size_t size = 0;
+	FILE *file;
+
+	snprintf(path, sizeof(path), "/proc/%" PRId64 "/environ", native->pid);
+	file = fopen(path, "re");
+	while (file && getdelim(&word, &size, '\0', file) >= 0)
+		if (!strncmp(word, DIR_ENV, strlen(DIR_ENV)))
+			has = !strcmp(word + strlen(DIR_ENV), run_dir);
+	free(word);
 	if (file)
 		fclose(file);
 	return has;

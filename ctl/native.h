@@ -8,6 +8,7 @@
 #ifndef XSPROXY_CTL_NATIVE_H
 #define XSPROXY_CTL_NATIVE_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "ctl/program.h"
@@ -29,6 +30,12 @@ const char *native_pid_file(void);
 
 /** native_find() - look for it. @native: filled in, unless there is none */
 enum native_state native_find(struct native *native);
+
+/**
+ * native_has_dir() - whether a program that it executes would look for xsproxyd in a directory:
+ * that is by its environment, or where it is by default.
+ */
+bool native_has_dir(const struct native *native, const char *run_dir);
 
 /** native_look() - what a process is now. @native: its pid; the rest is filled in */
 enum native_state native_look(struct native *native);

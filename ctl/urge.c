@@ -22,6 +22,7 @@
 #define TICK_MS	  100
 #define LATE_MS	  60000u /* after that long without a word nobody knows what it does */
 #define REVOKE_MS 5000
+#define BACK_MS	  5000u /* xsproxyd has said before that why it is native again */
 
 #define MS(ms)	  ((uint64_t)(ms)*CLOCK_NS_OF_MS)
 
@@ -30,6 +31,7 @@ struct urge {
 	struct wire *wire;
 	uint64_t deadline; /* ns of CLOCK_MONOTONIC: of all attempts */
 	uint64_t end;	   /* of this one */
+	uint64_t back;	   /* the C daemon has done it, and is there again; 0: no */
 	bool last;	   /* there is none after it */
 	bool answered;	   /* it has come to nothing */
 	bool asked;	   /* oxenstored: what it has come to */
@@ -73,13 +75,15 @@ static int on_program(void *arg, uint64_t tag, const struct wire_reply *reply)
 	return 0;
 }
 
-/* OK is the word of the daemon that has executed the program, in the end. */
+/* OK is the C daemon's word in its state: who says it is what has become of that. */
 static int on_start(void *arg, uint64_t tag, const struct wire_reply *reply)
 {
 	struct urge *urge = arg;
 
 	(void)tag;
 	urge->asked = false;
+	if (urge->request->kind == PROGRAM_C && is_word(reply, "OK"))
+		urge->back = clock_monotonic();
 	if (urge->refused || is_word(reply, "OK") || is_word(reply, "BUSY"))
 		return 0;
 	urge->answered = true;
@@ -185,6 +189,9 @@ static int step(struct urge *urge)
 
 	if (urge->refused || (urge->answered && urge->last))
 		return give_up(urge);
+	if (urge->back && now > urge->back + MS(BACK_MS))
+		return fail(urge, -ECANCELED, "its live update has come back to it; see its log",
+			    "");
 	if (!urge->answered && now > urge->end + MS(LATE_MS))
 		return fail(urge, -ETIMEDOUT, "no answer in time", "");
 	if (urge->answered && !urge->gone && now > urge->end + MS(PAUSE_MS))

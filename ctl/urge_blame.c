@@ -107,5 +107,5 @@ void urge_blame(const char *answer, size_t len, char *out, size_t size)
 	}
 	free(text);
 	if (!*out)
-		snprintf(out, size, "somebody does not read what it sends");
+		snprintf(out, size, "a connection has a request or an answer in part");
 }

@@ -2,11 +2,12 @@
 """`xsproxyctl enter` and `leave` on a host with a real daemon, and with stand-ins for those whom
 they tell what to do: xsproxyd, systemd, and the live-update program.
 
-    with Host("C", proxied=False) as host, Scene(host, tmp_path) as scene:
+    with native("C") as host, Scene(host, tmp_path) as scene:
         assert scene.ctl("enter")[0] == 0
         assert scene.called == [...]
 """
 
+import contextlib
 import os
 import pathlib
 import shutil
@@ -17,7 +18,7 @@ import pytest
 
 import xensim
 from fake_control import FakeControl, Refused
-from harness import DAEMONS
+from harness import DAEMONS, Host
 
 CTL = xensim.BUILD / "xsproxyctl"
 EXPECTS = "waiting for the native xenstored's state"
@@ -56,6 +57,15 @@ echo "$*" >>{dir}/executed
 read -r what <{dir}/becomes
 [ "$what" != native ] || exec {native} "$@"
 """
+
+
+@contextlib.contextmanager
+def native(flavour, env=True):
+    """A host with a daemon that knows nothing of xsproxy, but with @env where it is here."""
+    with Host(flavour, proxied=False, start=False) as host:
+        host.daemon = host.sim.start_daemon(
+            flavour, env={"XSPROXY_DIR": host.run_dir} if env else None)
+        yield host
 
 
 class Xsproxyd(FakeControl):

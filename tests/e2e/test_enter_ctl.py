@@ -6,12 +6,13 @@ import contextlib
 import re
 import signal
 import subprocess
+import threading
 import time
 
 import pytest
 
 import xensim
-from entering import CTL, DROP_IN, KEEPER, SERVICE, SOCKET, XENSTORED, Scene
+from entering import CTL, DROP_IN, KEEPER, SERVICE, SOCKET, XENSTORED, Scene, native
 from harness import DAEMONS, Host
 from relay import FLAVOURS, wait_until
 
@@ -30,7 +31,7 @@ def program(flavour):
 @contextlib.contextmanager
 def stage(flavour, path, **kwargs):
     """With a guest, domain 7."""
-    with Host(flavour, proxied=False) as host:
+    with native(flavour) as host:
         guest = host.add_guest(7)
         guest.write("data/x", "1")
         with Scene(host, path, **kwargs) as scene:
@@ -128,6 +129,22 @@ def test_nothing_comes_of_it(scene):
     # And it can be tried again.
     scene.xsproxyd.outcome, scene.xsproxyd.becomes = None, "nothing"
     assert scene.ctl("enter")[0] == 0
+
+
+def test_a_program_that_goes_back_by_itself(c_scene):
+    """Without a word to xsproxyd, as where it does not find it."""
+    over = threading.Event()
+
+    def become(_):
+        Scene.become(c_scene, "native")
+        over.wait()
+
+    c_scene.become = become
+    assert c_scene.ctl("enter") == (
+        1, "", f"{WHO}xenstored does not hand over its state: its live update has come back to it; "
+        f"see its log{AS_BEFORE}")
+    over.set()
+    assert c_scene.called == START + STOP and serves(c_scene)
 
 
 def test_what_was_there_stays(c_scene):
@@ -344,6 +361,13 @@ def test_no_program(c_scene, tmp_path):
     c_scene.configure(c_scene.host.socket, "none")
     says(c_scene, f"{tmp_path}/none cannot be executed: No such file or directory; see "
          "[xenstored] live-update in xsproxy.conf(5)")
+
+
+def test_a_program_that_would_look_elsewhere(tmp_path):
+    """Its own environment says where, which is the native daemon's."""
+    with native("C", env=False) as host, Scene(host, tmp_path) as scene:
+        says(scene, f"xsproxyd's run-dir is {host.run_dir}, where a live update of process "
+             f"{host.daemon.pid} would not look for it")
 
 
 def test_a_wrong_configuration(c_scene):
