@@ -19,8 +19,11 @@ static bool begins(const char *text, const char *with)
 	return !strncmp(text, with, strlen(with));
 }
 
+/* What says where xsproxy is stays: it may be put before that daemon once more. */
 static bool is_ours(const char *word)
 {
+	if (begins(word, "XSPROXY_DIR=") || begins(word, "XSPROXY_STORED_DIR="))
+		return false;
 	return begins(word, "XSPROXY_") || begins(word, "XENSTORED_PATH=");
 }
 

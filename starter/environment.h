@@ -2,8 +2,9 @@
 /*
  * environment - what a daemon without the bridge gets of our environment.
  *
- * All of it but what has to do with xsproxy: XSPROXY_*, XENSTORED_PATH, which we had set, and in
- * LD_PRELOAD the bridge. That is what comes first in XSPROXY_PRELOAD, and whatever is called so.
+ * All of it but what has to do with xsproxy: XSPROXY_*, except for where it is, for it may come
+ * back, XENSTORED_PATH, which we had set, and in LD_PRELOAD the bridge. That is what comes first in
+ * XSPROXY_PRELOAD, and whatever is called so.
  *
  * Called by daemon.c. Must never change our own, which is needed if the daemon cannot be started.
  */

@@ -168,7 +168,8 @@ class Native(Supervised):
                 if line.startswith("XSPROXY_") and line.partition("=")[0] not in os.environ
                 or str(BRIDGE) in line]
         return (str(BRIDGE) not in (proc / "maps").read_text()
-                and set(ours) <= {f"XSPROXY_DIR={self.run_dir}"}
+                and {line.partition("=")[0] for line in ours} <= {"XSPROXY_DIR",
+                                                                  "XSPROXY_STORED_DIR"}
                 and self.bound_by() <= {self.daemon.pid})
 
     def bound_by(self):

@@ -42,7 +42,8 @@ static void test_what_is_ours(void **state)
 	assert_left(WORDS("PATH=/bin", "XSPROXY_DIR=/run", "XSPROXY_RINGS=7",
 			  "XENSTORED_PATH=/run/xsproxy/upstream", "XENSTORED_RUNDIR=/run",
 			  "LD_PRELOADED=x", "X=XSPROXY_Y"),
-		    WORDS("PATH=/bin", "XENSTORED_RUNDIR=/run", "LD_PRELOADED=x", "X=XSPROXY_Y"));
+		    WORDS("PATH=/bin", "XSPROXY_DIR=/run", "XENSTORED_RUNDIR=/run",
+			  "LD_PRELOADED=x", "X=XSPROXY_Y"));
 	assert_left(NONE, NONE);
 }
 
