@@ -32,6 +32,7 @@ def pytest_collection_modifyitems(config, items):
         items[:] = [item for item in items if item not in left_out]
         config.hook.pytest_deselected(items=left_out)
 
+
 GUESTS = 20  # that work while xsproxyd comes and goes
 
 
