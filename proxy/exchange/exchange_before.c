@@ -189,7 +189,6 @@ void exchange_reply(void *arg, const struct message *msg)
 	}
 	exchange->answers++;
 	if (exchange->daemon->leaving || exchange_stage(exchange) == EXCHANGE_LEAVING) {
-		exchange->own = own_close(exchange->own);
 		leave_answered(exchange);
 		return;
 	}

@@ -115,6 +115,10 @@ const struct session *exchange_restless(struct daemon *daemon);
 /** exchange_expect() - of sessions of rings, which may have begun to make anew what they had. */
 void exchange_expect(struct daemon *daemon);
 
+/** exchange_put_targets() - SET_TARGET over `own`, of each that there is; `asked` counts them.
+ * Return: 0 or a negative errno. */
+int exchange_put_targets(struct exchange *exchange);
+
 /** exchange_return() - the other daemon is there. */
 void exchange_return(struct exchange *exchange);
 

@@ -152,7 +152,7 @@ void exchange_return(struct exchange *exchange)
 }
 
 /* oxenstored's state does not say who has whom as a target. */
-static int put_targets_back(struct exchange *exchange)
+int exchange_put_targets(struct exchange *exchange)
 {
 	struct domains *domains = exchange->daemon->domains;
 
@@ -191,7 +191,7 @@ static int tell_daemon(struct exchange *exchange)
 	err = own_open(&exchange->own, daemon, exchange_reply, exchange);
 	if (err)
 		return err;
-	return daemon->flavour == RINGS_FLAVOUR_OCAML ? put_targets_back(exchange)
+	return daemon->flavour == RINGS_FLAVOUR_OCAML ? exchange_put_targets(exchange)
 						      : lasting_each(daemon, say_again, exchange);
 }
 

@@ -33,7 +33,8 @@
 struct leave {
 	char native[LEDGERS_DAEMON_MAX];
 	bool force;
-	int pidfd; /* of the program, which becomes the daemon; -1: of an xsproxyd's before us */
+	bool targets; /* the daemon has been told who has whom as a target */
+	int pidfd;    /* of the program, which becomes the daemon; -1: of an xsproxyd's before us */
 };
 
 /* --- that we have left */
@@ -272,6 +273,7 @@ static void ask(struct exchange *exchange)
 	const struct daemon *daemon = exchange->daemon;
 	int fd = client_connect_to(daemon->config.socket);
 
+	exchange->leave->targets = false;
 	if (own_over(&exchange->own, exchange->daemon, fd, exchange_reply, exchange))
 		return;
 	if (own_ask(exchange->own, XS_DIRECTORY, "/", sizeof("/")))
@@ -290,7 +292,7 @@ bool leave_look(struct exchange *exchange)
 	return true;
 }
 
-void leave_answered(struct exchange *exchange)
+static void finish(struct exchange *exchange)
 {
 	struct daemon *daemon = exchange->daemon;
 	const struct exchange_waiter *waiter = exchange->waiter;
@@ -310,6 +312,21 @@ void leave_answered(struct exchange *exchange)
 	exchange->waiter = NULL;
 	if (waiter)
 		waiter->done(exchange->arg, &exchange->result);
+}
+
+void leave_answered(struct exchange *exchange)
+{
+	struct leave *leave = exchange->leave;
+
+	if (!leave->targets) {
+		leave->targets = true;
+		exchange->answers = exchange->asked = 0;
+		exchange_put_targets(exchange);
+	}
+	if (exchange->answers < exchange->asked)
+		return;
+	exchange->own = own_close(exchange->own);
+	finish(exchange);
 }
 
 /* --- after the end of an xsproxyd */

@@ -70,7 +70,7 @@ void leave_failed(struct exchange *exchange, const char *why);
 /** leave_look() - in LEAVING. Return: whether to look again. */
 bool leave_look(struct exchange *exchange);
 
-/** leave_answered() - the native daemon serves. */
+/** leave_answered() - the native daemon serves, and has answered `answers` requests. */
 void leave_answered(struct exchange *exchange);
 
 /** leave_go_on() - an xsproxyd before us was in LEAVING. Return: 0 or -ENOMEM. */

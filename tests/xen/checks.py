@@ -313,6 +313,60 @@ def takeover(dom0):
     dom0.wait_gone(guest.domid)
 
 
+def expect_native(dom0, name):
+    """It runs without the bridge, and nothing of xsproxy does."""
+    daemon = dom0.run(f"pidof {name}").strip()
+    with_bridge = dom0.run("grep -s -l libxsproxy-bridge /proc/[0-9]*/maps || :").split()
+    expect(not with_bridge, f"{name} is {daemon}, and the bridge is in {with_bridge}")
+    said, status = dom0.run("pidof xsproxyd xsproxy-keeper", check=False)
+    expect(status, f"of xsproxy there is still {said}")
+
+
+@check("enter", "from Debian's own boot, with a guest and its network: xsproxyctl enter, a restart,"
+       " leave, enter with the other daemon: nobody notices", short=False)
+def enter(dom0):
+    units, other = "xsproxy.socket xsproxy.service", next(
+        name for name in ("xenstored", "oxenstored") if name != dom0.upstream)
+    select = "/usr/libexec/xsproxy/select-xenstored"
+    dom0.run(f"{select} off && systemctl disable {units}", "store up")
+    dom0.reboot()
+    expect_native(dom0, dom0.upstream)
+    guest = dom0.new_guest()
+    guest.create()
+    guest.wait_up()
+    load_modules(guest)
+    attach_network(guest)
+    complaints, watcher = guest.complaints(), Bystander(guest)
+    dom0.run(f"{select} on && systemctl enable {units}", "store up")  # as installing does
+    dom0.run("xsproxyctl enter", "store up")
+    watcher.look("enter")
+    expect_supervised(dom0, dom0.upstream)
+    expect_ours(guest)
+    expect_dom0_served(dom0)
+    attach_network(guest, 1)
+    listed = guest.watches()
+    expect(len(listed) > 1, f"watches that were taken over: {listed}")
+    pid = dom0.unit("MainPID")
+    dom0.run("systemctl restart xsproxy", "store up")
+    dom0.wait_another(pid)
+    watcher.look("restart")
+    dom0.run("xsproxyctl leave", "store up")
+    watcher.look("leave")
+    expect_native(dom0, dom0.upstream)
+    detach_network(guest, 1)
+    dom0.run(f"xsproxyctl enter --with {XEN_BIN / other} --force", "store up")
+    watcher.look("enter")
+    expect_supervised(dom0, other)
+    expect(guest.watches() == listed, f"watches: {guest.watches()}, not {listed}")
+    watcher.stop()
+    expect(guest.complaints() == complaints, f"the guest's kernel says: {guest.complaints()}")
+    expect_network(guest, 0)
+    guest.shutdown()
+    dom0.wait_gone(guest.domid)
+    dom0.reboot()
+    expect_supervised(dom0, dom0.upstream)
+
+
 @check("reboot", "reboot of dom0: all comes up, and Debian's xendomains brings the guest back",
        short=False)
 def reboot(dom0):
