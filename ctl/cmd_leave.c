@@ -81,12 +81,15 @@ static int is_left(const struct leave *leave, const struct native *native)
 {
 	bool dry_run = leave->site.options.dry_run;
 	struct stat st;
+	int r;
 
 	printf("%s (pid %" PRId64 ") is not behind xsproxyd\n", program_name(native->program.kind),
 	       native->pid);
-	if (dry_run || stat(leave->site.config.run_dir, &st))
-		return print_end(0, leave->report);
-	return print_end(finish(leave), leave->report);
+	r = print_end(0, leave->report);
+	if (r || dry_run || stat(leave->site.config.run_dir, &st))
+		return r;
+	r = site_lock(&leave->site, leave->report);
+	return r ? r : finish(leave);
 }
 
 /* --- */
@@ -150,6 +153,8 @@ static int leave_behind(struct leave *leave, struct successor *successor)
 		r = check(leave, successor);
 	if (!r)
 		r = successor_agree(successor, "leaves", &go);
+	if (!r && go)
+		r = site_lock(&leave->site, leave->report);
 	if (!r && go)
 		r = exchange(leave, successor);
 	return r || !go ? r : finish(leave);

@@ -185,8 +185,11 @@ int enter_run(const struct site *site, const struct native *native, const struct
 			       .native = *native,
 			       .next = next,
 			       .services = { .run_dir = site->config.run_dir, .report = report } };
-	int r = interrupt_catch(&enter.interrupt);
+	int r = site_lock(site, report);
 
+	if (r)
+		return r;
+	r = interrupt_catch(&enter.interrupt);
 	if (r)
 		return report_fail(report, r, "%s", report_reason(r));
 	r = begin(&enter);

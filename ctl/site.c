@@ -10,8 +10,11 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
+
+#define LOCK "xsproxyctl.lock"
 
 static void on_wrong(void *arg, const char *what)
 {
@@ -52,7 +55,8 @@ static int make_dir(const struct site *site)
 	return mkdir(site->config.run_dir, 0700) && errno != EEXIST ? -errno : 0;
 }
 
-int site_make(const struct site *site, const char *name)
+/* Return: a descriptor, or a negative errno. */
+static int open_file(const struct site *site, const char *name)
 {
 	char path[PATH_MAX];
 	int r = make_dir(site), fd;
@@ -61,8 +65,29 @@ int site_make(const struct site *site, const char *name)
 		return r;
 	site_path(site, name, path);
 	fd = open(path, O_WRONLY | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600);
+	return fd < 0 ? -errno : fd;
+}
+
+int site_lock(const struct site *site, const struct report *report)
+{
+	int fd = open_file(site, LOCK);
+
 	if (fd < 0)
-		return -errno;
+		return report_fail(report, fd, "cannot make %s/" LOCK ": %s", site->config.run_dir,
+				   report_local_reason(fd));
+	/* It stays open as long as we are. */
+	if (!flock(fd, LOCK_EX | LOCK_NB))
+		return 0;
+	close(fd);
+	return report_fail(report, -EBUSY, "another xsproxyctl is just entering or leaving");
+}
+
+int site_make(const struct site *site, const char *name)
+{
+	int fd = open_file(site, name);
+
+	if (fd < 0)
+		return fd;
 	close(fd);
 	return 0;
 }

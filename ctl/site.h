@@ -27,6 +27,13 @@ struct site {
  */
 int site_read(struct site *site, const struct options *options, const struct report *report);
 
+/**
+ * site_lock() - nobody else enters or leaves until this process ends.
+ *
+ * Return: 0, or a negative errno, which has been reported.
+ */
+int site_lock(const struct site *site, const struct report *report);
+
 /** site_path() - of a file in xsproxyd's directory. */
 void site_path(const struct site *site, const char *name, char path[PATH_MAX]);
 

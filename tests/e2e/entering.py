@@ -24,6 +24,7 @@ CTL = xensim.BUILD / "xsproxyctl"
 EXPECTS = "waiting for the native xenstored's state"
 XENSTORED, SOCKET, SERVICE, KEEPER = UNITS = (
     "xsproxy-xenstored.service", "xsproxy.socket", "xsproxy.service", "xsproxy-keeper.service")
+LOCK = "xsproxyctl.lock"
 DROP_IN = "systemd/system/xsproxy.socket.d/enter.conf"
 
 # Both /run and what Xen's start reads are the test's own.
@@ -197,7 +198,7 @@ class Scene:
 
     def untouched(self):
         """Whether there is nothing of ours but what there was."""
-        names = {path.name for path in self.host.run_dir.iterdir()} - {"control"}
+        names = {path.name for path in self.host.run_dir.iterdir()} - {"control", LOCK}
         below = self.run / "systemd/system"
         return not names and not (below.exists() and list(below.iterdir()))
 

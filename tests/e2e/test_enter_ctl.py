@@ -281,6 +281,20 @@ def test_oxenstored_does_not_let_go_of_targets(o_scene):
         f"(SET_TARGET); try again, or see --timeout{AS_BEFORE}")
 
 
+def test_one_at_a_time(c_scene):
+    """Or what the one has made the other would take away."""
+    tx = c_scene.guest.start()
+    with c_scene.start("enter", "-v") as process:
+        assert process.stderr.readline() == f"{WHO}waiting for the native xenstored's state\n"
+        called = c_scene.called
+        for command in "enter", "leave":
+            assert c_scene.ctl(command)[2] == (
+                f"xsproxyctl {command}: another xsproxyctl is just entering or leaving\n")
+        assert c_scene.called == called and c_scene.mark("native").is_symlink()
+        c_scene.guest.end(tx)
+        assert process.wait(xensim.TIMEOUT) == 0
+
+
 @pytest.mark.parametrize("sig", (signal.SIGINT, signal.SIGTERM))
 def test_it_is_interrupted(scene, sig):
     guest = scene.guest
