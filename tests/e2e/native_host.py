@@ -62,6 +62,8 @@ class Native(Supervised):
 
     def start_proxy(self, wait=True):  # pylint: disable=arguments-differ
         """With the socket that systemd holds, which is not the one that toolstacks know."""
+        if not self._listener:
+            return super().start_proxy(wait=wait)
         with proxy_on(self, self._listener) as notify:
             if wait:
                 notify.wait("READY=1")
@@ -187,6 +189,17 @@ class Native(Supervised):
         wait_until(lambda: flavour_of(self.daemon.pid) == flavour)
         with self.client() as client:
             client.directory("/")
+
+
+class Behind(Native):
+    """The same, but that xsproxyd was there from the beginning."""
+
+    def _start(self):
+        self.daemon_args = (*self.daemon_args, "--pid-file", self.sim.dir / "xenstore.pid")
+        Supervised.start_daemon(self)
+        self._unit = True
+        self.start_proxy()
+        self.dom0  # connects: it is up
 
 
 def executes(pid, program):

@@ -13,7 +13,8 @@ from xsclient import READ, WRITE, join
 
 BIG = 2000  # octets; all daemons take such a value
 REPLIES = 300  # of BIG octets: more than a socket holds
-EVENTS = 60  # more than a ring holds
+EVENTS = 100
+LONG = 300  # octets of a name
 # Octets of a request: in its header, before and in its payload. A client that sends but the header
 # has the C daemon wait for the rest, and for nobody else.
 CUTS = (1, 15, 17, 24)
@@ -90,27 +91,34 @@ def unread_events(host):
     quiet(guest, client)
 
 
-def unread(host):
-    """More than a ring, or a socket, holds: events, and replies, one of them in part."""
-    guest, client, late = host.add_guest(31), host.client(), host.client()
-    for peer, path in ((guest, "data"), (client, f"{home(31)}/data"), (late, f"{home(31)}/data")):
+def many_unread_events(host):
+    """More than a ring holds, and more than xsproxyd keeps for who does not read."""
+    guest, client = host.add_guest(31), host.client()
+    for peer, path in ((guest, "data"), (client, f"{home(31)}/data")):
         watch(peer, path, "t")
-    host.dom0.write("/big", pattern(BIG))
-    for number in range(REPLIES):
-        client.send(READ, join("/big"), req_id=number)
-        client.events.clear()
     for number in range(EVENTS):
-        host.dom0.write(f"{home(31)}/data/{number:040}", "x")
+        host.dom0.write(f"{home(31)}/data/{number:0{LONG}}", "x")
     yield
     for number in range(EVENTS):
-        assert event(guest) == (f"data/{number:040}", "t")
-        assert event(late) == (f"{home(31)}/data/{number:040}", "t")
+        assert event(guest) == (f"data/{number:0{LONG}}", "t")
+        assert event(client) == (f"{home(31)}/data/{number:0{LONG}}", "t")
+    quiet(guest, client)
+
+
+def many_unread_replies(host):
+    """More than a socket holds, one of them in part, and events behind them."""
+    client = host.client()
+    host.dom0.write("/big", pattern(BIG))
+    watch(client, "/big", "t")
+    for number in range(REPLIES):
+        client.send(READ, join("/big"), req_id=number)
+    host.dom0.write("/big/below", "1")
+    yield
     for number in range(REPLIES):
         reply = client.recv_reply()
         assert (reply.req_id, reply.payload) == (number, pattern(BIG))
-    for number in range(EVENTS):
-        assert event(client) == (f"{home(31)}/data/{number:040}", "t")
-    quiet(guest, client, late)
+    assert event(client) == ("/big/below", "t")
+    quiet(client)
 
 
 def replies_in_part(host):
@@ -221,4 +229,4 @@ def transactions(host):
 
 # What every daemon hands over, and what oxenstored waits for the end of.
 THINGS = (watches, unread_events, store, who_may_watch_domains, transactions)
-OF_C = (unread, replies_in_part, requests_in_part, target)
+OF_C = (many_unread_events, many_unread_replies, replies_in_part, requests_in_part, target)
