@@ -207,6 +207,12 @@ static void empty_back(struct client *client)
 	atomic_store(&words->out_cons, word_get(&words->out_prod));
 }
 
+/* One that a native daemon had may block. */
+static void unblock(int fd)
+{
+	fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) | O_NONBLOCK);
+}
+
 int client_resume(struct client *client)
 {
 	int err = slots_reopen(client->slots, client->slot, client->socks, client->fds,
@@ -216,6 +222,8 @@ int client_resume(struct client *client)
 		return err;
 	client->opened = true;
 	client->parted = client->daemon->parted;
+	/* An xsproxyd before us may have ended just when it was ours. */
+	unblock(client->fds[SLOT_CLIENT]);
 	client->who = who_kept(&slots_ledger(client->slots, client->slot)->more.who);
 	err = begin(client, true);
 	if (err)
@@ -268,7 +276,7 @@ void client_take(struct client *client)
 	if (!client->lent)
 		return;
 	client->lent = false;
-	fcntl(front(client)->fd, F_SETFL, fcntl(front(client)->fd, F_GETFL) | O_NONBLOCK);
+	unblock(front(client)->fd);
 	sock_halt(front(client), SOCK_MOVES);
 }
 
