@@ -189,7 +189,7 @@ struct door *door_free(struct door *door)
 	if (door->backoff)
 		event_free(door->backoff);
 	if (door->fd >= 0 && goes_with_us(door))
-		unlink(door->daemon->config.socket);
+		public_unlink(&door->daemon->config, door->fd);
 	if (door->fd >= 0)
 		close(door->fd);
 	free(door);
@@ -200,7 +200,7 @@ void door_close(struct door *door)
 {
 	/* Who has connected to a socket that stays waits there for the next xsproxyd; ours goes. */
 	if (goes_with_us(door)) {
-		unlink(door->daemon->config.socket);
+		public_unlink(&door->daemon->config, door->fd);
 		while (accept_next(door))
 			;
 	}

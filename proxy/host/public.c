@@ -18,6 +18,7 @@
 #include "proxy/session/who.h"
 
 #define LISTEN_BACKLOG SOMAXCONN /* clients are many and short-lived; systemd does the same */
+#define RUN_PATH_MAX   (CONFIG_PATH_MAX + 16)
 
 static void log_no_effect(const char *held, const char *option, const char *value,
 			  const char *instead)
@@ -95,20 +96,25 @@ static bool is_at(int fd, const char *path)
 	       S_ISSOCK(st.st_mode);
 }
 
-static bool is_entering(const struct config *config, int fd)
+static const char *in_run_dir(const struct config *config, char path[RUN_PATH_MAX],
+			      const char *name)
 {
-	char path[CONFIG_PATH_MAX + sizeof("/" LINK_ENTERING)];
-
-	snprintf(path, sizeof(path), "%s/%s", config->run_dir, LINK_ENTERING);
-	return is_at(fd, path);
+	snprintf(path, RUN_PATH_MAX, "%s/%s", config->run_dir, name);
+	return path;
 }
 
-static bool has_served(const struct config *config)
+static bool is_entering(const struct config *config, int fd)
 {
-	char path[CONFIG_PATH_MAX + sizeof("/" LINK_SERVED)];
+	char path[RUN_PATH_MAX];
 
-	snprintf(path, sizeof(path), "%s/%s", config->run_dir, LINK_SERVED);
-	return !access(path, F_OK);
+	return is_at(fd, in_run_dir(config, path, LINK_ENTERING));
+}
+
+static bool has(const struct config *config, const char *mark)
+{
+	char path[RUN_PATH_MAX];
+
+	return !access(in_run_dir(config, path, mark), F_OK);
 }
 
 /*
@@ -117,14 +123,40 @@ static bool has_served(const struct config *config)
  */
 static bool is_void(const struct config *config, int fd, int kept)
 {
-	return is_entering(config, fd) && (is_at(kept, config->socket) || has_served(config));
+	return is_entering(config, fd) && (is_at(kept, config->socket) || has(config, LINK_SERVED));
+}
+
+static int listen_there(struct daemon *daemon, int kept)
+{
+	const char *path = daemon->config.socket;
+	int fd;
+
+	make_parents(path);
+	fd = is_at(kept, path) ? kept : local_listen(path, LISTEN_BACKLOG);
+	if (fd < 0)
+		log_line(LOG_ERR,
+			 "cannot listen for toolstacks on %s: %s; correct [xsproxy] socket or "
+			 "--socket",
+			 path, strerror(-fd));
+	else
+		let_in(daemon);
+	return fd;
+}
+
+/* The other place is that of the daemon to which we have left all. */
+static int listen_aside(const struct config *config)
+{
+	char path[RUN_PATH_MAX];
+	int fd = local_listen(in_run_dir(config, path, LINK_ENTERING), LISTEN_BACKLOG);
+
+	if (fd < 0)
+		log_line(LOG_ERR, "cannot listen on %s: %s", path, strerror(-fd));
+	return fd;
 }
 
 int public_listen(struct daemon *daemon, int kept, bool *inherited)
 {
 	const struct config *config = &daemon->config;
-	const char *path = config->socket;
-	int fd;
 
 	*inherited = sd_listen_fds(0) == 1;
 	if (*inherited && is_void(config, SD_LISTEN_FDS_START, kept)) {
@@ -136,16 +168,13 @@ int public_listen(struct daemon *daemon, int kept, bool *inherited)
 			compare(SD_LISTEN_FDS_START, config);
 		return SD_LISTEN_FDS_START;
 	}
-	make_parents(path);
-	fd = is_at(kept, path) ? kept : local_listen(path, LISTEN_BACKLOG);
-	if (fd < 0)
-		log_line(LOG_ERR,
-			 "cannot listen for toolstacks on %s: %s; correct [xsproxy] socket or "
-			 "--socket",
-			 path, strerror(-fd));
-	else
-		let_in(daemon);
-	return fd;
+	return has(config, LINK_LEFT) ? listen_aside(config) : listen_there(daemon, kept);
+}
+
+void public_unlink(const struct config *config, int fd)
+{
+	if (is_at(fd, config->socket))
+		unlink(config->socket);
 }
 
 bool public_lists(const struct config *config, const struct who *who)

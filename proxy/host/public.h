@@ -21,11 +21,15 @@ struct who;
  * and group that it cannot have are said in the status, and it stays root's.
  * @kept: the socket of an xsproxyd before us, used if it is where ours is to be, or -1
  * @inherited: set to whether it is one that systemd passes. The one that it has for entering a
- *	running host (link/start.h, LINK_ENTERING) counts only until we have.
+ *	running host (link/start.h, LINK_ENTERING) counts only until we have. Once we have left, it
+ *	is there that we listen, too.
  *
  * Return: a descriptor that the caller owns, maybe @kept, or a negative errno.
  */
 int public_listen(struct daemon *daemon, int kept, bool *inherited);
+
+/** public_unlink() - nobody listens there any more; if @fd is there. */
+void public_unlink(const struct config *config, int fd);
 
 /** public_lists() - whether somebody is root, or listed in [socket] users now. */
 bool public_lists(const struct config *config, const struct who *who);
