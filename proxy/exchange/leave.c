@@ -141,8 +141,6 @@ const char *leave_begin(struct exchange *exchange, const char *native, bool forc
 	exchange->deadline = exchange->since + (uint64_t)DRAIN_MS * CLOCK_NS_OF_MS;
 	log_line(LOG_NOTICE, "leaving: waiting for open transactions");
 	waiter->stage(arg, "waiting for open transactions");
-	/* What has come is served; what comes from now on waits with the kernel. */
-	clients_halt(exchange->daemon->clients, SOCK_UNREAD);
 	loop_timer(exchange->timer, EXCHANGE_LOOK_MS);
 	return NULL;
 }
@@ -196,6 +194,11 @@ bool leave_look_before(struct exchange *exchange)
 	bool late = clock_monotonic() > exchange->deadline;
 	const struct session *s = NULL;
 
+	/* What has come is served; what comes from now on waits with the kernel. */
+	if (late)
+		clients_halt(exchange->daemon->clients, SOCK_UNREAD);
+	else
+		clients_ebb(exchange->daemon->clients);
 	if (!exchange->leave->force || !late)
 		exchange_each(exchange->daemon, find_transactions, &s);
 	if (s && late)

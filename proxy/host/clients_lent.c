@@ -118,6 +118,19 @@ void clients_drop_untaken(struct clients *clients)
 
 /* --- given */
 
+void clients_ebb(struct clients *clients)
+{
+	struct client *client;
+
+	TAILQ_FOREACH(client, &clients->up, list) {
+		bool open = transaction_count(&client->session->transactions);
+		struct sock *sock = &client->socks[SLOT_CLIENT];
+
+		if (sock->halt != (open ? SOCK_MOVES : SOCK_UNREAD))
+			sock_halt(sock, open ? SOCK_MOVES : SOCK_UNREAD);
+	}
+}
+
 void clients_halt(struct clients *clients, enum sock_halt halt)
 {
 	struct client *client;
