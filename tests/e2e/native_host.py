@@ -72,8 +72,10 @@ class Native(Supervised):
     def prepare(self):
         """What xsproxyctl does before anything happens."""
         if not self._listener:
+            path = self.run_dir / "entering"
+            path.unlink(missing_ok=True)
             self._listener = socket.socket(socket.AF_UNIX)
-            self._listener.bind(str(self.run_dir / "entering"))
+            self._listener.bind(str(path))
             self._listener.listen()
         self.link()
         if not self.proxy:
@@ -180,9 +182,9 @@ class Native(Supervised):
                 if domain["port"] == "bound"}
 
     def is_behind(self):
-        """xsproxyd has the guests' ports; the daemon that serves has the bridge."""
+        """The daemon that serves has the bridge, and not the guests' ports."""
         maps = pathlib.Path(f"/proc/{self.daemon.pid}/maps").read_text()
-        return str(BRIDGE) in maps and self.bound_by() <= {self.proxy.pid}
+        return str(BRIDGE) in maps and self.daemon.pid not in self.bound_by()
 
     def wait_native(self, flavour):
         """It executes that daemon, which serves."""

@@ -1,23 +1,38 @@
 # SPDX-License-Identifier: MIT
-"""What survives xsproxyd's leaving a host to a native xenstored, whichever daemon follows which."""
+"""What survives xsproxyd's leaving, whichever native xenstored takes its place."""
 
 import pytest
 
+import native_host
 import things
-from native_host import Native
-from ours import quiesce, said
+from control import Control
+from gate import Gate
+from harness import DAEMONS, xensim
+from native_host import Behind, Native
+from ours import HOLD, ask, quiesce, said, unquiesce
 from relay import FLAVOURS, introduce, wait_until
 from supervised import Refused
-from xensim import XEN_BIN
+from xsclient import READ, TRANSACTION_END, WRITE, join
+
+LEAVING = "a native xenstored is given all"
+BEFORE = "waiting for open transactions"
+
+
+def hosts(params):
+    with Behind(params, log="info") as host:
+        yield host
+        host.check()
+        host.dump()  # shown if the test has failed
 
 
 @pytest.fixture(params=FLAVOURS, name="host")
 def host_fixture(request):
-    """xsproxyd is before a daemon of this kind."""
-    with Native("O" if request.param == "C" else "C", log="info") as host:
-        host.enter(request.param)
-        yield host
-        host.check()
+    yield from hosts(request.param)
+
+
+@pytest.fixture(name="c_host")
+def c_host_fixture():
+    yield from hosts("C")
 
 
 @pytest.fixture(params=FLAVOURS, name="after")
@@ -25,18 +40,289 @@ def after_fixture(request):
     return request.param
 
 
+@pytest.fixture(name="gate")
+def gate_fixture(after, tmp_path):
+    """The native daemon waits there, with all that it has been given."""
+    return Gate(tmp_path / "gate", DAEMONS[after], xensim.XEN_BIN / DAEMONS[after])
+
+
+def leave(host, after):
+    """And xsproxyd and its keeper end: they are not needed."""
+    host.leave(after)
+    assert native_host.flavour_of(host.daemon.pid) == after and host.is_native()
+    host.dismiss()
+
+
+# --- what everybody has
+
 @pytest.mark.parametrize("thing", things.THINGS, ids=lambda thing: thing.__name__)
 def test_goes_on(host, after, thing):
-    things.moved(host, [thing], lambda: host.leave(after))
+    things.moved(host, [thing], lambda: leave(host, after))
     assert host.is_native()
 
 
-@pytest.mark.parametrize("thing", (things.replies_in_part, things.requests_in_part),
-                         ids=lambda thing: thing.__name__)
+@pytest.mark.parametrize("thing", (things.many_unread_events, things.replies_in_part,
+                                   things.requests_in_part), ids=lambda thing: thing.__name__)
 def test_goes_on_with_c(host, thing):
-    """What oxenstored has no place for."""
-    things.moved(host, [thing], lambda: host.leave("C"))
+    things.moved(host, [thing], lambda: leave(host, "C"))
     assert host.is_native()
+
+
+def test_a_target(c_host, after):
+    """oxenstored's state does not say who has whom; it is told once it serves."""
+    things.moved(c_host, [things.target], lambda: leave(c_host, after))
+
+
+def test_while_xsproxyd_is_there(host, after):
+    """It takes nothing that is the daemon's, and says nothing to anybody, until it ends."""
+    guest, client = host.add_guest(7), host.client()
+    things.watch(guest, "data", "t")
+    things.watch(client, "/local/domain/7/data", "t")
+    host.leave(after)
+    for number in range(20):
+        guest.write(f"data/{number}", "1")
+        assert things.event(guest) == (f"data/{number}", "t")
+        assert things.event(client) == (f"/local/domain/7/data/{number}", "t")
+    host.proxy.kill()
+    things.quiet(guest, client)
+    assert guest.read("domid") == b"7"
+
+
+def test_all_of_it(host, after):
+    """From a host that was native before, to one that is behind xsproxyd again, and back."""
+    with Native(host.flavour, log="info") as native:
+        def there_and_back():
+            for _ in range(2):
+                native.enter(after)
+                leave(native, native.flavour)
+        things.moved(native, things.THINGS, there_and_back)
+        native.check()
+
+
+# --- what is refused
+
+def refused(host, after, why, **kwargs):
+    """Nobody notices."""
+    pid = host.daemon.pid
+    with pytest.raises(Refused, match=why):
+        host.leave(after, **kwargs)
+    assert host.is_behind()
+    return host.daemon.pid == pid
+
+
+def test_a_transaction_is_in_the_way(host, after):
+    paths = {host.add_guest(7): "data/tx", host.client(): "/tx"}
+    txs = {peer: peer.start() for peer in paths}
+    assert refused(host, after, "^(domain 7|python3 .pid [0-9]+, uid 0.) has an open transaction, "
+                   "which would get lost; wait, or --force")
+    for peer, path in paths.items():
+        peer.write(path, "x", tx=txs[peer])
+        peer.end(txs[peer])
+        assert peer.read(path) == b"x"
+    leave(host, after)
+
+
+def test_a_transaction_that_ends_meanwhile(host, after):
+    guest, client = host.add_guest(7), host.client()
+    txs = {guest: guest.start(), client: client.start()}
+
+    def end(stage):
+        if stage == BEFORE:
+            guest.write("data/tx", "x", tx=txs[guest])
+            guest.end(txs[guest])
+            client.send(WRITE, b"/tx\0x", tx=txs[client])
+            client.send(TRANSACTION_END, b"T\0", tx=txs[client])
+    host.leave(after, at=end)
+    assert [client.recv_reply().type for _ in range(2)] == [WRITE, TRANSACTION_END]
+    assert guest.read("data/tx") == client.read("/tx") == b"x"
+
+
+@pytest.mark.parametrize("who", ("guest", "client"))
+def test_a_transaction_by_force(host, after, who):
+    """The native daemon does not know it, and nothing of it is there. Others are as ever."""
+    peer = host.add_guest(7) if who == "guest" else host.client()
+    path = "data/tx" if who == "guest" else "/tx"
+    tx = peer.start()
+    peer.write(path, "x", tx=tx)
+    host.leave(after, force=True)
+    assert said(peer.end, tx) in ("ENOENT", "EIO")
+    assert not peer.exists(path)
+    things.moved(host, [things.transactions], lambda: None)
+
+
+@pytest.mark.parametrize("thing", (things.many_unread_events, things.replies_in_part,
+                                   things.requests_in_part), ids=lambda thing: thing.__name__)
+def test_what_oxenstored_cannot_have(host, thing):
+    """xsproxyd goes on, and can be asked again."""
+    def try_it():
+        assert not refused(host, "O", "oxenstored has no place for what d[34][0-9] has sent in "
+                           "part, or is to get yet")
+    things.moved(host, [thing], try_it)
+    leave(host, "O")
+
+
+def test_who_does_not_read(host, after):
+    def try_it():
+        assert refused(host, after, "^python3 .pid .*has sent more than it takes the answers of")
+    things.moved(host, [things.many_unread_replies], try_it)
+    leave(host, after)
+
+
+def test_who_stands_still(host, after):
+    guest = host.add_guest(7)
+    quiesce(host.dom0, 7)
+    assert refused(host, after, "a domain is quiesced or held")
+    unquiesce(host.dom0, 7)
+    assert ask(host.dom0, HOLD, 9) == b"OK\0"
+    assert refused(host, after, "a domain is quiesced or held")
+    unquiesce(host.dom0, 9)
+    assert guest.read("domid") == b"7"
+    leave(host, after)
+    assert guest.read("domid") == b"7"
+
+
+def test_a_frame_that_nobody_knows(c_host):
+    """oxenstored could not map the ring, and the domain would be gone."""
+    guest = c_host.add_guest(7)
+    c_host.dom0.rm("/local/domain/7/store/ring-ref")
+    assert not refused(c_host, "O", "domain 7|d7")
+    assert guest.read("domid") == b"7"
+    leave(c_host, "C")
+    assert guest.read("domid") == b"7"
+
+
+@pytest.mark.parametrize("what, why", ((b"\0", "cannot start .*: Exec format error"),
+                                       (None, "cannot start .*: No such file")))
+def test_no_daemon(host, after, tmp_path, what, why):
+    guest = host.add_guest(7)
+    things.watch(guest, "data", "t")
+    path = tmp_path / DAEMONS[after]
+    if what:
+        path.write_bytes(what)
+        path.chmod(0o755)
+    assert not refused(host, after, why, path=str(path))
+    things.quiet(guest)
+    leave(host, after)
+    things.quiet(guest)
+
+
+def test_without_a_keeper(host, after):
+    host.keeper.kill()
+    wait_until(lambda: "the keeper is gone" in host.proxy.text())
+    assert refused(host, after, "there is no keeper")
+
+
+# --- what happens meanwhile
+
+def leave_with(host, after, gate, meanwhile):
+    """@meanwhile happens while the native daemon has everything, and does not serve yet."""
+    def at(stage):
+        if stage == LEAVING:
+            wait_until(lambda: native_host.executes(host.daemon.pid, gate.path))
+            meanwhile()
+            gate.open()
+    host.leave(after, at=at, path=str(gate.path))
+    wait_until(host.is_native)
+
+
+@pytest.fixture(params=(LEAVING, "xenstored was asked"), ids=("leaving", "asked"), name="when")
+def when_fixture(request):
+    return request.param
+
+
+def test_requests_meanwhile(host, after, gate, when):
+    """Of guests, dom0's kernel and clients, also of one that comes then: each is answered once."""
+    guest, kernel, client, late = host.add_guest(7), host.guest(0), host.client(), []
+    host.dom0.write("/tool/x", "1")
+    kernel.read("/tool/x")
+    client.read("/tool/x")
+
+    def send():
+        late.append(host.client())
+        for peer in (guest, kernel, client, *late):
+            path = "domid" if peer is guest else "/tool/x"
+            for number in range(3):
+                peer.send(READ, join(path), req_id=number)
+
+    def at(stage):
+        if stage.startswith(when):
+            send()
+        if stage == LEAVING:
+            gate.open()
+    host.leave(after, at=at, path=str(gate.path))
+    for peer, value in ((guest, b"7"), (kernel, b"1"), (client, b"1"), (late[0], b"1")):
+        for number in range(3):
+            reply = peer.recv_reply()
+            assert (reply.req_id, reply.payload) == (number, value)
+    things.quiet(guest, kernel, client, *late)
+
+
+def test_a_client_goes(host, after, gate):
+    goes, stays = host.client(), host.client()
+    for client in (goes, stays):
+        things.watch(client, "/x", "t")
+    leave_with(host, after, gate, goes.close)
+    host.dom0.write("/x", "1")
+    assert things.event(stays) == ("/x", "t")
+    things.quiet(stays)
+
+
+@pytest.mark.parametrize("how", ("shutdown", "destroy"))
+def test_a_domain_dies(host, after, gate, how):
+    """And others after it. oxenstored is told of the first one with the next one, as ever."""
+    guests = {domid: host.add_guest(domid) for domid in (7, 8)}
+    watcher = host.client()
+    things.watch(watcher, "@releaseDomain", "t")
+    leave_with(host, after, gate, lambda: getattr(host.sim, how)(7))
+    host.dismiss()  # it has mapped their pages still
+    host.sim.destroy(8)
+    assert watcher.wait_event(path="@releaseDomain")
+    wait_until(lambda: not host.dom0.is_introduced(8))
+    if how == "destroy":
+        wait_until(lambda: not host.dom0.is_introduced(7))
+        assert host.add_guest(7).read("domid") == b"7"
+    else:
+        assert guests[7].read("domid") == b"7"
+
+
+def test_a_domain_is_made(host, after):
+    domain = host.sim.create(7)
+    watcher = host.client()
+    things.watch(watcher, "@introduceDomain", "t")
+    leave(host, after)
+    things.quiet(watcher)
+    xensim.home(host.dom0, 7)
+    host.dom0.introduce(7, domain.gfn, domain.port)
+    assert things.event(watcher) == ("@introduceDomain", "t")
+    assert host.guest(7).read("domid") == b"7"
+    introduce(host, 8)
+    assert things.event(watcher) == ("@introduceDomain", "t")
+    host.dom0.release(7)
+    assert not host.dom0.is_introduced(7)
+
+
+# --- afterwards
+
+def test_an_xsproxyd_that_comes_later(host, after):
+    """It touches nothing, however often it is started, until it is to enter."""
+    guest, client = host.add_guest(7), host.client()
+    things.watch(client, "/x", "t")
+    leave(host, after)
+    for _ in range(2):
+        host.start_proxy()
+        with Control(host) as control:
+            assert control.run("status")["state"] == "waiting"
+        assert guest.read("domid") == b"7" and host.is_native()
+        with host.client() as new:
+            new.write("/x", "1")
+        assert things.event(client) == ("/x", "t")
+        host.proxy.kill()
+    host.dismiss()
+    host.enter(host.flavour)
+    assert guest.read("domid") == b"7" and host.is_behind()
+    host.dom0.write("/x", "2")
+    assert things.event(client) == ("/x", "t")
+    things.quiet(client)
 
 
 def test_there_and_back(host, after):
@@ -58,93 +344,3 @@ def test_there_and_back(host, after):
         guest.write("data/behind", daemon)
         assert guest.wait_watch().path == "data/behind"
         assert client.wait_event().path == "/local/domain/7/data/behind"
-
-
-def test_domains_come_and_go(host, after):
-    guests = {domid: host.add_guest(domid) for domid in (7, 8)}
-    host.leave(after)
-    watcher = host.client()
-    for special in ("@introduceDomain", "@releaseDomain"):
-        watcher.watch(special, special)
-        watcher.wait_event()
-    introduce(host, 9)
-    assert watcher.wait_event(path="@introduceDomain")
-    host.sim.destroy(7)
-    assert watcher.wait_event(path="@releaseDomain")
-    wait_until(lambda: not host.dom0.is_introduced(7))
-    assert guests[8].read("domid") == b"8"
-
-
-def test_transaction_is_waited_for(host, after):
-    """Until it has ended; whoever does not end it stays, and nobody notices."""
-    guest = host.add_guest(7)
-    tx = guest.start()
-    guest.write("data/x", "1", tx=tx)
-
-    def end(stage):
-        if stage == "waiting for open transactions":
-            guest.end(tx)
-    host.leave(after, at=end)
-    assert guest.read("data/x") == b"1"
-    assert host.is_native()
-
-
-def test_transaction_that_does_not_end(host, after):
-    guest = host.add_guest(7)
-    tx = guest.start()
-    with pytest.raises(Refused, match="domain 7 has an open transaction"):
-        host.leave(after)
-    guest.write("data/x", "1", tx=tx)
-    guest.end(tx)
-    assert host.is_behind()
-    tx = guest.start()
-    host.leave(after, force=True)
-    assert said(guest.end, tx) in ("ENOENT", "EIO", "EINVAL")
-    assert guest.read("data/x") == b"1"
-
-
-def test_refused(host, after):
-    """A quiesced domain would run; there is no such daemon. All goes on."""
-    guest = host.add_guest(7)
-    quiesce(host.dom0, 7)
-    with pytest.raises(Refused, match="a domain is quiesced or held"):
-        host.leave(after)
-    assert host.is_behind()
-    guest.send(2, b"domid\0", req_id=5)
-    host.dom0.directory("/")
-    assert guest.get("rsp_prod") == guest.get("rsp_cons")
-
-
-def test_target(host, after):
-    """oxenstored's state does not say who has whom; it is told when it serves."""
-    if host.serves == "O":
-        pytest.skip("as long as a domain has a target oxenstored writes no state")
-    things.moved(host, [things.target], lambda: host.leave(after))
-
-
-def test_client_that_does_not_read(host):
-    """What it has sent beyond that nobody can take; once it reads, it can be left."""
-    host.dom0.write("/big", b"B" * 2000)
-    client = host.client()
-    for _ in range(300):
-        client.send(2, b"/big\0")
-    with pytest.raises(Refused, match="has sent more than it takes the answers of"):
-        host.leave("C")
-    assert host.is_behind()
-    for _ in range(300):
-        assert len(client.recv_reply().payload) == 2000
-    host.leave("C")
-    assert client.read("/big") == b"B" * 2000
-
-
-def test_no_such_daemon(host, after):
-    guest = host.add_guest(7)
-    guest.watch("data", "t")
-    guest.wait_watch()
-    with pytest.raises(Refused, match="the native xenstored cannot be started"):
-        host.leave(after, path=str(XEN_BIN / "nothing/xenstored"))
-    assert host.is_behind()
-    guest.write("data/x", "1")
-    assert guest.wait_watch().path == "data/x"
-    host.leave(after)
-    assert guest.read("data/x") == b"1"
