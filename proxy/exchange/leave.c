@@ -26,6 +26,7 @@
 #include "proxy/loop.h"
 #include "proxy/session/hand.h"
 #include "proxy/session/ledgers.h"
+#include "proxy/session/pending.h"
 #include "proxy/session/session.h"
 
 #define DRAIN_MS 5000 /* for transactions, and for requests that clients have sent */
@@ -145,11 +146,24 @@ const char *leave_begin(struct exchange *exchange, const char *native, bool forc
 	return NULL;
 }
 
+/* Also one that xenstored is asked for: before its answer is there nobody can end it. */
+static bool has_transaction(const struct session *s)
+{
+	if (session_state(s) == LEDGER_ENDED)
+		return false;
+	PENDING_EACH(s->ledger, slot)
+	{
+		if (s->ledger->pending[slot].type == XS_TRANSACTION_START)
+			return true;
+	}
+	return transaction_count(&s->transactions);
+}
+
 static void find_transactions(struct session *s, void *arg)
 {
 	const struct session **found = arg;
 
-	if (!*found && transaction_count(&s->transactions) && session_state(s) != LEDGER_ENDED)
+	if (!*found && has_transaction(s))
 		*found = s;
 }
 
@@ -198,7 +212,7 @@ bool leave_look_before(struct exchange *exchange)
 	if (late)
 		clients_halt(exchange->daemon->clients, SOCK_UNREAD);
 	else
-		clients_ebb(exchange->daemon->clients);
+		clients_ebb(exchange->daemon->clients, has_transaction);
 	if (!exchange->leave->force || !late)
 		exchange_each(exchange->daemon, find_transactions, &s);
 	if (s && late)

@@ -68,10 +68,11 @@ void clients_return(struct clients *clients);
 /* --- clients_lent.c, too: all are given to a native daemon (exchange/leave.h) */
 
 /**
- * clients_ebb() - nothing is read any more from clients that have no transaction open; to be called
- * again and again, until clients_halt(). Those that have may end it.
+ * clients_ebb() - nothing is read any more but from clients that are in the middle of something,
+ * which they may end; to be called again and again, until clients_halt().
+ * @busy: whether one is
  */
-void clients_ebb(struct clients *clients);
+void clients_ebb(struct clients *clients, bool (*busy)(const struct session *s));
 
 /** clients_halt() - as sock_halt(), of each client's socket; SOCK_HALTED: nobody is accepted. */
 void clients_halt(struct clients *clients, enum sock_halt halt);

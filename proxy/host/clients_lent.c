@@ -118,16 +118,16 @@ void clients_drop_untaken(struct clients *clients)
 
 /* --- given */
 
-void clients_ebb(struct clients *clients)
+void clients_ebb(struct clients *clients, bool (*busy)(const struct session *s))
 {
 	struct client *client;
 
 	TAILQ_FOREACH(client, &clients->up, list) {
-		bool open = transaction_count(&client->session->transactions);
+		enum sock_halt halt = busy(client->session) ? SOCK_MOVES : SOCK_UNREAD;
 		struct sock *sock = &client->socks[SLOT_CLIENT];
 
-		if (sock->halt != (open ? SOCK_MOVES : SOCK_UNREAD))
-			sock_halt(sock, open ? SOCK_MOVES : SOCK_UNREAD);
+		if (sock->halt != halt)
+			sock_halt(sock, halt);
 	}
 }
 
