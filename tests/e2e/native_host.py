@@ -87,9 +87,12 @@ class Native(Supervised):
 
     def add_guest(self, domid, **kwargs):
         guest = super().add_guest(domid, **kwargs)
-        # As toolstacks note it; of the daemons only oxenstored knows it.
-        self.dom0.write(f"/local/domain/{domid}/store/ring-ref", self.sim.list()[domid]["gfn"])
+        self.note_frame(domid)
         return guest
+
+    def note_frame(self, domid):
+        """As toolstacks do; of the daemons only oxenstored knows it."""
+        self.dom0.write(f"/local/domain/{domid}/store/ring-ref", self.sim.list()[domid]["gfn"])
 
     def link(self):
         """Say which daemon it is that may have to be brought back."""
