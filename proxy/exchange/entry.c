@@ -127,7 +127,9 @@ const char *entry_hindrance(const struct exchange *exchange, const char *native,
 {
 	const struct daemon *daemon = exchange->daemon;
 
-	if (exchange_stage(exchange) || exchange->entry || exchange->leave || daemon->left)
+	if (daemon->left)
+		return "this xsproxyd has left; restart it";
+	if (exchange_stage(exchange) || exchange->entry || exchange->leave)
 		return "an exchange is under way already";
 	if (*native != '/' || strlen(native) >= LEDGERS_DAEMON_MAX ||
 	    strlen(with) >= LEDGERS_DAEMON_MAX)
@@ -174,8 +176,14 @@ void entry_came(struct exchange *exchange)
 		starters_tell(exchange->starters, START_ENOUGH, NULL, 0);
 		return;
 	}
-	if (!entry || entry->made) {
+	if (!entry) {
 		starters_tell(exchange->starters, START_RETREAT, NULL, 0);
+		return;
+	}
+	/* It has begun anew, and so may we; but whoever asked for it is told. */
+	if (entry->made) {
+		exchange_blame(exchange, "the program that hands over its state has begun anew");
+		give_up(exchange, true);
 		return;
 	}
 	forget_given(entry);
