@@ -100,6 +100,8 @@ void exchange_hand_over(struct exchange *exchange)
 	}
 	if (exchange_stage(exchange) != EXCHANGE_HAVE)
 		exchange_enter(exchange, EXCHANGE_HAVE);
+	if (exchange->leave && exchange->role == START_DAEMON)
+		leave_missed(exchange);
 	if (exchange->role == START_DAEMON && must_bind(exchange))
 		wait_once_more(exchange, BIND_AGAIN_MS);
 	else if (exchange->role == START_DAEMON)

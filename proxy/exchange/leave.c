@@ -269,6 +269,12 @@ void leave_tell(struct exchange *exchange)
 	starters_tell(exchange->starters, START_ENOUGH, NULL, 0);
 }
 
+void leave_missed(struct exchange *exchange)
+{
+	exchange_blame(exchange, "the program that takes xenstored's state has ended");
+	leave_over(exchange);
+}
+
 void leave_failed(struct exchange *exchange, const char *why)
 {
 	exchange_blame(exchange, "the native xenstored cannot be started: %s", why);

@@ -64,6 +64,9 @@ bool leave_allows(struct exchange *exchange);
 /** leave_tell() - the keeper has the state, and the program waits: it gets all. */
 void leave_tell(struct exchange *exchange);
 
+/** leave_missed() - it has ended before: it is an exchange, for the daemon that was there. */
+void leave_missed(struct exchange *exchange);
+
 /** leave_failed() - it could not become the daemon. */
 void leave_failed(struct exchange *exchange, const char *why);
 
