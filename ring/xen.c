@@ -36,10 +36,29 @@ struct xen *xen_free(struct xen *xen)
 	return NULL;
 }
 
+static int open_evtchn(xenevtchn_handle **out)
+{
+	xenevtchn_handle *evtchn;
+	int err, fd;
+
+	errno = 0;
+	evtchn = xenevtchn_open(NULL, 0);
+	if (!evtchn)
+		return last_error();
+	fd = xenevtchn_fd(evtchn);
+	if (fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) | O_NONBLOCK)) {
+		err = -errno;
+		xenevtchn_close(evtchn);
+		return err;
+	}
+	*out = evtchn;
+	return 0;
+}
+
 int xen_open(struct xen **out)
 {
 	struct xen *xen = calloc(1, sizeof(*xen));
-	int err, fd;
+	int err;
 
 	if (!xen)
 		return -ENOMEM;
@@ -54,21 +73,25 @@ int xen_open(struct xen **out)
 	/* One grant a domain. Advice to the driver only: an old one has no such call. */
 	xengnttab_set_max_grants(xen->gnttab, 0x7ff0);
 
-	xen->evtchn = xenevtchn_open(NULL, 0);
-	if (!xen->evtchn) {
-		err = last_error();
-		xen_free(xen);
-		return err;
-	}
-
-	fd = xenevtchn_fd(xen->evtchn);
-	if (fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) | O_NONBLOCK)) {
-		err = -errno;
+	err = open_evtchn(&xen->evtchn);
+	if (err) {
 		xen_free(xen);
 		return err;
 	}
 
 	*out = xen;
+	return 0;
+}
+
+int xen_anew(struct xen *xen)
+{
+	xenevtchn_handle *evtchn;
+	int err = open_evtchn(&evtchn);
+
+	if (err)
+		return err;
+	xenevtchn_close(xen->evtchn);
+	xen->evtchn = evtchn;
 	return 0;
 }
 

@@ -26,6 +26,14 @@ int xen_open(struct xen **out);
 /** xen_free() - close both devices, which unbinds every port. NULL is fine; returns NULL. */
 struct xen *xen_free(struct xen *xen);
 
+/**
+ * xen_anew() - open the event channels' device anew: all that was bound in the one before is
+ * unbound, be it by us or by somebody else who had it.
+ *
+ * Return: 0, or a negative errno: then all is as it was.
+ */
+int xen_anew(struct xen *xen);
+
 /** xen_fd() - the descriptor that is readable while an event is pending. */
 int xen_fd(struct xen *xen);
 

@@ -246,6 +246,8 @@ void leave_over(struct exchange *exchange)
 static void come_back(struct exchange *exchange)
 {
 	exchange->own = own_close(exchange->own);
+	/* What it may have bound for itself nobody else could bind. */
+	domains_anew(exchange->daemon->domains);
 	leave_over(exchange);
 	exchange_enter(exchange, EXCHANGE_HAVE);
 }

@@ -431,6 +431,11 @@ void domains_rest(const struct domains *domains, bool rest)
 	ports_rest(&domains->ports, rest);
 }
 
+void domains_anew(struct domains *domains)
+{
+	ports_anew(&domains->ports);
+}
+
 uint32_t domains_bind(struct domains *domains)
 {
 	const struct rings *rings = &upstream_memory(domains->daemon->upstream)->rings;

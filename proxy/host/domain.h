@@ -48,6 +48,12 @@ int domains_local_port(struct domains *domains, uint32_t domid);
 void domains_rest(const struct domains *domains, bool rest);
 
 /**
+ * domains_anew() - all event channels are bound anew, and what else was bound in our device is not
+ * bound any more, by whomever that was who had it.
+ */
+void domains_anew(struct domains *domains);
+
+/**
  * domains_bind() - bind the event channels that are bound for xenstored and not for us yet.
  *
  * Return: of how many domains that Xen has they could not be.

@@ -66,6 +66,15 @@ static void xen_cb(evutil_socket_t fd, short what, void *arg)
 	ports->busy = n > 1;
 }
 
+static bool hear(struct ports *ports)
+{
+	struct daemon *daemon = ports->daemon;
+
+	ports->event =
+		event_new(daemon->base, xen_fd(daemon->xen), EV_READ | EV_PERSIST, xen_cb, ports);
+	return ports->event && !event_add(ports->event, NULL);
+}
+
 int ports_open(struct ports *ports)
 {
 	struct daemon *daemon = ports->daemon;
@@ -76,9 +85,7 @@ int ports_open(struct ports *ports)
 	err = xen_open(&daemon->xen);
 	if (err)
 		return err;
-	ports->event =
-		event_new(daemon->base, xen_fd(daemon->xen), EV_READ | EV_PERSIST, xen_cb, ports);
-	if (ports->event && !event_add(ports->event, NULL))
+	if (hear(ports))
 		return 0;
 	ports_fini(ports);
 	daemon->xen = xen_free(daemon->xen);
@@ -94,6 +101,8 @@ int port_bind(struct ports *ports, struct port *port, uint32_t domid, uint32_t r
 	if (local < 0)
 		return local;
 	port->local = local;
+	port->domid = domid;
+	port->remote = remote_port;
 	port->session = session;
 	HASH_ADD_INT(ports->bound, local, port);
 	if (port->hh.tbl)
@@ -101,6 +110,45 @@ int port_bind(struct ports *ports, struct port *port, uint32_t domid, uint32_t r
 	port->local = PORT_NONE;
 	xen_unbind(xen, (uint32_t)local);
 	return -ENOMEM;
+}
+
+static void bind_anew(struct ports *ports, struct port *port)
+{
+	int err = port_bind(ports, port, port->domid, port->remote, port->session);
+
+	if (err)
+		log_domain(LOG_WARNING, port->domid, "cannot bind its event channel %u anew: %s",
+			   port->remote, strerror(-err));
+}
+
+/* Their numbers may change one after the other, so all leave the table before. */
+static void bind_all_anew(struct ports *ports)
+{
+	struct port *port, *tmp, *first = ports->bound;
+
+	ports->bound = NULL;
+	HASH_ITER(hh, first, port, tmp) {
+		HASH_DELETE(hh, first, port);
+		port->local = PORT_NONE;
+		bind_anew(ports, port);
+	}
+}
+
+void ports_anew(struct ports *ports)
+{
+	struct xen *xen = ports->daemon->xen;
+	int err;
+
+	if (!xen)
+		return;
+	ports_fini(ports);
+	err = xen_anew(xen);
+	if (err)
+		log_line(LOG_ERR, "cannot open /dev/xen/evtchn anew: %s", strerror(-err));
+	if (!hear(ports))
+		log_line(LOG_ERR, "no memory to hear of guests' events; restart xsproxy");
+	if (!err)
+		bind_all_anew(ports);
 }
 
 bool port_unbind(struct ports *ports, struct port *port)

@@ -25,6 +25,7 @@ struct session;
 struct port {
 	UT_hash_handle hh; /* only while bound */
 	int local;	   /* PORT_NONE while unbound */
+	uint32_t domid, remote;
 	struct session *session;
 };
 
@@ -48,6 +49,12 @@ int ports_open(struct ports *ports);
 
 /** ports_rest() - take no events, for another one does, from the same device; or again. */
 void ports_rest(const struct ports *ports, bool rest);
+
+/**
+ * ports_anew() - bind all anew, in the device opened anew: what else was bound in it is not bound
+ * any more, by whomever that was who had it. A port that cannot be is unbound, and logged.
+ */
+void ports_anew(struct ports *ports);
 
 /**
  * port_bind() - from now on events of @remote_port of @domid make @session ready.
