@@ -97,6 +97,12 @@ bool xen_exists(struct xen *xen, uint32_t domid)
 	return false;
 }
 
+int xen_anew(struct xen *xen)
+{
+	(void)xen;
+	return -ENODEV;
+}
+
 void xen_unbind(struct xen *xen, uint32_t port)
 {
 	(void)xen;
