@@ -85,7 +85,7 @@ int xen_open(struct xen **out)
 
 int xen_anew(struct xen *xen)
 {
-	xenevtchn_handle *evtchn;
+	xenevtchn_handle *evtchn = NULL;
 	int err = open_evtchn(&evtchn);
 
 	if (err)
