@@ -12,7 +12,7 @@ from migration import ctl
 from ours import quiesce, said, tracked_transactions, tracked_watches, unquiesce
 from relay import FLAVOURS, introduce, wait_until
 from supervised import LIVE_UPDATE, Refused
-from xsclient import READ, join
+from xsclient import READ, TRANSACTION_START, join
 
 
 @pytest.fixture(params=FLAVOURS, name="host")
@@ -119,6 +119,30 @@ def test_a_transaction_that_ends_meanwhile(host, after):
             guest.end(tx)
     host.enter(after, at=end)
     assert guest.read("data/tx") == b"x"
+
+
+def test_transactions_that_wait_meanwhile(c_host, after):
+    """While the C daemon waits for one it begins no other; these are begun by the next daemon."""
+    guest, client, other = c_host.add_guest(7), c_host.client(), c_host.add_guest(8)
+    client.directory("/")
+    tx = other.start()
+
+    def start(stage):
+        if stage == native_host.WAITING:
+            wait_until(lambda: c_host.asking.in_the_way)
+            for peer in (guest, client):
+                peer.send(TRANSACTION_START, b"\0", req_id=5)
+                peer.send(READ, b"/local/domain/7/domid\0", req_id=6)
+                assert peer.recv_reply().req_id == 6
+            other.end(tx)
+    c_host.enter(after, at=start)
+    for peer, path in ((guest, "data/tx"), (client, "/tx")):
+        begun = peer.recv_reply()
+        assert (begun.type, begun.req_id) == (TRANSACTION_START, 5)
+        begun = int(begun.payload.rstrip(b"\0"))
+        peer.write(path, "x", tx=begun)
+        peer.end(begun)
+        assert peer.read(path) == b"x"
 
 
 @pytest.mark.parametrize("who", ("guest", "client"))

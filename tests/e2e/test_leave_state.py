@@ -10,7 +10,7 @@ from gate import Gate
 from harness import DAEMONS, xensim
 from native_host import Behind, Native
 from ours import HOLD, ask, quiesce, said, unquiesce
-from relay import FLAVOURS, introduce, wait_until
+from relay import FLAVOURS, descriptors, introduce, wait_until
 from supervised import Refused
 from xsclient import READ, TRANSACTION_END, WRITE, join
 
@@ -344,3 +344,24 @@ def test_there_and_back(host, after):
         guest.write("data/behind", daemon)
         assert guest.wait_watch().path == "data/behind"
         assert client.wait_event().path == "/local/domain/7/data/behind"
+
+
+def test_nothing_is_left(host, after):
+    """Of all that was handed to and fro: no descriptor in the daemon, no page of who has gone."""
+    def descriptors_of_native():
+        leave(host, after)
+        host.dom0.directory("/")
+        found = list(descriptors(host.daemon).values())
+        assert not [name for name in found if "memfd" in name or "xsproxy" in name], found
+        return len(found)
+    host.add_guest(7)
+    clients = [host.client() for _ in range(5)]
+    for client in clients:
+        things.watch(client, "/x", "t")
+    before = descriptors_of_native()
+    for _ in range(2):
+        host.enter(host.flavour)
+        assert descriptors_of_native() == before
+    host.sim.destroy(7)
+    wait_until(lambda: not host.dom0.is_introduced(7))
+    wait_until(lambda: not host.sim.zombies())
