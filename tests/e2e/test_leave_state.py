@@ -40,6 +40,12 @@ def after_fixture(request):
     return request.param
 
 
+@pytest.fixture(name="other")
+def other_fixture(host):
+    """Where which one follows is of no matter: the other one."""
+    return {"C": "O", "O": "C"}[host.flavour]
+
+
 @pytest.fixture(name="gate")
 def gate_fixture(after, tmp_path):
     """The native daemon waits there, with all that it has been given."""
@@ -110,16 +116,16 @@ def refused(host, after, why, **kwargs):
     return host.daemon.pid == pid
 
 
-def test_a_transaction_is_in_the_way(host, after):
+def test_a_transaction_is_in_the_way(host, other):
     paths = {host.add_guest(7): "data/tx", host.client(): "/tx"}
     txs = {peer: peer.start() for peer in paths}
-    assert refused(host, after, "^(domain 7|python3 .pid [0-9]+, uid 0.) has an open transaction, "
+    assert refused(host, other, "^(domain 7|python3 .pid [0-9]+, uid 0.) has an open transaction, "
                    "which would get lost; wait, or --force")
     for peer, path in paths.items():
         peer.write(path, "x", tx=txs[peer])
         peer.end(txs[peer])
         assert peer.read(path) == b"x"
-    leave(host, after)
+    leave(host, other)
 
 
 def test_a_transaction_that_ends_meanwhile(host, after):
@@ -138,13 +144,13 @@ def test_a_transaction_that_ends_meanwhile(host, after):
 
 
 @pytest.mark.parametrize("who", ("guest", "client"))
-def test_a_transaction_by_force(host, after, who):
+def test_a_transaction_by_force(host, other, who):
     """The native daemon does not know it, and nothing of it is there. Others are as ever."""
     peer = host.add_guest(7) if who == "guest" else host.client()
     path = "data/tx" if who == "guest" else "/tx"
     tx = peer.start()
     peer.write(path, "x", tx=tx)
-    host.leave(after, force=True)
+    host.leave(other, force=True)
     assert said(peer.end, tx) in ("ENOENT", "EIO")
     assert not peer.exists(path)
     things.moved(host, [things.transactions], lambda: None)
@@ -161,23 +167,23 @@ def test_what_oxenstored_cannot_have(host, thing):
     leave(host, "O")
 
 
-def test_who_does_not_read(host, after):
+def test_who_does_not_read(host, other):
     def try_it():
-        assert refused(host, after, "^python3 .pid .*has sent more than it takes the answers of")
+        assert refused(host, other, "^python3 .pid .*has sent more than it takes the answers of")
     things.moved(host, [things.many_unread_replies], try_it)
-    leave(host, after)
+    leave(host, other)
 
 
-def test_who_stands_still(host, after):
+def test_who_stands_still(host, other):
     guest = host.add_guest(7)
     quiesce(host.dom0, 7)
-    assert refused(host, after, "a domain is quiesced or held")
+    assert refused(host, other, "a domain is quiesced or held")
     unquiesce(host.dom0, 7)
     assert ask(host.dom0, HOLD, 9) == b"OK\0"
-    assert refused(host, after, "a domain is quiesced or held")
+    assert refused(host, other, "a domain is quiesced or held")
     unquiesce(host.dom0, 9)
     assert guest.read("domid") == b"7"
-    leave(host, after)
+    leave(host, other)
     assert guest.read("domid") == b"7"
 
 
@@ -206,10 +212,10 @@ def test_no_daemon(host, after, tmp_path, what, why):
     things.quiet(guest)
 
 
-def test_without_a_keeper(host, after):
+def test_without_a_keeper(host, other):
     host.keeper.kill()
     wait_until(lambda: "the keeper is gone" in host.proxy.text())
-    assert refused(host, after, "there is no keeper")
+    assert refused(host, other, "there is no keeper")
 
 
 # --- what happens meanwhile
