@@ -19,6 +19,7 @@
 #include "proxy/exchange/outcome.h"
 #include "proxy/host/clients.h"
 #include "proxy/host/keeper.h"
+#include "proxy/host/mark.h"
 #include "proxy/host/memory.h"
 #include "proxy/host/upstream.h"
 #include "proxy/log.h"
@@ -284,8 +285,8 @@ static void take(struct exchange *exchange)
 	struct daemon *daemon = exchange->daemon;
 	int door = exchange->entry->listener;
 
-	exchange_note_served(daemon);
-	leave_forget(daemon);
+	mark_set(&daemon->config, LINK_SERVED);
+	mark_clear(&daemon->config, LINK_LEFT);
 	exchange_enter(exchange, EXCHANGE_HAVE);
 	exchange->entry->listener = -1;
 	exchange->entry = entry_free(exchange->entry);

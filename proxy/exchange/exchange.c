@@ -3,7 +3,6 @@
 
 #include <errno.h>
 #include <event2/event.h>
-#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -21,6 +20,7 @@
 #include "proxy/host/clients.h"
 #include "proxy/host/domain.h"
 #include "proxy/host/keeper.h"
+#include "proxy/host/mark.h"
 #include "proxy/host/memory.h"
 #include "proxy/host/upstream.h"
 #include "proxy/log.h"
@@ -134,26 +134,15 @@ static void look_cb(evutil_socket_t fd, short what, void *arg)
 
 /* --- bridges */
 
-/* Starters wait for us from now on, whatever happens. */
-void exchange_note_served(const struct daemon *daemon)
-{
-	char path[CONFIG_PATH_MAX + sizeof(LINK_SERVED) + 1];
-	int fd;
-
-	snprintf(path, sizeof(path), "%s/" LINK_SERVED, daemon->config.run_dir);
-	fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
-	if (fd >= 0)
-		close(fd);
-}
-
 static void bridge_came(void *arg)
 {
 	struct exchange *exchange = arg;
 	enum exchange_stage stage = exchange_stage(exchange);
 
-	exchange_note_served(exchange->daemon);
-	if (leave_has(exchange->daemon)) {
-		leave_forget(exchange->daemon);
+	/* Starters wait for us from now on, whatever happens. */
+	mark_set(&exchange->daemon->config, LINK_SERVED);
+	if (mark_is_set(&exchange->daemon->config, LINK_LEFT)) {
+		mark_clear(&exchange->daemon->config, LINK_LEFT);
 		clients_halt(exchange->daemon->clients, SOCK_MOVES);
 	}
 	if (stage == EXCHANGE_NONE && exchange->daemon->paused)
@@ -333,7 +322,7 @@ static int go_on(struct exchange *exchange)
 
 	keeper_take(daemon->keeper, KEEP_STATE, fds);
 	exchange->state = fds[0];
-	if (leave_has(daemon))
+	if (mark_is_set(&daemon->config, LINK_LEFT))
 		clients_halt(daemon->clients, SOCK_HALTED);
 	if (stage == EXCHANGE_LEAVING)
 		return leave_go_on(exchange);

@@ -67,9 +67,6 @@ void exchange_start(struct exchange *exchange, const char *with);
 /** exchange_resume() - take up what an xsproxyd before us had. Return: 0 or a negative errno. */
 int exchange_resume(struct exchange *exchange, enum exchange_stage stage);
 
-/** exchange_note_served() - starters wait for us from now on, whatever happens. */
-void exchange_note_served(const struct daemon *daemon);
-
 /** exchange_enter() - it is there from now on. */
 void exchange_enter(struct exchange *exchange, enum exchange_stage stage);
 

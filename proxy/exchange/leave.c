@@ -2,7 +2,6 @@
 #include "proxy/exchange/leave.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -20,6 +19,7 @@
 #include "proxy/host/clients.h"
 #include "proxy/host/domain.h"
 #include "proxy/host/keeper.h"
+#include "proxy/host/mark.h"
 #include "proxy/host/memory.h"
 #include "proxy/host/upstream.h"
 #include "proxy/log.h"
@@ -37,46 +37,6 @@ struct leave {
 	bool targets; /* the daemon has been told who has whom as a target */
 	int pidfd;    /* of the program, which becomes the daemon; -1: of an xsproxyd's before us */
 };
-
-/* --- that we have left */
-
-static void mark_path(const struct daemon *daemon, char path[CONFIG_PATH_MAX + 16],
-		      const char *name)
-{
-	snprintf(path, CONFIG_PATH_MAX + 16, "%s/%s", daemon->config.run_dir, name);
-}
-
-bool leave_has(const struct daemon *daemon)
-{
-	char path[CONFIG_PATH_MAX + 16];
-
-	mark_path(daemon, path, LINK_LEFT);
-	return !access(path, F_OK);
-}
-
-void leave_forget(const struct daemon *daemon)
-{
-	char path[CONFIG_PATH_MAX + 16];
-
-	mark_path(daemon, path, LINK_LEFT);
-	unlink(path);
-}
-
-/* Return: 0 or a negative errno. */
-static int note_left(const struct daemon *daemon)
-{
-	char path[CONFIG_PATH_MAX + 16];
-	int fd;
-
-	mark_path(daemon, path, LINK_LEFT);
-	fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
-	if (fd < 0)
-		return -errno;
-	close(fd);
-	mark_path(daemon, path, LINK_SERVED);
-	unlink(path);
-	return 0;
-}
 
 /* --- before */
 
@@ -321,11 +281,13 @@ static void finish(struct exchange *exchange)
 {
 	struct daemon *daemon = exchange->daemon;
 	const struct exchange_waiter *waiter = exchange->waiter;
-	int err = note_left(daemon);
+	int err = mark_set(&daemon->config, LINK_LEFT);
 
 	if (err)
 		log_line(LOG_ERR, "leaving: cannot note that in %s: %s; stop xsproxy now",
 			 daemon->config.run_dir, strerror(-err));
+	else
+		mark_clear(&daemon->config, LINK_SERVED);
 	daemon->left = true;
 	keeper_drop_all(daemon->keeper);
 	exchange->leave = leave_free(exchange->leave);

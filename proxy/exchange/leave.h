@@ -16,7 +16,6 @@
 
 #include <stdbool.h>
 
-struct daemon;
 struct exchange;
 struct exchange_waiter;
 struct leave;
@@ -41,12 +40,6 @@ const char *leave_begin(struct exchange *exchange, const char *native, bool forc
 
 /** leave_free() - NULL is fine; returns NULL. */
 struct leave *leave_free(struct leave *leave);
-
-/** leave_has() - whether an xsproxyd has left this host; it serves nobody until enter. */
-bool leave_has(const struct daemon *daemon);
-
-/** leave_forget() - it is to serve again. */
-void leave_forget(const struct daemon *daemon);
 
 /* --- for the others of exchange/ */
 

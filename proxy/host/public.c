@@ -13,12 +13,12 @@
 
 #include "link/start.h"
 #include "proxy/daemon.h"
+#include "proxy/host/mark.h"
 #include "proxy/local.h"
 #include "proxy/log.h"
 #include "proxy/session/who.h"
 
 #define LISTEN_BACKLOG SOMAXCONN /* clients are many and short-lived; systemd does the same */
-#define RUN_PATH_MAX   (CONFIG_PATH_MAX + 16)
 
 static void log_no_effect(const char *held, const char *option, const char *value,
 			  const char *instead)
@@ -96,25 +96,11 @@ static bool is_at(int fd, const char *path)
 	       S_ISSOCK(st.st_mode);
 }
 
-static const char *in_run_dir(const struct config *config, char path[RUN_PATH_MAX],
-			      const char *name)
-{
-	snprintf(path, RUN_PATH_MAX, "%s/%s", config->run_dir, name);
-	return path;
-}
-
 static bool is_entering(const struct config *config, int fd)
 {
-	char path[RUN_PATH_MAX];
+	char path[MARK_PATH_MAX];
 
-	return is_at(fd, in_run_dir(config, path, LINK_ENTERING));
-}
-
-static bool has(const struct config *config, const char *mark)
-{
-	char path[RUN_PATH_MAX];
-
-	return !access(in_run_dir(config, path, mark), F_OK);
+	return is_at(fd, mark_path(config, path, LINK_ENTERING));
 }
 
 /*
@@ -123,7 +109,8 @@ static bool has(const struct config *config, const char *mark)
  */
 static bool is_void(const struct config *config, int fd, int kept)
 {
-	return is_entering(config, fd) && (is_at(kept, config->socket) || has(config, LINK_SERVED));
+	return is_entering(config, fd) &&
+	       (is_at(kept, config->socket) || mark_is_set(config, LINK_SERVED));
 }
 
 static int listen_there(struct daemon *daemon, int kept)
@@ -146,8 +133,8 @@ static int listen_there(struct daemon *daemon, int kept)
 /* The other place is that of the daemon to which we have left all. */
 static int listen_aside(const struct config *config)
 {
-	char path[RUN_PATH_MAX];
-	int fd = local_listen(in_run_dir(config, path, LINK_ENTERING), LISTEN_BACKLOG);
+	char path[MARK_PATH_MAX];
+	int fd = local_listen(mark_path(config, path, LINK_ENTERING), LISTEN_BACKLOG);
 
 	if (fd < 0)
 		log_line(LOG_ERR, "cannot listen on %s: %s", path, strerror(-fd));
@@ -168,7 +155,7 @@ int public_listen(struct daemon *daemon, int kept, bool *inherited)
 			compare(SD_LISTEN_FDS_START, config);
 		return SD_LISTEN_FDS_START;
 	}
-	return has(config, LINK_LEFT) ? listen_aside(config) : listen_there(daemon, kept);
+	return mark_is_set(config, LINK_LEFT) ? listen_aside(config) : listen_there(daemon, kept);
 }
 
 void public_unlink(const struct config *config, int fd)
