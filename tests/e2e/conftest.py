@@ -14,7 +14,7 @@ from ours import running  # noqa: E402
 from relay import FLAVOURS  # noqa: E402
 from stress import Load  # noqa: E402
 
-pytest.register_assert_rewrite("things")
+pytest.register_assert_rewrite("things", "scene")
 
 
 def is_of_one_kind(item):

@@ -5,7 +5,6 @@ clients go on, natively or behind xsproxyd, and what has failed can be begun ane
 import os
 import signal
 import socket
-import threading
 
 import pytest
 
@@ -13,13 +12,12 @@ import native_host
 import things
 from native_host import Native
 from gate import Gate
-from harness import DAEMONS, xensim
 from ours import events_until_now
 from relay import wait_until
+from scene import Scene
 from supervised import LIVE_UPDATE, Refused
-from xsclient import READ, Closed, Timeout
+from xsclient import READ
 
-OTHER = {"C": "O", "O": "C"}
 DONE = "xenstored was exchanged"
 RESTORED = "the one before was started again"
 LINES = {"GIVEN": "state is being taken", "HAVE": "the state waits",
@@ -28,41 +26,16 @@ MANY = 3000  # watches of a client, so that it takes a while
 CROWD = 600  # clients, which are more than a keeper can be told of that does not listen
 
 
-class Scene:
-    """A host with guests and a client that have watches; it goes as far as gates are open."""
+class Entering(Scene):
+    """xsproxyd is put before a native xenstored."""
 
     def __init__(self, flavour, tmp_path):
-        self.before, self.after = flavour, OTHER[flavour]
-        self.update = Gate(tmp_path / "update", "live-update", LIVE_UPDATE)
-        daemon = xensim.XEN_BIN / DAEMONS[self.after]
-        self.program = Gate(tmp_path / "daemon", DAEMONS[self.after], daemon)
-        self.host = Native(flavour, live_update=self.update.path, log="info")
+        super().__init__(Native, flavour, tmp_path)
         self.native_pid = self.host.daemon.pid
-        self.guest = self.host.add_guest(7)
-        self.kernel = self.host.guest(0)
-        self.client = self.host.client()
-        self.watchers = {self.guest: "data", self.kernel: "/local/domain/7/data",
-                         self.client: "/local/domain/7/data"}
-        for peer, path in self.watchers.items():
-            things.watch(peer, path, "t")
-        self.written = 0
-        self.refused = self.entering = None
-
-    def log(self):
-        log = self.host.sim.dir / "xsproxyd.log"
-        return log.read_text() if log.exists() else ""
 
     def begin(self, *gates, after=None, path=None):
-        for gate in gates:
-            gate.open()
-
-        def enter():
-            try:
-                self.host.enter(after or self.after, path=path or str(self.program.path))
-            except (Refused, Closed, Timeout, OSError) as err:
-                self.refused = err
-        self.entering = threading.Thread(target=enter)
-        self.entering.start()
+        self.move(gates, lambda: self.host.enter(after or self.after,
+                                                 path=path or str(self.program.path)))
 
     def wait_for(self, stage):
         if stage == "ASKED":
@@ -93,25 +66,20 @@ class Scene:
         return keeper
 
     def go_on(self):
-        self.update.open()
-        self.program.open()
+        super().go_on()
         self.host.may_start.set()
 
     def ends(self, word=DONE):
         self.go_on()
         wait_until(lambda: word in self.log())
-        self.entering.join()
-
-    def restart(self):
-        self.host.proxy.kill()
-        self.host.start_proxy()
+        self.moving.join()
 
     def another_keeper(self):
         """xsproxyd looks for one from time to time."""
         self.host.start_keeper()
         wait_until(lambda: "connected to the keeper" in self.log())
 
-    def all_is_there(self, once_more=False):
+    def all_is_there(self, once_more=False):  # pylint: disable=arguments-differ
         """@once_more: the first event of a watch may come again"""
         assert self.guest.read("domid") == b"7"
         if once_more:
@@ -120,13 +88,7 @@ class Scene:
                 peer.read("/local/domain/7/domid")
                 assert {event.path for event in peer.events} <= {"/local/domain/7/data"}
                 peer.events.clear()
-        self.written += 1
-        self.host.dom0.write(f"/local/domain/7/data/{self.written}", "1")
-        for peer, path in self.watchers.items():
-            assert things.event(peer) == (f"{path}/{self.written}", "t")
-        things.quiet(*self.watchers)
-        with self.host.client() as new:
-            assert new.read(f"/local/domain/7/data/{self.written}") == b"1"
+        super().all_is_there()
 
     def is_behind(self, once_more=False):
         assert self.host.is_behind() and self.host.daemon.pid != self.native_pid
@@ -134,25 +96,23 @@ class Scene:
 
     def is_native(self):
         """As before, and it can be begun anew."""
-        if self.entering:
-            self.entering.join()
+        if self.moving:
+            self.moving.join()
         self.host.wait_native(self.before)
         assert self.host.is_native() and self.host.daemon.pid == self.native_pid
         self.all_is_there()
         self.refused = None
         self.begin(self.update, self.program)
-        self.entering.join()
+        self.moving.join()
         assert self.refused is None
         self.is_behind()
 
 
 @pytest.fixture(params=("C", "O"), name="scene")
 def scene_fixture(request, tmp_path):
-    scene = Scene(request.param, tmp_path)
+    scene = Entering(request.param, tmp_path)
     yield scene
-    scene.host.dump()
-    scene.go_on()
-    scene.host.close()
+    scene.close()
 
 
 # --- xsproxyd
@@ -205,7 +165,7 @@ def test_the_keeper_before_it_has_all(scene, stage):
         scene.begin_until(stage)
     scene.host.keeper.kill()
     scene.update.open()
-    scene.entering.join()
+    scene.moving.join()
     assert "keeper" in str(scene.refused)
     scene.another_keeper()
     scene.is_native()
@@ -230,7 +190,7 @@ def test_the_program_before_it_has_given_anything(scene):
     toolstacks find once it has been restarted."""
     scene.begin_until("ASKED")
     os.kill(scene.native_pid, signal.SIGKILL)
-    scene.entering.join()
+    scene.moving.join()
     assert "the native xenstored has ended" in str(scene.refused)
     wait_until(lambda: "connected to the bridge" in scene.log())
     assert scene.host.is_behind()
@@ -316,7 +276,7 @@ def test_nobody_expects_it_any_more(scene):
     """Who has asked xsproxyd for it has gone."""
     scene.begin_until("ASKED")
     scene.host.control.sock.shutdown(socket.SHUT_RDWR)
-    scene.entering.join()
+    scene.moving.join()
     scene.update.open()
     scene.is_native()
 

@@ -12,7 +12,7 @@ from migration import ctl
 from ours import quiesce, said, tracked_transactions, tracked_watches, unquiesce
 from relay import FLAVOURS, introduce, wait_until
 from supervised import LIVE_UPDATE, Refused
-from xsclient import READ, TRANSACTION_START, join
+from xsclient import READ, TRANSACTION_START
 
 
 @pytest.fixture(params=FLAVOURS, name="host")
@@ -216,24 +216,10 @@ def until_fixture(request):
 
 
 def test_requests_meanwhile(host, after, gate, until):
-    """Of guests, dom0's kernel and clients, also of one that comes then: each is answered once."""
-    guest, kernel, client, late = host.add_guest(7), host.guest(0), host.client(), []
-    host.dom0.write("/tool/x", "1")
-    kernel.read("/tool/x")
-    client.read("/tool/x")
-
-    def ask():
-        late.append(host.client())
-        for peer in (guest, kernel, client, *late):
-            path = "domid" if peer is guest else "/tool/x"
-            for number in range(3):
-                peer.send(READ, join(path), req_id=number)
-    enter(host, after, gate, ask, until)
-    for peer, value in ((guest, b"7"), (kernel, b"1"), (client, b"1"), (late[0], b"1")):
-        for number in range(3):
-            reply = peer.recv_reply()
-            assert (reply.req_id, reply.payload) == (number, value)
-    things.quiet(guest, kernel, client, *late)
+    scene = things.requests_meanwhile(host)
+    next(scene)
+    enter(host, after, gate, lambda: next(scene), until)
+    things.ended(scene)
 
 
 def test_as_many_clients_as_may_wait(host, after, gate):
@@ -250,13 +236,10 @@ def test_as_many_clients_as_may_wait(host, after, gate):
 
 
 def test_a_client_goes(host, after, gate, until):
-    goes, stays = host.client(), host.client()
-    for client in (goes, stays):
-        things.watch(client, "/x", "t")
-    enter(host, after, gate, goes.close, until)
-    host.dom0.write("/x", "1")
-    assert things.event(stays) == ("/x", "t")
-    things.quiet(stays)
+    scene = things.a_client_goes(host)
+    next(scene)
+    enter(host, after, gate, lambda: next(scene), until)
+    things.ended(scene)
 
 
 @pytest.mark.parametrize("how", ("shutdown", "destroy"))

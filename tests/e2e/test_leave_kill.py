@@ -3,59 +3,30 @@
 behind xsproxyd, and what has failed can be begun anew."""
 
 import socket
-import threading
 
 import pytest
 
 import native_host
-import things
 from control import Control
-from gate import Gate
-from harness import DAEMONS, xensim
+from harness import xensim
 from native_host import Behind
 from relay import wait_until
-from supervised import LIVE_UPDATE, Refused
-from xsclient import READ, Closed, Timeout
+from scene import Scene
+from xsclient import READ
 
-OTHER = {"C": "O", "O": "C"}
 DONE = "a native xenstored has all"
 LINES = {"BEFORE": "waiting for open transactions", "ASKED": "xenstored was asked for its state",
          "LEAVING": "a native xenstored is given all"}
 
 
-class Scene:
-    """A host with guests and a client that have watches; it goes as far as gates are open."""
+class Leaving(Scene):
+    """A native xenstored takes xsproxyd's place."""
 
     def __init__(self, flavour, tmp_path):
-        self.before, self.after = flavour, OTHER[flavour]
-        self.update = Gate(tmp_path / "update", "live-update", LIVE_UPDATE)
-        native = xensim.XEN_BIN / DAEMONS[self.after]
-        self.program = Gate(tmp_path / "native", DAEMONS[self.after], native)
-        self.host = Behind(flavour, live_update=self.update.path, log="info")
-        self.guest = self.host.add_guest(7)
-        self.kernel = self.host.guest(0)
-        self.client = self.host.client()
-        self.watchers = {self.guest: "data", self.kernel: "/local/domain/7/data",
-                         self.client: "/local/domain/7/data"}
-        for peer, path in self.watchers.items():
-            things.watch(peer, path, "t")
-        self.written = 0
-        self.refused = self.leaving = None
-
-    def log(self):
-        return (self.host.sim.dir / "xsproxyd.log").read_text()
+        super().__init__(Behind, flavour, tmp_path)
 
     def begin(self, *gates):
-        for gate in gates:
-            gate.open()
-
-        def leave():
-            try:
-                self.host.leave(self.after, path=str(self.program.path))
-            except (Refused, Closed, Timeout, OSError) as err:
-                self.refused = err
-        self.leaving = threading.Thread(target=leave)
-        self.leaving.start()
+        self.move(gates, lambda: self.host.leave(self.after, path=str(self.program.path)))
 
     def begin_until(self, stage):
         """Begin, and stand still there."""
@@ -67,26 +38,8 @@ class Scene:
             wait_until(lambda: native_host.executes(self.host.daemon.pid, self.program.path))
 
     def ends(self):
-        self.leaving.join(xensim.TIMEOUT)
-        assert not self.leaving.is_alive()
-
-    def go_on(self):
-        self.update.open()
-        self.program.open()
-
-    def restart(self):
-        self.host.proxy.kill()
-        self.host.start_proxy()
-
-    def all_is_there(self):
-        assert self.guest.read("domid") == b"7"
-        self.written += 1
-        self.host.dom0.write(f"/local/domain/7/data/{self.written}", "1")
-        for peer, path in self.watchers.items():
-            assert things.event(peer) == (f"{path}/{self.written}", "t")
-        things.quiet(*self.watchers)
-        with self.host.client() as new:
-            assert new.read(f"/local/domain/7/data/{self.written}") == b"1"
+        self.moving.join(xensim.TIMEOUT)
+        assert not self.moving.is_alive()
 
     def is_native(self):
         """It is done; xsproxyd and the keeper are not needed any more."""
@@ -114,11 +67,9 @@ class Scene:
 
 @pytest.fixture(params=("C", "O"), name="scene")
 def scene_fixture(request, tmp_path):
-    scene = Scene(request.param, tmp_path)
+    scene = Leaving(request.param, tmp_path)
     yield scene
-    scene.host.dump()
-    scene.go_on()
-    scene.host.close()
+    scene.close()
 
 
 # --- xsproxyd

@@ -12,7 +12,7 @@ from native_host import Behind, Native
 from ours import HOLD, ask, quiesce, said, unquiesce
 from relay import FLAVOURS, descriptors, introduce, wait_until
 from supervised import Refused
-from xsclient import READ, TRANSACTION_END, WRITE, join
+from xsclient import TRANSACTION_END, WRITE
 
 LEAVING = "a native xenstored is given all"
 BEFORE = "waiting for open transactions"
@@ -237,40 +237,23 @@ def when_fixture(request):
 
 
 def test_requests_meanwhile(host, after, gate, when):
-    """Of guests, dom0's kernel and clients, also of one that comes then: each is answered once."""
-    guest, kernel, client, late = host.add_guest(7), host.guest(0), host.client(), []
-    host.dom0.write("/tool/x", "1")
-    kernel.read("/tool/x")
-    client.read("/tool/x")
-
-    def send():
-        late.append(host.client())
-        for peer in (guest, kernel, client, *late):
-            path = "domid" if peer is guest else "/tool/x"
-            for number in range(3):
-                peer.send(READ, join(path), req_id=number)
+    scene = things.requests_meanwhile(host)
+    next(scene)
 
     def at(stage):
         if stage.startswith(when):
-            send()
+            next(scene)
         if stage == LEAVING:
             gate.open()
     host.leave(after, at=at, path=str(gate.path))
-    for peer, value in ((guest, b"7"), (kernel, b"1"), (client, b"1"), (late[0], b"1")):
-        for number in range(3):
-            reply = peer.recv_reply()
-            assert (reply.req_id, reply.payload) == (number, value)
-    things.quiet(guest, kernel, client, *late)
+    things.ended(scene)
 
 
 def test_a_client_goes(host, after, gate):
-    goes, stays = host.client(), host.client()
-    for client in (goes, stays):
-        things.watch(client, "/x", "t")
-    leave_with(host, after, gate, goes.close)
-    host.dom0.write("/x", "1")
-    assert things.event(stays) == ("/x", "t")
-    things.quiet(stays)
+    scene = things.a_client_goes(host)
+    next(scene)
+    leave_with(host, after, gate, lambda: next(scene))
+    things.ended(scene)
 
 
 @pytest.mark.parametrize("how", ("shutdown", "destroy"))

@@ -21,6 +21,10 @@ CUTS = (1, 15, 17, 24)
 RING_CUTS = (*CUTS, 16)
 
 
+def ended(scene):
+    assert next(scene, "ended") == "ended"
+
+
 def moved(host, things, move):
     """All of @things are there before and after @move."""
     scenes = [thing(host) for thing in things]
@@ -28,7 +32,7 @@ def moved(host, things, move):
         next(scene)
     move()
     for scene in scenes:
-        assert next(scene, "ended") == "ended"
+        ended(scene)
 
 
 def home(domid):
@@ -225,6 +229,40 @@ def transactions(host):
             assert not peer.exists(path)
             peer.end(tx, commit=commit)
             assert peer.exists(path) == commit
+
+
+def requests_meanwhile(host):
+    """Of guests, dom0's kernel and clients, also of one that comes then: each is answered once.
+    They are sent when it goes on."""
+    guest, kernel, client = host.add_guest(7), host.guest(0), host.client()
+    host.dom0.write("/tool/x", "1")
+    kernel.read("/tool/x")
+    client.read("/tool/x")
+    yield
+    late = host.client()
+    for peer in (guest, kernel, client, late):
+        path = "domid" if peer is guest else "/tool/x"
+        for number in range(3):
+            peer.send(READ, join(path), req_id=number)
+    yield
+    for peer, value in ((guest, b"7"), (kernel, b"1"), (client, b"1"), (late, b"1")):
+        for number in range(3):
+            reply = peer.recv_reply()
+            assert (reply.req_id, reply.payload) == (number, value)
+    quiet(guest, kernel, client, late)
+
+
+def a_client_goes(host):
+    """When it goes on; another one stays."""
+    goes, stays = host.client(), host.client()
+    for client in (goes, stays):
+        watch(client, "/x", "t")
+    yield
+    goes.close()
+    yield
+    host.dom0.write("/x", "1")
+    assert event(stays) == ("/x", "t")
+    quiet(stays)
 
 
 # What every daemon hands over, and what oxenstored waits for the end of.
