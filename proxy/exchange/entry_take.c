@@ -50,7 +50,6 @@ static int take_ring(struct daemon *daemon, struct entry_gift *gift, const struc
 		return 0;
 	}
 	err = map(daemon, &view->record);
-
 	if (!err)
 		err = hand_in(domains_session(daemon->domains, view->record.number), view);
 	if (err)
@@ -60,17 +59,16 @@ static int take_ring(struct daemon *daemon, struct entry_gift *gift, const struc
 	return err;
 }
 
-/* Both are there. */
-static int take_target(struct daemon *daemon, const struct conns_record *ring)
+/* All rings are there. A domain that has died holds on to nothing. */
+static void take_target(struct daemon *daemon, const struct conns_record *ring)
 {
-	struct session *user = domains_session(daemon->domains, ring->number);
+	const struct session *user = domains_session(daemon->domains, ring->number);
 	struct session *target = ring->target == CONNS_NO_TARGET
 					 ? NULL
 					 : domains_session(daemon->domains, ring->target);
 
-	if (target)
+	if (target && user)
 		target_set(target, user);
-	return 0;
 }
 
 /* --- sockets */
@@ -121,10 +119,10 @@ static int take_all(struct daemon *daemon, struct entry_gift *gift, const uint8_
 	if (err || r)
 		return err ? err : r;
 	conns.at = 0;
-	while (!err && conns_next(&conns, &view) > 0)
+	while (conns_next(&conns, &view) > 0)
 		if (view.record.kind == CONNS_RING)
-			err = take_target(daemon, &view.record);
-	return err;
+			take_target(daemon, &view.record);
+	return 0;
 }
 
 int entry_make(struct daemon *daemon, struct entry_gift *gift)

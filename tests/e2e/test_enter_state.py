@@ -262,6 +262,18 @@ def test_a_domain_dies(host, after, gate, until, how):
     wait_until(lambda: not host.dom0.is_introduced(8))
 
 
+def test_a_stubdomain_dies(host, after, gate):
+    """It holds on to nobody any more, and whom it has served goes on."""
+    if host.flavour == "O":
+        pytest.skip("as long as a domain has a target oxenstored writes no state")
+    guest = host.add_guest(7)
+    host.add_guest(8)
+    host.dom0.set_target(8, 7)
+    enter(host, after, gate, lambda: host.sim.destroy(8))
+    wait_until(lambda: not host.dom0.is_introduced(8))
+    assert guest.read("domid") == b"7"
+
+
 def test_a_domain_is_made(host, after, gate, until):
     """It is created before, and introduced afterwards, by who has been there all the time."""
     domain = host.sim.create(7)
