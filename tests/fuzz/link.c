@@ -18,6 +18,7 @@
 
 #include "proxy/host/upstream.c"
 
+#include "link/start.h"
 #include "proxy/loop.h"
 #include "proxy/toolstack/toolstack.h"
 #include "ring/xen.h"
@@ -193,6 +194,13 @@ static bool send_packet(struct tape *tape, int sock)
 
 /* --- link_recv() */
 
+/* Whether a message that was taken may have brought as many as there can be. */
+static bool may_bring_all(uint32_t type)
+{
+	return type == LINK_HELLO || type == START_RESTORE || type == START_LEAVE ||
+	       type == START_SOCKETS;
+}
+
 static void listen_alone(struct tape *tape, const int pair[2])
 {
 	int fds[LINK_FDS_MAX], err;
@@ -205,7 +213,8 @@ static void listen_alone(struct tape *tape, const int pair[2])
 		/* An empty packet looks the same as the end. */
 		CHECK(!err || err == -EPROTO || err == -ECONNRESET);
 		CHECK(!err || fds[0] < 0);
-		CHECK((fds[2] >= 0) == (!err && msg.type == LINK_HELLO));
+		CHECK(fds[2] < 0 || may_bring_all(msg.type));
+		CHECK(err || msg.type != LINK_HELLO || fds[2] >= 0);
 		link_close_fds(fds);
 		CHECK(link_recv(pair[1], &msg, fds) == -EAGAIN);
 	}
