@@ -123,8 +123,9 @@ static int exchange(struct leave *leave, const struct successor *successor)
 {
 	const struct replace_request request = {
 		.command = "leave",
-		.arguments = json_pack("{s:s,s:b,s:b}", "with", successor->next.path, "force",
-				       successor->options->force, "progress", 1),
+		.arguments = json_pack("{s:s,s:b,s:b,s:b}", "with", successor->next.path, "force",
+				       successor->options->force, "whole",
+				       successor->next.kind == PROGRAM_OX, "progress", 1),
 		.verdict = on_verdict,
 		.done = on_done,
 		.arg = leave,

@@ -50,6 +50,7 @@ struct daemon {
 	uint32_t watch_quota;		   /* xenstored's, of a guest; 0: not known (limit.h) */
 	struct domains *domains;
 	bool paused;  /* no front is read, for xenstored is exchanged (exchange/) ... */
+	bool ebbs;    /* ... but requests that are there in part, and what fronts have yet to get */
 	bool parted;  /* ... and what sockets had of the one before is void */
 	bool leaving; /* an xsproxyd before us has left, or not: nothing is touched (leave.h) */
 	bool left;    /* a native xenstored has all: we only wait to be stopped */

@@ -51,6 +51,7 @@ static const struct argument {
 	{ "with", TAKES_WITH, ARGUMENT_TEXT, AT(with), 0, "a string" },
 	{ "native", TAKES_NATIVE, ARGUMENT_TEXT, AT(native), 0, "a string" },
 	{ "force", TAKES_FORCE, ARGUMENT_BOOL, AT(force), 0, "true or false" },
+	{ "whole", TAKES_FORCE, ARGUMENT_BOOL, AT(whole), 0, "true or false" },
 	{ "check", TAKES_WITH, ARGUMENT_BOOL, AT(check), 0, "true or false" },
 	{ "progress", TAKES_WITH, ARGUMENT_BOOL, AT(progress), 0, "true or false" },
 	{ "snap", TAKES_FILTER, ARGUMENT_NUMBER, AT(snap), AT(has_snap), "a number from 0 on" },

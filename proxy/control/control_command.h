@@ -37,6 +37,7 @@ struct control_args {
 	const char *with;
 	const char *native;
 	bool force;
+	bool whole;
 	bool progress;
 	bool check;
 	bool events;

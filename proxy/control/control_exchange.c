@@ -85,11 +85,13 @@ void control_enter(struct control *control, const struct control_args *args)
 void control_leave(struct control *control, const struct control_args *args)
 {
 	struct exchange *exchange = control_daemon(control)->exchange;
-	const char *with = args->with ? args->with : "";
+	const struct leave_options options = { .native = args->with ? args->with : "",
+					       .force = args->force,
+					       .whole = args->whole };
 
 	answer_begun(control, args,
-		     args->check ? leave_hindrance(exchange, with)
-				 : leave_begin(exchange, with, args->force, &waiter, control));
+		     args->check ? leave_hindrance(exchange, options.native)
+				 : leave_begin(exchange, &options, &waiter, control));
 }
 
 /* {"stage","seconds"} or null */

@@ -18,6 +18,7 @@
 #include "proxy/session/session.h"
 
 #define REST_MS	 5000 /* who is slower than this keeps xenstored */
+#define LEAVE_MS 2000 /* the same of who leaves: a front may never take what it is to get */
 #define ASK_MS	 10000
 #define AGAIN_MS 50
 
@@ -108,12 +109,15 @@ static int begin_rest(struct exchange *exchange)
 /* Return: whether to look again. */
 static bool look_at_rest(struct exchange *exchange)
 {
-	bool begun = exchange->begun, late = is_late(exchange, REST_MS);
+	bool begun = exchange->begun;
+	bool late = is_late(exchange, exchange->leave ? LEAVE_MS : REST_MS);
 	int err = begun ? 0 : begin_rest(exchange);
-	const struct session *s = exchange_restless(exchange->daemon);
+	const struct session *s = exchange_restless(exchange->daemon), *in_part = NULL;
 
 	exchange->begun = !err;
-	if ((s || !exchange->answers) && !late)
+	if (exchange->leave)
+		in_part = leave_ebbs(exchange);
+	if ((s || in_part || !exchange->answers) && !late)
 		return true;
 	if (!late && exchange->leave && !leave_allows(exchange)) {
 		exchange_enter(exchange, EXCHANGE_UNDO);
@@ -126,6 +130,8 @@ static bool look_at_rest(struct exchange *exchange)
 	}
 	if (s && !*exchange->result.why)
 		blame_session(exchange, s);
+	if (in_part && !*exchange->result.why)
+		leave_blame(exchange, in_part);
 	if (!*exchange->result.why)
 		exchange_blame(exchange, "xenstored does not answer; try again");
 	exchange_enter(exchange, EXCHANGE_UNDO);

@@ -34,6 +34,7 @@
 struct leave {
 	char native[LEDGERS_DAEMON_MAX];
 	bool force;
+	bool whole;
 	bool targets; /* the daemon has been told who has whom as a target */
 	int pidfd;    /* of the program, which becomes the daemon; -1: of an xsproxyd's before us */
 };
@@ -83,18 +84,19 @@ const char *leave_hindrance(const struct exchange *exchange, const char *native)
 	return NULL;
 }
 
-const char *leave_begin(struct exchange *exchange, const char *native, bool force,
+const char *leave_begin(struct exchange *exchange, const struct leave_options *options,
 			const struct exchange_waiter *waiter, void *arg)
 {
-	const char *hinders = leave_hindrance(exchange, native);
+	const char *hinders = leave_hindrance(exchange, options->native);
 
 	if (hinders)
 		return hinders;
 	exchange->leave = leave_new();
 	if (!exchange->leave)
 		return "there is no memory";
-	strcpy(exchange->leave->native, native);
-	exchange->leave->force = force;
+	strcpy(exchange->leave->native, options->native);
+	exchange->leave->force = options->force;
+	exchange->leave->whole = options->whole;
 	exchange->waiter = waiter;
 	exchange->arg = arg;
 	exchange->result = (struct exchange_result){ .why = "" };
@@ -127,12 +129,37 @@ static void find_transactions(struct session *s, void *arg)
 		*found = s;
 }
 
+/* Who is to be heard still, by a daemon that takes what is there in part, or does not. */
+static bool is_engaged(const struct session *s)
+{
+	return has_transaction(s);
+}
+
+static bool is_engaged_or_unclear(const struct session *s)
+{
+	return has_transaction(s) || !hand_is_clear(s);
+}
+
 static void find_unserved(struct session *s, void *arg)
 {
 	const struct session **found = arg;
 
 	if (!*found && hand_waits(s))
 		*found = s;
+}
+
+static void find_unclear(struct session *s, void *arg)
+{
+	const struct session **found = arg;
+
+	if (!*found && !s->unbound && session_state(s) != LEDGER_ENDED && !hand_is_clear(s))
+		*found = s;
+}
+
+static void find_unclear_socket(struct session *s, void *arg)
+{
+	if (s->socket)
+		find_unclear(s, arg);
 }
 
 static void blame(struct exchange *exchange, const struct session *s, const char *why)
@@ -143,6 +170,16 @@ static void blame(struct exchange *exchange, const struct session *s, const char
 		exchange_blame(exchange, "%s %s", who_text(&s->who, text), why);
 	else
 		exchange_blame(exchange, "domain %u %s", s->domid, why);
+}
+
+const struct session *leave_ebbs(struct exchange *exchange)
+{
+	const struct session *s = NULL;
+
+	exchange->daemon->ebbs = exchange->leave->whole;
+	if (exchange->daemon->ebbs)
+		exchange_each(exchange->daemon, find_unclear, &s);
+	return s;
 }
 
 bool leave_allows(struct exchange *exchange)
@@ -163,28 +200,57 @@ void leave_forgotten(struct exchange *exchange)
 	exchange_end(exchange);
 }
 
+static const char UNCLEAR[] = "has sent a request in part, or does not take what it is to get, and "
+			      "oxenstored has no place for that; try again, or --with c";
+
+void leave_blame(struct exchange *exchange, const struct session *s)
+{
+	blame(exchange, s, UNCLEAR);
+}
+
+static const struct session *find(const struct exchange *exchange,
+				  void (*fn)(struct session *s, void *arg))
+{
+	const struct session *s = NULL;
+
+	exchange_each(exchange->daemon, fn, &s);
+	return s;
+}
+
+/* Return: a session for which to wait, or NULL. @late: it has had its time; @why: set */
+static const struct session *find_engaged(const struct exchange *exchange, bool late,
+					  const char **why)
+{
+	const struct leave *leave = exchange->leave;
+	const struct session *s = leave->force && late ? NULL : find(exchange, find_transactions);
+
+	*why = "has an open transaction, which would get lost; wait, or --force";
+	if (s)
+		return s;
+	*why = "has sent more than it takes the answers of; try again";
+	s = find(exchange, find_unserved);
+	if (s)
+		return s;
+	*why = UNCLEAR;
+	return leave->whole ? find(exchange, find_unclear_socket) : NULL;
+}
+
 bool leave_look_before(struct exchange *exchange)
 {
-	bool late = clock_monotonic() > exchange->deadline;
-	const struct session *s = NULL;
+	bool late = clock_monotonic() > exchange->deadline, whole = exchange->leave->whole;
+	const struct session *s;
+	const char *why;
 
 	/* What has come is served; what comes from now on waits with the kernel. */
 	if (late)
 		clients_halt(exchange->daemon->clients, SOCK_UNREAD);
 	else
-		clients_ebb(exchange->daemon->clients, has_transaction);
-	if (!exchange->leave->force || !late)
-		exchange_each(exchange->daemon, find_transactions, &s);
-	if (s && late)
-		blame(exchange, s,
-		      "has an open transaction, which would get lost; wait, or --force");
-	if (!s)
-		exchange_each(exchange->daemon, find_unserved, &s);
+		clients_ebb(exchange->daemon->clients, whole ? is_engaged_or_unclear : is_engaged);
+	s = find_engaged(exchange, late, &why);
 	if (s && !late)
 		return true;
-	if (s && !*exchange->result.why)
-		blame(exchange, s, "has sent more than it takes the answers of; try again");
 	if (s) {
+		blame(exchange, s, why);
 		exchange->result.outcome = EXCHANGE_UNCHANGED;
 		exchange_end(exchange);
 	} else {
@@ -220,6 +286,7 @@ void leave_tell(struct exchange *exchange)
 
 	leave->pidfd = starters_pidfd(exchange->starters);
 	/* From here on nothing is touched. */
+	daemon->ebbs = false;
 	clients_halt(daemon->clients, SOCK_HALTED);
 	domains_rest(daemon->domains, true);
 	exchange_enter(exchange, EXCHANGE_LEAVING);

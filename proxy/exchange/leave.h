@@ -19,6 +19,7 @@
 struct exchange;
 struct exchange_waiter;
 struct leave;
+struct session;
 
 /**
  * leave_hindrance() - why it cannot begin now.
@@ -28,14 +29,19 @@ struct leave;
  */
 const char *leave_hindrance(const struct exchange *exchange, const char *native);
 
+struct leave_options {
+	const char *native; /* the path of the daemon that is to be */
+	bool force; /* transactions that are open get lost: that daemon will not know them */
+	bool whole; /* it has no place for messages in part, nor for what fronts have yet to get */
+};
+
 /**
  * leave_begin() - begin.
- * @force: transactions that are open get lost: the native daemon will not know them
  * @waiter, @arg: as of exchange_begin()
  *
  * Return: NULL; or a line, and nothing was done.
  */
-const char *leave_begin(struct exchange *exchange, const char *native, bool force,
+const char *leave_begin(struct exchange *exchange, const struct leave_options *options,
 			const struct exchange_waiter *waiter, void *arg);
 
 /** leave_free() - NULL is fine; returns NULL. */
@@ -49,6 +55,15 @@ bool leave_look_before(struct exchange *exchange);
 
 /** leave_forgotten() - nobody waits for it, and it has not begun. */
 void leave_forgotten(struct exchange *exchange);
+
+/**
+ * leave_ebbs() - fronts are read no more. Return: a session that has something for which the daemon
+ * that is to be has no place; NULL: none.
+ */
+const struct session *leave_ebbs(struct exchange *exchange);
+
+/** leave_blame() - it has it still. */
+void leave_blame(struct exchange *exchange, const struct session *s);
 
 /** leave_allows() - with every session at rest. Return: whether to go on; if not, it is said why.
  */

@@ -250,3 +250,12 @@ bool hand_waits(const struct session *s)
 		ring_read(&s->front.in, view.cons, (uint8_t *)&hdr + head, MESSAGE_HEADER - head);
 	return hdr.len > XENSTORE_PAYLOAD_MAX || fill + used >= message_size(&hdr);
 }
+
+bool hand_is_clear(const struct session *s)
+{
+	struct ring_view view;
+
+	return !word_get(&s->ledger->up_fill) && !queued(s, &s->front.in, &view) &&
+	       !fifo_used(&s->fifo) && !word_get(&s->ledger->fifo_left) &&
+	       !queued(s, &s->front.out, &view);
+}

@@ -62,4 +62,10 @@ int hand_out(const struct session *s, FILE *file, const struct conns_record *lik
  */
 bool hand_waits(const struct session *s);
 
+/**
+ * hand_is_clear() - whether nothing of a request was taken that has not gone upstream, and nothing
+ * waits that the front has yet to get: oxenstored has no place for either.
+ */
+bool hand_is_clear(const struct session *s);
+
 #endif

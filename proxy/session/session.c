@@ -316,7 +316,7 @@ void session_run(struct session *s)
 
 	if (s->dead || s->unbound || !back_awake(s) || !back_begin(s))
 		return;
-	s->front_open = !s->daemon->paused && !renew_busy(s) && front_begin(s);
+	s->front_open = (!s->daemon->paused || s->daemon->ebbs) && !renew_busy(s) && front_begin(s);
 
 	for (budget = TURN_BUDGET; budget; budget--) {
 		bool moved = down_step(s);

@@ -12,6 +12,7 @@
 
 #include "protocol/clock.h"
 #include "protocol/control_text.h"
+#include "proxy/daemon.h"
 #include "proxy/observe/tap.h"
 #include "proxy/session/guard.h"
 #include "proxy/session/hooks.h"
@@ -329,7 +330,8 @@ static bool may_take(const struct session *s, bool started)
 		return false;
 	if (started)
 		return true;
-	return !s->drain.quiesce && !s->injectors && fifo_used(&s->fifo) < UNREAD_MAX;
+	return !s->drain.quiesce && !s->daemon->paused && !s->injectors &&
+	       fifo_used(&s->fifo) < UNREAD_MAX;
 }
 
 bool up_step(struct session *s)

@@ -122,11 +122,15 @@ class Native(Supervised):
         return self._conduct("enter", after, at, patience, force,
                              {"native": self._path(before), "with": path})
 
-    def leave(self, after=None, force=False, at=None, path=None):
-        """Have a native daemon in the place of the one that serves, and nobody before it."""
+    def leave(self, after=None, force=False, at=None, path=None, whole=None):
+        """Have a native daemon in the place of the one that serves, and nobody before it.
+
+        @whole: whether it has no place for messages in part, where what it is does not say so
+        """
         after = after or self.serves
+        whole = after == "O" if whole is None else whole
         return self._conduct("leave", after, at, xensim.TIMEOUT, force,
-                             {"with": path or self._path(after), "force": force})
+                             {"with": path or self._path(after), "force": force, "whole": whole})
 
     def _conduct(self, command, after, at, patience, force, arguments):
         self.stages = []

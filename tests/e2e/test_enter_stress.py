@@ -13,26 +13,12 @@ from native_host import Native
 from relay import FLAVOURS
 from seed import SEED
 from stress import Load, all_go_on
-from supervised import Refused
 from toolstack_load import Toolstack
 
 SECONDS = int(os.environ.get("XSPROXY_ENTER_S", "30"))
 # oxenstored writes its state only at a moment at which nobody is in the middle of anything.
 GUESTS = (1, 2)
 CLIENTS = 1  # of each kind
-TRIES = 5
-
-
-def leave(host, native):
-    """oxenstored has no place for what somebody has sent in part: then it is tried again, and in
-    the end without it."""
-    for _ in range(TRIES):
-        try:
-            return host.leave(native)
-        except Refused as err:
-            assert native == "O" and "oxenstored has no place for what" in str(err), err
-            print("not yet", end="; ", flush=True)
-    return host.leave("C")
 
 
 def rounds(host, rng):
@@ -41,7 +27,7 @@ def rounds(host, rng):
     print("behind", behind, host.enter(behind), "ms", end="; ", flush=True)
     if rng.randrange(2):
         print("then", then, host.replace(then), "ms", end="; ", flush=True)
-    pause = leave(host, native)
+    pause = host.leave(native)
     print("native", host.serves, pause, "ms", flush=True)
     assert host.is_native()
     host.dismiss()

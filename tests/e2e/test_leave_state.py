@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: MIT
 """What survives xsproxyd's leaving, whichever native xenstored takes its place."""
 
+import threading
+
 import pytest
 
 import native_host
@@ -10,12 +12,13 @@ from gate import Gate
 from harness import DAEMONS, xensim
 from native_host import Behind, Native
 from ours import HOLD, ask, quiesce, said, unquiesce
-from relay import FLAVOURS, descriptors, introduce, wait_until
+from relay import FLAVOURS, descriptors, introduce, packet, wait_until
 from supervised import Refused
-from xsclient import TRANSACTION_END, WRITE
+from xsclient import READ, TRANSACTION_END, WRITE
 
 LEAVING = "a native xenstored is given all"
 BEFORE = "waiting for open transactions"
+AT_REST = "connections are coming to rest"
 
 
 def hosts(params):
@@ -159,12 +162,68 @@ def test_a_transaction_by_force(host, other, who):
 @pytest.mark.parametrize("thing", (things.many_unread_events, things.replies_in_part,
                                    things.requests_in_part), ids=lambda thing: thing.__name__)
 def test_what_oxenstored_cannot_have(host, thing):
-    """xsproxyd goes on, and can be asked again."""
+    """xenstored is not even asked, and xsproxyd can be asked again."""
     def try_it():
-        assert not refused(host, "O", "oxenstored has no place for what d[34][0-9] has sent in "
-                           "part, or is to get yet")
+        assert refused(host, "O", "(domain [34][0-9]|python3 .*) has sent a request in part, or "
+                       "does not take what it is to get, and oxenstored has no place for that")
     things.moved(host, [thing], try_it)
     leave(host, "O")
+
+
+@pytest.mark.parametrize("thing", (things.many_unread_events, things.replies_in_part,
+                                   things.requests_in_part), ids=lambda thing: thing.__name__)
+def test_what_oxenstored_turns_out_not_to_have(host, thing):
+    """It may come when xenstored is being asked already."""
+    def try_it():
+        assert not refused(host, "O", "oxenstored has no place for what d[34][0-9] has sent in "
+                           "part, or is to get yet", whole=False)
+    things.moved(host, [thing], try_it)
+    leave(host, "O")
+
+
+@pytest.mark.parametrize("thing", (things.many_unread_events, things.replies_in_part,
+                                   things.requests_in_part), ids=lambda thing: thing.__name__)
+def test_what_becomes_whole_meanwhile(host, thing):
+    """Who goes on is not in the way: clients are heard until all is whole, and guests, which are
+    asked for nothing else from then on, until they take no more."""
+    scene = thing(host)
+    next(scene)
+    guest = host.add_guest(7)
+    went_on = []
+
+    def go_on(stage):
+        if stage == BEFORE:
+            went_on.append(threading.Thread(target=things.ended, args=[scene]))
+            went_on[0].start()
+    host.leave("O", at=go_on)
+    went_on[0].join()
+    host.dismiss()
+    assert guest.read("domid") == b"7"
+
+
+def test_who_goes_on_at_rest(host):
+    """The rest of a request, and what a full ring has no room for, when no other is taken."""
+    guests = [host.add_guest(domid) for domid in (7, 8)]
+    scene = things.replies_in_part(host)
+    next(scene)
+    request = packet(WRITE, b"data/half\0value", req_id=5)
+    guests[0].send_raw(request[:20])
+    host.dom0.directory("/")
+    at_rest = []
+
+    def go_on(stage):
+        if stage != AT_REST:
+            return
+        guests[0].send_raw(request[20:])
+        guests[1].send(READ, b"domid\0", req_id=6)
+        at_rest.append(threading.Thread(target=things.ended, args=[scene]))
+        at_rest[0].start()
+    host.leave("O", at=go_on)
+    at_rest[0].join()
+    host.dismiss()
+    assert guests[0].recv_reply().type == WRITE
+    assert guests[1].recv_reply().payload == b"8"
+    assert host.dom0.read("/local/domain/7/data/half") == b"value"
 
 
 def test_who_does_not_read(host, other):

@@ -31,13 +31,10 @@ static void live(struct rig *rig, uint32_t cut)
 	rig_run(rig);
 }
 
-/* The guest reads all that there is, and sends the rest of its request. */
-static void goes_on(struct rig *rig, uint32_t cut)
+static void takes_all(struct rig *rig)
 {
-	const struct message msg = make_message(XS_READ, 9, 0, half, sizeof(half));
 	char text[200] = "data/x";
 
-	rig->daemon.paused = false;
 	rig_run(rig);
 	for (uint32_t i = 0; i < EVENTS; i++) {
 		static struct message got;
@@ -46,6 +43,15 @@ static void goes_on(struct rig *rig, uint32_t cut)
 		drain(rig, &rig->guest_in, &got, MESSAGE_HEADER + sizeof(text), 100);
 		assert_message(&got, XS_WATCH_EVENT, 0, text, sizeof(text));
 	}
+}
+
+/* The guest reads all that there is, and sends the rest of its request. */
+static void goes_on(struct rig *rig, uint32_t cut)
+{
+	const struct message msg = make_message(XS_READ, 9, 0, half, sizeof(half));
+
+	rig->daemon.paused = false;
+	takes_all(rig);
 	guest_ends(rig, &msg, cut);
 	assert_guest_idle(rig);
 }
@@ -185,6 +191,30 @@ static void what_goes_up_does_not_wait(void **state)
 	assert_false(hand_waits(rig->s));
 }
 
+/* What is there in part becomes whole, what waits is taken, and no other request is. */
+static void an_ebb(void **state)
+{
+	const struct message msg = make_message(XS_READ, 9, 0, half, sizeof(half));
+	struct rig *rig = *state;
+
+	assert_true(hand_is_clear(rig->s));
+	live(rig, 17);
+	assert_false(hand_is_clear(rig->s));
+	rig->daemon.ebbs = true;
+	takes_all(rig);
+	assert_false(hand_is_clear(rig->s));
+	guest_ends(rig, &msg, 17);
+	assert_true(hand_is_clear(rig->s));
+	GUEST_SENDS(rig, XS_READ, 10, 0, "data/x");
+	rig_run(rig);
+	assert_stored_idle(rig);
+	assert_true(hand_is_clear(rig->s));
+	rig->daemon.paused = rig->daemon.ebbs = false;
+	session_ready(rig->s);
+	rig_run(rig);
+	(void)STORED_GETS(rig, XS_READ, 0, "data/x");
+}
+
 static void nothing_at_all(void **state)
 {
 	struct rig *rig = *state;
@@ -256,6 +286,7 @@ int main(void)
 		HAND_TEST(a_whole_request),
 		cmocka_unit_test_setup_teardown(what_goes_up_does_not_wait, hand_setup,
 						rig_teardown),
+		cmocka_unit_test_setup_teardown(an_ebb, hand_setup, rig_teardown),
 		HAND_TEST(nothing_at_all),
 		cmocka_unit_test_setup_teardown(what_is_not_at_rest, hand_setup, rig_teardown),
 		cmocka_unit_test_setup_teardown(a_file_that_takes_nothing, hand_setup,

@@ -79,6 +79,7 @@ static void a_request_in_part(struct bed *bed, const struct message *msg, uint32
 	handed = handed_by(bed->s);
 	assert_int_equal(handed.view.record.in_len, there);
 	assert_int_equal(hand_waits(bed->s), there == message_size(&msg->hdr));
+	assert_int_equal(hand_is_clear(bed->s), !there);
 	assert_memory_equal(handed.view.in, msg, there);
 	free(handed.octets);
 	other = move(bed);
