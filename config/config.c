@@ -45,6 +45,7 @@ static const struct option options[] = {
 	{ "xsproxy", "socket", OPTION_PATH, AT(socket), "/run/xenstored/socket", 0, 0, false },
 	{ "xenstored", "live-update", OPTION_PATH, AT(live_update),
 	  XSPROXY_PREFIX "/libexec/xsproxy/live-update", 0, 0, true },
+	{ "xenstored", "start-timeout", OPTION_MS, AT(start_timeout_ms), "120s", 1, 600000, true },
 	{ "socket", "mode", OPTION_MODE, AT(socket_mode), "0600", 0, 0, false },
 	{ "socket", "group", OPTION_GROUP, AT(socket_group), "root", 0, 0, false },
 	{ "socket", "users", OPTION_USERS, AT(socket_users), "root", 0, 0, true },

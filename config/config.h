@@ -32,6 +32,7 @@ struct config {
 	char run_dir[CONFIG_PATH_MAX];	      /* [xsproxy] run-dir */
 	char socket[CONFIG_PATH_MAX];	      /* [xsproxy] socket */
 	char live_update[CONFIG_PATH_MAX];    /* [xenstored] live-update */
+	uint32_t start_timeout_ms;	      /* [xenstored] start-timeout */
 	uint32_t socket_mode;		      /* [socket] mode */
 	struct ids socket_group;	      /* [socket] group, one */
 	struct ids socket_users;	      /* [socket] users; root is always one */

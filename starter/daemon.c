@@ -152,14 +152,20 @@ void daemon_knock(int listener)
 
 /* --- what it has of us */
 
-static int set_environment(const char *path, const char *dir)
+bool daemon_has_bridge(void)
 {
 	const char *preload = getenv("XSPROXY_PRELOAD");
+
+	return preload && *preload;
+}
+
+static int set_environment(const char *path, const char *dir)
+{
 	char upstream[PATH_MAX];
 
-	if (!preload || !*preload)
+	if (!daemon_has_bridge())
 		return 0;
-	if (setenv("LD_PRELOAD", preload, 1))
+	if (setenv("LD_PRELOAD", getenv("XSPROXY_PRELOAD"), 1))
 		return -errno;
 	if (daemon_flavour(path) != RINGS_FLAVOUR_C)
 		return 0;

@@ -59,6 +59,9 @@ void daemon_unlisten(const char *dir, int fd);
  */
 void daemon_knock(int listener);
 
+/** daemon_has_bridge() - whether what becomes of us by daemon_exec() has the bridge in it. */
+bool daemon_has_bridge(void);
+
 /**
  * daemon_exec() - become the daemon, with the descriptors that it has inherited as they are.
  * @argv: the program and its arguments

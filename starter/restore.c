@@ -81,6 +81,10 @@ static int read_plan(struct attempt *attempt)
 {
 	const struct leaving *leaving = attempt->restore->leaving;
 
+	if (!leaving && !daemon_has_bridge())
+		return reason_set(attempt->reason, -EINVAL,
+				  "XSPROXY_PRELOAD names no bridge, and without one it would map "
+				  "rings that are xsproxyd's; start it by the wrapper");
 	if (!leaving)
 		return exchange_plan_read(&attempt->plan, attempt->restore->plan, attempt->reason);
 	if (leaving->nr != leaving->wanted || leaving->fds[LEAVING_LISTENER] < 0)

@@ -58,7 +58,8 @@ static const char *const doing[] = {
 	[EXCHANGE_REST] = "connections are coming to rest",
 	[EXCHANGE_PART] = "transactions are being ended",
 	[EXCHANGE_ASKED] = "xenstored was asked for its state",
-	[EXCHANGE_HAVE] = "the state waits for a starter; if none comes, start xenstored",
+	[EXCHANGE_HAVE] = "the state waits for a starter; if none comes, start "
+			  "xsproxy-xenstored.service",
 	[EXCHANGE_STARTED] = "a starter has the state",
 	[EXCHANGE_RETURN] = "the new xenstored is told of watches and transactions",
 	[EXCHANGE_ENTRY] = "the native xenstored's state is being taken",
@@ -124,8 +125,10 @@ static void look_cb(evutil_socket_t fd, short what, void *arg)
 	case EXCHANGE_NONE:
 		again = exchange->leave && look_at_leave(exchange);
 		break;
-	case EXCHANGE_HAVE:
 	case EXCHANGE_STARTED:
+		again = exchange_look_started(exchange);
+		break;
+	case EXCHANGE_HAVE:
 		break;
 	}
 	if (again)
@@ -341,7 +344,7 @@ int exchange_new(struct exchange **out, struct daemon *daemon)
 	if (!exchange)
 		return -ENOMEM;
 	exchange->daemon = daemon;
-	exchange->state = -1;
+	exchange->state = exchange->pidfd = -1;
 	exchange->since = clock_monotonic();
 	exchange->timer = evtimer_new(daemon->base, look_cb, exchange);
 	err = exchange->timer ? starters_new(&exchange->starters, daemon, &exchange_news, exchange)
@@ -371,6 +374,8 @@ struct exchange *exchange_free(struct exchange *exchange)
 	own_close(exchange->own);
 	if (exchange->state >= 0)
 		close(exchange->state);
+	if (exchange->pidfd >= 0)
+		close(exchange->pidfd);
 	if (exchange->timer)
 		event_free(exchange->timer);
 	free(exchange);

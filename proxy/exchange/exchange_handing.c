@@ -4,8 +4,10 @@
  * is the state, you are not needed.
  */
 #include <errno.h>
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "protocol/clock.h"
@@ -51,6 +53,9 @@ static void hand_out(struct exchange *exchange, struct ledgers_exchange *at)
 	exchange_forget_all(exchange->daemon);
 	if (!err && lseek(exchange->state, 0, SEEK_SET))
 		err = -errno;
+	if (exchange->pidfd >= 0)
+		close(exchange->pidfd);
+	exchange->pidfd = starters_pidfd(exchange->starters);
 	if (!err)
 		err = starters_tell(exchange->starters, START_RESTORE, fds, START_RESTORE_FDS);
 	if (fds[1] >= 0)
@@ -67,6 +72,22 @@ static void hand_out(struct exchange *exchange, struct ledgers_exchange *at)
 	exchange->result.outcome = tries ? EXCHANGE_RESTORED : 0;
 	atomic_store(&at->tries, tries + 1);
 	exchange_enter(exchange, EXCHANGE_STARTED);
+}
+
+bool exchange_look_started(struct exchange *exchange)
+{
+	uint32_t ms = exchange->daemon->config.start_timeout_ms;
+
+	if (!exchange->deadline)
+		exchange->deadline = clock_monotonic() + (uint64_t)ms * CLOCK_NS_OF_MS;
+	if (exchange->pidfd < 0 || clock_monotonic() < exchange->deadline)
+		return exchange->pidfd >= 0;
+	exchange_blame(exchange, "the new xenstored did not get ready within %u ms", ms);
+	log_line(LOG_ERR, "exchange of xenstored: %s; it is killed", exchange->result.why);
+	if (syscall(SYS_pidfd_send_signal, exchange->pidfd, SIGKILL, NULL, 0))
+		log_line(LOG_ERR, "cannot kill it: %s; do that, or guests wait for ever",
+			 strerror(errno));
+	return false;
 }
 
 /*

@@ -32,6 +32,7 @@ struct exchange {
 	struct own *own;     /* NULL: none */
 	struct event *timer;
 	int state;	      /* what the daemon before had; -1: none */
+	int pidfd;	      /* STARTED: of who has been given it; -1: not known */
 	enum start_role role; /* of the starter that came last */
 	bool untold;	      /* which has not been told what to do yet */
 	bool begun;	      /* what this stage begins with has been done */
@@ -74,6 +75,10 @@ void exchange_enter(struct exchange *exchange, enum exchange_stage stage);
 
 /* What they say. */
 extern const struct starters_news exchange_news;
+
+/** exchange_look_started() - one that does not get as far as its bridge is killed, so the next one
+ * comes. Return: whether to look again. */
+bool exchange_look_started(struct exchange *exchange);
 
 /** exchange_hand_over() - tell the starter that is there, once the keeper has the state. */
 void exchange_hand_over(struct exchange *exchange);

@@ -23,7 +23,7 @@ WHO = "xsproxyctl xenstored: "
 WITH = {"C": "c", "O": "oxenstored"}
 STAGES = ["connections are coming to rest", "transactions are being ended",
           "xenstored was asked for its state",
-          "the state waits for a starter; if none comes, start xenstored",
+          "the state waits for a starter; if none comes, start xsproxy-xenstored.service",
           "a starter has the state", "the new xenstored is told of watches and transactions"]
 HAVE = STAGES[3]
 LARGE = "x" * 3000
@@ -321,6 +321,19 @@ def test_the_one_before_is_started_again(host, tmp_path):
         assert f"replaced    restored: {RESTORED}\n" in ctl(host, "status")[1]
     result, out, _ = replace(host)
     assert result == 0 and served(host, host.flavour, out)
+
+
+def test_one_that_does_not_get_ready(tmp_path):
+    """It is killed, and what it was given is not lost."""
+    path = broken(tmp_path)
+    path.write_text("#!/bin/sh\nexec tail -f /dev/null\n")
+    with Supervised("C", config="start-timeout = 2s\n") as host:
+        host.add_guest(7).write("data/x", "1")
+        result, _, err = replace(host, "--with", path)
+        assert (result, err) == (3, f"{WHO}the new xenstored did not get ready within 2000 ms; "
+                                 "the one before was started again\n")
+        assert host.dom0.read("/local/domain/7/data/x") == b"1"
+        assert host.starts >= 3
 
 
 def test_the_one_before_is_started_again_by_the_next_xsproxyd(c_host, tmp_path):

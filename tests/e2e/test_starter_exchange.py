@@ -233,6 +233,24 @@ def test_what_cannot_be(bed, what, plan, why):
         assert client.directory("/")
 
 
+def test_without_the_bridge(bed, flavour):
+    """A daemon that would map the rings itself is not started; it can be mended and tried again."""
+    bed.serving(flavour)
+    with bed.client() as client:
+        client.write("/data", "x")
+    state = bed.handed_over()
+    bed.start(flavour, XSPROXY_PRELOAD="")
+    with bed.conductor.accept() as talk:
+        talk.restore(state, bed.plan(), bed.owner.memfd)
+        err, text = talk.failed()
+        assert err == errno.EINVAL and text.startswith("XSPROXY_PRELOAD names no bridge")
+        assert_nothing_there(bed)
+    bed.daemon.kill()
+    bed.restored(flavour, state, bed.plan())
+    with bed.client() as client:
+        assert client.read("/data") == b"x"
+
+
 def test_a_program_that_cannot_be_executed(bed, flavour):
     """Found out at the last moment; the one before goes on."""
     bed.serving(flavour)

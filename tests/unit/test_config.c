@@ -112,6 +112,7 @@ static void defaults(void **state)
 	assert_string_equal(config.run_dir, "/run/xsproxy");
 	assert_string_equal(config.socket, "/run/xenstored/socket");
 	assert_int_equal(config.quiesce_timeout_ms, 5000);
+	assert_int_equal(config.start_timeout_ms, 120000);
 	assert_int_equal(config.log_level, LOG_INFO);
 	assert_int_equal(config.socket_group.id[0], 0);
 	assert_int_equal(config.socket_users.count, 1);
