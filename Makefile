@@ -149,7 +149,7 @@ $(BUILD)/starter: $(call objs,$(STARTER_SRC) $(STATE_SRC) $(TEXT_SRC) $(PROTOCOL
 $(BUILD)/live-update: $(BUILD)/starter
 	@ln -sf starter $@
 
-$(BUILD)/xsproxyctl: $(call objs,$(CTL_SRC) $(MIGRATION_SRC) $(TRACE_SRC) $(TEXT_SRC) $(PROTOCOL_SRC) $(CONFIG_SRC))
+$(BUILD)/xsproxyctl: $(call objs,$(CTL_SRC) $(MIGRATION_SRC) $(TRACE_SRC) $(TEXT_SRC) $(PROTOCOL_SRC) $(CONFIG_SRC) link/link.c)
 	$(call say,LD,$@)
 	$(Q)$(CC) $(SAN_LINK) -o $@ $^ $(call pkg_libs,$(PKGS_CTL)) -linih $(LDFLAGS)
 

@@ -5,6 +5,7 @@
  */
 #include "ctl/command.h"
 #include "ctl/control.h"
+#include "ctl/dump.h"
 #include "ctl/native.h"
 #include "ctl/print.h"
 #include "ctl/replace.h"
@@ -102,6 +103,14 @@ static enum replace_verdict on_verdict(void *arg)
 	return native_find(&native) == NATIVE_RUNS ? REPLACE_DONE : REPLACE_UNKNOWN;
 }
 
+static int on_stage(void *arg, int control, const char *stage)
+{
+	const struct leave *leave = arg;
+	struct dump dump = { .options = &leave->site.options, .report = leave->report };
+
+	return dump_at_stage(&dump, control, stage);
+}
+
 static int on_done(void *arg, int64_t pause_ms)
 {
 	const struct leave *leave = arg;
@@ -123,9 +132,11 @@ static int exchange(struct leave *leave, const struct successor *successor)
 {
 	const struct replace_request request = {
 		.command = "leave",
-		.arguments = json_pack("{s:s,s:b,s:b,s:b}", "with", successor->next.path, "force",
-				       successor->options->force, "whole",
-				       successor->next.kind == PROGRAM_OX, "progress", 1),
+		.arguments =
+			json_pack("{s:s,s:b,s:b,s:b,s:b}", "with", successor->next.path, "force",
+				  successor->options->force, "whole",
+				  successor->next.kind == PROGRAM_OX, "reads", 1, "progress", 1),
+		.stage = on_stage,
 		.verdict = on_verdict,
 		.done = on_done,
 		.arg = leave,
@@ -138,7 +149,8 @@ static int exchange(struct leave *leave, const struct successor *successor)
 static int check(const struct leave *leave, const struct successor *successor)
 {
 	json_t *nothing = NULL,
-	       *arguments = json_pack("{s:s,s:b}", "with", successor->next.path, "check", 1);
+	       *arguments = json_pack("{s:s,s:b,s:b}", "with", successor->next.path, "reads", 1,
+				      "check", 1);
 	int r = control_ask(&leave->site.options, "leave", arguments, &nothing, leave->report);
 
 	json_decref(nothing);

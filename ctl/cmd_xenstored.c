@@ -3,6 +3,7 @@
  * cmd_xenstored - the command about xenstored itself: another one takes its place.
  */
 #include "ctl/command.h"
+#include "ctl/dump.h"
 #include "ctl/replace.h"
 #include "ctl/successor.h"
 
@@ -11,9 +12,13 @@
 static int replace(struct successor *successor)
 {
 	const struct options *options = successor->options;
+	struct dump dump = { .options = options, .report = successor->report };
 	const struct replace_request request = {
 		.command = "replace",
-		.arguments = json_pack("{s:s,s:b}", "with", successor->next.path, "progress", 1),
+		.arguments = json_pack("{s:s,s:b,s:b}", "with", successor->next.path, "reads", 1,
+				       "progress", 1),
+		.stage = dump_at_stage,
+		.arg = &dump,
 	};
 
 	return replace_run(options, &request, successor->report);

@@ -54,8 +54,8 @@ static int find_running(struct successor *successor, struct control *control)
 static int check(struct successor *successor, struct control *control)
 {
 	json_t *nothing = NULL;
-	int r = control_run(control, "replace", json_pack("{s:b}", "check", 1), &nothing,
-			    successor->report);
+	int r = control_run(control, "replace", json_pack("{s:b,s:b}", "reads", 1, "check", 1),
+			    &nothing, successor->report);
 
 	json_decref(nothing);
 	return r;

@@ -104,6 +104,7 @@ enum start_role {
 	START_DAEMON, /* it becomes the daemon */
 	START_UPDATE, /* a daemon has executed it for a live update */
 	START_NATIVE, /* the same, of a daemon without the bridge */
+	START_READER, /* it has read the store, for the daemon writes no state; xsproxyctl */
 };
 
 #endif

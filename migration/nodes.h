@@ -11,7 +11,7 @@
  * they can parse, such as r-1 and r65536. Those are set apart; an owner of that kind gives way to
  * domain 0, lest the next one in the list becomes the owner.
  *
- * Called by migration/walk (export), migration/survey, and by migration/plan and migration/graft
+ * Called by migration/walk (export), migration/reading, and by migration/plan and migration/graft
  * (import). Must never interpret a value or write to the store.
  */
 #ifndef XSPROXY_MIGRATION_NODES_H

@@ -5,9 +5,8 @@
 #include "migration/survey.h"
 
 #include "migration/conversion.h"
-#include "migration/nodes.h"
+#include "migration/reading.h"
 #include "migration/remote.h"
-#include "text/buffer.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -23,10 +22,7 @@ struct survey {
 	struct omissions *omissions;
 	const struct report *report;
 	struct conversion *conversion;
-	struct nodes *nodes;
-	struct buffer perms;		/* of the current node */
-	bool owners[DOMIDS];		/* that the conversion has been told of */
-	char failed[REPORT_OCTETS_MAX]; /* the path that could not be read, if any */
+	bool owners[DOMIDS]; /* that the conversion has been told of */
 };
 
 /* --- nodes */
@@ -53,87 +49,21 @@ static int take_for_alive(struct survey *survey, const struct record_perm *owner
 	return r < 0 ? r : 0;
 }
 
-/* With the permissions that are none, as a reader of a state has them. */
-static int join_perms(struct survey *survey, const struct node *node, struct record_node *rec)
-{
-	size_t nr = node->nr_perms;
-	struct record_perm *perms;
-	int r = buffer_reserve(&survey->perms, (nr + node->odd_len) * sizeof(*perms));
-
-	if (r)
-		return r;
-	perms = survey->perms.data;
-	memcpy(perms, node->perms, nr * sizeof(*perms));
-	for (size_t at = 0; at < node->odd_len; at += strlen(node->odd + at) + 1, nr++) {
-		perms[nr] = record_perm_make(node->odd[at], STATE_DOMID_NOBODY);
-		perms[nr].pad = STATE_PERM_ODD;
-	}
-	rec->perms = perms;
-	rec->nr_perms = nr;
-	return 0;
-}
-
-static int look_at(struct survey *survey, const struct node *node)
-{
-	struct state_item item = { .kind = STATE_NODE,
-				   .node.node = { .path = node->path,
-						  .path_len = node->path_len,
-						  .value = node->value,
-						  .value_len = node->value_len } };
-	int r = join_perms(survey, node, &item.node.node);
-
-	/* As a reader of its state has them. */
-	if (survey->ox && state_path_known(node->path + 1, node->path_len - 1)) {
-		item.node.node.path++;
-		item.node.node.path_len--;
-	}
-	if (!r)
-		r = take_for_alive(survey, &node->perms[0]);
-	if (!r)
-		r = conversion_item(survey->conversion, &item);
-	return r < 0 ? r : 0;
-}
-
-static void leave_out_children(struct survey *survey, const struct node *node)
-{
-	const struct omission omission = { .what = "a child",
-					   .path = node->path,
-					   .path_len = node->path_len,
-					   .why = "its path fits no request" };
-
-	omissions_add(survey->omissions, &omission);
-}
-
-static int on_node(void *arg, struct node *node)
+static int look_at(void *arg, struct state_item *item, unsigned int missing)
 {
 	struct survey *survey = arg;
-	int r = node->err;
+	int r = take_for_alive(survey, &item->node.node.perms[0]);
 
-	/* Gone by now; or the daemon has it, and serves no path of so many octets. */
-	if (r == -ENOENT || r == -EINVAL)
-		return 0;
+	(void)missing;
 	if (!r)
-		r = look_at(survey, node);
-	if (!r)
-		r = nodes_want_children(survey->nodes, node, 0);
-	if (r == -ENAMETOOLONG) {
-		leave_out_children(survey, node);
-		r = 0;
-	}
-	if (r)
-		report_octets(survey->failed, node->path, node->path_len);
-	return r;
+		r = conversion_item(survey->conversion, item);
+	return r < 0 ? r : 0;
 }
 
 int survey_nodes(struct survey *survey)
 {
-	int r = nodes_want(survey->nodes, "/", 1, 0);
-
-	if (!r)
-		r = nodes_run(survey->nodes, 0);
-	return r ? report_fail(survey->report, r, "cannot read %s: %s",
-			       survey->failed[0] ? survey->failed : "the nodes", report_reason(r))
-		 : 0;
+	return reading_run(survey->wire, survey->ox, survey->omissions, survey->report, look_at,
+			   survey);
 }
 
 /* --- watches */
@@ -183,9 +113,7 @@ void survey_free(struct survey *survey)
 {
 	if (!survey)
 		return;
-	nodes_free(survey->nodes);
 	conversion_free(survey->conversion);
-	free(survey->perms.data);
 	free(survey);
 }
 
@@ -203,8 +131,6 @@ int survey_new(struct survey **out, struct wire *wire, bool ox,
 	survey->omissions = omissions;
 	survey->report = report;
 	r = conversion_new(&survey->conversion, options, omissions);
-	if (!r)
-		r = nodes_new(&survey->nodes, wire, true, on_node, survey);
 	if (r) {
 		survey_free(survey);
 		return r;

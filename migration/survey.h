@@ -33,7 +33,7 @@ int survey_new(struct survey **out, struct wire *wire, bool ox,
 	       const struct conversion_options *options, struct omissions *omissions,
 	       const struct report *report);
 
-/** survey_free() - free @survey, which may be NULL, and what is under way on its connection. */
+/** survey_free() - free @survey, which may be NULL. */
 void survey_free(struct survey *survey);
 
 /** survey_nodes() - look at all nodes. Return: 0, or a negative errno, which has been reported. */

@@ -2,10 +2,12 @@
 #include "proxy/local.h"
 
 #include <errno.h>
+#include <signal.h>
 #include <string.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/un.h>
 #include <unistd.h>
 
@@ -48,6 +50,23 @@ bool local_peer_allowed(int fd)
 	socklen_t len = sizeof(cred);
 
 	return !getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &cred, &len) && local_is_root(cred.uid);
+}
+
+int local_peer_pidfd(int fd)
+{
+	struct ucred cred;
+	socklen_t len = sizeof(cred);
+	int pidfd;
+
+	if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &cred, &len))
+		return -errno;
+	pidfd = (int)syscall(SYS_pidfd_open, cred.pid, 0);
+	return pidfd < 0 ? -errno : pidfd;
+}
+
+int local_kill(int pidfd)
+{
+	return syscall(SYS_pidfd_send_signal, pidfd, SIGKILL, NULL, 0) ? -errno : 0;
 }
 
 bool local_is_reserve(int fd)

@@ -26,6 +26,12 @@ bool local_is_root(uint32_t uid);
 /** local_peer_allowed() - whether the peer of @fd is root, as local_is_root() has it. */
 bool local_peer_allowed(int fd);
 
+/** local_peer_pidfd() - of the process at the other end, to be closed; or a negative errno. */
+int local_peer_pidfd(int fd);
+
+/** local_kill() - end a process at once, whatever it does. Return: 0 or a negative errno. */
+int local_kill(int pidfd);
+
 /**
  * local_is_reserve() - whether @fd, which was just opened, is one of the last: these are for the
  * bridge, for Xen and for the control socket, however many clients there are.

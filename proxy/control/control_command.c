@@ -27,6 +27,7 @@ enum argument_kind {
 #define TAKES_WITH   128u
 #define TAKES_NATIVE 256u
 #define TAKES_FORCE  512u
+#define TAKES_READS  1024u
 
 #define AT(field)    offsetof(struct control_args, field)
 
@@ -52,6 +53,7 @@ static const struct argument {
 	{ "native", TAKES_NATIVE, ARGUMENT_TEXT, AT(native), 0, "a string" },
 	{ "force", TAKES_FORCE, ARGUMENT_BOOL, AT(force), 0, "true or false" },
 	{ "whole", TAKES_FORCE, ARGUMENT_BOOL, AT(whole), 0, "true or false" },
+	{ "reads", TAKES_READS, ARGUMENT_BOOL, AT(reads), 0, "true or false" },
 	{ "check", TAKES_WITH, ARGUMENT_BOOL, AT(check), 0, "true or false" },
 	{ "progress", TAKES_WITH, ARGUMENT_BOOL, AT(progress), 0, "true or false" },
 	{ "snap", TAKES_FILTER, ARGUMENT_NUMBER, AT(snap), AT(has_snap), "a number from 0 on" },
@@ -80,9 +82,9 @@ static const struct command {
 	{ "load", TAKES_INDEX, control_load },
 	{ "flight", TAKES_DOMID, control_flight },
 	{ "trace", TAKES_FILTER | TAKES_NEW, control_trace },
-	{ "replace", TAKES_WITH, control_replace },
+	{ "replace", TAKES_WITH | TAKES_READS, control_replace },
 	{ "enter", TAKES_WITH | TAKES_NATIVE, control_enter },
-	{ "leave", TAKES_WITH | TAKES_FORCE, control_leave },
+	{ "leave", TAKES_WITH | TAKES_READS | TAKES_FORCE, control_leave },
 };
 
 #define NR_COMMANDS (sizeof(commands) / sizeof(commands[0]))

@@ -38,6 +38,7 @@ struct control_args {
 	const char *native;
 	bool force;
 	bool whole;
+	bool reads;
 	bool progress;
 	bool check;
 	bool events;

@@ -66,8 +66,8 @@ void control_replace(struct control *control, const struct control_args *args)
 	struct exchange *exchange = control_daemon(control)->exchange;
 	const char *with = args->with ? args->with : "", *hinders;
 
-	hinders = args->check ? exchange_hindrance(exchange, with)
-			      : exchange_begin(exchange, with, &waiter, control);
+	hinders = args->check ? exchange_hindrance(exchange, with, args->reads)
+			      : exchange_begin(exchange, with, args->reads, &waiter, control);
 	answer_begun(control, args, hinders);
 }
 
@@ -87,10 +87,11 @@ void control_leave(struct control *control, const struct control_args *args)
 	struct exchange *exchange = control_daemon(control)->exchange;
 	const struct leave_options options = { .native = args->with ? args->with : "",
 					       .force = args->force,
+					       .reads = args->reads,
 					       .whole = args->whole };
 
 	answer_begun(control, args,
-		     args->check ? leave_hindrance(exchange, options.native)
+		     args->check ? leave_hindrance(exchange, options.native, args->reads)
 				 : leave_begin(exchange, &options, &waiter, control));
 }
 

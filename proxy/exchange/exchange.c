@@ -67,6 +67,11 @@ static const char *const doing[] = {
 	[EXCHANGE_UNDO] = "xenstored stays; transactions are opened again",
 };
 
+static const char *doing_in(const struct exchange *exchange, enum exchange_stage stage)
+{
+	return stage == EXCHANGE_ASKED && exchange->reads ? EXCHANGE_READS : doing[stage];
+}
+
 void exchange_enter(struct exchange *exchange, enum exchange_stage stage)
 {
 	atomic_store(&exchange_words(exchange)->stage, stage);
@@ -74,9 +79,9 @@ void exchange_enter(struct exchange *exchange, enum exchange_stage stage)
 	exchange->deadline = 0;
 	if (stage == EXCHANGE_NONE)
 		return;
-	log_line(LOG_NOTICE, "exchange of xenstored: %s", doing[stage]);
+	log_line(LOG_NOTICE, "exchange of xenstored: %s", doing_in(exchange, stage));
 	if (exchange->waiter)
-		exchange->waiter->stage(exchange->arg, doing[stage]);
+		exchange->waiter->stage(exchange->arg, doing_in(exchange, stage));
 	loop_timer(exchange->timer, EXCHANGE_LOOK_MS);
 }
 
@@ -84,7 +89,9 @@ const char *exchange_doing(const struct exchange *exchange)
 {
 	enum exchange_stage stage = exchange_stage(exchange);
 
-	return stage == EXCHANGE_NONE && exchange->entry ? ENTRY_EXPECTS : doing[stage];
+	if (stage == EXCHANGE_NONE && exchange->entry)
+		return ENTRY_EXPECTS;
+	return doing_in(exchange, stage);
 }
 
 /* --- stages that are looked at from time to time */
@@ -188,6 +195,9 @@ static void bridge_again(void *arg)
 	exchange->abort = stage == EXCHANGE_ASKED || stage == EXCHANGE_UNDO;
 	if (exchange->abort)
 		exchange_enter(exchange, EXCHANGE_UNDO);
+	else if (stage == EXCHANGE_HAVE)
+		/* No other one can be there yet: an xsproxyd before us was about to end it. */
+		exchange_end_daemon(exchange);
 	else
 		exchange_return(exchange);
 }
@@ -197,7 +207,7 @@ static void bridge_again(void *arg)
 static const struct upstream_watcher watcher = { bridge_came, bridge_gone, bridge_again };
 
 /* oxenstored writes nothing down as long as it is so, for its state does not say so. */
-static bool has_target(const struct daemon *daemon)
+bool exchange_reads(const struct daemon *daemon)
 {
 	if (daemon->flavour != RINGS_FLAVOUR_OCAML)
 		return false;
@@ -207,7 +217,7 @@ static bool has_target(const struct daemon *daemon)
 	return false;
 }
 
-const char *exchange_hindrance(const struct exchange *exchange, const char *with)
+const char *exchange_hindrance(const struct exchange *exchange, const char *with, bool reads)
 {
 	const struct daemon *daemon = exchange->daemon;
 
@@ -224,10 +234,10 @@ const char *exchange_hindrance(const struct exchange *exchange, const char *with
 		return "there is no keeper; start xsproxy-keeper";
 	if (!domains_session(daemon->domains, 0))
 		return "dom0's own ring is not relayed (XSPROXY_DOM0=0)";
-	if (has_target(daemon))
+	if (!reads && exchange_reads(daemon))
 		return "oxenstored does not write its state as long as a stubdomain serves another "
 		       "domain (SET_TARGET)";
-	if (access(daemon->config.live_update, X_OK))
+	if (!exchange_reads(daemon) && access(daemon->config.live_update, X_OK))
 		return "the program that takes xenstored's state cannot be executed; see "
 		       "[xenstored] live-update";
 	return NULL;
@@ -245,6 +255,7 @@ void exchange_start(struct exchange *exchange, const char *with)
 	exchange->result = (struct exchange_result){ .why = "" };
 	exchange->since = clock_monotonic();
 	exchange->ours = true;
+	exchange->reads = exchange_reads(exchange->daemon);
 	outcome_begin(at, exchange->since);
 	exchange->daemon->paused = true;
 	exchange_enter(exchange, EXCHANGE_REST);
@@ -253,10 +264,10 @@ void exchange_start(struct exchange *exchange, const char *with)
 		strcpy(at->with, with);
 }
 
-const char *exchange_begin(struct exchange *exchange, const char *with,
+const char *exchange_begin(struct exchange *exchange, const char *with, bool reads,
 			   const struct exchange_waiter *waiter, void *arg)
 {
-	const char *hinders = exchange_hindrance(exchange, with);
+	const char *hinders = exchange_hindrance(exchange, with, reads);
 
 	if (hinders)
 		return hinders;
@@ -271,6 +282,8 @@ void exchange_forget(struct exchange *exchange, const void *arg)
 	if (!exchange || !exchange->waiter || exchange->arg != arg)
 		return;
 	exchange->waiter = NULL;
+	if (exchange->reads && exchange_stage(exchange) == EXCHANGE_ASKED)
+		exchange_unread(exchange, "who was to read the store has gone");
 	if (exchange->entry)
 		entry_forgotten(exchange);
 	else if (exchange->leave && !exchange_stage(exchange) && !exchange->daemon->left)

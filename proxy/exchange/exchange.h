@@ -51,22 +51,27 @@ int exchange_new(struct exchange **out, struct daemon *daemon);
 /** exchange_free() - one that is under way goes on with the next xsproxyd. NULL is fine. */
 struct exchange *exchange_free(struct exchange *exchange);
 
+/* Said instead of that of the stage ASKED when xenstored writes down nothing (has_target()): */
+#define EXCHANGE_READS "the store is to be read, for this xenstored does not write it down"
+
 /**
  * exchange_hindrance() - why none can begin now, as far as that can be known before.
  * @with: the path of the daemon to be executed; "" for the configured one
+ * @reads: whoever asks will read the store at EXCHANGE_READS, and hand it over as a live-update
+ *	program does
  *
  * Return: a line, static; or NULL: nothing is in the way.
  */
-const char *exchange_hindrance(const struct exchange *exchange, const char *with);
+const char *exchange_hindrance(const struct exchange *exchange, const char *with, bool reads);
 
 /**
  * exchange_begin() - begin one.
- * @with: as of exchange_hindrance()
+ * @with, @reads: as of exchange_hindrance()
  * @waiter, @arg: told what becomes of it, from within here, too
  *
  * Return: NULL; or as exchange_hindrance(), and nothing was done.
  */
-const char *exchange_begin(struct exchange *exchange, const char *with,
+const char *exchange_begin(struct exchange *exchange, const char *with, bool reads,
 			   const struct exchange_waiter *waiter, void *arg);
 
 /** exchange_forget() - nobody waits for the end any more. */

@@ -18,6 +18,7 @@
 #include "proxy/session/session.h"
 
 #define REST_MS	 5000 /* who is slower than this keeps xenstored */
+#define READ_MS	 60000
 #define LEAVE_MS 2000 /* the same of who leaves: a front may never take what it is to get */
 #define ASK_MS	 10000
 #define AGAIN_MS 50
@@ -214,6 +215,12 @@ static void ask_once_more(struct exchange *exchange)
 		own_ask(exchange->own, XS_CONTROL, START_WORDS, sizeof(START_WORDS));
 }
 
+void exchange_unread(struct exchange *exchange, const char *why)
+{
+	exchange_blame(exchange, "%s", why);
+	exchange_enter(exchange, EXCHANGE_UNDO);
+}
+
 static bool look_at_asked(struct exchange *exchange)
 {
 	bool begun = exchange->begun, late = is_late(exchange, ASK_MS);
@@ -233,6 +240,14 @@ static bool look_at_asked(struct exchange *exchange)
 	return false;
 }
 
+static bool look_at_reading(struct exchange *exchange)
+{
+	if (!is_late(exchange, READ_MS))
+		return true;
+	exchange_unread(exchange, "the store has not been read in time");
+	return false;
+}
+
 bool exchange_look_before(struct exchange *exchange)
 {
 	switch (exchange_stage(exchange)) {
@@ -241,6 +256,6 @@ bool exchange_look_before(struct exchange *exchange)
 	case EXCHANGE_PART:
 		return look_at_part(exchange);
 	default:
-		return look_at_asked(exchange);
+		return exchange->reads ? look_at_reading(exchange) : look_at_asked(exchange);
 	}
 }

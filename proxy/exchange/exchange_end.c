@@ -79,7 +79,8 @@ void exchange_end(struct exchange *exchange)
 	struct daemon *daemon = exchange->daemon;
 
 	exchange->own = own_close(exchange->own);
-	daemon->paused = daemon->ebbs = daemon->parted = exchange->some_gone = false;
+	daemon->paused = daemon->ebbs = daemon->parted = false;
+	exchange->some_gone = exchange->reads = false;
 	settle(exchange);
 	if (exchange_words(exchange))
 		exchange_enter(exchange, EXCHANGE_NONE);

@@ -4,10 +4,8 @@
  * is the state, you are not needed.
  */
 #include <errno.h>
-#include <signal.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "protocol/clock.h"
@@ -21,6 +19,7 @@
 #include "proxy/host/keeper.h"
 #include "proxy/host/memory.h"
 #include "proxy/host/upstream.h"
+#include "proxy/local.h"
 #include "proxy/log.h"
 #include "proxy/loop.h"
 #include "proxy/session/ledgers.h"
@@ -77,6 +76,7 @@ static void hand_out(struct exchange *exchange, struct ledgers_exchange *at)
 bool exchange_look_started(struct exchange *exchange)
 {
 	uint32_t ms = exchange->daemon->config.start_timeout_ms;
+	int err;
 
 	if (!exchange->deadline)
 		exchange->deadline = clock_monotonic() + (uint64_t)ms * CLOCK_NS_OF_MS;
@@ -84,9 +84,10 @@ bool exchange_look_started(struct exchange *exchange)
 		return exchange->pidfd >= 0;
 	exchange_blame(exchange, "the new xenstored did not get ready within %u ms", ms);
 	log_line(LOG_ERR, "exchange of xenstored: %s; it is killed", exchange->result.why);
-	if (syscall(SYS_pidfd_send_signal, exchange->pidfd, SIGKILL, NULL, 0))
+	err = local_kill(exchange->pidfd);
+	if (err)
 		log_line(LOG_ERR, "cannot kill it: %s; do that, or guests wait for ever",
-			 strerror(errno));
+			 strerror(-err));
 	return false;
 }
 
@@ -109,6 +110,31 @@ static void wait_once_more(struct exchange *exchange, uint32_t ms)
 	loop_timer(exchange->timer, ms);
 }
 
+static void answer_daemon(struct exchange *exchange, struct ledgers_exchange *at)
+{
+	if (exchange->leave && exchange->reads) {
+		/* Once: if nothing comes of it it is an exchange. */
+		exchange->reads = false;
+		leave_tell(exchange);
+		return;
+	}
+	if (exchange->leave)
+		leave_missed(exchange);
+	if (must_bind(exchange))
+		wait_once_more(exchange, BIND_AGAIN_MS);
+	else
+		hand_out(exchange, at);
+}
+
+void exchange_end_daemon(const struct exchange *exchange)
+{
+	int err = upstream_end(exchange->daemon->upstream);
+
+	if (err)
+		log_line(LOG_ERR, "cannot end xenstored: %s; do that, or guests wait for ever",
+			 strerror(-err));
+}
+
 void exchange_hand_over(struct exchange *exchange)
 {
 	struct ledgers_exchange *at = exchange_words(exchange);
@@ -121,16 +147,32 @@ void exchange_hand_over(struct exchange *exchange)
 	}
 	if (exchange_stage(exchange) != EXCHANGE_HAVE)
 		exchange_enter(exchange, EXCHANGE_HAVE);
-	if (exchange->leave && exchange->role == START_DAEMON)
-		leave_missed(exchange);
-	if (exchange->role == START_DAEMON && must_bind(exchange))
-		wait_once_more(exchange, BIND_AGAIN_MS);
-	else if (exchange->role == START_DAEMON)
-		hand_out(exchange, at);
-	else if (exchange->leave)
+	if (exchange->role == START_DAEMON)
+		answer_daemon(exchange, at);
+	else if (exchange->leave && !exchange->reads)
 		leave_tell(exchange);
 	else
 		starters_tell(exchange->starters, START_ENOUGH, NULL, 0);
+	/* It was not its own program that has handed over what it had. */
+	if (exchange->role == START_READER)
+		exchange_end_daemon(exchange);
+}
+
+static bool wants_state(const struct exchange *exchange)
+{
+	enum exchange_stage stage = exchange_stage(exchange);
+
+	if (exchange->role == START_READER)
+		return exchange->reads && stage == EXCHANGE_ASKED;
+	return stage == EXCHANGE_ASKED || stage == EXCHANGE_UNDO;
+}
+
+/* The daemon is there still, so what it has read is of use only where we are about to end that. */
+static void reader_came(struct exchange *exchange)
+{
+	exchange->role = START_READER;
+	starters_tell(exchange->starters, wants_state(exchange) ? START_WANT : START_AFRESH, NULL,
+		      0);
 }
 
 static void came_cb(void *arg, enum start_role role)
@@ -140,6 +182,10 @@ static void came_cb(void *arg, enum start_role role)
 
 	if (role == START_NATIVE) {
 		entry_came(exchange);
+		return;
+	}
+	if (role == START_READER) {
+		reader_came(exchange);
 		return;
 	}
 	if (stage == EXCHANGE_LEAVING || exchange->daemon->leaving) {
@@ -178,7 +224,6 @@ static bool is_old(const struct exchange *exchange, uint32_t age)
 static void state_cb(void *arg, int fd, uint32_t age)
 {
 	struct exchange *exchange = arg;
-	enum exchange_stage stage = exchange_stage(exchange);
 
 	if (exchange->entry) {
 		entry_state(exchange, fd);
@@ -188,7 +233,7 @@ static void state_cb(void *arg, int fd, uint32_t age)
 		close(fd);
 		fd = -ESTALE;
 	}
-	if (stage != EXCHANGE_ASKED && stage != EXCHANGE_UNDO) {
+	if (!wants_state(exchange)) {
 		if (fd >= 0)
 			close(fd);
 		return;

@@ -32,12 +32,13 @@ struct exchange {
 	struct own *own;     /* NULL: none */
 	struct event *timer;
 	int state;	      /* what the daemon before had; -1: none */
-	int pidfd;	      /* STARTED: of who has been given it; -1: not known */
+	int pidfd;	      /* STARTED: of who has been given it; or negative */
 	enum start_role role; /* of the starter that came last */
 	bool untold;	      /* which has not been told what to do yet */
 	bool begun;	      /* what this stage begins with has been done */
 	uint32_t answers;     /* to requests over `own` */
 	uint32_t asked;	      /* of these requests */
+	bool reads;	      /* ASKED: who waits reads the store */
 	bool ours;	      /* it was begun by this xsproxyd */
 	bool abort;	      /* UNDO: the daemon may still be about to write its state */
 	bool told;	      /* RETURN: it knows what no state has, so sessions may begin */
@@ -65,6 +66,9 @@ enum exchange_stage exchange_stage(const struct exchange *exchange);
  */
 void exchange_start(struct exchange *exchange, const char *with);
 
+/** exchange_reads() - whether the store has to be read, for xenstored writes nothing down. */
+bool exchange_reads(const struct daemon *daemon);
+
 /** exchange_resume() - take up what an xsproxyd before us had. Return: 0 or a negative errno. */
 int exchange_resume(struct exchange *exchange, enum exchange_stage stage);
 
@@ -75,6 +79,9 @@ void exchange_enter(struct exchange *exchange, enum exchange_stage stage);
 
 /* What they say. */
 extern const struct starters_news exchange_news;
+
+/** exchange_end_daemon() - the one of which the store was read must be no more. */
+void exchange_end_daemon(const struct exchange *exchange);
 
 /** exchange_look_started() - one that does not get as far as its bridge is killed, so the next one
  * comes. Return: whether to look again. */
@@ -102,6 +109,9 @@ void exchange_lost(struct exchange *exchange, const char *why);
 
 /** exchange_look_before() - in a stage before the state is there. Return: whether to look again. */
 bool exchange_look_before(struct exchange *exchange);
+
+/** exchange_unread() - in ASKED: nobody will have read the store. */
+void exchange_unread(struct exchange *exchange, const char *why);
 
 /** exchange_reply() - what xenstored answers to a request over `own`; @arg: the exchange. */
 void exchange_reply(void *arg, const struct message *msg);

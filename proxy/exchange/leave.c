@@ -71,9 +71,9 @@ static bool stands_still(const struct daemon *daemon)
 	return false;
 }
 
-const char *leave_hindrance(const struct exchange *exchange, const char *native)
+const char *leave_hindrance(const struct exchange *exchange, const char *native, bool reads)
 {
-	const char *hinders = exchange_hindrance(exchange, native);
+	const char *hinders = exchange_hindrance(exchange, native, reads);
 
 	if (hinders)
 		return hinders;
@@ -87,7 +87,7 @@ const char *leave_hindrance(const struct exchange *exchange, const char *native)
 const char *leave_begin(struct exchange *exchange, const struct leave_options *options,
 			const struct exchange_waiter *waiter, void *arg)
 {
-	const char *hinders = leave_hindrance(exchange, options->native);
+	const char *hinders = leave_hindrance(exchange, options->native, options->reads);
 
 	if (hinders)
 		return hinders;

@@ -24,14 +24,16 @@ struct session;
 /**
  * leave_hindrance() - why it cannot begin now.
  * @native: the path of the daemon that is to be
+ * @reads: as of exchange_hindrance()
  *
  * Return: a line, static; or NULL.
  */
-const char *leave_hindrance(const struct exchange *exchange, const char *native);
+const char *leave_hindrance(const struct exchange *exchange, const char *native, bool reads);
 
 struct leave_options {
 	const char *native; /* the path of the daemon that is to be */
 	bool force; /* transactions that are open get lost: that daemon will not know them */
+	bool reads; /* as of exchange_hindrance() */
 	bool whole; /* it has no place for messages in part, nor for what fronts have yet to get */
 };
 

@@ -7,7 +7,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "proxy/daemon.h"
@@ -159,12 +158,7 @@ int starters_tell(struct starters *starters, enum start_type type, const int *fd
 
 int starters_pidfd(const struct starters *starters)
 {
-	socklen_t len = sizeof(struct ucred);
-	struct ucred peer;
-
-	if (starters->sock < 0 || getsockopt(starters->sock, SOL_SOCKET, SO_PEERCRED, &peer, &len))
-		return -1;
-	return (int)syscall(SYS_pidfd_open, peer.pid, 0);
+	return starters->sock < 0 ? -ENOTCONN : local_peer_pidfd(starters->sock);
 }
 
 int starters_new(struct starters **out, struct daemon *daemon, const struct starters_news *news,

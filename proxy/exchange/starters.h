@@ -65,7 +65,7 @@ int starters_tell(struct starters *starters, enum start_type type, const int *fd
 int starters_tell_value(struct starters *starters, enum start_type type, int32_t value,
 			const int *fds, int count);
 
-/** starters_pidfd() - of the one that is there, to be closed; or -1. */
+/** starters_pidfd() - of the one that is there, to be closed; or a negative errno. */
 int starters_pidfd(const struct starters *starters);
 
 #endif

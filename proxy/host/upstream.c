@@ -17,6 +17,7 @@
 #include "proxy/host/keeper.h"
 #include "proxy/host/memory.h"
 #include "proxy/host/upstream_parts.h"
+#include "proxy/local.h"
 #include "proxy/log.h"
 #include "proxy/loop.h"
 
@@ -122,6 +123,16 @@ void upstream_give_up(struct upstream *up)
 {
 	if (up->waits)
 		upstream_let_go(up);
+}
+
+int upstream_end(const struct upstream *up)
+{
+	int pidfd = up->sock < 0 ? -ENOTCONN : local_peer_pidfd(up->sock);
+	int err = pidfd < 0 ? pidfd : local_kill(pidfd);
+
+	if (pidfd >= 0)
+		close(pidfd);
+	return err;
 }
 
 void upstream_refuse(struct upstream *up, const char *why)

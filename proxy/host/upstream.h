@@ -43,6 +43,10 @@ struct upstream *upstream_free(struct upstream *up);
 /** upstream_watch() - @watcher, which outlives it, is told from now on. */
 void upstream_watch(struct upstream *up, const struct upstream_watcher *watcher, void *arg);
 
+/** upstream_end() - have the daemon end that the bridge is in, at once. Return: 0 or a negative
+ * errno. */
+int upstream_end(const struct upstream *up);
+
 /**
  * upstream_left() - the ledgers that an xsproxyd before us had, if the keeper has them with the
  * rings they go with: as it was at the start, before a bridge is there.

@@ -91,8 +91,8 @@ class Xsproxyd(FakeControl):
     def _run_domains(self, index):
         return {"domains": [], "next": None} if index == 0 else None
 
-    def _run_replace(self, check):
-        assert check
+    def _run_replace(self, check, reads):
+        assert check and reads
         return {}
 
     def _run_enter(self, **arguments):

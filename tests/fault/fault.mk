@@ -6,7 +6,7 @@ FAILING := $(BUILD)/xsproxyd-failing $(BUILD)/xsproxyctl-failing
 
 $(BUILD)/xsproxyd-failing: $(call objs,$(DAEMON_SRC) tests/fault/fail.c)
 $(BUILD)/xsproxyctl-failing: $(call objs,$(CTL_SRC) $(MIGRATION_SRC) $(TRACE_SRC) $(TEXT_SRC) $(PROTOCOL_SRC) \
-	$(CONFIG_SRC) tests/fault/fail.c)
+	$(CONFIG_SRC) link/link.c tests/fault/fail.c)
 
 $(FAILING):
 	$(call say,LD,$@)

@@ -44,8 +44,9 @@ uint32_t __wrap_clients_waiting(const struct clients *clients);
 uint64_t __wrap_clients_waited(const struct clients *clients);
 bool __wrap_keeper_there(const struct keeper *keeper);
 bool __wrap_keeper_foreign(const struct keeper *keeper);
-const char *__wrap_exchange_hindrance(const struct exchange *exchange, const char *with);
-const char *__wrap_exchange_begin(struct exchange *exchange, const char *with,
+const char *__wrap_exchange_hindrance(const struct exchange *exchange, const char *with,
+				      bool reads);
+const char *__wrap_exchange_begin(struct exchange *exchange, const char *with, bool reads,
 				  const struct exchange_waiter *waiter, void *arg);
 const char *__wrap_exchange_doing(const struct exchange *exchange);
 bool __wrap_exchange_last(const struct exchange *exchange, struct exchange_result *result);
@@ -86,16 +87,18 @@ uint64_t __wrap_clients_waited(const struct clients *clients)
 	return 0;
 }
 
-const char *__wrap_exchange_hindrance(const struct exchange *exchange, const char *with)
+const char *__wrap_exchange_hindrance(const struct exchange *exchange, const char *with, bool reads)
 {
 	(void)exchange;
+	(void)reads;
 	return *with ? NULL : "it is not to be";
 }
 
-const char *__wrap_exchange_begin(struct exchange *exchange, const char *with,
+const char *__wrap_exchange_begin(struct exchange *exchange, const char *with, bool reads,
 				  const struct exchange_waiter *waiter, void *arg)
 {
 	(void)exchange;
+	(void)reads;
 	(void)waiter;
 	(void)arg;
 	return *with ? with : "it is not to be";

@@ -34,6 +34,8 @@ struct exchange_bed {
 	uint32_t directories, others;	   /* that it is to answer over its own connection */
 	bool gave_up;			   /* upstream_give_up() */
 	uint32_t woken;
+	bool reads;   /* a domain is another one's target; who waits would read the store */
+	bool killed;  /* upstream_end() */
 	bool dials;   /* the daemon accepts connections of its own */
 	int restored; /* what upstream_restore() says */
 	uint32_t done;
@@ -86,6 +88,21 @@ static void fake_give_up(struct upstream *up)
 	(void)up;
 	bed.gave_up = bed.waits;
 	bed.waits = bed.serves = bed.mapped = false;
+}
+
+static int fake_end(const struct upstream *up)
+{
+	(void)up;
+	bed.killed = true;
+	return 0;
+}
+
+/* --- target.h */
+
+static int fake_target_user(const struct session *target)
+{
+	(void)target;
+	return bed.reads ? 9 : -1;
 }
 
 /* --- keeper.h */
@@ -145,6 +162,12 @@ static int fake_starters_tell(struct starters *starters, enum start_type type, c
 		assert_true(fcntl(fds[i], F_GETFD) >= 0);
 	bed.order = type;
 	return 0;
+}
+
+static int fake_starters_pidfd(const struct starters *starters)
+{
+	(void)starters;
+	return -ENOTCONN;
 }
 
 /* --- own.h, plan.h */
@@ -261,6 +284,8 @@ static int fake_client_again(struct client *client, struct keeper *keeper)
 #define upstream_left	     fake_left
 #define upstream_restore     fake_restore
 #define upstream_give_up     fake_give_up
+#define upstream_end	     fake_end
+#define target_user	     fake_target_user
 #define keeper_there	     fake_keeper_there
 #define keeper_told	     fake_keeper_told
 #define keeper_take	     fake_keeper_take
@@ -268,6 +293,7 @@ static int fake_client_again(struct client *client, struct keeper *keeper)
 #define starters_new	     fake_starters_new
 #define starters_free	     fake_starters_free
 #define starters_tell	     fake_starters_tell
+#define starters_pidfd	     fake_starters_pidfd
 #define own_open	     fake_own_open
 #define own_close	     fake_own_close
 #define own_ask		     fake_own_ask
@@ -359,7 +385,7 @@ static inline void bed_begin(const char *with)
 {
 	static const struct exchange_waiter waiter = { bed_stage, bed_done };
 
-	assert_null(exchange_begin(bed.exchange, with, &waiter, NULL));
+	assert_null(exchange_begin(bed.exchange, with, bed.reads, &waiter, NULL));
 }
 
 static inline void bed_look(void)

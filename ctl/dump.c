@@ -1,0 +1,172 @@
+// SPDX-License-Identifier: MIT
+/*
+ * dump - see dump.h.
+ */
+#include "ctl/dump.h"
+
+#include "link/link.h"
+#include "link/start.h"
+#include "migration/format/state_stream.h"
+#include "migration/nodes.h"
+#include "migration/omissions.h"
+#include "migration/reading.h"
+#include "migration/wire.h"
+
+#include <errno.h>
+#include <limits.h>
+#include <poll.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+/* xsproxyd's EXCHANGE_READS */
+#define READS	  "the store is to be read, for this xenstored does not write it down"
+#define ANSWER_MS 10000
+
+/* --- reading */
+
+struct writing {
+	const struct report *report;
+	struct state_writer *writer;
+};
+
+static int write_node(void *arg, struct state_item *item, unsigned int missing)
+{
+	const struct writing *writing = arg;
+
+	/* Nothing may get lost that is there, and whoever waits goes on as before. */
+	if (missing)
+		return -EMSGSIZE;
+	return state_writer_append(writing->writer, item, NULL);
+}
+
+static int write_all(const struct dump *dump, struct wire *wire, FILE *file)
+{
+	struct writing writing = { .report = dump->report };
+	struct omissions *omissions = NULL;
+	int r = omissions_new(&omissions, dump->report, NULL);
+
+	if (!r)
+		r = state_writer_new(&writing.writer, file, STATE_OX);
+	if (r)
+		report_fail(dump->report, r, "cannot write the state: %s", report_reason(r));
+	if (!r)
+		r = reading_run(wire, true, omissions, dump->report, write_node, &writing);
+	if (!r) {
+		r = state_writer_finish(writing.writer);
+		if (r)
+			report_fail(dump->report, r, "cannot write the state: %s",
+				    report_reason(r));
+	}
+	state_writer_free(writing.writer);
+	omissions_free(omissions);
+	return r;
+}
+
+/* Xenstored's own, beside xsproxyd's. Return: 0, or a negative errno, which has been reported. */
+static int connect_to_xenstored(const struct dump *dump, const char *dir, struct wire **wire)
+{
+	char path[PATH_MAX + sizeof(LINK_UPSTREAM) + 1];
+	int r;
+
+	snprintf(path, sizeof(path), "%s/%s", dir, LINK_UPSTREAM);
+	r = wire_open(wire, path);
+	if (r)
+		return report_no_connection(dump->report, r, path);
+	wire_set_patience(*wire, NULL, ANSWER_MS);
+	return 0;
+}
+
+/* Return: a memfd; or a negative errno, which has been reported. */
+static int make_state(const struct dump *dump, const char *dir)
+{
+	int memfd = memfd_create("xsproxy-dump", MFD_CLOEXEC), copy = memfd < 0 ? -1 : dup(memfd);
+	FILE *file = copy < 0 ? NULL : fdopen(copy, "w");
+	struct wire *wire = NULL;
+	int r;
+
+	r = file ? connect_to_xenstored(dump, dir, &wire)
+		 : report_fail(dump->report, -ENOMEM, "cannot write the state: %s",
+			       strerror(errno));
+	if (!r)
+		r = write_all(dump, wire, file);
+	wire_free(wire);
+	if (file)
+		fclose(file);
+	if (!r)
+		return memfd;
+	if (memfd >= 0)
+		close(memfd);
+	return r;
+}
+
+/* --- handing over */
+
+/* Return: 0, or a negative errno. */
+static int hear(int sock, uint32_t type)
+{
+	struct pollfd look = { .fd = sock, .events = POLLIN };
+	int fds[LINK_FDS_MAX], r;
+	struct link_msg msg;
+
+	if (poll(&look, 1, ANSWER_MS) <= 0)
+		return -ETIMEDOUT;
+	r = link_recv(sock, &msg, fds);
+	link_close_fds(fds);
+	if (r)
+		return r;
+	return msg.type == type ? 0 : -ECANCELED;
+}
+
+static int hand_over(int sock, int state)
+{
+	const struct link_msg come = { .type = START_COME,
+				       .value = START_VERSION,
+				       .domid = START_READER };
+	const struct link_msg msg = { .type = START_STATE };
+	int r = link_send(sock, &come, NULL, 0);
+
+	if (!r)
+		r = hear(sock, START_WANT);
+	if (!r)
+		r = link_send(sock, &msg, &state, 1);
+	/* What comes of it is said over the control socket. */
+	if (!r)
+		hear(sock, START_ENOUGH);
+	return r;
+}
+
+/* Where the control socket is. */
+static void find_dir(const struct dump *dump, char dir[PATH_MAX])
+{
+	char *slash;
+
+	snprintf(dir, PATH_MAX, "%s", dump->options->control);
+	slash = strrchr(dir, '/');
+	if (slash)
+		*slash = '\0';
+}
+
+static int give(const struct dump *dump)
+{
+	char dir[PATH_MAX];
+	int state, sock, r;
+
+	find_dir(dump, dir);
+	state = make_state(dump, dir);
+	if (state < 0)
+		return state;
+	sock = link_connect(dir, LINK_STARTER);
+	r = sock < 0 ? sock : hand_over(sock, state);
+	if (sock >= 0)
+		close(sock);
+	close(state);
+	return r ? report_fail(dump->report, r, "cannot hand over the state: %s", strerror(-r)) : 0;
+}
+
+int dump_at_stage(void *arg, int control, const char *stage)
+{
+	(void)control;
+	return strcmp(stage, READS) ? 0 : give(arg);
+}
