@@ -49,8 +49,8 @@ def test_it_is_done(scene):
     assert out == (f"{DAEMONS[flavour]} (pid {scene.host.daemon.pid}) serves without xsproxy; "
                    "nobody was served for 5 ms\n")
     assert scene.xsproxyd.told == [("leave", {
-        "with": str(xensim.XEN_BIN / DAEMONS[flavour]), "force": False, "whole": flavour == "O", "reads": True,
-        "progress": True})]
+        "with": str(xensim.XEN_BIN / DAEMONS[flavour]), "force": False, "reads": True,
+        "whole": flavour == "O", "progress": True})]
     assert is_ended(scene)
     assert not drop_in.parent.exists() and not scene.mark("entering").exists()
 

@@ -3,7 +3,7 @@
  * The stages of an exchange of xenstored: what each waits for, what is gone on with when xsproxyd,
  * the keeper, a starter or a daemon ends, and that no word of another process makes it crash.
  */
-#include "tests/unit/exchange_bed.h"
+#include "tests/unit/exchange_events.h"
 
 static void hold_something(void)
 {
