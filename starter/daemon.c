@@ -152,20 +152,26 @@ void daemon_knock(int listener)
 
 /* --- what it has of us */
 
+static const char *bridge(void)
+{
+	return getenv("XSPROXY_PRELOAD");
+}
+
 bool daemon_has_bridge(void)
 {
-	const char *preload = getenv("XSPROXY_PRELOAD");
+	const char *preload = bridge();
 
 	return preload && *preload;
 }
 
 static int set_environment(const char *path, const char *dir)
 {
+	const char *preload = bridge();
 	char upstream[PATH_MAX];
 
-	if (!daemon_has_bridge())
+	if (!preload || !*preload)
 		return 0;
-	if (setenv("LD_PRELOAD", getenv("XSPROXY_PRELOAD"), 1))
+	if (setenv("LD_PRELOAD", preload, 1))
 		return -errno;
 	if (daemon_flavour(path) != RINGS_FLAVOUR_C)
 		return 0;

@@ -54,12 +54,13 @@ enum exchange_stage exchange_stage(const struct exchange *exchange)
 	return at ? stage_of(at) : EXCHANGE_NONE;
 }
 
+#define HAVE_WAITS "the state waits for a starter; if none comes, start xsproxy-xenstored.service"
+
 static const char *const doing[] = {
 	[EXCHANGE_REST] = "connections are coming to rest",
 	[EXCHANGE_PART] = "transactions are being ended",
 	[EXCHANGE_ASKED] = "xenstored was asked for its state",
-	[EXCHANGE_HAVE] = "the state waits for a starter; if none comes, start "
-			  "xsproxy-xenstored.service",
+	[EXCHANGE_HAVE] = HAVE_WAITS,
 	[EXCHANGE_STARTED] = "a starter has the state",
 	[EXCHANGE_RETURN] = "the new xenstored is told of watches and transactions",
 	[EXCHANGE_ENTRY] = "the native xenstored's state is being taken",
