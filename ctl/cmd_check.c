@@ -68,6 +68,9 @@ static void check_xenstored(struct check *check, const json_t *status)
 		return;
 	else if (!strcmp(state, "refused"))
 		add(check, "xenstored", -1, "refused: %s", print_text(status, "reason"));
+	else if (!strcmp(state, "left"))
+		add(check, "xenstored", -1,
+		    "a native one serves; this xsproxyd has left and is to be stopped");
 	else if (strcmp(state, "running") != 0)
 		add(check, "xenstored", -1,
 		    "there is none with the bridge; guests and toolstacks wait for it");

@@ -83,7 +83,10 @@ void control_status(struct control *control, const struct control_args *args)
 	const struct memory *memory = upstream_memory(daemon->upstream);
 	const char *foreign = upstream_foreign(daemon->upstream);
 	char wrong[NOTIFY_ALL_MAX];
-	const char *state = memory ? "running" : foreign ? "refused" : "waiting";
+	const char *state = daemon->left ? "left"
+			    : memory	 ? "running"
+			    : foreign	 ? "refused"
+					 : "waiting";
 
 	(void)args;
 	control_return(control,

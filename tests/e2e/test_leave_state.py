@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """What survives xsproxyd's leaving, whichever native xenstored takes its place."""
 
+import subprocess
 import threading
 
 import pytest
@@ -9,7 +10,7 @@ import native_host
 import things
 from control import Control
 from gate import Gate
-from harness import DAEMONS, xensim
+from harness import BUILD, DAEMONS, xensim
 from native_host import Behind, Native
 from ours import HOLD, ask, quiesce, said, unquiesce
 from relay import FLAVOURS, descriptors, introduce, packet, wait_until
@@ -55,6 +56,13 @@ def gate_fixture(after, tmp_path):
     return Gate(tmp_path / "gate", DAEMONS[after], xensim.XEN_BIN / DAEMONS[after])
 
 
+def xsproxyctl(host, *args):
+    """What it says."""
+    done = subprocess.run([BUILD / "xsproxyctl", *args, "--control", host.run_dir / "control"],
+                          capture_output=True, text=True, check=False)
+    return done.stdout + done.stderr
+
+
 def leave(host, after):
     """And xsproxyd and its keeper end: they are not needed."""
     host.leave(after)
@@ -88,6 +96,8 @@ def test_while_xsproxyd_is_there(host, after):
     things.watch(guest, "data", "t")
     things.watch(client, "/local/domain/7/data", "t")
     host.leave(after)
+    for command, word in (("status", "xenstored   a native"), ("check", "xenstored: a native")):
+        assert f"{word} one serves; this xsproxyd has left" in xsproxyctl(host, command)
     for number in range(20):
         guest.write(f"data/{number}", "1")
         assert things.event(guest) == (f"data/{number}", "t")
