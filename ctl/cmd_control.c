@@ -84,7 +84,8 @@ static void print_status(const json_t *status)
 	printf("xsproxyd    %s, pid %" PRId64 ", up %" PRId64 " s\n", print_text(status, "version"),
 	       print_number(status, "pid"), print_number(status, "uptime"));
 	if (!strcmp(print_text(status, "state"), "left"))
-		puts("xenstored   a native one serves; this xsproxyd has left and is to be stopped");
+		puts("xenstored   a native one serves; this xsproxyd has left and is to be "
+		     "stopped");
 	else if (json_is_object(xenstored))
 		printf("xenstored   %s, pid %" PRId64 "\n", print_text(xenstored, "name"),
 		       print_number(xenstored, "pid"));
