@@ -4,8 +4,8 @@
 import json
 
 from checking import (
-    CHECKS, XENSTORED, Bystander, Load, attach_network, check, connect_network, detach_network,
-    expect, expect_console, expect_dom0_served, expect_metrics, expect_network, expect_ours,
+    CHECKS, XENSTORED, Bystander, Load, Pulse, attach_network, check, connect_network,
+    detach_network, expect, expect_console, expect_dom0_served, expect_metrics, expect_network, expect_ours,
     expect_same, expect_supervised, expect_xenbus, load_modules)
 from disk import INSTALLED, OTHER, RELEASE, UPGRADE
 from images import XEN_BIN
@@ -365,6 +365,61 @@ def enter(dom0):
     dom0.wait_gone(guest.domid)
     dom0.reboot()
     expect_supervised(dom0, dom0.upstream)
+
+
+def each_goes_on(pulses):
+    for pulse in pulses:
+        pulse.wait_progress()
+
+
+def shut_down(dom0, guests):
+    for guest in guests:
+        guest.shutdown()
+        dom0.wait_gone(guest.domid)
+
+
+@check("eight", "eight guests that are at work, one with its network: from Debian's own boot enter,"
+       " both daemons in turn, leave; all are shut down but one, which xendomains saves at a reboot",
+       short=False)
+def eight(dom0):
+    units, other = "xsproxy.socket xsproxy.service", next(
+        name for name in ("xenstored", "oxenstored") if name != dom0.upstream)
+    select = "/usr/libexec/xsproxy/select-xenstored"
+    dom0.run(f"{select} off && systemctl disable {units}", "store up")
+    dom0.reboot()
+    expect_native(dom0, dom0.upstream)
+    guests = [dom0.new_guest() for _ in range(8)]
+    for guest in guests:
+        guest.create()
+    for guest in guests:
+        guest.wait_up()
+    load_modules(guests[0])
+    attach_network(guests[0])
+    complaints = [guest.complaints() for guest in guests]
+    pulses = [Pulse(guest) for guest in guests]
+    dom0.run(f"{select} on && systemctl enable {units}", "store up")
+    dom0.run("xsproxyctl enter --timeout 120", "store up")
+    each_goes_on(pulses)
+    expect_supervised(dom0, dom0.upstream)
+    for name in other, dom0.upstream:
+        dom0.run(f"xsproxyctl xenstored replace --with {XEN_BIN / name}", "store up")
+        each_goes_on(pulses)
+        expect_supervised(dom0, name)
+    dom0.run("xsproxyctl leave", "store up")
+    each_goes_on(pulses)
+    expect_native(dom0, dom0.upstream)
+    for pulse in pulses:
+        pulse.stop()
+    for guest, before in zip(guests, complaints):
+        expect(guest.complaints() == before, f"{guest.name}'s kernel says: {guest.complaints()}")
+    expect_network(guests[0], 0)
+    shut_down(dom0, guests[1:])
+    detach_network(guests[0])
+    dom0.reboot()
+    guests[0].find()
+    expect_supervised(dom0, dom0.upstream)
+    expect_ours(guests[0])
+    shut_down(dom0, guests[:1])
 
 
 @check("reboot", "reboot of dom0: all comes up, and Debian's xendomains brings the guest back",
