@@ -41,6 +41,7 @@
  * A START_RESTORE brings the plan: lines of text, of words between blanks.
  *
  *	daemon PATH			what to execute; without it what is configured
+ *	arguments WORD...		what to add to its configured arguments
  *	ring DOMID PORT GFN TARGET	a ring that the state has to have, with the domain's own
  *					port and frame, and SET_TARGET's domid, or - for none
  *

@@ -12,8 +12,9 @@ static const struct {
 } commands[] = {
 #define OURS(number, name, function, who, word, arguments, ...) { word, MESSAGE_##name, arguments },
 #include "protocol/requests.def"
-	/* It would exec and reorder replies; xsproxy does not carry that yet. */
-	{ "live-update", MESSAGE_REFUSED, NULL },
+	/* It would be executed behind our back (toolstack/update.h); help has xenstored's own line.
+	 */
+	{ "live-update", MESSAGE_LIVE_UPDATE, NULL },
 };
 
 #define NR_COMMANDS (sizeof(commands) / sizeof(commands[0]))

@@ -14,7 +14,7 @@
 /**
  * control_text_named() - the request that the payload of a CONTROL message names.
  *
- * Return: enum message_type; MESSAGE_REFUSED for live-update, which cannot be proxied; or 0 when
+ * Return: enum message_type; MESSAGE_LIVE_UPDATE for live-update; or 0 when
  * the command is upstream's.
  */
 uint32_t control_text_named(const void *payload, uint32_t len);

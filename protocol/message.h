@@ -33,7 +33,8 @@ enum message_type {
 #define OURS(number, name, ...) MESSAGE_##name = (number),
 #include "protocol/requests.def"
 	MESSAGE_OURS_END,
-	MESSAGE_REFUSED = MESSAGE_OURS_END, /* on no wire: a CONTROL command that nobody may use */
+	MESSAGE_LIVE_UPDATE =
+		MESSAGE_OURS_END, /* on no wire: a CONTROL command that is ours, too */
 };
 
 /* A message in private memory, where nobody else can change it any more. */

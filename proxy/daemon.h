@@ -54,7 +54,9 @@ struct daemon {
 	bool parted;  /* ... and what sockets had of the one before is void */
 	bool leaving; /* an xsproxyd before us has left, or not: nothing is touched (leave.h) */
 	bool left;    /* a native xenstored has all: we only wait to be stopped */
-	struct exchange *exchange; /* of xenstored */
+	struct exchange *exchange;		 /* of xenstored */
+	const struct update_hooks *update_hooks; /* the same, for toolstack/ */
+	struct update *update; /* of xenstored, that a toolstack is about to ask for; or NULL */
 	struct holds *holds;
 	struct keeper *keeper; /* holds descriptors for the xsproxyd after us, if it is there */
 	struct clients *clients;

@@ -34,6 +34,7 @@
 #include "proxy/settings.h"
 #include "proxy/stop.h"
 #include "proxy/toolstack/toolstack.h"
+#include "proxy/toolstack/update.h"
 
 #define EXIT_USAGE 2
 #define NR_EVENTS  4 /* of listen_to_system() */
@@ -307,6 +308,7 @@ static void take_down(struct daemon *daemon)
 	daemon->metrics = metrics_free(daemon->metrics);
 	daemon->controls = controls_free(daemon->controls);
 	daemon->exchange = exchange_free(daemon->exchange);
+	update_end(daemon, NULL);
 	daemon->clients = clients_free(daemon->clients);
 	daemon->keeper = keeper_free(daemon->keeper);
 	daemon->domains = domains_free(daemon->domains);

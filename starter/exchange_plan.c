@@ -90,14 +90,25 @@ static int read_daemon(struct exchange_plan *plan, const char *path)
 	return plan->daemon ? 0 : -ENOMEM;
 }
 
+/* "arguments WORD..." */
+static int read_arguments(struct exchange_plan *plan, const char *words)
+{
+	if (plan->arguments)
+		return -EEXIST;
+	plan->arguments = strdup(words);
+	return plan->arguments ? 0 : -ENOMEM;
+}
+
 static int read_line(struct exchange_plan *plan, char *line)
 {
-	static const char daemon[] = "daemon ";
+	static const char daemon[] = "daemon ", arguments[] = "arguments ";
 	char *words[WORDS_MAX];
 	int nr;
 
 	if (!strncmp(line, daemon, sizeof(daemon) - 1))
 		return read_daemon(plan, line + sizeof(daemon) - 1);
+	if (!strncmp(line, arguments, sizeof(arguments) - 1))
+		return read_arguments(plan, line + sizeof(arguments) - 1);
 	nr = split(line, words);
 	return nr && !strcmp(words[0], "ring") ? read_ring(plan, words, nr) : -EBADMSG;
 }
@@ -255,6 +266,7 @@ void exchange_plan_free(struct exchange_plan *plan)
 	if (!plan)
 		return;
 	free(plan->daemon);
+	free(plan->arguments);
 	free(plan->rings);
 	free(plan->sockets);
 	free(plan->octets);

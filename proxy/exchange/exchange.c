@@ -368,6 +368,7 @@ int exchange_new(struct exchange **out, struct daemon *daemon)
 		return err;
 	}
 	upstream_watch(daemon->upstream, &watcher, exchange);
+	daemon->update_hooks = &exchange_update_hooks;
 	err = go_on(exchange);
 	if (err) {
 		exchange_free(exchange);

@@ -116,6 +116,10 @@ void exchange_unread(struct exchange *exchange, const char *why);
 /** exchange_reply() - what xenstored answers to a request over `own`; @arg: the exchange. */
 void exchange_reply(void *arg, const struct message *msg);
 
+/* --- exchange_update.c */
+
+extern const struct update_hooks exchange_update_hooks;
+
 /* --- exchange_sessions.c */
 
 /** exchange_each() - call @fn for each session. */

@@ -288,7 +288,7 @@ static bool request(struct session *s, struct message *msg, uint32_t consume)
 	if (s->privileged && s->hooks->wants(msg))
 		return take_ours(s, msg, consume);
 	/* An oxenstored with allow-debug would let a guest have it restarted. */
-	if (control_text_type(msg) == MESSAGE_REFUSED)
+	if (control_text_type(msg) == MESSAGE_LIVE_UPDATE)
 		return refuse(s, msg, consume, EACCES);
 	return pass(s, msg, consume);
 }

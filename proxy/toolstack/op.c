@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <event2/event.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "proxy/daemon.h"
 #include "proxy/host/lease.h"
@@ -14,6 +15,7 @@
 #include "proxy/session/session.h"
 #include "proxy/session/stand.h"
 #include "proxy/toolstack/toolstack.h"
+#include "proxy/toolstack/update.h"
 #include "proxy/util.h"
 
 /*
@@ -67,6 +69,8 @@ static void deadline_cb(evutil_socket_t fd, short what, void *arg)
 	case OP_START:
 	case OP_RESET:
 		op_finish(op, EBUSY);
+		break;
+	case OP_UPDATE:
 		break;
 	}
 }
@@ -174,11 +178,14 @@ void op_free(struct op *op)
 {
 	if (op->kind == OP_BATCH)
 		batch_free(op);
+	if (op->kind == OP_UPDATE)
+		op->daemon->update_hooks->forget(op->daemon, op);
 	let_go(op);
 	leave_asker(op);
 	if (op->timer)
 		event_free(op->timer);
 	TAILQ_REMOVE(&op->daemon->ops, op, link);
+	free(op->text);
 	free(op);
 }
 
@@ -205,11 +212,27 @@ void op_answer(const struct asker *asker, int err)
 	op_answer_message(asker, &msg);
 }
 
+static void answer_text(const struct op *op)
+{
+	struct message msg = { .hdr.type = XS_CONTROL };
+
+	message_set_text(&msg, op->text, (uint32_t)strlen(op->text) + 1);
+	op_answer_message(&op->asker, &msg);
+}
+
+void op_finish_text(struct op *op, const char *text)
+{
+	op->text = strdup(text);
+	op_finish(op, op->text ? 0 : ENOMEM);
+}
+
 void op_finish(struct op *op, int err)
 {
+	uint32_t size = op->text ? MESSAGE_HEADER + (uint32_t)strlen(op->text) + 1 : 0;
+
 	/* Without a target only the answer is left. */
 	log_end(op, err);
-	if (op->asker.session && !down_reserve(op->asker.session, 0)) {
+	if (op->asker.session && !down_reserve(op->asker.session, size)) {
 		/* toolstack_turn() of the asker comes back to it. */
 		op->done = true;
 		op->err = err;
@@ -220,7 +243,10 @@ void op_finish(struct op *op, int err)
 		let_go(op);
 		return;
 	}
-	op_answer(&op->asker, err);
+	if (op->text)
+		answer_text(op);
+	else
+		op_answer(&op->asker, err);
 	op_free(op);
 }
 
@@ -311,6 +337,8 @@ static void target_turn(struct op *op)
 	case OP_BATCH:
 		batch_turn(op);
 		break;
+	case OP_UPDATE:
+		break;
 	}
 }
 
@@ -367,6 +395,7 @@ void toolstack_asker_gone(struct session *s)
 		if (op->kind != OP_SETTLE)
 			abandon(op);
 	}
+	update_end(s->daemon, s);
 	lease_end(s->daemon, s);
 }
 

@@ -31,6 +31,7 @@ enum op_kind {
 	OP_START,
 	OP_RESET,
 	OP_BATCH,
+	OP_UPDATE, /* a live update of xenstored (update.h); it has no target */
 };
 
 struct batch;
@@ -69,6 +70,7 @@ struct op {
 	uint32_t transaction;	/* OP_START */
 	uint32_t user;		/* OP_SETTLE of a SET_TARGET: the domain that gets a target */
 	struct batch *batch;	/* OP_BATCH */
+	char *text;		/* the answer, if it is no error: then in place of "OK" */
 };
 
 /**
@@ -86,6 +88,11 @@ void op_free(struct op *op);
 
 /** op_finish() - answer the asker and free the op; if there is no room, when there is. */
 void op_finish(struct op *op, int err);
+
+/**
+ * op_finish_text() - the same with a line of text, that of a CONTROL; without memory it is ENOMEM.
+ */
+void op_finish_text(struct op *op, const char *text);
 
 /** op_answer() - answer a request of ours. @err: 0 for "OK", or a positive errno. */
 void op_answer(const struct asker *asker, int err);

@@ -17,12 +17,18 @@
 #include "proxy/session/session.h"
 #include "proxy/toolstack/op.h"
 #include "proxy/toolstack/request.h"
+#include "proxy/toolstack/update.h"
 
 bool toolstack_root_only(const struct session *s, const struct message *msg)
 {
 	uint32_t type = msg->hdr.type == XS_CONTROL ? control_text_type(msg) : msg->hdr.type;
 
-	if (local_is_root(s->who.uid) || s->daemon->config.users_control == CONFIG_PASS)
+	if (local_is_root(s->who.uid))
+		return false;
+	/* It has a program executed as root. */
+	if (type == MESSAGE_LIVE_UPDATE)
+		return true;
+	if (s->daemon->config.users_control == CONFIG_PASS)
 		return false;
 	if (message_is_ours(type))
 		return message_info(type)->who == MESSAGE_ROOT;
@@ -216,6 +222,8 @@ static int (*const functions[])(struct request *req) = {
 
 static int carry_out(struct request *req)
 {
+	if (req->msg.hdr.type == MESSAGE_LIVE_UPDATE)
+		return update_take(req);
 	if (!message_is_ours(req->msg.hdr.type) || parse_domid(req))
 		return -EINVAL;
 	/* Only on the control socket: toolstack clients wait for xenstored. */

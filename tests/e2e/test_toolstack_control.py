@@ -186,9 +186,11 @@ def test_everything_else_goes_upstream(flavour):
             if not proxied:
                 continue
             for client in clients:
-                for words in (["live-update"], ["live-update", "-s"], ["live-update", "-f", "/x"],
-                              ["live-update", "-s", "-t", "60", "-F"]):
-                    assert control(client, *words) == "EINVAL"
+                for words, answer in ((["live-update"], "EINVAL"),
+                                      (["live-update", "-s"], "No daemon was named."),
+                                      (["live-update", "-f", "/x"], "There is no such program."),
+                                      (["live-update", "-b", "1"], "No daemon was named.")):
+                    assert control(client, *words) == answer
             tool_fails(host, "live-update", XEN_BIN / "xenstored")
             host.check()
     direct, proxied = answers

@@ -284,6 +284,8 @@ def test_an_option_lets_them_ask(flavour):
         client.request(CONTROL, join("unquiesce", 7))
         assert b"quiesce" in client.request(CONTROL, join("help"))
         assert refused(host) == []
+        # It would have a program executed as root.
+        assert said(client.request, CONTROL, join("live-update", "-f", "/bin/true")) == "EACCES"
         # And no longer.
         host.config = LET_IN
         host._config()

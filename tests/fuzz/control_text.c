@@ -13,8 +13,8 @@ static void request(const struct message *msg)
 	struct message out;
 	uint32_t type = control_text_type(msg);
 
-	CHECK(!type || message_is_ours(type) || type == MESSAGE_REFUSED);
-	if (!type || type == MESSAGE_REFUSED)
+	CHECK(!type || message_is_ours(type) || type == MESSAGE_LIVE_UPDATE);
+	if (!type || type == MESSAGE_LIVE_UPDATE)
 		return;
 	control_text_request(msg, &out);
 	CHECK(out.hdr.type == type);

@@ -53,7 +53,7 @@ static void commands_are_recognised(void **state)
 	assert_int_equal(type_of("start-domain-transaction", 25), MESSAGE_START_DOMAIN_TRANSACTION);
 	assert_int_equal(type_of("get-domain-transactions", 24), MESSAGE_GET_DOMAIN_TRANSACTIONS);
 	assert_int_equal(type_of("get-domain-state", 17), MESSAGE_GET_DOMAIN_STATE);
-	assert_int_equal(type_of("live-update\0-s", 15), MESSAGE_REFUSED);
+	assert_int_equal(type_of("live-update\0-s", 15), MESSAGE_LIVE_UPDATE);
 
 	/* Everything else is upstream's. */
 	assert_int_equal(type_of("help", 5), 0);

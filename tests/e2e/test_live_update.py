@@ -1,0 +1,156 @@
+# SPDX-License-Identifier: MIT
+"""xenstore-control live-update, the stock tool: another build of the same xenstored takes over, by
+the machinery of xsproxyctl xenstored replace."""
+
+import os
+import pathlib
+import subprocess
+import threading
+
+import pytest
+
+import things
+from harness import DAEMONS, xensim
+from relay import FLAVOURS, wait_until
+from supervised import Supervised
+from xsclient import CONTROL, join
+
+TOOL = xensim.XEN_BIN / "xenstore-control"
+STARTED = "exchange of xenstored: a starter has the state"
+
+
+@pytest.fixture(params=FLAVOURS, name="host")
+def host_fixture(request):
+    with Supervised(request.param, log="info") as host:
+        yield host
+        host.check()
+
+
+@pytest.fixture(name="program")
+def program_fixture(host, tmp_path):
+    """Another build of the daemon."""
+    path = tmp_path / DAEMONS[host.flavour]
+    path.symlink_to(xensim.XEN_BIN / DAEMONS[host.flavour])
+    return path
+
+
+def update(host, *args):
+    """(its status, its output, its complaints)"""
+    done = subprocess.run([TOOL, "live-update", *map(str, args)], env=host.tool_env(), text=True,
+                          capture_output=True, check=False, timeout=xensim.TIMEOUT)
+    return done.returncode, done.stdout, done.stderr
+
+
+def updated(host, *args):
+    pid = host.daemon.pid
+    assert update(host, *args) == (0, "", "")
+    assert host.daemon.pid != pid
+
+
+def words(host):
+    return pathlib.Path(f"/proc/{host.daemon.pid}/cmdline").read_bytes().decode().split("\0")
+
+
+def test_all_goes_on(host, program):
+    """Whatever -t and -F say: open transactions conflict."""
+    def twice():
+        updated(host, program)
+        updated(host, "-t", "5", "-F", program)
+    things.moved(host, things.THINGS, twice)
+
+
+def test_a_transaction(host, program):
+    guest = host.add_guest(7)
+    tx = guest.start()
+    guest.write("data/x", "1", tx=tx)
+    updated(host, program)
+    assert not guest.exists("data/x")
+    guest.end(tx, commit=False)
+
+
+def test_arguments(host, program):
+    """They are added to those that its unit gives."""
+    before = words(host)
+    more = {"C": ["--watch-nb", "77"], "O": ["--reraise-top-level"]}[host.flavour]
+    updated(host, "-c", " ".join(more), program)
+    now = words(host)
+    assert set(more) | set(before[1:]) <= set(now)
+    updated(host, program)
+    assert not set(more) & set(words(host))
+
+
+def test_what_is_no_daemon(host, program, tmp_path):
+    other = tmp_path / DAEMONS[{"C": "O", "O": "C"}[host.flavour]]
+    other.symlink_to("/bin/true")
+    pid = host.daemon.pid
+    for path, why in (("/nonexistent", "There is no such program."),
+                      (other, "It is not called as the daemon that runs; xsproxyctl xenstored "
+                       "replace says what another one would not take."),
+                      ("xenstored", "The path of the daemon must be an absolute one.")):
+        assert update(host, path) == (3, "", f"Setting update binary failed:\n{why}\n")
+    assert update(host, "-c", "x" * 300, program) == (
+        3, "", "Setting update binary failed:\nThe arguments are too long, or more than a line.\n")
+    assert host.daemon.pid == pid
+
+
+def test_a_daemon_that_ends(host, tmp_path):
+    path = tmp_path / DAEMONS[host.flavour]
+    path.write_text("#!/bin/sh\nexit 1\n")
+    path.chmod(0o755)
+    guest = host.add_guest(7)
+    assert update(host, path) == (3, "", "Starting live update failed:\n"
+                                  "the new xenstored ended at its start\n")
+    assert guest.read("domid") == b"7"
+
+
+def test_one_at_a_time(host, program):
+    """Step by step; who has begun is forgotten when it goes, or by -a."""
+    first, second = host.client(), host.client()
+    ask = ("live-update", "-f", str(program))
+    assert first.control("live-update", "-s") == "No daemon was named."
+    assert first.control(*ask) == "OK"
+    for step in (ask, ("live-update", "-s"), ("live-update", "-a")):
+        assert second.control(*step) == "Another connection is about to do that."
+    assert first.control("live-update", "-a") == "OK"
+    assert second.control(*ask) == "OK"
+    second.close()
+    wait_until(lambda: first.control(*ask) == "OK")
+    first.send(CONTROL, join("live-update", "-s"))
+    assert first.recv_reply().payload == b"OK\0"
+
+
+def test_who_asks_goes(host, tmp_path):
+    """The exchange goes on, and nobody is stuck."""
+    fifo, path = tmp_path / "fifo", tmp_path / DAEMONS[host.flavour]
+    os.mkfifo(fifo)
+    path.write_text(f"#!/bin/sh\nread -r line <{fifo}\n"
+                    f"exec {xensim.XEN_BIN / DAEMONS[host.flavour]} \"$@\"\n")
+    path.chmod(0o755)
+    guest, client = host.add_guest(7), host.client()
+    assert client.control("live-update", "-f", str(path)) == "OK"
+    client.send(CONTROL, join("live-update", "-s"))
+    wait_until(lambda: STARTED in (host.sim.dir / "xsproxyd.log").read_text())
+    client.close()
+    fifo.write_text("go on\n")
+    assert guest.read("domid") == b"7"
+    assert "xenstored was exchanged" in (host.sim.dir / "xsproxyd.log").read_text()
+
+
+def test_xsproxyd_ends_meanwhile(host, tmp_path):
+    """Nobody knows who had asked; all goes on."""
+    fifo, path = tmp_path / "fifo", tmp_path / DAEMONS[host.flavour]
+    os.mkfifo(fifo)
+    path.write_text(f"#!/bin/sh\nread -r line <{fifo}\n"
+                    f"exec {xensim.XEN_BIN / DAEMONS[host.flavour]} \"$@\"\n")
+    path.chmod(0o755)
+    guest = host.add_guest(7)
+    said = []
+    asking = threading.Thread(target=lambda: said.append(update(host, path)))
+    asking.start()
+    wait_until(lambda: STARTED in (host.sim.dir / "xsproxyd.log").read_text())
+    host.proxy.kill()
+    host.start_proxy()
+    fifo.write_text("go on\n")
+    asking.join()
+    assert said == [(3, "", "Starting live update failed:\nResource temporarily unavailable\n")]
+    assert guest.read("domid") == b"7"
