@@ -133,6 +133,7 @@ static int read_plan(struct exchange_plan **plan, const char *text, size_t len,
 static void test_plan(void **state)
 {
 	static const char text[] = "daemon /opt/my xen/oxenstored\n"
+				   "arguments -W 7 --transaction 9\n"
 				   "ring 0 1 0 -\n"
 				   "\n"
 				   "ring 32751 4294967295 9223372036854775806 0\n";
@@ -143,6 +144,7 @@ static void test_plan(void **state)
 	(void)state;
 	assert_int_equal(read_plan(&plan, text, sizeof(text) - 1, &reason), 0);
 	assert_string_equal(plan->daemon, "/opt/my xen/oxenstored");
+	assert_string_equal(plan->arguments, "-W 7 --transaction 9");
 	assert_int_equal(plan->nr_rings, 2);
 	ring = exchange_plan_ring(plan, 32751);
 	assert_int_equal(ring->port, UINT32_MAX);
@@ -155,6 +157,7 @@ static void test_plan(void **state)
 	exchange_plan_free(plan);
 	assert_int_equal(read_plan(&plan, "", 0, &reason), 0);
 	assert_null(plan->daemon);
+	assert_null(plan->arguments);
 	exchange_plan_free(plan);
 }
 
@@ -164,6 +167,8 @@ static void test_plans_that_make_no_sense(void **state)
 		const char *text;
 		const char *reason;
 	} wrong[] = {
+		{ "arguments -x\narguments -x", "line 2 of the plan was given before" },
+		{ "arguments", "line 1 of the plan makes no sense" },
 		{ "ring 7 1 2", "line 1 of the plan makes no sense" },
 		{ "ring 7 1 2 - -", "line 1 of the plan makes no sense" },
 		{ "ring 7 1 2 x", "line 1 of the plan makes no sense" },

@@ -168,27 +168,28 @@ class Load:
 
 
 class Pulse:
-    """What a guest's user space does from time to time, in a way that it may also find nothing to
-    do: a native oxenstored writes its state only when nobody is in the middle of anything."""
+    """What a guest's user space does every few seconds: eight of them leave dom0 some of the
+    emulated processor, and a native oxenstored writes its state only when nobody is in the middle
+    of anything."""
 
     def __init__(self, guest):
         self.guest = guest
         self.dom0 = guest.dom0
         guest.run("mkdir /tmp/pulse; (n=0; while [ ! -e /tmp/stop ] && n=$((n + 1)) &&"
-                  " xs put data/pulse $n; do sleep 0.5; done; echo $n)"
+                  " xs put data/pulse $n; do sleep 4; done; echo $n)"
                   " >/tmp/pulse/said 2>&1 & echo $! >/tmp/pulse/pid")
-        self.dom0.wait(f"xenstore-read {guest.path('data/pulse')}", "command")
+        self.dom0.wait(f"xenstore-read {guest.path('data/pulse')}", "store up")
 
     def wait_progress(self):
         read = f"xenstore-read {self.guest.path('data/pulse')}"
-        was = self.dom0.wait(read, "command").strip()
-        self.dom0.wait(f"[ $({read}) -gt {was} ]", "command",
+        was = self.dom0.wait(read, "store up").strip()
+        self.dom0.wait(f"[ $({read}) -gt {was} ]", "store up",
                        f"{self.guest.name} to go on from {was}")
 
     def stop(self):
         """Ends it; fails if it met anything unexpected."""
         self.guest.run("touch /tmp/stop; while [ -d /proc/$(cat /tmp/pulse/pid) ]; do sleep 0.1;"
-                       " done")
+                       " done", "guest down")
         said = self.guest.run("cat /tmp/pulse/said; rm -r /tmp/stop /tmp/pulse").strip()
         expect(re.fullmatch(r"\d+", said), f"{self.guest.name} has met: {said}")
 

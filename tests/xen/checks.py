@@ -395,8 +395,8 @@ def eight(dom0):
     load_modules(guests[0])
     attach_network(guests[0])
     complaints = [guest.complaints() for guest in guests]
-    pulses = [Pulse(guest) for guest in guests]
     dom0.run(f"{select} on && systemctl enable {units}", "store up")
+    pulses = [Pulse(guest) for guest in guests]
     dom0.run("xsproxyctl enter --timeout 120", "store up")
     each_goes_on(pulses)
     expect_supervised(dom0, dom0.upstream)
