@@ -8,7 +8,6 @@
 #include "link/start.h"
 #include "migration/format/state_stream.h"
 #include "migration/nodes.h"
-#include "migration/omissions.h"
 #include "migration/reading.h"
 #include "migration/wire.h"
 
@@ -26,41 +25,44 @@
 
 /* --- reading */
 
-struct writing {
-	const struct report *report;
-	struct state_writer *writer;
-};
+/* What the daemon keeps of them counts for nobody, and no dump can say it. */
+static void leave_out_odd(struct record_node *node)
+{
+	struct record_perm *perms = (struct record_perm *)node->perms;
+	size_t nr = 0;
+
+	for (size_t i = 0; i < node->nr_perms; i++)
+		if (!(perms[i].pad & STATE_PERM_ODD))
+			perms[nr++] = perms[i];
+	node->nr_perms = nr;
+}
 
 static int write_node(void *arg, struct state_item *item, unsigned int missing)
 {
-	const struct writing *writing = arg;
+	struct state_writer *writer = arg;
 
 	/* Nothing may get lost that is there, and whoever waits goes on as before. */
 	if (missing)
 		return -EMSGSIZE;
-	return state_writer_append(writing->writer, item, NULL);
+	leave_out_odd(&item->node.node);
+	return state_writer_append(writer, item, NULL);
 }
 
 static int write_all(const struct dump *dump, struct wire *wire, FILE *file)
 {
-	struct writing writing = { .report = dump->report };
-	struct omissions *omissions = NULL;
-	int r = omissions_new(&omissions, dump->report, NULL);
+	struct state_writer *writer = NULL;
+	int r = state_writer_new(&writer, file, STATE_OX);
 
-	if (!r)
-		r = state_writer_new(&writing.writer, file, STATE_OX);
 	if (r)
-		report_fail(dump->report, r, "cannot write the state: %s", report_reason(r));
-	if (!r)
-		r = reading_run(wire, true, omissions, dump->report, write_node, &writing);
+		return report_fail(dump->report, r, "cannot write the state: %s", report_reason(r));
+	r = reading_run(wire, true, NULL, dump->report, write_node, writer);
 	if (!r) {
-		r = state_writer_finish(writing.writer);
+		r = state_writer_finish(writer);
 		if (r)
 			report_fail(dump->report, r, "cannot write the state: %s",
 				    report_reason(r));
 	}
-	state_writer_free(writing.writer);
-	omissions_free(omissions);
+	state_writer_free(writer);
 	return r;
 }
 
@@ -119,6 +121,8 @@ static int hear(int sock, uint32_t type)
 	return msg.type == type ? 0 : -ECANCELED;
 }
 
+/* What comes of it, and why nothing does, is said over the control socket. */
+
 static int hand_over(int sock, int state)
 {
 	const struct link_msg come = { .type = START_COME,
@@ -131,10 +135,9 @@ static int hand_over(int sock, int state)
 		r = hear(sock, START_WANT);
 	if (!r)
 		r = link_send(sock, &msg, &state, 1);
-	/* What comes of it is said over the control socket. */
 	if (!r)
 		hear(sock, START_ENOUGH);
-	return r;
+	return r == -ECANCELED ? 0 : r;
 }
 
 /* Where the control socket is. */

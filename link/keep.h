@@ -20,7 +20,8 @@ enum keep_key {
 	KEEP_PIPE,		    /* its end to read from, then the one to write to */
 	KEEP_LISTENER,		    /* the public socket, where it is not systemd's */
 	KEEP_DOMAINS,		    /* the memfd of domains' ledgers, then that of their rings */
-	KEEP_STATE,		    /* of a xenstored that is exchanged: a memfd of what it wrote */
+	KEEP_STATE,		    /* of a xenstored that is exchanged: a memfd of what it wrote,
+				     * then maybe the pidfd of who has been given it */
 	KEEP_KEYS
 };
 

@@ -74,13 +74,13 @@ static int on_node(void *arg, struct node *node)
 	int r = node->err;
 
 	/* Gone by now; or the daemon has it, and serves no path of so many octets. */
-	if (r == -ENOENT || r == -EINVAL)
+	if (r == -ENOENT || (r == -EINVAL && reading->omissions))
 		return 0;
 	if (!r)
 		r = give(reading, node);
 	if (!r)
 		r = nodes_want_children(reading->nodes, node, 0);
-	if (r == -ENAMETOOLONG) {
+	if (r == -ENAMETOOLONG && reading->omissions) {
 		leave_out_children(reading, node);
 		r = 0;
 	}

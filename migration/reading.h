@@ -30,7 +30,7 @@ typedef int (*reading_fn)(void *arg, struct state_item *item, unsigned int missi
  * reading_run() - read all.
  * @wire: a connection, with nothing under way
  * @ox: the daemon that runs is oxenstored, which has special watches among the nodes
- * @omissions: told of what no request can ask for
+ * @omissions: told of what no request can ask for; NULL: that is an error
  * @report: told about failures
  *
  * Return: 0, or a negative errno, which has been reported.

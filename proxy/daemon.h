@@ -49,11 +49,12 @@ struct daemon {
 	const struct session_hooks *hooks; /* what sessions ask of the toolstack's requests */
 	uint32_t watch_quota;		   /* xenstored's, of a guest; 0: not known (limit.h) */
 	struct domains *domains;
-	bool paused;  /* no front is read, for xenstored is exchanged (exchange/) ... */
-	bool ebbs;    /* ... but requests that are there in part, and what fronts have yet to get */
-	bool parted;  /* ... and what sockets had of the one before is void */
-	bool leaving; /* an xsproxyd before us has left, or not: nothing is touched (leave.h) */
-	bool left;    /* a native xenstored has all: we only wait to be stopped */
+	bool paused; /* no front is read, for xenstored is exchanged (exchange/) ... */
+	bool ebbs;   /* ... but requests that are there in part, and what fronts have yet to get */
+	uint64_t heard; /* turns of sessions in which something came from xenstored */
+	bool parted;	/* ... and what sockets had of the one before is void */
+	bool leaving;	/* an xsproxyd before us has left, or not: nothing is touched (leave.h) */
+	bool left;	/* a native xenstored has all: we only wait to be stopped */
 	struct exchange *exchange;		 /* of xenstored */
 	const struct update_hooks *update_hooks; /* the same, for toolstack/ */
 	struct update *update; /* of xenstored, that a toolstack is about to ask for; or NULL */

@@ -61,13 +61,20 @@ static void answer_begun(struct control *control, const struct control_args *arg
 		control_return(control, json_object());
 }
 
+/* It is a stage that says when. */
+static bool hears_and_reads(const struct control_args *args)
+{
+	return args->reads && args->progress;
+}
+
 void control_replace(struct control *control, const struct control_args *args)
 {
 	struct exchange *exchange = control_daemon(control)->exchange;
 	const char *with = args->with ? args->with : "", *hinders;
 
-	hinders = args->check ? exchange_hindrance(exchange, with, args->reads)
-			      : exchange_begin(exchange, with, args->reads, &waiter, control);
+	hinders = args->check
+			  ? exchange_hindrance(exchange, with, args->reads)
+			  : exchange_begin(exchange, with, hears_and_reads(args), &waiter, control);
 	answer_begun(control, args, hinders);
 }
 
@@ -87,7 +94,7 @@ void control_leave(struct control *control, const struct control_args *args)
 	struct exchange *exchange = control_daemon(control)->exchange;
 	const struct leave_options options = { .native = args->with ? args->with : "",
 					       .force = args->force,
-					       .reads = args->reads,
+					       .reads = hears_and_reads(args),
 					       .whole = args->whole };
 
 	answer_begun(control, args,

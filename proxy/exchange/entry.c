@@ -258,7 +258,7 @@ static int make(struct exchange *exchange)
 	err = entry_make(exchange->daemon, &gift);
 	exchange->some_gone = gift.some_gone;
 	if (!err)
-		upstream_keep_state(exchange->daemon->upstream, exchange->state);
+		exchange_know(exchange, -1);
 	return err;
 }
 

@@ -78,6 +78,9 @@ void exchange_enter(struct exchange *exchange, enum exchange_stage stage)
 	atomic_store(&exchange_words(exchange)->stage, stage);
 	exchange->begun = false;
 	exchange->deadline = 0;
+	/* From then on nothing is to come, nor can any of it go. */
+	if (stage != EXCHANGE_PART && stage != EXCHANGE_ASKED)
+		exchange->daemon->ebbs = false;
 	if (stage == EXCHANGE_NONE)
 		return;
 	log_line(LOG_NOTICE, "exchange of xenstored: %s", doing_in(exchange, stage));
@@ -179,8 +182,10 @@ static bool bridge_gone(void *arg)
 	enum exchange_stage stage = exchange_stage(exchange);
 
 	exchange->own = own_close(exchange->own);
-	if (stage == EXCHANGE_RETURN)
+	if (stage == EXCHANGE_RETURN) {
+		exchange_know(exchange, -1);
 		exchange_enter(exchange, EXCHANGE_STARTED);
+	}
 	if (stage >= EXCHANGE_ASKED)
 		return true;
 	if (stage != EXCHANGE_NONE)
@@ -283,7 +288,7 @@ void exchange_forget(struct exchange *exchange, const void *arg)
 	if (!exchange || !exchange->waiter || exchange->arg != arg)
 		return;
 	exchange->waiter = NULL;
-	if (exchange->reads && exchange_stage(exchange) == EXCHANGE_ASKED)
+	if (exchange->reads && exchange_stage(exchange) == EXCHANGE_ASKED && exchange->state < 0)
 		exchange_unread(exchange, "who was to read the store has gone");
 	if (exchange->entry)
 		entry_forgotten(exchange);
@@ -325,6 +330,8 @@ int exchange_resume(struct exchange *exchange, enum exchange_stage stage)
 	log_line(LOG_NOTICE, "goes on with the exchange of xenstored: %s", doing[stage]);
 	if (stage == EXCHANGE_RETURN)
 		exchange_expect(daemon);
+	if (stage == EXCHANGE_STARTED)
+		loop_timer(exchange->timer, EXCHANGE_LOOK_MS);
 	clients_upstream_up(daemon->clients);
 	return 0;
 }
@@ -339,6 +346,7 @@ static int go_on(struct exchange *exchange)
 
 	keeper_take(daemon->keeper, KEEP_STATE, fds);
 	exchange->state = fds[0];
+	exchange->pidfd = fds[1];
 	if (mark_is_set(&daemon->config, LINK_LEFT))
 		clients_halt(daemon->clients, SOCK_HALTED);
 	if (stage == EXCHANGE_LEAVING)

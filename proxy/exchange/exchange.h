@@ -51,7 +51,7 @@ int exchange_new(struct exchange **out, struct daemon *daemon);
 /** exchange_free() - one that is under way goes on with the next xsproxyd. NULL is fine. */
 struct exchange *exchange_free(struct exchange *exchange);
 
-/* Said instead of that of the stage ASKED when xenstored writes down nothing (has_target()): */
+/* Said instead of that of the stage ASKED when xenstored writes down nothing (exchange_reads()): */
 #define EXCHANGE_READS "the store is to be read, for this xenstored does not write it down"
 
 /**

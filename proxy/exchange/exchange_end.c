@@ -68,10 +68,12 @@ static void report(struct exchange *exchange)
 /* Not before the stage says that nobody needs it. */
 void exchange_drop_state(struct exchange *exchange)
 {
-	upstream_keep_state(exchange->daemon->upstream, -1);
-	if (exchange->state >= 0)
-		close(exchange->state);
+	int state = exchange->state;
+
 	exchange->state = -1;
+	exchange_know(exchange, -1);
+	if (state >= 0)
+		close(state);
 }
 
 void exchange_end(struct exchange *exchange)

@@ -38,6 +38,16 @@ static int make_plan(const struct exchange *exchange, const char with[LEDGERS_DA
 	return plan_make(exchange->daemon, text);
 }
 
+void exchange_know(struct exchange *exchange, int pidfd)
+{
+	int before = exchange->pidfd;
+
+	exchange->pidfd = pidfd;
+	upstream_keep_state(exchange->daemon->upstream, exchange->state, pidfd);
+	if (before >= 0)
+		close(before);
+}
+
 /* Give the state to the starter that is there. @at: exchange_words() */
 static void hand_out(struct exchange *exchange, struct ledgers_exchange *at)
 {
@@ -52,14 +62,18 @@ static void hand_out(struct exchange *exchange, struct ledgers_exchange *at)
 	exchange_forget_all(exchange->daemon);
 	if (!err && lseek(exchange->state, 0, SEEK_SET))
 		err = -errno;
-	if (exchange->pidfd >= 0)
-		close(exchange->pidfd);
-	exchange->pidfd = starters_pidfd(exchange->starters);
+	/* Before it is told: who finds HAVE knows that nobody has the state. */
+	exchange_know(exchange, starters_pidfd(exchange->starters));
+	exchange->result.outcome = tries ? EXCHANGE_RESTORED : 0;
+	atomic_store(&at->tries, tries + 1);
+	exchange_enter(exchange, EXCHANGE_STARTED);
 	if (!err)
 		err = starters_tell(exchange->starters, START_RESTORE, fds, START_RESTORE_FDS);
 	if (fds[1] >= 0)
 		close(fds[1]);
 	if (err) {
+		atomic_store(&at->tries, tries);
+		exchange_enter(exchange, EXCHANGE_HAVE);
 		/* It comes again, or the next one does. */
 		log_line(LOG_ERR, "cannot give the state to the starter of xenstored: %s",
 			 strerror(-err));
@@ -68,9 +82,6 @@ static void hand_out(struct exchange *exchange, struct ledgers_exchange *at)
 		return;
 	}
 	exchange->untold = false;
-	exchange->result.outcome = tries ? EXCHANGE_RESTORED : 0;
-	atomic_store(&at->tries, tries + 1);
-	exchange_enter(exchange, EXCHANGE_STARTED);
 }
 
 bool exchange_look_started(struct exchange *exchange)
@@ -85,7 +96,7 @@ bool exchange_look_started(struct exchange *exchange)
 	exchange_blame(exchange, "the new xenstored did not get ready within %u ms", ms);
 	log_line(LOG_ERR, "exchange of xenstored: %s; it is killed", exchange->result.why);
 	err = local_kill(exchange->pidfd);
-	if (err)
+	if (err && err != -ESRCH)
 		log_line(LOG_ERR, "cannot kill it: %s; do that, or guests wait for ever",
 			 strerror(-err));
 	return false;
@@ -135,9 +146,17 @@ void exchange_end_daemon(const struct exchange *exchange)
 			 strerror(-err));
 }
 
+/* It was not the daemon's own program that has handed over what that had. */
+static void end_what_was_read(struct exchange *exchange)
+{
+	starters_tell(exchange->starters, START_ENOUGH, NULL, 0);
+	exchange_end_daemon(exchange);
+}
+
 void exchange_hand_over(struct exchange *exchange)
 {
 	struct ledgers_exchange *at = exchange_words(exchange);
+	bool now;
 
 	/* From here on the daemon may end: what it had must outlive us. */
 	exchange->untold = !at || !keeper_told(exchange->daemon->keeper);
@@ -145,17 +164,17 @@ void exchange_hand_over(struct exchange *exchange)
 		loop_timer(exchange->timer, EXCHANGE_LOOK_MS);
 		return;
 	}
-	if (exchange_stage(exchange) != EXCHANGE_HAVE)
+	now = exchange_stage(exchange) != EXCHANGE_HAVE;
+	if (now)
 		exchange_enter(exchange, EXCHANGE_HAVE);
 	if (exchange->role == START_DAEMON)
 		answer_daemon(exchange, at);
-	else if (exchange->leave && !exchange->reads)
+	else if (exchange->role == START_READER && now)
+		end_what_was_read(exchange);
+	else if (exchange->role == START_UPDATE && exchange->leave)
 		leave_tell(exchange);
-	else
+	else if (exchange->role == START_UPDATE)
 		starters_tell(exchange->starters, START_ENOUGH, NULL, 0);
-	/* It was not its own program that has handed over what it had. */
-	if (exchange->role == START_READER)
-		exchange_end_daemon(exchange);
 }
 
 static bool wants_state(const struct exchange *exchange)
@@ -206,6 +225,11 @@ static void came_cb(void *arg, enum start_role role)
 		exchange_hand_over(exchange);
 		return;
 	}
+	/* What was read is there; the keeper was slow, and the daemon quick. */
+	if (stage == EXCHANGE_ASKED && exchange->state >= 0) {
+		exchange_hand_over(exchange);
+		return;
+	}
 	/* Also where nothing was to come of it, and the daemon was quicker. */
 	if (stage == EXCHANGE_ASKED || stage == EXCHANGE_UNDO)
 		starters_tell(exchange->starters, START_WANT, NULL, 0);
@@ -247,7 +271,7 @@ static void state_cb(void *arg, int fd, uint32_t age)
 	exchange->state = fd;
 	exchange->daemon->parted = true;
 	exchange_blame(exchange, "%s", "");
-	upstream_keep_state(exchange->daemon->upstream, fd);
+	exchange_know(exchange, -1);
 	atomic_store(&exchange_words(exchange)->tries, 0);
 	exchange_hand_over(exchange);
 }

@@ -38,6 +38,8 @@ struct exchange {
 	bool begun;	      /* what this stage begins with has been done */
 	uint32_t answers;     /* to requests over `own` */
 	uint32_t asked;	      /* of these requests */
+	uint64_t heard;	      /* PART, with `reads`: as daemon.h has it, at the last look */
+	uint32_t quiet;	      /* the same: in how many of its rounds nothing has come */
 	bool reads;	      /* ASKED: who waits reads the store */
 	bool ours;	      /* it was begun by this xsproxyd */
 	bool abort;	      /* UNDO: the daemon may still be about to write its state */
@@ -79,6 +81,12 @@ void exchange_enter(struct exchange *exchange, enum exchange_stage stage);
 
 /* What they say. */
 extern const struct starters_news exchange_news;
+
+/**
+ * exchange_know() - who has been given the state, so that the next xsproxyd knows it as well.
+ * @pidfd: taken over; or negative: nobody
+ */
+void exchange_know(struct exchange *exchange, int pidfd);
 
 /** exchange_end_daemon() - the one of which the store was read must be no more. */
 void exchange_end_daemon(const struct exchange *exchange);

@@ -91,7 +91,7 @@ void upstream_keep(struct upstream *up);
  * upstream_keep_state() - have the keeper hold what a xenstored that is exchanged has written, too.
  * @fd: stays the caller's, who says when it closes it; -1: nothing any more
  */
-void upstream_keep_state(struct upstream *up, int fd);
+void upstream_keep_state(struct upstream *up, int fd, int pidfd);
 
 /** upstream_serves() - whether there is a bridge, and all is taken up. */
 bool upstream_serves(const struct upstream *up);

@@ -23,7 +23,7 @@ struct upstream {
 	int sock;		 /* -1: none */
 	int to_proxy, to_stored; /* eventfds */
 	int left[LINK_PUT_FDS];	 /* ledgers and rings that the keeper had, or -1 */
-	int state;		 /* upstream_keep_state(); -1: none */
+	int state, pidfd;	 /* upstream_keep_state(); negative: none */
 	struct memory memory;
 	struct pool *pool;
 	uint32_t cursor;

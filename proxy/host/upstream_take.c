@@ -139,6 +139,13 @@ static int keep_ledgers(struct upstream *up)
 	return link_send(up->sock, &keep, &up->memory.ledgers.arena.fd, 1);
 }
 
+static void put_state(const struct upstream *up)
+{
+	const int fds[] = { up->state, up->pidfd };
+
+	keeper_put(up->daemon->keeper, KEEP_STATE, fds, up->pidfd < 0 ? 1 : 2);
+}
+
 void upstream_keep(struct upstream *up)
 {
 	if (up && up->ready && !up->memory.old && up->daemon->keeper) {
@@ -146,7 +153,7 @@ void upstream_keep(struct upstream *up)
 
 		keeper_put(up->daemon->keeper, KEEP_DOMAINS, fds, 2);
 		if (up->state >= 0)
-			keeper_put(up->daemon->keeper, KEEP_STATE, &up->state, 1);
+			put_state(up);
 	}
 }
 
@@ -427,11 +434,12 @@ bool upstream_untaken(const struct upstream *up)
 	return untaken;
 }
 
-void upstream_keep_state(struct upstream *up, int fd)
+void upstream_keep_state(struct upstream *up, int fd, int pidfd)
 {
 	up->state = fd;
+	up->pidfd = pidfd;
 	if (fd >= 0)
-		keeper_put(up->daemon->keeper, KEEP_STATE, &fd, 1);
+		put_state(up);
 	else
 		keeper_drop(up->daemon->keeper, KEEP_STATE);
 }

@@ -246,7 +246,9 @@ static bool front_begin(struct session *s)
 		offer_features(s);
 		if (atomic_load_explicit(page_word(&s->place.front_page->connection),
 					 memory_order_acquire) != XENSTORE_CONNECTED) {
-			reconnect_begin(s);
+			/* xenstored would be told, and may be about to end. */
+			if (!s->daemon->paused)
+				reconnect_begin(s);
 			return false;
 		}
 	}
@@ -333,6 +335,7 @@ void session_run(struct session *s)
 		s->back.nudge = true;
 
 	tap_turn_moved(s->tap, s->front_open && fifo_used(&s->fifo), is_unread(s));
+	s->daemon->heard += endpoint_consumed(&s->back);
 	set_quiet_bell(s, !s->back.starved && !s->drain.settle);
 	/* Our indexes must be visible before theirs are read again, or both sides might sleep. */
 	atomic_thread_fence(memory_order_seq_cst);

@@ -7,10 +7,12 @@ import os
 import re
 import signal
 import subprocess
+import threading
 
 import pytest
 
 import things
+from control import Control, ControlError
 from entering import Scene
 from harness import DAEMONS, xensim
 from native_host import Native
@@ -19,6 +21,8 @@ from supervised import Supervised
 
 CTL = xensim.BUILD / "xsproxyctl"
 WITH = {"C": "c", "O": "oxenstored"}
+HAVE = "the state waits for a starter"
+HELD = 1250
 READS = "the store is to be read, for this xenstored does not write it down"
 # All that the C daemon has in its own state as well. Of oxenstored's own a request in part is not.
 THINGS = [thing for thing in things.THINGS if thing not in things.OF_C] + [things.target]
@@ -99,6 +103,44 @@ def with_target(host):
     return stub
 
 
+def test_events_that_oxenstored_holds(host):
+    """Many more than a ring and what xsproxyd keeps for who does not read have room for, each as
+    long as makes the ring full at its end: it is empty whenever one looks."""
+    with_target(host)
+    guest = host.add_guest(31)
+    things.watch(guest, "data", 701 * "t")
+    for _ in range(HELD):
+        host.dom0.write(f"/local/domain/31/data/{300 * 'x'}", "x")
+    done(host, "O")
+    for _ in range(HELD):
+        assert things.event(guest).token == 701 * "t"
+    things.quiet(guest)
+
+
+def test_permissions_that_are_none(host, after):
+    """A guest cannot hinder it by them: they are said to be lost."""
+    guest, _ = host.add_guest(31), with_target(host)
+    guest.write("data/x", "1")
+    guest.set_perms("data/x", "n31", "r65536", "b8")
+    result, err = replace(host, after)
+    assert result == 1 and "permission r?: this is no domain" in err
+    assert replace(host, after, "--force")[0] == 0
+    assert host.dom0.get_perms("/local/domain/31/data/x") == ["n31", "b8"]
+
+
+def test_who_asks_goes_before_it_is_to_be_read(host):
+    """Nobody waits for it."""
+    stub = with_target(host)
+    with Control(host) as control:
+        control.send("replace", reads=True, progress=True)
+        assert "stage" in control.recv()
+    wait_until(lambda: "who was to read the store has gone" in log(host))
+    goes_on(host, stub)
+    with Control(host) as control, pytest.raises(
+            ControlError, match="does not write its state"):
+        control.run("replace", reads=True)
+
+
 def goes_on(host, stub):
     stub.write("/local/domain/7/data/x", "2")
     assert host.dom0.read("/local/domain/7/data/x") == b"2"
@@ -149,6 +191,29 @@ def test_oxenstored_does_not_answer(host):
         os.kill(host.daemon.pid, signal.SIGCONT)
     assert process.returncode == 1 and re.search("cannot read .*: ", err)
     goes_on(host, stub)
+
+
+def test_a_guest_reconnects_while_the_daemon_is_exchanged(tmp_path):
+    """It is answered once there is somebody to answer it."""
+    with Native("O", log="info") as host, Scene(host, tmp_path, xsproxyd=False) as scene:
+        scene.config = host._config()
+        scene.pid_file.unlink()
+        scene.pid_file.symlink_to(host.sim.dir / "xenstore.pid")
+        host.enter("O")
+        with_target(host)
+        guest, waits = host.add_guest(31), log(host).count(HAVE)
+        host.may_start.clear()
+        left = []
+        leaving = threading.Thread(target=lambda: left.append(
+            scene.ctl("leave", "--with", "oxenstored")))
+        leaving.start()
+        wait_until(lambda: log(host).count(HAVE) > waits)
+        reconnecting = threading.Thread(target=guest.reconnect)
+        reconnecting.start()
+        host.may_start.set()
+        leaving.join()
+        reconnecting.join()
+        assert left[0][0] == 0 and guest.read("domid") == b"31"
 
 
 def test_leave(after, tmp_path):

@@ -128,9 +128,10 @@ static int fake_keeper_take(struct keeper *keeper, uint32_t key, int fds[LINK_PU
 	return fds[0] >= 0;
 }
 
-static void fake_keep_state(struct upstream *up, int fd)
+static void fake_keep_state(struct upstream *up, int fd, int pidfd)
 {
 	(void)up;
+	(void)pidfd;
 	if (bed.state >= 0)
 		close(bed.state);
 	bed.state = fd >= 0 && bed.keeper ? dup(fd) : -1;

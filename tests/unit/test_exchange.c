@@ -301,7 +301,7 @@ static void the_state_is_lost_when_the_other_daemon_is_there(void **state)
 	bed_again();
 	bed_look();
 	assert_stage(EXCHANGE_RETURN);
-	fake_keep_state(NULL, -1);
+	fake_keep_state(NULL, -1, -1);
 	bed_restart(true);
 	bed_look_with(&bed.after);
 	assert_served();

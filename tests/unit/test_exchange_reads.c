@@ -13,11 +13,26 @@ static int reads_setup(void **state)
 	return 0;
 }
 
-static void as_far_as_asked(void)
+/* A round of the daemon's, in which it answers us, and says nothing to anybody else. */
+static void a_round(void)
+{
+	bed_look();
+	bed_answers();
+}
+
+static void as_far_as_silence(void)
 {
 	watch(&bed.rig, "a\0t", 4);
 	bed_begin("/usr/sbin/other");
 	bed_look_with(&bed.before);
+	assert_stage(EXCHANGE_PART);
+}
+
+static void as_far_as_asked(void)
+{
+	as_far_as_silence();
+	for (int i = 0; i <= QUIET_ROUNDS; i++)
+		a_round();
 	assert_stage(EXCHANGE_ASKED);
 	assert_string_equal(exchange_doing(bed.exchange), EXCHANGE_READS);
 	bed_look();
@@ -80,6 +95,53 @@ static void nobody_reads(void **state)
 	(void)state;
 	assert_non_null(exchange_begin(bed.exchange, "", false, &waiter, NULL));
 	assert_stage(EXCHANGE_NONE);
+}
+
+/* What it had no room for comes one by one: it is not read before none has come for a while. */
+static void events_that_it_has_yet_to_say(void **state)
+{
+	(void)state;
+	as_far_as_silence();
+	for (int n = 0; n < 5; n++) {
+		for (int i = 0; i < QUIET_ROUNDS / 2; i++)
+			a_round();
+		assert_stage(EXCHANGE_PART);
+		stored_sends(&bed.rig, XS_WATCH_EVENT, 0, 0, "a\0t", 4);
+		rig_run(&bed.rig);
+	}
+	for (int i = 0; i <= QUIET_ROUNDS; i++)
+		a_round();
+	assert_stage(EXCHANGE_ASKED);
+}
+
+/* It is told at once, and guests do not wait for somebody who has gone. */
+static void who_is_to_read_goes_before(void **state)
+{
+	(void)state;
+	as_far_as_silence();
+	exchange_forget(bed.exchange, NULL);
+	while (exchange_stage(bed.exchange) == EXCHANGE_PART)
+		a_round();
+	bed_look();
+	assert_stage(EXCHANGE_UNDO);
+	goes_on_as_before();
+}
+
+/* The keeper is slow, and who asked goes, or the daemon dies: it goes on with what there is. */
+static void what_was_read_is_enough(void **state)
+{
+	(void)state;
+	as_far_as_asked();
+	reader_comes(START_WANT);
+	bed.told = false;
+	reader_gives();
+	exchange_forget(bed.exchange, NULL);
+	assert_stage(EXCHANGE_ASKED);
+	bed.waits = bed.watcher->gone(bed.exchange);
+	assert_true(bed.waits);
+	bed.told = true;
+	goes_on_with_the_other();
+	assert_string_equal(bed_words()->with, "/usr/sbin/other");
 }
 
 /* It lives until nothing of it can get lost. */
@@ -150,6 +212,11 @@ int main(void)
 						bed_teardown),
 		cmocka_unit_test_setup_teardown(a_reader_that_nobody_wants, reads_setup,
 						bed_teardown),
+		cmocka_unit_test_setup_teardown(events_that_it_has_yet_to_say, reads_setup,
+						bed_teardown),
+		cmocka_unit_test_setup_teardown(who_is_to_read_goes_before, reads_setup,
+						bed_teardown),
+		cmocka_unit_test_setup_teardown(what_was_read_is_enough, reads_setup, bed_teardown),
 		cmocka_unit_test_setup_teardown(a_reader_that_fails, reads_setup, bed_teardown),
 		cmocka_unit_test_setup_teardown(xsproxyd_ends_before_the_daemon_does, reads_setup,
 						bed_teardown),
