@@ -149,6 +149,7 @@ class Native(Supervised):
         if "error" in said:
             raise Refused(said["error"]["desc"])
         self.serves = after
+        self.wait_daemon()
         return said["return"]["pause_ms"]
 
     def _next(self, control, patience):

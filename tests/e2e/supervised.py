@@ -11,6 +11,7 @@ import socket
 import threading
 
 from harness import BRIDGE, BUILD, DAEMONS, Host, xensim
+from relay import wait_until
 
 STARTER = BUILD / "starter"
 LIVE_UPDATE = BUILD / "live-update"
@@ -59,6 +60,10 @@ class Supervised(Host):
                     return
                 self._start_once()
 
+    def wait_daemon(self):
+        """It may serve before the thread that has started it has said so."""
+        wait_until(lambda: self.daemon.alive())
+
     def close(self):
         self._wanted = False
         self.may_start.set()
@@ -83,4 +88,5 @@ class Supervised(Host):
         path = str(xensim.XEN_BIN / DAEMONS[after])
         done = self.ask("replace", **({"with": path} if after != self.flavour else {}))
         self.serves = after
+        self.wait_daemon()
         return done["pause_ms"]
