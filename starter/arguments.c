@@ -170,13 +170,20 @@ static void make(struct arguments *arguments, char **words, enum rings_flavour f
 	}
 }
 
-int arguments_make(struct arguments *out, char *program, char **words, enum rings_flavour from,
-		   enum rings_flavour to)
+static size_t count(char **words)
 {
 	size_t nr = 0;
 
-	while (words[nr])
+	while (words && words[nr])
 		nr++;
+	return nr;
+}
+
+int arguments_make(struct arguments *out, char *program, char **words, enum rings_flavour from,
+		   enum rings_flavour to, char **more)
+{
+	size_t nr = count(words) + count(more);
+
 	*out = (struct arguments){ .words = calloc(2 * nr + MORE + 1, sizeof(char *)),
 				   .left_out = calloc(nr + 1, sizeof(char *)) };
 	if (!out->words || !out->left_out) {
@@ -191,6 +198,8 @@ int arguments_make(struct arguments *out, char *program, char **words, enum ring
 		add(out, "-U");
 	}
 	make(out, words, from, to);
+	if (more)
+		make(out, more, to, to);
 	return 0;
 }
 

@@ -23,16 +23,17 @@ struct arguments {
 
 /**
  * arguments_make() - make a command line.
- * @out: filled in; arguments_clear() it. Its words are those of @words and constants
+ * @out: filled in; arguments_clear() it. Its words are those of @words, @more and constants
  * @program: its first word
  * @words: what was configured, without the program, with a NULL behind them
  * @from: which kind they are for
  * @to: which kind is started
+ * @more: what follows, for that kind: what is said twice counts as it is said last; NULL: nothing
  *
  * Return: 0 or -ENOMEM.
  */
 int arguments_make(struct arguments *out, char *program, char **words, enum rings_flavour from,
-		   enum rings_flavour to);
+		   enum rings_flavour to, char **more);
 
 /** arguments_clear() - free what arguments_make() has made. */
 void arguments_clear(struct arguments *arguments);

@@ -27,7 +27,7 @@ struct attempt {
 	struct reason *reason;
 	struct exchange_plan *plan;
 	struct daemon_program program;
-	char **words; /* with those of the plan; NULL: those of restore */
+	char **more; /* what the plan adds to its arguments; NULL: nothing */
 	struct arguments arguments;
 	struct left_gift *gift;
 	int listener;  /* of our making, or -1 */
@@ -97,22 +97,19 @@ static int read_plan(struct attempt *attempt)
 				   leaving->nr - LEAVING_SOCKETS, attempt->reason);
 }
 
-/* Those of the plan behind the others: what is said twice counts as it is said last. */
-static int add_words(struct attempt *attempt)
+/* The words of the plan, which are for the daemon that is to be. */
+static int split_words(struct attempt *attempt)
 {
-	char **configured = attempt->restore->words, *rest = NULL, *word = attempt->plan->arguments;
-	size_t nr = 0, more = word ? strlen(word) / 2 + 1 : 0;
+	char *rest = NULL, *word = attempt->plan->arguments;
+	size_t nr = 0;
 
 	if (!word)
 		return 0;
-	while (configured[nr])
-		nr++;
-	attempt->words = calloc(nr + more + 1, sizeof(*attempt->words));
-	if (!attempt->words)
+	attempt->more = calloc(strlen(word) / 2 + 2, sizeof(*attempt->more));
+	if (!attempt->more)
 		return -ENOMEM;
-	memcpy(attempt->words, configured, nr * sizeof(*configured));
 	for (word = strtok_r(word, " ", &rest); word; word = strtok_r(NULL, " ", &rest))
-		attempt->words[nr++] = word;
+		attempt->more[nr++] = word;
 	return 0;
 }
 
@@ -131,11 +128,10 @@ static int look(struct attempt *attempt)
 	r = daemon_look(&attempt->program, path, attempt->reason);
 	if (r)
 		return r;
-	r = add_words(attempt);
+	r = split_words(attempt);
 	if (!r)
-		r = arguments_make(&attempt->arguments, attempt->program.path,
-				   attempt->words ? attempt->words : restore->words,
-				   restore->flavour, attempt->program.flavour);
+		r = arguments_make(&attempt->arguments, attempt->program.path, restore->words,
+				   restore->flavour, attempt->program.flavour, attempt->more);
 	return r ? reason_set(attempt->reason, r, "%s", strerror(-r)) : 0;
 }
 
@@ -208,7 +204,7 @@ static void undo(struct attempt *attempt)
 		fclose(attempt->report.out);
 	free(attempt->lines);
 	arguments_clear(&attempt->arguments);
-	free(attempt->words);
+	free(attempt->more);
 	exchange_plan_free(attempt->plan);
 }
 

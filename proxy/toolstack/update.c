@@ -14,7 +14,16 @@
 #include "proxy/toolstack/op.h"
 #include "proxy/toolstack/request.h"
 
-#define WORDS_MAX 8
+#define WORDS_MAX	 8
+#define BEFORE_ARGUMENTS "\narguments "
+
+/* What systemd keeps from us it need not keep from the starter. */
+#define NOT_THERE                                                                                 \
+	"xsproxyd sees no such program; it sees nothing below /home, /root and /tmp. xsproxyctl " \
+	"xenstored replace --with takes those."
+#define NOT_OURS                                                                                   \
+	"It is not called as the daemon that runs, xenstored or oxenstored; xsproxyctl xenstored " \
+	"replace says what another one would not take."
 
 struct update {
 	const struct session *session; /* whose steps these are */
@@ -52,15 +61,18 @@ static bool is_line(const char *text)
 	return true;
 }
 
-/* Whether the file is called as the daemon that runs: another kind takes less, or other things. */
+/*
+ * Whether the file is called as the starter knows the daemon that runs: another kind takes less, or
+ * other things, and of what is called otherwise the starter does not know which it is.
+ */
 static bool is_of_our_kind(const struct daemon *daemon, const char *file)
 {
-	static const char *const names[] = {
-		[RINGS_FLAVOUR_C] = "xenstored", [RINGS_FLAVOUR_OCAML] = "oxenstored"
-	};
-	const char *slash = strrchr(file, '/'), *name = names[daemon->flavour];
+	bool ox = daemon->flavour == RINGS_FLAVOUR_OCAML, same;
+	char *path = realpath(file, NULL), *slash = path ? strrchr(path, '/') : NULL;
 
-	return name && !strncmp(slash + 1, name, strlen(name));
+	same = slash && !strcmp(slash + 1, ox ? "oxenstored" : "xenstored");
+	free(path);
+	return same;
 }
 
 static int set_file(struct request *req, const char *file)
@@ -72,10 +84,9 @@ static int set_file(struct request *req, const char *file)
 	if (*file != '/' || strlen(file) >= sizeof(update->file) || !is_line(file))
 		return say(req, "The path of the daemon must be an absolute one.");
 	if (stat(file, &st) || !S_ISREG(st.st_mode) || !(st.st_mode & 0111))
-		return say(req, "There is no such program.");
+		return say(req, NOT_THERE);
 	if (!is_of_our_kind(daemon, file))
-		return say(req, "It is not called as the daemon that runs; xsproxyctl xenstored "
-				"replace says what another one would not take.");
+		return say(req, NOT_OURS);
 	if (!update)
 		update = daemon->update = calloc(1, sizeof(*update));
 	if (!update)
@@ -89,7 +100,10 @@ static int set_arguments(struct request *req, const char *arguments)
 {
 	struct update *update = req->daemon->update;
 
-	if (strlen(arguments) >= sizeof(update->arguments) || !is_line(arguments))
+	/* A ledger has room for so much of both (ledgers.h). */
+	if (strlen(update->file) + strlen(BEFORE_ARGUMENTS) + strlen(arguments) >=
+		    LEDGERS_DAEMON_MAX ||
+	    !is_line(arguments))
 		return say(req, "The arguments are too long, or more than a line.");
 	strcpy(update->arguments, arguments);
 	return 0;
@@ -103,8 +117,11 @@ static int start(struct request *req)
 	const char *why;
 	struct op *op;
 
-	snprintf(with, sizeof(with), *update->arguments ? "%s\narguments %s" : "%s", update->file,
-		 update->arguments);
+	/* Another kind may run since it was named. */
+	if (!is_of_our_kind(daemon, update->file))
+		return say(req, NOT_OURS);
+	snprintf(with, sizeof(with), "%s%s%s", update->file,
+		 *update->arguments ? BEFORE_ARGUMENTS : "", update->arguments);
 	if (op_new(&op, daemon, OP_UPDATE, &req->asker, NULL, false))
 		return -ENOMEM;
 	why = daemon->update_hooks->begin(daemon, with, op);
@@ -122,6 +139,11 @@ int update_take(struct request *req)
 
 	if (nr <= 0 || !req->asker.session || !req->daemon->update_hooks)
 		return -EINVAL;
+	/* Who was about to do it may be dom0's ring, which never ends. */
+	if (nr == 1 && !strcmp(words[0], "-a") && update) {
+		update_end(req->daemon, NULL);
+		return 0;
+	}
 	if (update && update->session != req->asker.session)
 		return say(req, "Another connection is about to do that.");
 	if (nr == 2 && !strcmp(words[0], "-f"))
@@ -130,10 +152,6 @@ int update_take(struct request *req)
 		return say(req, "No daemon was named.");
 	if (nr == 2 && !strcmp(words[0], "-c"))
 		return set_arguments(req, words[1]);
-	if (nr == 1 && !strcmp(words[0], "-a")) {
-		update_end(req->daemon, NULL);
-		return 0;
-	}
 	/* -t and -F are about open transactions: here they conflict, and nobody waits for them. */
 	return strcmp(words[0], "-s") ? -EINVAL : start(req);
 }

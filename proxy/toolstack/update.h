@@ -4,7 +4,7 @@
  *
  * xenstored would do that by itself, and xsproxyd would find another daemon under it. So the
  * request ends here: the exchange of xenstored (exchange/) does what was asked for. It is asked in
- * steps, by one connection at a time: -f FILE, -c ARGUMENTS, -s; or -a, which forgets it.
+ * steps, by one connection at a time: -f FILE, -c ARGUMENTS, -s; or -a, by any, which forgets it.
  *
  * Called by toolstack.c and op.c. Must never pass any of it on.
  */

@@ -20,6 +20,10 @@ WORDS = tuple(entry[4] for entry in LISTED)  # by CONTROL, in the order of `help
 
 OXENSTORED_CONF = "/etc/xen/oxenstored.conf"
 
+# To CONTROL live-update -f.
+NOT_THERE = ("xsproxyd sees no such program; it sees nothing below /home, /root and /tmp. "
+             "xsproxyctl xenstored replace --with takes those.")
+
 
 @contextlib.contextmanager
 def running(flavour, proxied=True, **kwargs):

@@ -4,6 +4,7 @@ the machinery of xsproxyctl xenstored replace."""
 
 import os
 import pathlib
+import shutil
 import subprocess
 import threading
 
@@ -11,11 +12,14 @@ import pytest
 
 import things
 from harness import DAEMONS, xensim
+from ours import NOT_THERE
 from relay import FLAVOURS, wait_until
 from supervised import Supervised
 from xsclient import CONTROL, join
 
 TOOL = xensim.XEN_BIN / "xenstore-control"
+NOT_OURS = ("It is not called as the daemon that runs, xenstored or oxenstored; xsproxyctl "
+            "xenstored replace says what another one would not take.")
 STARTED = "exchange of xenstored: a starter has the state"
 
 
@@ -79,17 +83,32 @@ def test_arguments(host, program):
     assert not set(more) & set(words(host))
 
 
+def test_arguments_of_a_kind_that_is_not_configured(host, tmp_path):
+    """They are those of the daemon that runs."""
+    other = {"C": "O", "O": "C"}[host.flavour]
+    host.replace(other)
+    more = {"C": ["--watch-nb", "77"], "O": ["--reraise-top-level"]}[other]
+    updated(host, "-c", " ".join(more), xensim.XEN_BIN / DAEMONS[other])
+    assert set(more) <= set(words(host))
+
+
 def test_what_is_no_daemon(host, program, tmp_path):
     other = tmp_path / DAEMONS[{"C": "O", "O": "C"}[host.flavour]]
     other.symlink_to("/bin/true")
     pid = host.daemon.pid
-    for path, why in (("/nonexistent", "There is no such program."),
-                      (other, "It is not called as the daemon that runs; xsproxyctl xenstored "
-                       "replace says what another one would not take."),
+    renamed, disguised = tmp_path / f"{DAEMONS[host.flavour]}-4.19", tmp_path / "other"
+    shutil.copy(xensim.XEN_BIN / DAEMONS[host.flavour], renamed)
+    disguised.mkdir()
+    disguised /= DAEMONS[host.flavour]
+    disguised.symlink_to(xensim.XEN_BIN / other.name)
+    for path, why in (("/nonexistent", NOT_THERE), (other, NOT_OURS), (renamed, NOT_OURS),
+                      (disguised, NOT_OURS),
                       ("xenstored", "The path of the daemon must be an absolute one.")):
         assert update(host, path) == (3, "", f"Setting update binary failed:\n{why}\n")
-    assert update(host, "-c", "x" * 300, program) == (
-        3, "", "Setting update binary failed:\nThe arguments are too long, or more than a line.\n")
+    for long in 300, 245 - len(str(program)):
+        assert update(host, "-c", "x" * long, program) == (
+            3, "", "Setting update binary failed:\n"
+            "The arguments are too long, or more than a line.\n")
     assert host.daemon.pid == pid
 
 
@@ -109,9 +128,9 @@ def test_one_at_a_time(host, program):
     ask = ("live-update", "-f", str(program))
     assert first.control("live-update", "-s") == "No daemon was named."
     assert first.control(*ask) == "OK"
-    for step in (ask, ("live-update", "-s"), ("live-update", "-a")):
+    for step in ask, ("live-update", "-s"):
         assert second.control(*step) == "Another connection is about to do that."
-    assert first.control("live-update", "-a") == "OK"
+    assert second.control("live-update", "-a") == "OK"
     assert second.control(*ask) == "OK"
     second.close()
     wait_until(lambda: first.control(*ask) == "OK")

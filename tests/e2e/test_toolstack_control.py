@@ -8,9 +8,9 @@ import threading
 import pytest
 
 import xsclient
-from ours import (ADD_DOMAIN_WATCHES, START_DOMAIN_TRANSACTION, WORDS, add_watches, ask, error_of,
-                  limits, quiesce, running, said, settle, tracked_transactions, tracked_watches,
-                  unquiesce)
+from ours import (ADD_DOMAIN_WATCHES, NOT_THERE, START_DOMAIN_TRANSACTION, WORDS, add_watches, ask,
+                  error_of, limits, quiesce, running, said, settle, tracked_transactions,
+                  tracked_watches, unquiesce)
 from relay import FLAVOURS, introduce, run_tool, wait_until
 from xensim import XEN_BIN
 from xsclient import CONTROL, READ, TRANSACTION_END, WATCH, WATCH_EVENT, WRITE, join
@@ -188,7 +188,7 @@ def test_everything_else_goes_upstream(flavour):
             for client in clients:
                 for words, answer in ((["live-update"], "EINVAL"),
                                       (["live-update", "-s"], "No daemon was named."),
-                                      (["live-update", "-f", "/x"], "There is no such program."),
+                                      (["live-update", "-f", "/x"], NOT_THERE),
                                       (["live-update", "-b", "1"], "No daemon was named.")):
                     assert control(client, *words) == answer
             tool_fails(host, "live-update", XEN_BIN / "xenstored")

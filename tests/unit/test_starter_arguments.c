@@ -41,11 +41,28 @@ static void assert_words(const char *configured, enum rings_flavour from, enum r
 	struct arguments arguments;
 
 	split(copy, configured, words);
-	assert_int_equal(arguments_make(&arguments, "/x", words, from, to), 0);
+	assert_int_equal(arguments_make(&arguments, "/x", words, from, to, NULL), 0);
 	join(text, arguments.words);
 	assert_string_equal(text, want);
 	join(text, arguments.left_out);
 	assert_string_equal(text, want_left_out);
+	arguments_clear(&arguments);
+}
+
+/* What follows is for the daemon that is to be, whatever was configured. */
+static void test_more(void **state)
+{
+	char *configured[] = { "--no-fork", "-T", "/t", NULL };
+	char *more[] = { "--live", "--config-file", "/c", NULL };
+	struct arguments arguments;
+	char text[TEXT_MAX];
+
+	(void)state;
+	assert_int_equal(arguments_make(&arguments, "/x", configured, C, OX, more), 0);
+	join(text, arguments.words);
+	assert_string_equal(text, "/x --live --restart --no-fork --config-file /c");
+	join(text, arguments.left_out);
+	assert_string_equal(text, "-T");
 	arguments_clear(&arguments);
 }
 
@@ -216,6 +233,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_the_same_kind),
+		cmocka_unit_test(test_more),
 		cmocka_unit_test(test_oxenstored_instead),
 		cmocka_unit_test(test_the_c_daemon_instead),
 		cmocka_unit_test(test_who_executes_a_live_update),
