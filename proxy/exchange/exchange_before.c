@@ -17,13 +17,13 @@
 #include "proxy/host/domain.h"
 #include "proxy/session/session.h"
 
-#define REST_MS 5000 /* who is slower than this keeps xenstored */
-#define READ_MS 60000
+#define REST_MS	 5000 /* who is slower than this keeps xenstored */
+#define EBB_MS	 2000 /* where all is to become whole: a front may never take what it is to get */
+#define READ_MS	 60000
+#define ASK_MS	 10000
+#define AGAIN_MS 50
 /* Of xenstored's main loop; one would do, but for events that it keeps at their source. */
 #define QUIET_ROUNDS 8
-#define LEAVE_MS     2000 /* the same of who leaves: a front may never take what it is to get */
-#define ASK_MS	     10000
-#define AGAIN_MS     50
 
 #define DOMAINS	     "/local/domain"
 /* Its own deadline is 5 s. */
@@ -112,14 +112,13 @@ static int begin_rest(struct exchange *exchange)
 /* Return: whether to look again. */
 static bool look_at_rest(struct exchange *exchange)
 {
+	const struct session *in_part = exchange->leave ? leave_ebbs(exchange) : NULL;
 	bool begun = exchange->begun;
-	bool late = is_late(exchange, exchange->leave ? LEAVE_MS : REST_MS);
+	bool late = is_late(exchange, exchange->daemon->ebbs ? EBB_MS : REST_MS);
 	int err = begun ? 0 : begin_rest(exchange);
-	const struct session *s = exchange_restless(exchange->daemon), *in_part = NULL;
+	const struct session *s = exchange_restless(exchange->daemon);
 
 	exchange->begun = !err;
-	if (exchange->leave)
-		in_part = leave_ebbs(exchange);
 	if ((s || in_part || !exchange->answers) && !late)
 		return true;
 	if (!late && exchange->leave && !leave_allows(exchange)) {
