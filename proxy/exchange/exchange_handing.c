@@ -93,7 +93,10 @@ bool exchange_look_started(struct exchange *exchange)
 		exchange->deadline = clock_monotonic() + (uint64_t)ms * CLOCK_NS_OF_MS;
 	if (exchange->pidfd < 0 || clock_monotonic() < exchange->deadline)
 		return exchange->pidfd >= 0;
-	exchange_blame(exchange, "the new xenstored did not get ready within %u ms", ms);
+	exchange_blame(exchange,
+		       "the new xenstored did not get ready within %u ms ([xenstored] "
+		       "start-timeout)",
+		       ms);
 	log_line(LOG_ERR, "exchange of xenstored: %s; it is killed", exchange->result.why);
 	err = local_kill(exchange->pidfd);
 	if (err && err != -ESRCH)
