@@ -330,8 +330,9 @@ def test_one_that_does_not_get_ready(tmp_path):
     with Supervised("C", config="start-timeout = 2s\n") as host:
         host.add_guest(7).write("data/x", "1")
         result, _, err = replace(host, "--with", path)
-        assert (result, err) == (3, f"{WHO}the new xenstored did not get ready within 2000 ms ([xenstored] "
-                                 "start-timeout); the one before was started again\n")
+        assert (result, err) == (
+            3, f"{WHO}the new xenstored did not get ready within 2000 ms ([xenstored] "
+            "start-timeout); the one before was started again\n")
         assert host.dom0.read("/local/domain/7/data/x") == b"1"
         assert host.starts >= 3
 
