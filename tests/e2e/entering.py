@@ -224,3 +224,13 @@ class Scene:
                 process.send_signal(signal.SIGKILL)
                 raise
         return process.returncode, out, err
+
+
+class Whole(Scene):
+    """The units run: xsproxyd is started by the test, and xenstored by a thread of it."""
+
+    def __init__(self, host, directory):
+        super().__init__(host, directory, xsproxyd=False)
+        self.config = host._config()
+        self.pid_file.unlink()
+        self.pid_file.symlink_to(host.sim.dir / "xenstore.pid")

@@ -8,22 +8,12 @@ import re
 import pytest
 
 from native_host import Native
-from entering import SERVICE, SOCKET, XENSTORED, Scene
+from entering import SERVICE, SOCKET, XENSTORED, Whole
 from harness import BRIDGE, DAEMONS
 from relay import FLAVOURS
 from supervised import Refused
 
 WITH = {"C": "c", "O": "oxenstored"}
-
-
-class Whole(Scene):
-    """The units run: xsproxyd is started by the test, and xenstored by a thread of it."""
-
-    def __init__(self, host, directory):
-        super().__init__(host, directory, xsproxyd=False)
-        self.config = host._config()
-        self.pid_file.unlink()
-        self.pid_file.symlink_to(host.sim.dir / "xenstore.pid")
 
 
 @pytest.fixture(params=FLAVOURS, name="scene")

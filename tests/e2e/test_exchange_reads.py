@@ -13,7 +13,7 @@ import pytest
 
 import things
 from control import Control, ControlError
-from entering import Scene
+from entering import Whole
 from harness import DAEMONS, xensim
 from native_host import Native
 from relay import FLAVOURS, wait_until
@@ -195,10 +195,7 @@ def test_oxenstored_does_not_answer(host):
 
 def test_a_guest_reconnects_while_the_daemon_is_exchanged(tmp_path):
     """It is answered once there is somebody to answer it."""
-    with Native("O", log="info") as host, Scene(host, tmp_path, xsproxyd=False) as scene:
-        scene.config = host._config()
-        scene.pid_file.unlink()
-        scene.pid_file.symlink_to(host.sim.dir / "xenstore.pid")
+    with Native("O", log="info") as host, Whole(host, tmp_path) as scene:
         host.enter("O")
         with_target(host)
         guest, waits = host.add_guest(31), log(host).count(HAVE)
@@ -218,10 +215,7 @@ def test_a_guest_reconnects_while_the_daemon_is_exchanged(tmp_path):
 
 def test_leave(after, tmp_path):
     """The other daemon is started by its unit then, and is native."""
-    with Native("O", log="info") as host, Scene(host, tmp_path, xsproxyd=False) as scene:
-        scene.config = host._config()
-        scene.pid_file.unlink()
-        scene.pid_file.symlink_to(host.sim.dir / "xenstore.pid")
+    with Native("O", log="info") as host, Whole(host, tmp_path) as scene:
         host.enter("O")
         stub = with_target(host)
         host.serves = after

@@ -2,7 +2,6 @@
 """xenstore-control live-update, the stock tool: another build of the same xenstored takes over, by
 the machinery of xsproxyctl xenstored replace."""
 
-import os
 import pathlib
 import shutil
 import subprocess
@@ -11,6 +10,7 @@ import threading
 import pytest
 
 import things
+from gate import Gate
 from harness import DAEMONS, xensim
 from ours import NOT_THERE
 from relay import FLAVOURS, wait_until
@@ -36,6 +36,13 @@ def program_fixture(host, tmp_path):
     path = tmp_path / DAEMONS[host.flavour]
     path.symlink_to(xensim.XEN_BIN / DAEMONS[host.flavour])
     return path
+
+
+@pytest.fixture(name="gate")
+def gate_fixture(host, tmp_path):
+    """The other daemon waits there."""
+    name = DAEMONS[host.flavour]
+    return Gate(tmp_path / "gate", name, xensim.XEN_BIN / name)
 
 
 def update(host, *args):
@@ -138,38 +145,33 @@ def test_one_at_a_time(host, program):
     assert first.recv_reply().payload == b"OK\0"
 
 
-def test_who_asks_goes(host, tmp_path):
+def stands_still(host):
+    """Where the other daemon has the state."""
+    return STARTED in (host.sim.dir / "xsproxyd.log").read_text()
+
+
+def test_who_asks_goes(host, gate):
     """The exchange goes on, and nobody is stuck."""
-    fifo, path = tmp_path / "fifo", tmp_path / DAEMONS[host.flavour]
-    os.mkfifo(fifo)
-    path.write_text(f"#!/bin/sh\nread -r line <{fifo}\n"
-                    f"exec {xensim.XEN_BIN / DAEMONS[host.flavour]} \"$@\"\n")
-    path.chmod(0o755)
     guest, client = host.add_guest(7), host.client()
-    assert client.control("live-update", "-f", str(path)) == "OK"
+    assert client.control("live-update", "-f", str(gate.path)) == "OK"
     client.send(CONTROL, join("live-update", "-s"))
-    wait_until(lambda: STARTED in (host.sim.dir / "xsproxyd.log").read_text())
+    wait_until(lambda: stands_still(host))
     client.close()
-    fifo.write_text("go on\n")
+    gate.open()
     assert guest.read("domid") == b"7"
     assert "xenstored was exchanged" in (host.sim.dir / "xsproxyd.log").read_text()
 
 
-def test_xsproxyd_ends_meanwhile(host, tmp_path):
+def test_xsproxyd_ends_meanwhile(host, gate):
     """Nobody knows who had asked; all goes on."""
-    fifo, path = tmp_path / "fifo", tmp_path / DAEMONS[host.flavour]
-    os.mkfifo(fifo)
-    path.write_text(f"#!/bin/sh\nread -r line <{fifo}\n"
-                    f"exec {xensim.XEN_BIN / DAEMONS[host.flavour]} \"$@\"\n")
-    path.chmod(0o755)
     guest = host.add_guest(7)
     said = []
-    asking = threading.Thread(target=lambda: said.append(update(host, path)))
+    asking = threading.Thread(target=lambda: said.append(update(host, gate.path)))
     asking.start()
-    wait_until(lambda: STARTED in (host.sim.dir / "xsproxyd.log").read_text())
+    wait_until(lambda: stands_still(host))
     host.proxy.kill()
     host.start_proxy()
-    fifo.write_text("go on\n")
+    gate.open()
     asking.join()
     assert said == [(3, "", "Starting live update failed:\nResource temporarily unavailable\n")]
     assert guest.read("domid") == b"7"
