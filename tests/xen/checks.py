@@ -260,6 +260,14 @@ def exchange(dom0, name):
     expect_supervised(dom0, name)
 
 
+def live_update(dom0):
+    """By the stock tool."""
+    old = dom0.unit("MainPID", XENSTORED)
+    dom0.run(f"xenstore-control live-update {XEN_BIN / dom0.upstream}", "store up")
+    expect_supervised(dom0, dom0.upstream)
+    expect(dom0.unit("MainPID", XENSTORED) != old, "it is the same process")
+
+
 @check("replace", "xenstored by oxenstored by xenstored, or the other way, with a guest under load,"
        " its network, xenstore-watch: no guest notices, and our unit runs each of them",
        short=False)
@@ -282,6 +290,8 @@ def replace(dom0):
     dom0.run("xenstore-write /local/domain/0/name Domain-0")
     printed = work.stop()
     expect(printed["hold"] == ["open"] + Load.HELD * ["EAGAIN"], f"transactions: {printed['hold']}")
+    live_update(dom0)
+    watcher.look("live-update")
     watcher.stop()
     expect(guest.watches() == listed, f"watches: {guest.watches()}, not {listed}")
     expect(guest.complaints() == complaints, f"the guest's kernel says: {guest.complaints()}")
