@@ -7,7 +7,6 @@
 #include "link/link.h"
 #include "link/start.h"
 #include "migration/format/state_stream.h"
-#include "migration/nodes.h"
 #include "migration/reading.h"
 #include "migration/wire.h"
 
@@ -80,26 +79,15 @@ static int connect_to_xenstored(const struct dump *dump, const char *dir, struct
 	return 0;
 }
 
-/* Return: a memfd; or a negative errno, which has been reported. */
-static int make_state(const struct dump *dump, const char *dir)
+/* Return: 0, or a negative errno, which has been reported. */
+static int make_state(const struct dump *dump, const char *dir, FILE *file)
 {
-	int memfd = memfd_create("xsproxy-dump", MFD_CLOEXEC), copy = memfd < 0 ? -1 : dup(memfd);
-	FILE *file = copy < 0 ? NULL : fdopen(copy, "w");
 	struct wire *wire = NULL;
-	int r;
+	int r = connect_to_xenstored(dump, dir, &wire);
 
-	r = file ? connect_to_xenstored(dump, dir, &wire)
-		 : report_fail(dump->report, -ENOMEM, "cannot write the state: %s",
-			       strerror(errno));
 	if (!r)
 		r = write_all(dump, wire, file);
 	wire_free(wire);
-	if (file)
-		fclose(file);
-	if (!r)
-		return memfd;
-	if (memfd >= 0)
-		close(memfd);
 	return r;
 }
 
@@ -122,7 +110,6 @@ static int hear(int sock, uint32_t type)
 }
 
 /* What comes of it, and why nothing does, is said over the control socket. */
-
 static int hand_over(int sock, int state)
 {
 	const struct link_msg come = { .type = START_COME,
@@ -151,21 +138,37 @@ static void find_dir(const struct dump *dump, char dir[PATH_MAX])
 		*slash = '\0';
 }
 
-static int give(const struct dump *dump)
+static int give_state(const struct dump *dump, FILE *file)
 {
 	char dir[PATH_MAX];
-	int state, sock, r;
+	int sock, r;
 
 	find_dir(dump, dir);
-	state = make_state(dump, dir);
-	if (state < 0)
-		return state;
+	r = make_state(dump, dir, file);
+	if (r)
+		return r;
 	sock = link_connect(dir, LINK_STARTER);
-	r = sock < 0 ? sock : hand_over(sock, state);
+	r = sock < 0 ? sock : hand_over(sock, fileno(file));
 	if (sock >= 0)
 		close(sock);
-	close(state);
 	return r ? report_fail(dump->report, r, "cannot hand over the state: %s", strerror(-r)) : 0;
+}
+
+static int give(const struct dump *dump)
+{
+	int memfd = memfd_create("xsproxy-dump", MFD_CLOEXEC), r;
+	FILE *file = memfd < 0 ? NULL : fdopen(memfd, "w");
+
+	if (!file) {
+		r = report_fail(dump->report, -errno, "cannot write the state: %s",
+				strerror(errno));
+		if (memfd >= 0)
+			close(memfd);
+		return r;
+	}
+	r = give_state(dump, file);
+	fclose(file);
+	return r;
 }
 
 int dump_at_stage(void *arg, int control, const char *stage)

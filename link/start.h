@@ -22,9 +22,9 @@
  *	START_STATE, START_CONNS,
  *	START_SOCKETS, START_LISTENER	START_ENOUGH or START_RETREAT
  *
- * A daemon that writes no state is read by xsproxyctl, which then speaks as START_READER:
- *START_COME, START_WANT, START_STATE, START_ENOUGH; or START_AFRESH: nobody waits for what it has.
- *xsproxyd ends that daemon.
+ * A daemon that writes no state is read by xsproxyctl, which then comes as START_READER. It is told
+ * START_WANT, gives START_STATE, and is told START_ENOUGH, when xsproxyd ends that daemon; or it is
+ * told START_AFRESH, for nobody waits for what it has.
  *
  * Until START_ENOUGH all of it is the daemon's still: START_RETREAT has the program become that
  * daemon again, with its state as it was. START_FAILED instead of any of them says that it will. If

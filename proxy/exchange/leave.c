@@ -129,12 +129,7 @@ static void find_transactions(struct session *s, void *arg)
 		*found = s;
 }
 
-/* Who is to be heard still, by a daemon that takes what is there in part, or does not. */
-static bool is_engaged(const struct session *s)
-{
-	return has_transaction(s);
-}
-
+/* Who is to be heard still, where all is to become whole. */
 static bool is_engaged_or_unclear(const struct session *s)
 {
 	return has_transaction(s) || !hand_is_clear(s);
@@ -172,24 +167,30 @@ static void blame(struct exchange *exchange, const struct session *s, const char
 		exchange_blame(exchange, "domain %u %s", s->domid, why);
 }
 
-const struct session *leave_ebbs(struct exchange *exchange)
+static const struct session *find(const struct exchange *exchange,
+				  void (*fn)(struct session *s, void *arg))
 {
 	const struct session *s = NULL;
 
-	exchange->daemon->ebbs = exchange->leave->whole;
-	if (exchange->daemon->ebbs)
-		exchange_each(exchange->daemon, find_unclear, &s);
+	exchange_each(exchange->daemon, fn, &s);
 	return s;
 }
 
+const struct session *leave_ebbs(struct exchange *exchange)
+{
+	exchange->daemon->ebbs = exchange->leave->whole;
+	return exchange->daemon->ebbs ? find(exchange, find_unclear) : NULL;
+}
+
+static const char OPEN[] = "has an open transaction, which would get lost; wait, or --force";
+
 bool leave_allows(struct exchange *exchange)
 {
-	const struct session *s = NULL;
+	const struct session *s = find(exchange, find_transactions);
 
-	exchange_each(exchange->daemon, find_transactions, &s);
 	if (!s || exchange->leave->force)
 		return true;
-	blame(exchange, s, "has an open transaction, which would get lost; wait, or --force");
+	blame(exchange, s, OPEN);
 	return false;
 }
 
@@ -208,15 +209,6 @@ void leave_blame(struct exchange *exchange, const struct session *s)
 	blame(exchange, s, UNCLEAR);
 }
 
-static const struct session *find(const struct exchange *exchange,
-				  void (*fn)(struct session *s, void *arg))
-{
-	const struct session *s = NULL;
-
-	exchange_each(exchange->daemon, fn, &s);
-	return s;
-}
-
 /* Return: a session for which to wait, or NULL. @late: it has had its time; @why: set */
 static const struct session *find_engaged(const struct exchange *exchange, bool late,
 					  const char **why)
@@ -224,7 +216,7 @@ static const struct session *find_engaged(const struct exchange *exchange, bool 
 	const struct leave *leave = exchange->leave;
 	const struct session *s = leave->force && late ? NULL : find(exchange, find_transactions);
 
-	*why = "has an open transaction, which would get lost; wait, or --force";
+	*why = OPEN;
 	if (s)
 		return s;
 	*why = "has sent more than it takes the answers of; try again";
@@ -245,7 +237,8 @@ bool leave_look_before(struct exchange *exchange)
 	if (late)
 		clients_halt(exchange->daemon->clients, SOCK_UNREAD);
 	else
-		clients_ebb(exchange->daemon->clients, whole ? is_engaged_or_unclear : is_engaged);
+		clients_ebb(exchange->daemon->clients,
+			    whole ? is_engaged_or_unclear : has_transaction);
 	s = find_engaged(exchange, late, &why);
 	if (s && !late)
 		return true;
@@ -286,7 +279,6 @@ void leave_tell(struct exchange *exchange)
 
 	leave->pidfd = starters_pidfd(exchange->starters);
 	/* From here on nothing is touched. */
-	daemon->ebbs = false;
 	clients_halt(daemon->clients, SOCK_HALTED);
 	domains_rest(daemon->domains, true);
 	exchange_enter(exchange, EXCHANGE_LEAVING);
