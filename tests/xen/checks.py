@@ -332,22 +332,29 @@ def expect_native(dom0, name):
     expect(status, f"of xsproxy there is still {said}")
 
 
+SELECT = "/usr/libexec/xsproxy/select-xenstored"
+UNITS = "xsproxy.socket xsproxy.service"
+
+
+def boot_native(dom0):
+    """From Debian's own boot; returns the other daemon."""
+    dom0.run(f"{SELECT} off && systemctl disable {UNITS}", "store up")
+    dom0.reboot()
+    expect_native(dom0, dom0.upstream)
+    return next(name for name in ("xenstored", "oxenstored") if name != dom0.upstream)
+
+
 @check("enter", "from Debian's own boot, with a guest and its network: xsproxyctl enter, a restart,"
        " leave, enter with the other daemon: nobody notices", short=False)
 def enter(dom0):
-    units, other = "xsproxy.socket xsproxy.service", next(
-        name for name in ("xenstored", "oxenstored") if name != dom0.upstream)
-    select = "/usr/libexec/xsproxy/select-xenstored"
-    dom0.run(f"{select} off && systemctl disable {units}", "store up")
-    dom0.reboot()
-    expect_native(dom0, dom0.upstream)
+    other = boot_native(dom0)
     guest = dom0.new_guest()
     guest.create()
     guest.wait_up()
     load_modules(guest)
     attach_network(guest)
     complaints, watcher = guest.complaints(), Bystander(guest)
-    dom0.run(f"{select} on && systemctl enable {units}", "store up")  # as installing does
+    dom0.run(f"{SELECT} on && systemctl enable {UNITS}", "store up")  # as installing does
     dom0.run("xsproxyctl enter", "store up")
     watcher.look("enter")
     expect_supervised(dom0, dom0.upstream)
@@ -391,12 +398,7 @@ def shut_down(dom0, guests):
 @check("eight", "eight guests that are at work, one with its network: from Debian's own boot enter,"
        " both daemons in turn, leave; seven are shut down, a reboot saves the eighth", short=False)
 def eight(dom0):
-    units, other = "xsproxy.socket xsproxy.service", next(
-        name for name in ("xenstored", "oxenstored") if name != dom0.upstream)
-    select = "/usr/libexec/xsproxy/select-xenstored"
-    dom0.run(f"{select} off && systemctl disable {units}", "store up")
-    dom0.reboot()
-    expect_native(dom0, dom0.upstream)
+    other = boot_native(dom0)
     guests = [dom0.new_guest() for _ in range(8)]
     for guest in guests:
         guest.create()
@@ -405,7 +407,7 @@ def eight(dom0):
     load_modules(guests[0])
     attach_network(guests[0])
     complaints = [guest.complaints() for guest in guests]
-    dom0.run(f"{select} on && systemctl enable {units}", "store up")
+    dom0.run(f"{SELECT} on && systemctl enable {UNITS}", "store up")
     pulses = [Pulse(guest) for guest in guests]
     dom0.run("xsproxyctl enter --timeout 120", "store up")
     each_goes_on(pulses)
