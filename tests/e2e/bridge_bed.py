@@ -110,6 +110,9 @@ class Owner(xsclient.Closing):
             return
         self.memfd, self.wake_proxy, self.wake_stored = fds
         self.memory = mmap.mmap(self.memfd, os.fstat(self.memfd).st_size)
+        # Indexes are read and written whole: struct.pack_into() writes zeros first, and the daemon
+        # ends a ring whose index it sees at zero.
+        self.words = memoryview(self.memory).cast("I")
         self.arena = self.lib.owner_open(os.dup(self.memfd))
         assert self.arena
         self._thread = threading.Thread(target=self._serve, daemon=True)
@@ -137,6 +140,7 @@ class Owner(xsclient.Closing):
             if self._thread.ident:
                 self._thread.join()
             self.lib.owner_close(self.arena)
+            self.words.release()
             self.memory.close()
             for fd in (self.memfd, self.wake_proxy, self.wake_stored):
                 os.close(fd)
@@ -200,10 +204,10 @@ class Owner(xsclient.Closing):
         return True
 
     def get(self, domid, field):
-        return struct.unpack_from("<I", self.memory, domid * PAGE + field)[0]
+        return self.words[(domid * PAGE + field) // 4]
 
     def set(self, domid, field, value):
-        struct.pack_into("<I", self.memory, domid * PAGE + field, value)
+        self.words[(domid * PAGE + field) // 4] = value
 
     def send(self, domid, type_, payload, req_id=1):
         """Put one small request into a back ring and ring its bell."""
