@@ -4,6 +4,7 @@
  *
  * All that can be known is looked at before anything is touched.
  */
+#include "config/room.h"
 #include "ctl/command.h"
 #include "ctl/enter.h"
 #include "ctl/native.h"
@@ -98,9 +99,13 @@ static int find_native(struct native *native, bool *already, const struct report
 	return 0;
 }
 
-static int check_program(const struct config *config, const struct native *native,
-			 const struct report *report)
+static int check_host(const struct config *config, const struct native *native,
+		      const struct report *report)
 {
+	const char *hinders = room_of(native->pid);
+
+	if (hinders)
+		return report_fail(report, -ENOSPC, "%s", hinders);
 	if (access(config->live_update, X_OK))
 		return report_fail(report, -errno,
 				   "%s cannot be executed: %s; see [xenstored] live-update in "
@@ -152,7 +157,7 @@ static int enter(const struct site *site, struct successor *successor)
 	successor->running = native.program;
 	r = program_find(&successor->next, site->options.with, &native.program, report);
 	if (!r)
-		r = check_program(&site->config, &native, report);
+		r = check_host(&site->config, &native, report);
 	if (!r)
 		r = check_answers(site, &native, report);
 	if (!r)

@@ -8,6 +8,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "config/room.h"
 #include "link/keep.h"
 #include "link/start.h"
 #include "protocol/clock.h"
@@ -246,7 +247,7 @@ const char *exchange_hindrance(const struct exchange *exchange, const char *with
 	if (!exchange_reads(daemon) && access(daemon->config.live_update, X_OK))
 		return "the program that takes xenstored's state cannot be executed; see "
 		       "[xenstored] live-update";
-	return NULL;
+	return room_of(rings_header(&upstream_memory(daemon->upstream)->rings)->pid);
 }
 
 void exchange_start(struct exchange *exchange, const char *with)

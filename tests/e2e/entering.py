@@ -27,8 +27,13 @@ XENSTORED, SOCKET, SERVICE, KEEPER = UNITS = (
 LOCK = "xsproxyctl.lock"
 DROP_IN = "systemd/system/xsproxy.socket.d/enter.conf"
 
+# Too small for any state; and what is said of it.
+NO_DISK = ("/run/xenstored has no room for twice what xenstored has in memory, which this takes; "
+           "free some, or remount it larger")
+SMALL = "mkdir -p /run/xenstored; mount -t tmpfs -o size=4k small /run/xenstored; "
+
 # Both /run and what Xen's start reads are the test's own.
-MOUNT = 'mount --bind "$1" /run; mount --bind "$2" /etc/default; shift 2; exec "$@"'
+MOUNT = 'mount --bind "$1" /run; mount --bind "$2" /etc/default; {}shift 2; exec "$@"'
 
 # It says what it was told, and does what the test says.
 SYSTEMCTL = """#!/bin/sh
@@ -127,6 +132,7 @@ class Scene:
 
     def __init__(self, host, directory, systemd=True, xsproxyd=True):
         self.host = host
+        self.mount = ""  # more that is done before a command
         self.dir = pathlib.Path(directory)
         self.run = self.dir / "run"
         self.etc = self.dir / "etc"
@@ -211,8 +217,8 @@ class Scene:
         """It runs from now on."""
         env = self.host.tool_env(PATH=f"{self.bin}:{os.environ['PATH']}")
         return subprocess.Popen(
-            ["unshare", "-m", "sh", "-ec", MOUNT, "sh", self.run, self.etc, CTL, *map(str, args),
-             "--config", self.config], env=env, text=True, stdout=subprocess.PIPE,
+            ["unshare", "-m", "sh", "-ec", MOUNT.format(self.mount), "sh", self.run, self.etc,
+             CTL, *map(str, args), "--config", self.config], env=env, text=True, stdout=subprocess.PIPE,
             stderr=subprocess.PIPE)
 
     def ctl(self, *args):

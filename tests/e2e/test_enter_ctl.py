@@ -12,7 +12,8 @@ import time
 import pytest
 
 import xensim
-from entering import CTL, DROP_IN, KEEPER, SERVICE, SOCKET, XENSTORED, Scene, native
+from entering import (CTL, DROP_IN, KEEPER, NO_DISK, SERVICE, SMALL, SOCKET, XENSTORED, Scene,
+                      native)
 from harness import DAEMONS, Host
 from relay import FLAVOURS, wait_until
 
@@ -344,6 +345,11 @@ def says(scene, text):
     """It fails with that line, and has touched nothing."""
     assert scene.ctl("enter") == (1, "", f"{WHO}{text}\n")
     assert scene.called == [] and scene.untouched() and not scene.xsproxyd.told
+
+
+def test_no_room(scene):
+    scene.mount = SMALL
+    says(scene, NO_DISK)
 
 
 def test_no_xenstored(c_scene):

@@ -11,6 +11,7 @@ import pytest
 
 import xensim
 from control import Control
+from entering import NO_DISK, SMALL
 from fake_control import FakeControl, Refused
 from harness import DAEMONS, Host
 from ours import said, settings
@@ -143,6 +144,20 @@ def test_without_a_xenstored():
         host.start_proxy()
         assert replace(host) == (
             1, "", WHO + "there is no xenstored with the bridge; see xsproxyctl status\n")
+
+
+def test_no_room(host, tmp_path):
+    """Neither that command nor the stock tool touches anything."""
+    pid = host.daemon.pid
+    small = tmp_path / "xsproxyd"
+    small.write_text(f"#!/bin/sh\nexec unshare -m sh -ec 'mount -t tmpfs run /run; {SMALL}"
+                     f"""exec "$@"' sh {xensim.BUILD}/xsproxyd "$@"\n""")
+    small.chmod(0o755)
+    host.proxy.stop()
+    host.start_proxy(program=small)
+    for args in ((), ("--dry-run",)):
+        assert replace(host, *args) == (1, "", f"{WHO}{NO_DISK}\n")
+    assert is_as_before(host, pid)
 
 
 # --- at what price
