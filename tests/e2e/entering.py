@@ -217,8 +217,8 @@ class Scene:
         """It runs from now on."""
         env = self.host.tool_env(PATH=f"{self.bin}:{os.environ['PATH']}")
         return subprocess.Popen(
-            ["unshare", "-m", "sh", "-ec", MOUNT.format(self.mount), "sh", self.run, self.etc,
-             CTL, *map(str, args), "--config", self.config], env=env, text=True, stdout=subprocess.PIPE,
+            ["unshare", "-m", "sh", "-ec", MOUNT.format(self.mount), "sh", self.run, self.etc, CTL,
+             *map(str, args), "--config", self.config], env=env, text=True, stdout=subprocess.PIPE,
             stderr=subprocess.PIPE)
 
     def ctl(self, *args):
