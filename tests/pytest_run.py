@@ -57,6 +57,14 @@ def run(build_dir, args, limit, out=None, part="", **env):
     return good, bad
 
 
+def files(build_dir, *args):
+    """In which there is something to run: @args as of run()."""
+    done = subprocess.run([*PYTEST, "--collect-only", *args], cwd=ROOT, text=True, check=True,
+                          stdout=subprocess.PIPE,
+                          env=dict(os.environ, XSPROXY_BUILD=str(build_dir)))
+    return sorted({line.split("::")[0] for line in done.stdout.splitlines() if "::" in line})
+
+
 def run_all(build_dir, patterns, limit, *options, **env):
     """Like run(), with as many pytests as there are processors, each of which takes the next file
     of @patterns when it has done one: each test has a host of its own, and mostly waits. @options

@@ -46,7 +46,11 @@ def is_for_sanitizers(item):
             and params.get("proxied") is not False)
 
 
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(config, items):
+    for item in items:
+        if is_of_one_kind(item):
+            item.add_marker(pytest.mark.long)
     if BUILD.name == "san":
         left_out = [item for item in items if not is_for_sanitizers(item)]
         items[:] = [item for item in items if item not in left_out]

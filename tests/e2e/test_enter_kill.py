@@ -18,6 +18,8 @@ from scene import Scene
 from supervised import LIVE_UPDATE, Refused
 from xsclient import READ
 
+pytestmark = pytest.mark.long
+
 DONE = "xenstored was exchanged"
 RESTORED = "the one before was started again"
 LINES = {"GIVEN": "state is being taken", "HAVE": "the state waits",

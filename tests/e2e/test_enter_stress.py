@@ -15,6 +15,8 @@ from seed import SEED
 from stress import Load, all_go_on
 from toolstack_load import Toolstack
 
+pytestmark = pytest.mark.long
+
 SECONDS = int(os.environ.get("XSPROXY_ENTER_S", "30"))
 # oxenstored writes its state only at a moment at which nobody is in the middle of anything.
 GUESTS = (1, 2)

@@ -15,6 +15,8 @@ from relay import wait_until
 from supervised import LIVE_UPDATE, Refused, Supervised
 from xsclient import READ
 
+pytestmark = pytest.mark.long
+
 OTHER = {"C": "O", "O": "C"}
 ENDS = ("xenstored was exchanged", "exchange of xenstored: xsproxyd was started anew",
         "was started again")

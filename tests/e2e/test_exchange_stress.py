@@ -12,6 +12,8 @@ from stress import Frozen, Load, all_go_on
 from supervised import Supervised
 from toolstack_load import Toolstack
 
+pytestmark = pytest.mark.long
+
 FLAVOURS = ("C", "O")
 EXCHANGES = int(os.environ.get("XSPROXY_EXCHANGES", "10"))
 GUESTS = (1, 2, 3, 4)

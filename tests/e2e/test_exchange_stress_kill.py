@@ -19,6 +19,8 @@ from stress import Load, all_go_on, restart
 from supervised import Refused, Supervised
 from toolstack_load import Toolstack
 
+pytestmark = pytest.mark.long
+
 EXCHANGES = int(os.environ.get("XSPROXY_EXCHANGES", "10"))
 GUESTS = (1, 2, 3)
 CLIENTS = 2  # of each kind

@@ -14,6 +14,8 @@ from harness import BUILD, Host
 from relay import FLAVOURS, wait_until
 from test_keeper import Tool
 
+pytestmark = pytest.mark.long
+
 PROGRAM = BUILD / "xsproxyd-failing"
 
 

@@ -22,6 +22,8 @@ from relay import FLAVOURS, packet, wait_until
 from xsclient import (READ, TRANSACTION_END, TRANSACTION_START, UNWATCH, WATCH, WRITE, Closed,
                       XsError, join)
 
+pytestmark = pytest.mark.long
+
 PROGRAM = BUILD / "xsproxyd-failing"
 LARGE = join("data/large") + b"x" * 1900
 FAILED = (XsError, Closed, ConnectionError, ControlError)

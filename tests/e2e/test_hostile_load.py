@@ -14,7 +14,7 @@ from versions import EXPECT
 from xsclient import (ERROR, READ, RESET_WATCHES, TRANSACTION_END, TRANSACTION_START, UNWATCH,
                       WATCH, WRITE)
 
-pytestmark = pytest.mark.parametrize("flavour", FLAVOURS)
+pytestmark = [pytest.mark.long, pytest.mark.parametrize("flavour", FLAVOURS)]
 
 KIB = 1024
 UNREAD = 256 * KIB  # fifo.h, FIFO_RUNNING

@@ -12,6 +12,8 @@ from seed import SEED
 from stress import restart
 from toolstack_load import Toolstack
 
+pytestmark = pytest.mark.long
+
 KILLS = int(os.environ.get("XSPROXY_KILLS", "250"))
 
 

@@ -19,6 +19,8 @@ from test_fault_descriptors import served
 from test_keeper_gone import kept_sockets
 from xsclient import READ, WATCH, Client, join
 
+pytestmark = pytest.mark.long
+
 CLIENTS = 1000
 WATCHES = 20
 FILES = 8192

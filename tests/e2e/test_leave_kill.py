@@ -14,6 +14,8 @@ from relay import wait_until
 from scene import Scene
 from xsclient import READ
 
+pytestmark = pytest.mark.long
+
 DONE = "a native xenstored has all"
 LINES = {"BEFORE": "waiting for open transactions", "ASKED": "xenstored was asked for its state",
          "LEAVING": "a native xenstored is given all"}

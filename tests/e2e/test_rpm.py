@@ -11,6 +11,8 @@ import pytest
 import xensim
 from test_package import INSTALLED, ROOT, make
 
+pytestmark = pytest.mark.long
+
 CONFIG = "/etc/xsproxy/xsproxy.conf"
 XENCOMMONS = "/etc/sysconfig/xencommons"
 
