@@ -162,7 +162,9 @@ static int enter(const struct site *site, struct successor *successor)
 		r = check_answers(site, &native, report);
 	if (!r)
 		r = successor_agree(successor, "enters", &go);
-	return r || !go ? r : enter_run(site, &native, &successor->next, report);
+	return r || !go ? r
+			: enter_run(site, &native, &successor->next, successor_watches(successor),
+				    report);
 }
 
 int command_enter(const struct options *options, const struct report *report)

@@ -30,6 +30,7 @@ struct enter {
 	const struct report *report;
 	struct native native;
 	const struct program *next;
+	unsigned int watches;
 	struct interrupt interrupt;
 	struct services services;
 	bool served_by_units; /* systemd has started them */
@@ -128,12 +129,21 @@ static enum replace_verdict on_verdict(void *arg)
 	return native_look(&enter->native) == NATIVE_RUNS ? REPLACE_NOTHING : REPLACE_UNKNOWN;
 }
 
+static json_t *make_arguments(const struct enter *enter)
+{
+	json_t *arguments = json_pack("{s:s,s:s,s:b}", "native", enter->native.program.path, "with",
+				      enter->next->path, "progress", 1);
+
+	if (enter->watches)
+		json_object_set_new(arguments, "watches", json_integer(enter->watches));
+	return arguments;
+}
+
 static int exchange(struct enter *enter)
 {
 	const struct replace_request request = {
 		.command = "enter",
-		.arguments = json_pack("{s:s,s:s,s:b}", "native", enter->native.program.path,
-				       "with", enter->next->path, "progress", 1),
+		.arguments = make_arguments(enter),
 		.interrupt = &enter->interrupt,
 		.stage = on_stage,
 		.verdict = on_verdict,
@@ -178,12 +188,13 @@ static void undo(struct enter *enter)
 }
 
 int enter_run(const struct site *site, const struct native *native, const struct program *next,
-	      const struct report *report)
+	      unsigned int watches, const struct report *report)
 {
 	struct enter enter = { .site = site,
 			       .report = report,
 			       .native = *native,
 			       .next = next,
+			       .watches = watches,
 			       .services = { .run_dir = site->config.run_dir, .report = report } };
 	int r = site_lock(site, report);
 

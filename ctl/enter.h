@@ -18,10 +18,11 @@
  * enter_run() - have it done.
  * @native: the daemon that runs
  * @next: the one that is to serve behind xsproxyd
+ * @watches: how many it takes of a domain: whoever has more is in the way; 0: any
  *
  * Return: as replace_run(). If nothing has come of it all is as before.
  */
 int enter_run(const struct site *site, const struct native *native, const struct program *next,
-	      const struct report *report);
+	      unsigned int watches, const struct report *report);
 
 #endif

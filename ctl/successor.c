@@ -205,3 +205,13 @@ int successor_agree(struct successor *successor, const char *does, bool *go)
 	*go = true;
 	return 0;
 }
+
+unsigned int successor_watches(const struct successor *successor)
+{
+	unsigned int max = successor->takes.max_watches;
+
+	if (successor->options->force || successor->next.kind != PROGRAM_OX ||
+	    successor->running.kind == PROGRAM_OX || max == UINT_MAX)
+		return 0;
+	return max ? max : CONVERSION_OX_WATCHES;
+}

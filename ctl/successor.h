@@ -55,4 +55,10 @@ int successor_ask(struct successor *successor);
  */
 int successor_agree(struct successor *successor, const char *does, bool *go);
 
+/**
+ * successor_watches() - how many watches of a domain it takes of which the one that runs cannot be
+ * asked. Return: 0: any, as by force.
+ */
+unsigned int successor_watches(const struct successor *successor);
+
 #endif

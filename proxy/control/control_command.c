@@ -51,6 +51,7 @@ static const struct argument {
 	{ "events", TAKES_FILTER, ARGUMENT_BOOL, AT(events), 0, "true or false" },
 	{ "with", TAKES_WITH, ARGUMENT_TEXT, AT(with), 0, "a string" },
 	{ "native", TAKES_NATIVE, ARGUMENT_TEXT, AT(native), 0, "a string" },
+	{ "watches", TAKES_NATIVE, ARGUMENT_NUMBER, AT(watches), 0, "a number from 0 on" },
 	{ "force", TAKES_FORCE, ARGUMENT_BOOL, AT(force), 0, "true or false" },
 	{ "whole", TAKES_FORCE, ARGUMENT_BOOL, AT(whole), 0, "true or false" },
 	{ "reads", TAKES_READS, ARGUMENT_BOOL, AT(reads), 0, "true or false" },

@@ -36,6 +36,7 @@ struct control_args {
 	const char *path;
 	const char *with;
 	const char *native;
+	uint32_t watches;
 	bool force;
 	bool whole;
 	bool reads;

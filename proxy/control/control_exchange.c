@@ -81,12 +81,13 @@ void control_replace(struct control *control, const struct control_args *args)
 void control_enter(struct control *control, const struct control_args *args)
 {
 	struct exchange *exchange = control_daemon(control)->exchange;
-	const char *with = args->with ? args->with : "";
-	const char *native = args->native ? args->native : "";
+	const struct entry_options options = { .native = args->native ? args->native : "",
+					       .with = args->with ? args->with : "",
+					       .watches = args->watches };
 
 	answer_begun(control, args,
-		     args->check ? entry_hindrance(exchange, native, with)
-				 : entry_begin(exchange, native, with, &waiter, control));
+		     args->check ? entry_hindrance(exchange, &options)
+				 : entry_begin(exchange, &options, &waiter, control));
 }
 
 void control_leave(struct control *control, const struct control_args *args)

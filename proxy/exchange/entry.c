@@ -29,9 +29,10 @@
 struct entry {
 	char native[LEDGERS_DAEMON_MAX];
 	char with[LEDGERS_DAEMON_MAX];
-	bool given; /* the program was told to give all */
-	bool made;  /* there are rings, ledgers and clients of it */
-	int conns;  /* -1: none yet, as of the others */
+	uint32_t watches; /* as of the options */
+	bool given;	  /* the program was told to give all */
+	bool made;	  /* there are rings, ledgers and clients of it */
+	int conns;	  /* -1: none yet, as of the others */
 	int listener;
 	int *sockets;
 	uint32_t nr;  /* how many there are to be */
@@ -124,7 +125,7 @@ void entry_forgotten(struct exchange *exchange)
 
 /* --- step by step */
 
-const char *entry_hindrance(const struct exchange *exchange, const char *native, const char *with)
+const char *entry_hindrance(const struct exchange *exchange, const struct entry_options *options)
 {
 	const struct daemon *daemon = exchange->daemon;
 
@@ -132,8 +133,8 @@ const char *entry_hindrance(const struct exchange *exchange, const char *native,
 		return "this xsproxyd has left; restart it";
 	if (exchange_stage(exchange) || exchange->entry || exchange->leave)
 		return "an exchange is under way already";
-	if (*native != '/' || strlen(native) >= LEDGERS_DAEMON_MAX ||
-	    strlen(with) >= LEDGERS_DAEMON_MAX)
+	if (*options->native != '/' || strlen(options->native) >= LEDGERS_DAEMON_MAX ||
+	    strlen(options->with) >= LEDGERS_DAEMON_MAX)
 		return "the path of the daemon is no absolute one, or too long";
 	if (upstream_memory(daemon->upstream) || upstream_foreign(daemon->upstream))
 		return "there is a xenstored with the bridge already; see xsproxyctl status";
@@ -145,16 +146,17 @@ const char *entry_hindrance(const struct exchange *exchange, const char *native,
 	return NULL;
 }
 
-const char *entry_begin(struct exchange *exchange, const char *native, const char *with,
+const char *entry_begin(struct exchange *exchange, const struct entry_options *options,
 			const struct exchange_waiter *waiter, void *arg)
 {
-	const char *hinders = entry_hindrance(exchange, native, with);
+	const char *hinders = entry_hindrance(exchange, options);
 	struct entry *entry = hinders ? NULL : calloc(1, sizeof(*entry));
 
 	if (!entry)
 		return hinders ? hinders : "there is no memory";
-	strcpy(entry->native, native);
-	strcpy(entry->with, with);
+	strcpy(entry->native, options->native);
+	strcpy(entry->with, options->with);
+	entry->watches = options->watches;
 	entry->conns = entry->listener = -1;
 	exchange->entry = entry;
 	exchange->waiter = waiter;
@@ -232,6 +234,22 @@ void entry_sockets(struct exchange *exchange, const int fds[LINK_FDS_MAX])
 	}
 }
 
+/* Return: whether somebody is in the way, who is blamed. */
+static bool is_crowded(struct exchange *exchange)
+{
+	const struct entry *entry = exchange->entry;
+	uint32_t nr;
+	int domid = entry->watches ? entry_crowded(entry->conns, entry->watches, &nr) : -1;
+
+	if (domid < 0)
+		return false;
+	exchange_blame(exchange,
+		       "domain %d has %u watches, and the other daemon takes %u; --force has it "
+		       "lose the others",
+		       domid, nr, entry->watches);
+	return true;
+}
+
 /* Return: 0 or a negative errno; what it has made is unmade by unmake(). */
 static int make(struct exchange *exchange)
 {
@@ -269,9 +287,14 @@ void entry_listener(struct exchange *exchange, int fd)
 
 	close_null(&entry->listener);
 	entry->listener = fd;
-	err = exchange->state < 0 || entry->conns < 0 || fd < 0 || entry->got < entry->nr
-		      ? -EPROTO
-		      : make(exchange);
+	err = exchange->state < 0 || entry->conns < 0 || fd < 0 || entry->got < entry->nr ? -EPROTO
+											  : 0;
+	if (!err && is_crowded(exchange)) {
+		give_up(exchange, true);
+		return;
+	}
+	if (!err)
+		err = make(exchange);
 	if (err) {
 		fail(exchange, "cannot take what its connections have", err);
 		return;

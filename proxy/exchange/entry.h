@@ -23,22 +23,27 @@ struct entry;
 struct exchange;
 struct exchange_waiter;
 
+struct entry_options {
+	const char *native; /* the daemon's path, to be executed if the other one cannot be */
+	const char *with;   /* that of the daemon that is to follow it; "": the configured one */
+	uint32_t watches;   /* that it takes of a domain: whoever has more is in the way; 0: any */
+};
+
 /* What `progress` says while the daemon is to be asked; xsproxyctl waits for it. */
 #define ENTRY_EXPECTS "waiting for the native xenstored's state"
 
 /** entry_hindrance() - why it cannot begin now. Return: a line, static; or NULL. */
-const char *entry_hindrance(const struct exchange *exchange, const char *native, const char *with);
+const char *entry_hindrance(const struct exchange *exchange, const struct entry_options *options);
 
 /**
  * entry_begin() - expect the state of a native daemon.
- * @native: its path, to be executed if the other one cannot be
- * @with: that of the daemon that is to follow it; "" for the configured one
+ * @options: their texts need not last
  * @waiter, @arg: told what becomes of it; while nothing is here yet, nothing comes of it once they
  *	forget it
  *
  * Return: NULL; or a line, and nothing was done.
  */
-const char *entry_begin(struct exchange *exchange, const char *native, const char *with,
+const char *entry_begin(struct exchange *exchange, const struct entry_options *options,
 			const struct exchange_waiter *waiter, void *arg);
 
 /** entry_free() - NULL is fine; returns NULL. What was taken goes on with the next xsproxyd. */

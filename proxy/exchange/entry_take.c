@@ -107,39 +107,72 @@ static int take_one(struct daemon *daemon, struct entry_gift *gift, const struct
 	}
 }
 
-static int take_all(struct daemon *daemon, struct entry_gift *gift, const uint8_t *octets,
-		    size_t len)
+static int take_all(struct daemon *daemon, struct entry_gift *gift, struct conns *conns)
 {
-	struct conns conns = { octets, len, 0 };
 	struct conns_view view;
 	int r, err = 0;
 
-	while (!err && (r = conns_next(&conns, &view)) > 0)
+	while (!err && (r = conns_next(conns, &view)) > 0)
 		err = take_one(daemon, gift, &view);
 	if (err || r)
 		return err ? err : r;
-	conns.at = 0;
-	while (conns_next(&conns, &view) > 0)
+	conns->at = 0;
+	while (conns_next(conns, &view) > 0)
 		if (view.record.kind == CONNS_RING)
 			take_target(daemon, &view.record);
 	return 0;
 }
 
-int entry_make(struct daemon *daemon, struct entry_gift *gift)
+/* Return: 0, or a negative errno; unmap() it. */
+static int map_conns(struct conns *conns, int fd)
 {
 	struct stat st;
 	void *octets;
-	int err;
 
-	if (fstat(gift->conns, &st))
+	if (fstat(fd, &st))
 		return -errno;
 	if (!st.st_size)
 		return -EBADMSG;
-	octets = mmap(NULL, (size_t)st.st_size, PROT_READ, MAP_PRIVATE, gift->conns, 0);
+	octets = mmap(NULL, (size_t)st.st_size, PROT_READ, MAP_PRIVATE, fd, 0);
 	if (octets == MAP_FAILED)
 		return -errno;
-	err = take_all(daemon, gift, octets, (size_t)st.st_size);
-	munmap(octets, (size_t)st.st_size);
+	*conns = (struct conns){ octets, (size_t)st.st_size, 0 };
+	return 0;
+}
+
+static void unmap_conns(const struct conns *conns)
+{
+	munmap((void *)conns->octets, conns->len);
+}
+
+int entry_crowded(int fd, uint32_t max, uint32_t *nr)
+{
+	struct conns_view view;
+	struct conns conns;
+	int domid = -1;
+
+	if (map_conns(&conns, fd))
+		return -1;
+	while (domid < 0 && conns_next(&conns, &view) > 0) {
+		if (view.record.kind != CONNS_RING || !view.record.number ||
+		    view.record.nr_watches <= max)
+			continue;
+		domid = (int)view.record.number;
+		*nr = view.record.nr_watches;
+	}
+	unmap_conns(&conns);
+	return domid;
+}
+
+int entry_make(struct daemon *daemon, struct entry_gift *gift)
+{
+	struct conns conns;
+	int err = map_conns(&conns, gift->conns);
+
+	if (err)
+		return err;
+	err = take_all(daemon, gift, &conns);
+	unmap_conns(&conns);
 	if (err)
 		return err;
 	clients_lend_door(daemon->clients, gift->listener);

@@ -21,6 +21,15 @@ struct entry_gift {
 };
 
 /**
+ * entry_crowded() - look for a domain with more watches than @max.
+ * @conns: memfd of conns.h
+ * @nr: how many it has
+ *
+ * Return: its domid; -1, if there is none, or it cannot be told: entry_make() says so then.
+ */
+int entry_crowded(int conns, uint32_t max, uint32_t *nr);
+
+/**
  * entry_make() - make them, in rings and ledgers of no domain, and have the keeper hold all.
  *
  * Return: 0, or a negative errno: entry_unmake() what there is.

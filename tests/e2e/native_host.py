@@ -108,11 +108,12 @@ class Native(Supervised):
         """Ask the native daemon for the live update; stop() what is returned."""
         return LiveUpdate(self.socket, flavour_of(self.daemon.pid), self.live_update, force)
 
-    def enter(self, after=None, force=False, patience=xensim.TIMEOUT, at=None, path=None):
+    def enter(self, after=None, force=False, patience=xensim.TIMEOUT, at=None, path=None,
+              watches=0):
         """Put xsproxyd before the native daemon, and @after in its place.
 
         @patience: s for who is in the way; @at: called with each stage as it comes; @path: of
-        @after, if it is not as installed
+        @after, if it is not as installed; @watches: that it takes of a domain
         Return: how long nobody was served, ms. Raises Refused; InTheWay with what it said.
         """
         before = flavour_of(self.daemon.pid)
@@ -120,7 +121,8 @@ class Native(Supervised):
         after = after or before
         path = path or ("" if after == self.flavour else self._path(after))
         return self._conduct("enter", after, at, patience, force,
-                             {"native": self._path(before), "with": path})
+                             {"native": self._path(before), "with": path,
+                              "watches": watches})
 
     def leave(self, after=None, force=False, at=None, path=None, whole=None):
         """Have a native daemon in the place of the one that serves, and nobody before it.

@@ -16,6 +16,7 @@ from entering import (CTL, DROP_IN, KEEPER, NO_DISK, SERVICE, SMALL, SOCKET, XEN
                       native)
 from harness import DAEMONS, Host
 from relay import FLAVOURS, wait_until
+from versions import EXPECT
 
 WHO = "xsproxyctl enter: "
 AS_BEFORE = "; all goes on as before\n"
@@ -87,7 +88,15 @@ def test_it_is_done(scene):
 def test_another_one(scene):
     other = {"C": "O", "O": "C"}[scene.host.flavour]
     assert scene.ctl("enter", "--with", {"C": "c", "O": "oxenstored"}[other])[0] == 0
-    assert scene.xsproxyd.told[0][1]["with"] == program(other)
+    told = scene.xsproxyd.told[0][1]
+    assert told["with"] == program(other)
+    assert told.get("watches") == (EXPECT["O"].watch_limit if other == "O" else None)
+
+
+def test_another_one_by_force(c_scene):
+    """What it would not take gets lost."""
+    assert c_scene.ctl("enter", "--with", "oxenstored", "--force")[0] == 0
+    assert "watches" not in c_scene.xsproxyd.told[0][1]
 
 
 def test_what_stands_in_the_way_of_the_wrapper_goes(c_scene):

@@ -12,6 +12,7 @@ from migration import ctl
 from ours import quiesce, said, tracked_transactions, tracked_watches, unquiesce
 from relay import FLAVOURS, introduce, wait_until
 from supervised import LIVE_UPDATE, Refused
+from versions import EXPECT
 from xsclient import READ, TRANSACTION_START
 
 
@@ -189,6 +190,34 @@ def test_half_a_request_is_in_the_way_of_oxenstored():
         assert guest.recv_reply().payload == b"7"
         host.enter("C")
         assert guest.read("domid") == b"7"
+
+
+def test_more_watches_than_oxenstored_takes(c_host):
+    """Who has them is named, and all goes on, with each of them; unless it does not matter."""
+    guest, takes = c_host.add_guest(7), EXPECT["O"].watch_limit
+    for number in range(takes + 1):
+        guest.watch(f"data/{number}", "t")
+        guest.wait_watch()
+    with pytest.raises(Refused, match=f"domain 7 has {takes + 1} watches, and the other daemon "
+                                      f"takes {takes}; --force"):
+        c_host.enter("O", watches=takes)
+    assert c_host.is_native()
+    guest.write(f"data/{takes}", "x")
+    assert guest.wait_watch() == (f"data/{takes}", "t")
+    guest.unwatch("data/0", "t")
+    c_host.enter("O", watches=takes)
+    guest.write(f"data/{takes}", "y")
+    assert guest.wait_watch() == (f"data/{takes}", "t")
+    assert len(tracked_watches(c_host.dom0, 7)) == takes
+
+
+def test_more_watches_by_force(c_host):
+    guest, takes = c_host.add_guest(7), EXPECT["O"].watch_limit
+    for number in range(takes + 1):
+        guest.watch(f"data/{number}", "t")
+        guest.wait_watch()
+    c_host.enter("O")
+    assert len(tracked_watches(c_host.dom0, 7)) == takes
 
 
 # --- what happens meanwhile
