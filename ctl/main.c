@@ -222,7 +222,8 @@ static void print_overview(FILE *out)
 	      "xsproxyctl COMMAND --help, or help COMMAND, says more; xsproxyctl --version prints "
 	      "the\n"
 	      "version.\n"
-	      "Exit status: 0 done, 1 failed (standard error says why), 2 wrong command line; more of\n"
+	      "Exit status: 0 done, 1 failed (standard error says why), 2 wrong command line; more "
+	      "of\n"
 	      "xenstored replace, enter and leave: see their help.\n",
 	      out);
 }
