@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "protocol/message.h"
+#include "proxy/daemon.h"
 #include "proxy/log.h"
 #include "proxy/observe/tap.h"
 #include "proxy/session/pending.h"
@@ -57,6 +58,16 @@ void renew_begin(struct session *s, bool watches)
 bool renew_busy(const struct session *s)
 {
 	return s->renew.what != RENEW_NOTHING;
+}
+
+bool renew_parted(const struct session *s)
+{
+	for (uint32_t slot = 0; slot < s->transactions.high; slot++)
+		if (transaction_live(&s->transactions, (int)slot) &&
+		    transaction_at(&s->transactions, (int)slot)->upstream ==
+			    TRANSACTION_NOT_UPSTREAM)
+			return true;
+	return renew_busy(s);
 }
 
 /* Whether a request of ours, or of an xsproxyd before us, is not answered yet. */
@@ -305,7 +316,7 @@ bool renew_takes(const struct session *s, const struct message *msg)
 
 bool renew_overflows(struct session *s, int err)
 {
-	if (!err || !renew_busy(s))
+	if (!err || (!renew_busy(s) && !s->daemon->paused))
 		return false;
 	log_limited(&s->source, LOG_WARNING,
 		    "no room for events while xenstored is exchanged (%s); some may be lost",

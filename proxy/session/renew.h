@@ -70,6 +70,12 @@ void renew_begin(struct session *s, bool watches);
 /** renew_busy() - whether either is under way. */
 bool renew_busy(const struct session *s);
 
+/**
+ * renew_parted() - whether anything of renew_part() has come about, or may yet. If not, xenstored
+ * has all that it had, and the session need not be waited for.
+ */
+bool renew_parted(const struct session *s);
+
 /** renew_step() - send the next request. Return: whether one was sent. */
 bool renew_step(struct session *s);
 

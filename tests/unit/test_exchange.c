@@ -68,6 +68,24 @@ static void an_answer_that_does_not_come(void **state)
 	assert_string_equal(bed_words()->with, "");
 }
 
+/* Nothing was taken from anybody, so there is nothing to be waited for once more. */
+static void what_is_owed_holds_up_nobody(void **state)
+{
+	(void)state;
+	hold_something();
+	GUEST_SENDS(&bed.rig, XS_READ, 1, 0, "x");
+	rig_run(&bed.rig);
+	STORED_GETS(&bed.rig, XS_READ, 0, "x");
+	bed_begin("");
+	bed_look();
+	bed.exchange->deadline = 1;
+	bed_look();
+	assert_stage(EXCHANGE_UNDO);
+	bed_look();
+	assert_served();
+	assert_stored_idle(&bed.rig);
+}
+
 /* A whole request of it that has come by then is answered, too. */
 static void the_daemon_stays_and_answers_later(void **state)
 {
@@ -447,6 +465,7 @@ int main(void)
 	static const struct CMUnitTest tests[] = {
 		EXCHANGE_TEST(all_goes_well),
 		EXCHANGE_TEST(an_answer_that_does_not_come),
+		EXCHANGE_TEST(what_is_owed_holds_up_nobody),
 		EXCHANGE_TEST(the_daemon_stays_and_answers_later),
 		EXCHANGE_TEST(a_daemon_that_cannot_be_asked),
 		EXCHANGE_TEST(the_daemon_before_is_the_one_that_serves),
