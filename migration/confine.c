@@ -34,6 +34,8 @@ struct root {
 struct confine {
 	uint16_t domid;
 	bool keep_perms;
+	bool drop_any;
+	struct omissions *dropped; /* told of those */
 	bool map_values;
 	struct map_entry *maps;
 	struct root *roots;
@@ -257,9 +259,13 @@ static void leave_out_perm(struct omissions *omissions, const struct record_node
 
 	if (!omissions)
 		return;
-	snprintf(why, sizeof(why), "domain %u%s is not mapped (--map-domid, --keep-permissions%s)",
-		 domid, perm == node->perms ? ", which owns it," : "",
-		 perm == node->perms ? ", --drop-foreign" : "");
+	if (domid == CONFINE_DOMID_ANY && perm != node->perms)
+		snprintf(why, sizeof(why), "the xenstored here ends when a toolstack says it");
+	else
+		snprintf(why, sizeof(why),
+			 "domain %u%s is not mapped (--map-domid, --keep-permissions%s)", domid,
+			 perm == node->perms ? ", which owns it," : "",
+			 perm == node->perms ? ", --drop-foreign" : "");
 	omissions_add(omissions, &omission);
 }
 
@@ -276,11 +282,13 @@ static int confine_perms(struct confine *confine, struct record_node *node,
 	for (size_t i = 0; i < node->nr_perms; i++) {
 		uint16_t domid = record_perm_domid(&node->perms[i]);
 
-		if ((i && domid == CONFINE_DOMID_ANY) || map_perm_domid(confine, &domid)) {
+		if (i && domid == CONFINE_DOMID_ANY ? !confine->drop_any
+						    : map_perm_domid(confine, &domid)) {
 			perms[nr++] = record_perm_make((char)node->perms[i].letter, domid);
 			continue;
 		}
-		leave_out_perm(omissions, node, &node->perms[i]);
+		leave_out_perm(i && domid == CONFINE_DOMID_ANY ? confine->dropped : omissions, node,
+			       &node->perms[i]);
 		if (!i) /* or the next one would become the owner */
 			perms[nr++] = record_perm_make('n', 0);
 	}
@@ -397,6 +405,12 @@ int confine_add_root(struct confine *confine, const char *path)
 	memcpy(root->path, path, len);
 	LL_PREPEND(confine->roots, root);
 	return 0;
+}
+
+void confine_drop_any(struct confine *confine, struct omissions *omissions)
+{
+	confine->drop_any = true;
+	confine->dropped = omissions;
 }
 
 void confine_keep_perms(struct confine *confine)

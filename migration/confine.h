@@ -75,6 +75,12 @@ int confine_add_map(struct confine *confine, const struct confine_map *map);
  */
 int confine_add_root(struct confine *confine, const char *path);
 
+/**
+ * confine_drop_any() - xenstored ends when a toolstack tells it of CONFINE_DOMID_ANY.
+ * @omissions: told of each from now on, whoever else is told of what
+ */
+void confine_drop_any(struct confine *confine, struct omissions *omissions);
+
 /** confine_keep_perms() - keep permissions for domains that are not mapped. */
 void confine_keep_perms(struct confine *confine);
 

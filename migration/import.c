@@ -206,8 +206,13 @@ static int import_recover_other(struct importer *im)
 
 static int import_plan(struct importer *im)
 {
-	int r = plan_make(&im->plan, im->intake, im->wire);
+	bool fears_any;
+	int r = remote_fears_any(im->wire, &fears_any);
 
+	if (!r && fears_any)
+		intake_drop_any(im->intake, im->omissions);
+	if (!r)
+		r = plan_make(&im->plan, im->intake, im->wire);
 	if (r)
 		return fail(im, r, "cannot see which nodes are here: %s", report_reason(r));
 	if (im->options->drop_foreign)

@@ -222,6 +222,11 @@ int intake_next(struct intake *intake, enum record_kind kind, struct record *rec
 	return r;
 }
 
+void intake_drop_any(struct intake *intake, struct omissions *omissions)
+{
+	confine_drop_any(intake->confine, omissions);
+}
+
 const struct confine *intake_confine(const struct intake *intake)
 {
 	return intake->confine;

@@ -71,6 +71,9 @@ int intake_rewind(struct intake *intake);
  */
 int intake_next(struct intake *intake, enum record_kind kind, struct record *rec);
 
+/** intake_drop_any() - leave out permissions for all domains from now on, as confine_drop_any(). */
+void intake_drop_any(struct intake *intake, struct omissions *omissions);
+
 /** intake_confine() - what the records are confined to; the intake's. */
 const struct confine *intake_confine(const struct intake *intake);
 

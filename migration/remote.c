@@ -20,6 +20,10 @@
 #define RETRY_MS     50
 #define NS_OF_A_MS   1000000u
 
+/* Of Xen 4.21 and 4.22 */
+#define GET_FEATURE	  23u
+#define FEATURE_DOMID_ANY 8u
+
 struct number {
 	char text[NUMBER_MAX];
 };
@@ -113,6 +117,18 @@ int remote_get_state(struct wire *wire, uint16_t domid, enum remote_state *state
 		return 0;
 	}
 	return -EPROTO;
+}
+
+/* An octet that is no string, for oxenstored hangs on no payload over a socket. */
+int remote_fears_any(struct wire *wire, bool *fears)
+{
+	static const struct iovec nothing = { "0", 1 };
+	struct wire_reply reply;
+	int r = wire_call(wire, GET_FEATURE, 0, &nothing, 1, &reply);
+
+	*fears = !r && reply.len && is_strings(&reply) &&
+		 (strtoul(reply.data, NULL, 10) & FEATURE_DOMID_ANY);
+	return r && !wire_answered(r) ? r : 0;
 }
 
 int remote_get_why(struct wire *wire, uint16_t domid, char text[static REMOTE_WHY_MAX])

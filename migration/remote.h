@@ -46,6 +46,15 @@ struct remote_transactions {
 };
 
 /**
+ * remote_fears_any() - whether the xenstored there ends when a toolstack tells it of permissions
+ * for all domains (docs/daemons.md, "What ends a daemon").
+ * @fears: set to that
+ *
+ * Return: 0, or a negative errno: nobody has answered.
+ */
+int remote_fears_any(struct wire *wire, bool *fears);
+
+/**
  * remote_reconnect() - a new connection in place of @wire, for taking back what went wrong on the
  * old one: with it goes what is still under way there. An xsproxyd that is being restarted is
  * waited for; no signal ends the wait.

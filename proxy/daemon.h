@@ -47,7 +47,8 @@ struct daemon {
 	struct upstream *upstream;	   /* the bridge, or the wait for it */
 	enum rings_flavour flavour;	   /* which xenstored it is in; 0: there is none */
 	const struct session_hooks *hooks; /* what sessions ask of the toolstack's requests */
-	uint32_t watch_quota;		   /* xenstored's, of a guest; 0: not known (limit.h) */
+	uint32_t features;    /* server_features that xenstored has offered, to any ring */
+	uint32_t watch_quota; /* xenstored's, of a guest; 0: not known (limit.h) */
 	struct domains *domains;
 	bool paused; /* no front is read, for xenstored is exchanged (exchange/) ... */
 	bool ebbs;   /* ... but requests that are there in part, and what fronts have yet to get */

@@ -251,7 +251,8 @@ static bool look_at_return(struct exchange *exchange)
 	return false;
 }
 
-/* Who kept xenstored at REST has not parted from it, and may owe it for ever what it does not read. */
+/* Who kept xenstored at REST has not parted from it, and may owe it for ever what it does not read.
+ */
 static void undo_one(struct session *s, void *arg)
 {
 	(void)arg;

@@ -58,6 +58,7 @@ static void forget_memory(struct upstream *up)
 	memory_close(&up->memory);
 	up->ready = up->waits = up->fetching = false;
 	up->daemon->flavour = 0;
+	up->daemon->features = 0;
 	up->daemon->watch_quota = 0;
 	up->asked.type = 0;
 }

@@ -2,12 +2,17 @@
 #include "proxy/session/guard.h"
 
 #include <errno.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "protocol/form.h"
 #include "proxy/daemon.h"
 #include "proxy/observe/tap.h"
 #include "proxy/session/session.h"
+
+/* As Xen 4.22 has them. */
+#define FEATURE_DOMID_ANY 8u
+#define GUARD_DOMID_ANY	  32757u
 
 /*
  * The C daemon of 4.17 answers these from errno when the payload is not one terminated string, and
@@ -50,8 +55,33 @@ static bool has_fatal_path(const struct message *msg)
 	return msg->hdr.len >= sizeof(path) && !memcmp(msg->payload, path, sizeof(path));
 }
 
+/*
+ * C daemons of 4.22, which offer permissions for all domains: told of one over a socket they look
+ * for the features of a domain that is none.
+ */
+static bool is_for_all_domains(const struct message *msg)
+{
+	const char *at = (const char *)msg->payload, *end = at + msg->hdr.len;
+
+	if (!msg->hdr.len || end[-1])
+		return false;
+	for (at += strlen(at) + 1; at < end; at += strlen(at) + 1)
+		if (*at && strtoul(at + 1, NULL, 0) == GUARD_DOMID_ANY)
+			return true;
+	return false;
+}
+
+static bool harms_by_socket(const struct session *s, const struct message *msg)
+{
+	return s->socket && s->daemon->flavour == RINGS_FLAVOUR_C &&
+	       (s->daemon->features & FEATURE_DOMID_ANY) && msg->hdr.type == XS_SET_PERMS &&
+	       is_for_all_domains(msg);
+}
+
 static bool is_harmful(const struct session *s, const struct message *msg)
 {
+	if (s->daemon->config.guard_malformed == CONFIG_REFUSE && harms_by_socket(s, msg))
+		return true;
 	if (s->privileged || s->daemon->config.guard_malformed == CONFIG_PASS)
 		return false;
 	if (wants_string(msg->hdr.type) && !form_is_string(msg))

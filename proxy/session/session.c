@@ -196,6 +196,7 @@ static void offer_features(struct session *s)
 	uint32_t theirs = atomic_load_explicit(page_word(&s->place.back_page->server_features),
 					       memory_order_relaxed);
 
+	s->daemon->features |= theirs;
 	if (s->features == (theirs & FEATURES_OURS))
 		return;
 	s->features = theirs & FEATURES_OURS;

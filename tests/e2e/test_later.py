@@ -12,7 +12,7 @@ from bridge_bed import compile_c
 from control import Control
 from harness import BRIDGE, Host
 from migration import HOME, ctl_says, node, shown, stream
-from ours import error_of, quiesce, tracked_watches
+from ours import error_of, quiesce, said, tracked_watches
 from relay import wait_until
 from watching import Watching, bare, ctl
 from xsclient import READ, SET_PERMS, WATCH, join
@@ -161,13 +161,21 @@ def test_export_names_depth_and_keeps_domid_any(program, tmp_path):
                         "express it; the watch is exported without\n")
 
 
-def test_import_keeps_domid_any(program):
-    with Later(program) as host:
+@pytest.mark.parametrize("features", (6, 14))
+def test_import_of_domid_any(program, features):
+    """Where there are such permissions (4.22) the daemon ends when a toolstack says one; so none is
+    said, and nobody else may do it either."""
+    with Later(program, features=features) as host:
         host.introduce(7)
         octets = stream(node(f"{HOME}/data", perms=(("n", 7), ("b", DOMID_ANY))))
         quiesce(host.dom0, 7)
-        ctl_says(host, "import", 7, input=octets)
-        assert f"{SET_PERMS} {HOME}/data n7 b{DOMID_ANY} " in host.daemon.text().splitlines()
+        complaint = ctl_says(host, "import", 7, input=octets)[1]
+        perm = "" if features == 14 else f" b{DOMID_ANY}"
+        assert f"{SET_PERMS} {HOME}/data n7{perm} " in host.daemon.text().splitlines()
+        left_out = f"permission b{DOMID_ANY}: the xenstored here ends when a toolstack says it\n"
+        assert (left_out in complaint) == (features == 14)
+        sets = said(host.dom0.set_perms, f"{HOME}/data", "n7", f"r{DOMID_ANY}")
+        assert sets == ("EINVAL" if features == 14 else None)
 
 
 # --- XAPI's oxenstored

@@ -88,6 +88,45 @@ static void what_is_left_to_xenstored(void **state)
 	}
 }
 
+/* What ends a C daemon of 4.22, and only if a toolstack says it. */
+static void permissions_for_all_domains(void **state)
+{
+	static const struct {
+		const char *payload;
+		uint32_t len;
+		int says;
+	} perms[] = {
+		{ S("a\0n7\0r32757\0"), -EBADMSG },
+		{ S("a\0n7\0b0x7ff5\0"), -EBADMSG },
+		{ S("a\0r077765\0"), -EBADMSG },
+		{ S("a\0n7\0r32756\0"), 0 },
+		{ S("a32757\0n7\0"), 0 },
+		{ S("a\0n7\0r32757"), 0 },
+		{ S("a\0"), 0 },
+		{ S(""), 0 },
+	};
+	struct rig *rig = *state;
+	struct message unified;
+
+	for (size_t i = 0; i < sizeof(perms) / sizeof(perms[0]); i++) {
+		struct message msg =
+			make_message(XS_SET_PERMS, 1, 0, perms[i].payload, perms[i].len);
+
+		rig->daemon.flavour = RINGS_FLAVOUR_C;
+		rig->s->socket = rig->s->privileged = true;
+		rig->daemon.features = 14;
+		assert_int_equal(guard_form(rig->s, &msg, &unified), perms[i].says);
+		rig->daemon.config.guard_malformed = CONFIG_PASS;
+		assert_int_equal(guard_form(rig->s, &msg, &unified), 0);
+		rig->daemon.config.guard_malformed = CONFIG_REFUSE;
+		rig->daemon.features = 6;
+		assert_int_equal(guard_form(rig->s, &msg, &unified), 0);
+		rig->daemon.features = 14;
+		rig->s->socket = rig->s->privileged = false;
+		assert_int_equal(guard_form(rig->s, &msg, &unified), 0);
+	}
+}
+
 static void refused_in_order_and_counted(void **state)
 {
 	struct rig *rig = *state;
@@ -122,6 +161,7 @@ int main(void)
 	static const struct CMUnitTest tests[] = {
 		TEST(which_messages),
 		TEST(what_is_left_to_xenstored),
+		TEST(permissions_for_all_domains),
 		TEST(refused_in_order_and_counted),
 	};
 
