@@ -141,7 +141,7 @@ int state_check_queues(const struct state_connection *connection, size_t in_at, 
 				     "the rest of a message has %zu octets, all that is to be sent "
 				     "%zu",
 				     rest, connection->out_len);
-	if (rest > STATE_MESSAGE_MAX)
+	if (rest > STATE_REST_MAX)
 		return record_refuse(fault, out_at, "the rest of a message has %zu octets", rest);
 	r = check_messages(connection->in, connection->in_len, in_at, true, "read", fault);
 	if (r || rest == connection->out_len)

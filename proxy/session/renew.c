@@ -333,13 +333,19 @@ bool renew_drops(struct session *s, const struct message *msg)
 	return watch != NULL;
 }
 
+/* What an xsproxyd before us may have said of a connection that has ended, to nobody. */
+static bool is_reset(const struct ledger_pending *pending)
+{
+	return pending->kind == PENDING_SWALLOW && pending->type == XS_RESET_WATCHES;
+}
+
 static void forget_requests(struct session *s, struct commit *commit)
 {
 	PENDING_EACH(s->ledger, slot)
 	{
 		const struct ledger_pending *pending = &s->ledger->pending[slot];
 
-		if (!(pending->flags & PENDING_RENEW))
+		if (!(pending->flags & PENDING_RENEW) && !is_reset(pending))
 			continue;
 		if (pending->type == XS_WATCH && pending_is_intent(pending))
 			watch_renewed(&s->watches, commit, pending->ref, true, false);
@@ -388,6 +394,8 @@ void renew_forget(struct session *s)
 	forget_octets(s, &commit);
 	commit_end(&commit);
 	s->renew = (struct renew){ .what = RENEW_NOTHING };
+	/* The next one has nothing of it. */
+	s->reset_sent = session_state(s) == LEDGER_ENDED;
 	watches_seen(&s->watches);
 	/* Those that had been opened again. */
 	each_transaction(s, forget_transaction);

@@ -314,6 +314,9 @@ static bool must_reset(const struct session *s)
 {
 	enum ledger_state state = session_state(s);
 
+	/* There may be nobody. */
+	if (s->daemon->parted)
+		return false;
 	return (state == LEDGER_RESET || state == LEDGER_ENDED) && !s->reset_sent && !s->socket;
 }
 

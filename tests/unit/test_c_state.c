@@ -409,6 +409,20 @@ static void test_not_libxl(void **state)
 	assert_int_equal(state_writer_new(&writer, stderr, STATE_LIBXL), -EINVAL);
 }
 
+/* A client's queue, with ends of messages in it, and the rest of what follows it. */
+static void the_rest_of_a_message_behind_a_queue(void **state)
+{
+	static char octets[STATE_REST_MAX + 1];
+	struct state_connection has = { .out = octets };
+	struct record_fault fault;
+
+	(void)state;
+	has.out_len = has.out_rest = 4096 + STATE_MESSAGE_MAX - 1;
+	assert_int_equal(state_check_queues(&has, 0, 0, &fault), 0);
+	has.out_len = has.out_rest = sizeof(octets);
+	assert_int_equal(state_check_queues(&has, 0, 0, &fault), -EBADMSG);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -418,6 +432,7 @@ int main(void)
 		cmocka_unit_test(test_unknown),	  cmocka_unit_test(test_no_parent),
 		cmocka_unit_test(test_refusals),  cmocka_unit_test(test_cuts),
 		cmocka_unit_test(test_not_libxl), cmocka_unit_test(test_no_format),
+		cmocka_unit_test(the_rest_of_a_message_behind_a_queue),
 		cmocka_unit_test(test_full_disk), cmocka_unit_test(test_writer_refuses),
 	};
 

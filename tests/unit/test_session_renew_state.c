@@ -207,6 +207,31 @@ static void one_that_has_ended(void **state)
 	assert_int_equal(session_state(rig->s), LEDGER_ENDED);
 }
 
+/* To whom would an xsproxyd that follows say so? What one has said is said to nobody any more. */
+static void one_that_has_ended_between_two_daemons(void **state)
+{
+	struct rig *rig = *state;
+
+	session_fail(rig->s, XENSTORE_ERROR_PROTO, "for a test");
+	rig_run(rig);
+	answer_reset(rig);
+	rig->daemon.paused = rig->daemon.parted = true;
+	rig_restart(rig);
+	rig_run(rig);
+	assert_stored_idle(rig);
+	rig->daemon.parted = false;
+	rig_restart(rig);
+	rig_run(rig);
+	assert_false(renew_rests(rig->s));
+	rig->daemon.parted = true;
+	renew_forget(rig->s);
+	rig_run(rig);
+	assert_true(renew_rests(rig->s));
+	rig->daemon.paused = rig->daemon.parted = false;
+	rig_run(rig);
+	assert_true(renew_rests(rig->s));
+}
+
 /* It ends while it is made anew, which no daemon should bring about. */
 static void one_that_ends_meanwhile(void **state)
 {
@@ -334,6 +359,7 @@ int main(void)
 		RENEW_TEST(one_that_stands_still),
 		RENEW_TEST(one_that_is_quiesced_and_resumed_meanwhile),
 		RENEW_TEST(one_that_has_ended),
+		RENEW_TEST(one_that_has_ended_between_two_daemons),
 		RENEW_TEST(one_that_ends_meanwhile),
 		RENEW_TEST(one_that_is_introduced_meanwhile),
 		RENEW_TEST(one_that_is_bound_late),
