@@ -4,6 +4,7 @@
  * is the state, you are not needed.
  */
 #include <errno.h>
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -197,6 +198,29 @@ static void reader_came(struct exchange *exchange)
 		      0);
 }
 
+/*
+ * Something starts a second one, as an init script that does not find the first. It would take that
+ * one's sockets and the bridge's from it, and then end. Return: the first one's pid, or 0.
+ */
+static int32_t find_first(const struct exchange *exchange)
+{
+	const struct upstream *up = exchange->daemon->upstream;
+	int32_t pid = upstream_serves(up) ? rings_header(&upstream_memory(up)->rings)->pid : 0;
+
+	return pid > 0 && (!kill(pid, 0) || errno == EPERM) ? pid : 0;
+}
+
+static void start_afresh(const struct exchange *exchange)
+{
+	int32_t first = exchange->role == START_DAEMON ? find_first(exchange) : 0;
+
+	if (first)
+		log_line(LOG_WARNING,
+			 "a second xenstored was to be started; it is not, for process %d is one",
+			 first);
+	starters_tell(exchange->starters, first ? START_ENOUGH : START_AFRESH, NULL, 0);
+}
+
 static void came_cb(void *arg, enum start_role role)
 {
 	struct exchange *exchange = arg;
@@ -237,7 +261,7 @@ static void came_cb(void *arg, enum start_role role)
 	if (stage == EXCHANGE_ASKED || stage == EXCHANGE_UNDO)
 		starters_tell(exchange->starters, START_WANT, NULL, 0);
 	else
-		starters_tell(exchange->starters, START_AFRESH, NULL, 0);
+		start_afresh(exchange);
 }
 
 /* It was written before anybody was asked: after a live update that failed one may be left. */

@@ -49,6 +49,7 @@ class Supervised(Host):
             env={"XSPROXY_DIR": self.run_dir, "LD_PRELOAD": BUILD / "libxensim.so",
                  "XSPROXY_PRELOAD": f"{BRIDGE}:{BUILD / 'libxensim.so'}",
                  "XSPROXY_STORED_DIR": sim.path("/run/xenstored")})
+        return self.daemon
 
     def _supervise(self):
         while True:

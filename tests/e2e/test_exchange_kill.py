@@ -86,6 +86,28 @@ class Scene:
             assert new.read("/local/domain/7/data/x") == b"1"
 
 
+def test_a_second_daemon():
+    """An init script that does not find the first one starts another: that ends, and says why."""
+    with Supervised("C", log="info") as host:
+        guest, pid = host.add_guest(7), host.daemon.pid
+        host.may_start.clear()
+        first, second = host.daemon, host._start_once()
+        second.wait()
+        assert second.process.returncode == 0 and first.alive()
+        assert "a second xenstored was to be started; it is not, for process" in (
+            host.sim.dir / "xsproxyd.log").read_text()
+        host.daemon = first
+        host.may_start.set()
+        assert guest.read("domid") == b"7" and host.daemon.pid == pid
+        with host.client() as client:
+            assert client.read("/local/domain/7/domid") == b"7"
+        host.proxy.kill()
+        host.start_proxy()
+        assert guest.read("domid") == b"7"
+        host.replace("O")
+        assert guest.read("domid") == b"7"
+
+
 @pytest.fixture(params=("C", "O"), name="scene")
 def scene_fixture(request, tmp_path):
     scene = Scene(request.param, tmp_path)
