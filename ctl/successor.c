@@ -90,6 +90,8 @@ static void choose_format(struct successor *successor)
 	char file[PATH_MAX];
 	bool was_ox = successor->running.kind == PROGRAM_OX;
 
+	/* Nobody has them, and any guest can say them. */
+	takes->pass_odd = true;
 	if (successor->next.kind == PROGRAM_C) {
 		takes->to = STATE_C_2;
 		takes->max_path = was_ox ? CONVERSION_PATH : 0;

@@ -157,7 +157,7 @@ static int convert_perms(struct conversion *conversion, struct record_node *node
 		} else if (!i) {
 			perms[nr++] = record_perm_make((char)perm->letter, 0);
 			list_perm(conversion, node, perm, &perms[0]);
-		} else if (perm->pad & STATE_PERM_ODD) {
+		} else if ((perm->pad & STATE_PERM_ODD) && !conversion->options->pass_odd) {
 			list_perm(conversion, node, perm, NULL);
 		}
 	}

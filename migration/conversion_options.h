@@ -25,6 +25,7 @@ struct conversion_options {
 	size_t nr_roots;
 	size_t max_value;	  /* what oxenstored takes; 0: CONVERSION_OX_VALUE */
 	unsigned int max_watches; /* 0: CONVERSION_OX_WATCHES */
+	bool pass_odd;		  /* permissions of what is no domain go without a word */
 	size_t max_path;	  /* what the daemon serves, which may take more; 0: that */
 };
 

@@ -82,7 +82,8 @@ static void test_nodes(void **state)
 /* Owners without a connection are none of ours; numbers that are no domain's are. */
 static void test_permissions(void **state)
 {
-	const struct conversion_options to_ox = { .to = STATE_OX }, to_c = { .to = STATE_C };
+	const struct conversion_options to_ox = { .to = STATE_OX }, to_c = { .to = STATE_C },
+					passed = { .to = STATE_OX, .pass_odd = true };
 	struct store store = {
 		.nodes = { { "/", "", "n0" }, { "/a", "1", "n9" }, { "/a/b", "2", "r70000" } }
 	};
@@ -91,6 +92,7 @@ static void test_permissions(void **state)
 	(void)state;
 	assert_lost(&store, false, &to_ox, 0, 1, said);
 	assert_lost(&store, false, &to_c, 0, 1, said);
+	assert_lost(&store, false, &passed, 0, 0, "");
 }
 
 /* oxenstored has them as nodes. */
