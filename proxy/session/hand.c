@@ -11,6 +11,8 @@
 #include "proxy/session/session.h"
 #include "proxy/util.h"
 
+#define DEPTH_MAX "999999999" /* form.h takes no more digits */
+
 /* As up.c takes octets of one that is not whole yet. */
 static int request_in(struct session *s, const uint8_t *octets, uint32_t len)
 {
@@ -53,9 +55,18 @@ static int messages_in(struct session *s, const struct conns_view *view)
 	return 0;
 }
 
-/* The WATCH that brought it. Return: 0 or a negative errno. */
-static int make_watch(struct message *msg, const char *const words[3])
+/* A depth of more digits than we take is beyond that of any path. */
+static const char *depth_of(const char *text)
 {
+	return strlen(text) == strlen(DEPTH_MAX) + 1 && strspn(text, "0123456789") == strlen(text)
+		       ? DEPTH_MAX
+		       : text;
+}
+
+/* The WATCH that brought it. Return: 0 or a negative errno; -E2BIG: we would not take it. */
+static int make_watch(struct message *msg, const char *const of[3])
+{
+	const char *const words[3] = { of[0], of[1], depth_of(of[2]) };
 	struct message other;
 
 	*msg = (struct message){ .hdr.type = XS_WATCH };
@@ -99,8 +110,16 @@ static int watches_in(struct session *s, const struct conns_view *view)
 	size_t at = 0;
 	int err = 0;
 
-	while (!err && conns_watch(view, &at, words))
+	while (!err && conns_watch(view, &at, words)) {
 		err = watch_in(s, words);
+		if (err != -E2BIG)
+			continue;
+		/* A daemon takes it; nobody but who wants to be in the way asks for it. */
+		log_limited(&s->source, LOG_WARNING,
+			    "a watch whose path and token have more than %u octets is lost",
+			    MESSAGE_WATCH_MAX);
+		err = 0;
+	}
 	return err;
 }
 

@@ -32,9 +32,9 @@ struct session;
  * has nobody take that up.
  *
  * Return: 0; -EBADMSG: no octets of one request, or of messages, or a watch in another form than
- * form.h has it or there twice; -E2BIG: a watch that is longer than we can keep; -ENOBUFS: more for
- * the front than a fifo holds; -ENOMEM. After an error the session is of no use but for
- * session_free().
+ * form.h has it or there twice; -ENOBUFS: more for the front than a fifo holds; -ENOMEM. A watch
+ * that is longer than we can keep is lost, which is logged. After an error the session is of no use
+ * but for session_free().
  */
 int hand_in(struct session *s, const struct conns_view *view);
 

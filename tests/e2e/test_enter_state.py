@@ -211,6 +211,19 @@ def test_more_watches_than_oxenstored_takes(c_host):
     assert len(tracked_watches(c_host.dom0, 7)) == takes
 
 
+def test_a_watch_that_xsproxyd_would_not_take(c_host, after):
+    """Nobody can be in the way by one."""
+    guest = c_host.add_guest(7)
+    for path, token in (("data/a", "t"), ("data/b", 4080 * "t")):
+        guest.watch(path, token)
+        guest.wait_watch()
+    c_host.enter(after)
+    assert tracked_watches(c_host.dom0, 7) == [("data/a", "t")]
+    assert "is lost" in (c_host.sim.dir / "xsproxyd.log").read_text()
+    guest.write("data/a", "1")
+    assert guest.wait_watch() == ("data/a", "t")
+
+
 def test_more_watches_by_force(c_host):
     guest, takes = c_host.add_guest(7), EXPECT["O"].watch_limit
     for number in range(takes + 1):
