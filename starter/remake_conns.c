@@ -138,9 +138,10 @@ static int put_ring(struct remake *remake, const struct exchange_ring *ring, boo
 	};
 
 	known->written = true;
-	if (!item.connection.gfn && maps_frames(remake)) {
+	/* It refuses an INTRODUCE with another frame than it has. */
+	if (!item.connection.gfn && !remake_to_c(remake)) {
 		item.connection.gfn = (int64_t)known->gfn;
-		if (ring->domid && !known->gfn)
+		if (ring->domid && !known->gfn && maps_frames(remake))
 			return reason_set(remake->reason, -EBUSY,
 					  "oxenstored needs the frame of d%u's ring, which nobody "
 					  "has noted in /local/domain/%u/store/ring-ref",

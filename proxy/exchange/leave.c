@@ -278,6 +278,10 @@ void leave_tell(struct exchange *exchange)
 	int err;
 
 	leave->pidfd = starters_pidfd(exchange->starters);
+	/* The C daemon has a place for messages in part. */
+	if (!leave->whole)
+		DOMAINS_EACH_SESSION(daemon->domains, s)
+			hand_withdraw(s);
 	/* From here on nothing is touched. */
 	clients_halt(daemon->clients, SOCK_HALTED);
 	domains_rest(daemon->domains, true);

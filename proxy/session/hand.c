@@ -278,3 +278,12 @@ bool hand_is_clear(const struct session *s)
 	       !fifo_used(&s->fifo) && !word_get(&s->ledger->fifo_left) &&
 	       !queued(s, &s->front.out, &view);
 }
+
+void hand_withdraw(struct session *s)
+{
+	if (!s->place.front_page)
+		return;
+	/* xenstored's to write: now we are in its place. */
+	s->place.front_page->server_features &= ~(uint32_t)XENSTORE_SERVER_FEATURE_RECONNECTION;
+	s->features = SESSION_OFFERS_NOTHING;
+}

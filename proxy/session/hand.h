@@ -68,4 +68,10 @@ bool hand_waits(const struct session *s);
  */
 bool hand_is_clear(const struct session *s);
 
+/**
+ * hand_withdraw() - the C daemon is to serve a guest's ring without us. It answers no reconnection,
+ * so none is offered any more; if the ring is ours after all it is offered anew.
+ */
+void hand_withdraw(struct session *s);
+
 #endif

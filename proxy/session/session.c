@@ -27,7 +27,6 @@ _Static_assert(LEDGER_PENDING <= TAP_SLOTS, "the tap has a place for each reques
  */
 #define FEATURES_OURS \
 	(XENSTORE_SERVER_FEATURE_RECONNECTION | XENSTORE_SERVER_FEATURE_ERROR | 4u | 8u)
-#define FEATURES_NONE UINT32_MAX /* nothing has been offered yet */
 
 /* See session_greet(). */
 static void recover_greet(struct session *s)
@@ -124,7 +123,7 @@ int session_new(struct session **out, const struct session_params *params, bool 
 	s->owner = params->owner;
 	s->who = WHO_KERNEL;
 	s->seq = 1;
-	s->features = FEATURES_NONE;
+	s->features = SESSION_OFFERS_NOTHING;
 	TAILQ_INIT(&s->asked);
 	TAILQ_INIT(&s->targeted);
 

@@ -45,6 +45,8 @@ struct session_drain {
 	bool closing;	  /* the client has gone */
 };
 
+#define SESSION_OFFERS_NOTHING UINT32_MAX /* of `features`: so far */
+
 struct session {
 	struct daemon *daemon;
 	const struct session_hooks *hooks;
@@ -72,9 +74,10 @@ struct session {
 	struct transactions transactions;
 	struct watches watches;
 	struct fifo fifo;
-	uint32_t seq;	   /* of request ids; pending.h */
-	uint32_t features; /* server_features, as they were last put into the guest's page */
-	uint32_t orphans;  /* PENDING_ANSWER slots of a killed xsproxyd: they get EAGAIN */
+	uint32_t seq; /* of request ids; pending.h */
+	/* server_features, as they were last put into the guest's page */
+	uint32_t features;
+	uint32_t orphans; /* PENDING_ANSWER slots of a killed xsproxyd: they get EAGAIN */
 
 	struct op *ops[LEDGER_PENDING]; /* who waits for the reply to a request; mostly nobody */
 	TAILQ_HEAD(session_asked, op) asked;	   /* ops that this session waits for */

@@ -311,3 +311,16 @@ def test_domain_that_is_being_made(host, after):
     host.sim.destroy(7)
     host.replace(after)
     assert host.dom0.read("/local/domain/7/name") == b"guest-7"
+
+
+def test_a_domain_is_introduced_once_more():
+    """oxenstored refuses that with another frame than it has; the C daemon had none."""
+    with Supervised("C") as host:
+        port, gfn = host.sim.create(7)
+        host.dom0.introduce(7, gfn, port)
+        host.dom0.write("/local/domain/7/store/ring-ref", str(gfn))
+        host.replace("O")
+        host.dom0.introduce(7, gfn, port)
+        host.replace()
+        host.dom0.introduce(7, gfn, port)
+        assert said(host.guest(7).read, "store") == "EACCES"  # it is served

@@ -17,6 +17,7 @@ from relay import FLAVOURS, descriptors, introduce, packet, wait_until
 from supervised import Refused
 from xsclient import READ, TRANSACTION_END, WRITE
 
+RECONNECTION = 1  # of server_features
 LEAVING = "a native xenstored is given all"
 BEFORE = "waiting for open transactions"
 AT_REST = "connections are coming to rest"
@@ -88,6 +89,17 @@ def test_goes_on_with_c(host, thing):
 def test_a_target(c_host, after):
     """oxenstored's state does not say who has whom; it is told once it serves."""
     things.moved(c_host, [things.target], lambda: leave(c_host, after))
+
+
+def test_what_a_guest_may_ask_for(host, after):
+    """Of a C daemon no reconnection: firmware that asked for one would wait for ever."""
+    guest = host.add_guest(7)
+    guest.read("domid")
+    assert bool(guest.server_features & RECONNECTION) == (host.flavour == "O")
+    leave(host, after)
+    guest.read("domid")
+    assert bool(guest.server_features & RECONNECTION) == (after == "O")
+    assert guest.read("domid") == b"7"
 
 
 def test_while_xsproxyd_is_there(host, after):
