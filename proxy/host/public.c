@@ -84,16 +84,23 @@ static void make_parents(const char *path)
 	umask(mask);
 }
 
+/* /var/run and /run, for one */
+static bool is_same(const char *path, const char *other)
+{
+	struct stat st, also;
+
+	return !stat(path, &st) && S_ISSOCK(st.st_mode) && !stat(other, &also) &&
+	       st.st_dev == also.st_dev && st.st_ino == also.st_ino;
+}
+
 /* Whether clients that look for us where we are to be find this one. */
 static bool is_at(int fd, const char *path)
 {
 	struct sockaddr_un addr = { .sun_family = AF_UNSPEC };
 	socklen_t len = sizeof(addr) - 1;
-	struct stat st;
 
 	return fd >= 0 && !getsockname(fd, (struct sockaddr *)&addr, &len) &&
-	       addr.sun_family == AF_UNIX && !strcmp(addr.sun_path, path) && !stat(path, &st) &&
-	       S_ISSOCK(st.st_mode);
+	       addr.sun_family == AF_UNIX && is_same(path, addr.sun_path);
 }
 
 static bool is_entering(const struct config *config, int fd)

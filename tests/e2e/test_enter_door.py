@@ -72,6 +72,22 @@ def test_afterwards_it_is_the_keepers(entering, sig):
         host.check()
 
 
+def test_afterwards_by_another_name(entering, tmp_path):
+    """A native daemon may have been told of /var/run."""
+    with Host("C") as host:
+        listen(entering, host)
+        inode, stays = os.stat(host.socket).st_ino, host.client()
+        host.proxy.kill()
+        alias = tmp_path / "alias"
+        alias.symlink_to(host.socket.parent)
+        host.socket = alias / host.socket.name
+        with proxy_on(host, entering) as notify:
+            notify.wait("READY=1")
+            assert stays.directory("/") and serves(host)
+            assert os.stat(host.socket).st_ino == inode
+            host.proxy.kill()
+
+
 def test_afterwards_without_a_keeper_there_is_a_new_one(entering):
     with Host("C", keeper=False) as host:
         listen(entering, host)
