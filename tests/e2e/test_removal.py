@@ -16,6 +16,7 @@ pytest_plugins = ("altered",)
 BIND = 'import socket; socket.socket(socket.AF_UNIX).bind("/run/xsproxy/bridge")'
 
 
+START_KEEPER = "systemctl start xsproxy-keeper.service"
 STOP_KEEPER = "deb-systemd-invoke stop xsproxy-keeper.service"
 MARK = "/var/lib/xsproxy/select"
 
@@ -49,7 +50,7 @@ STOP = "deb-systemd-invoke stop xsproxy.socket xsproxy.service"
 def test_xsproxyd_runs_on_while_xenstored_has_the_bridge(host):
     """It could not leave, and says why."""
     called, said = script(host, "prerm", "remove", before=f"python3 -c '{BIND}'")
-    assert called == ["xsproxyctl leave", "select-xenstored off", STOP_KEEPER]
+    assert called == ["xsproxyctl leave", "select-xenstored off"]
     assert said.count("\n") == 1 and "until dom0 is rebooted" in said
 
 
@@ -74,7 +75,7 @@ def test_the_keeper_is_stopped_only_for_a_version_that_has_none(host, version, s
 @pytest.mark.parametrize("why", ["abort-upgrade", "abort-remove"])
 def test_the_keeper_goes_on_where_the_package_stays(host, why):
     assert script(host, "postinst", why, "0.1") == (
-        [ACTIVE, "systemctl start xsproxy-keeper.service"], "")
+        [ACTIVE, START_KEEPER], "")
     inactive(host)
     assert script(host, "postinst", why, "0.1") == ([ACTIVE], "")
 
@@ -101,7 +102,8 @@ def wrong(host):
 def test_an_upgrade_restarts_as_the_new_unit_says(host, before):
     """And from a version without a keeper it says what that has closed, for the last time."""
     called, said = script(host, "postinst", "configure", before)
-    assert called == ["select-xenstored keep", RELOAD, ACTIVE, RESTART]
+    keeper = [ACTIVE, START_KEEPER] if before != "0.1" else []
+    assert called == ["select-xenstored keep", RELOAD, ACTIVE, *keeper, RESTART]
     assert said.count("\n") == (before == "0.1") and ("xenconsoled" in said) == (before == "0.1")
 
 
@@ -152,6 +154,27 @@ def test_where_xenstored_is_not_ours_nothing_takes_effect(host):
     host.stub("/usr/libexec/xsproxy/select-xenstored", 'echo "${0##*/} $*"; exit 1')
     called, said = script(host, "postinst", "configure", "0.1")
     assert (called, said) == (["select-xenstored keep", RELOAD, ACTIVE], "")
+
+
+def test_where_it_could_not_be_chosen(host):
+    """The next upgrade tries again."""
+    inactive(host)
+    host.stub("/usr/libexec/xsproxy/select-xenstored", 'echo "${0##*/} $*"; exit 1')
+    host.write(MARK, "")
+    called, _ = script(host, "postinst", "configure", "0.1")
+    assert called == ["select-xenstored on", RELOAD, ACTIVE]
+    host.stub("/usr/libexec/xsproxy/select-xenstored")
+    called, _ = script(host, "postinst", "configure", "0.1", before=f": >{MARK}")
+    assert called == ["select-xenstored on", RELOAD, ACTIVE, REBOOT]
+
+
+def test_a_keeper_that_is_not_there_yet(host):
+    """What a removal that came to nothing has left: the restart waits until it has all."""
+    host.stub("/usr/sbin/xsproxyctl", """
+[ "$1" = check ] && [ ! -e /asked ] && echo "keeper: there is none"; : >/asked; exit 1""")
+    called, said = script(host, "postinst", "configure", "0.2")
+    assert (called, said) == (
+        ["select-xenstored keep", RELOAD, ACTIVE, ACTIVE, START_KEEPER, RESTART], "")
 
 
 # --- who chooses xenstored, from installation to removal

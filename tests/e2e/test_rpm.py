@@ -110,8 +110,8 @@ def test_an_upgrade_restarts_xsproxyd_alone(host):
     lines = said(host, "new >/dev/null; touch /active; rm /called", "new", "cat /called",
                  "(. /etc/sysconfig/xencommons; echo $XENSTORED)")
     assert lines == [
-        "systemctl --system daemon-reload", "systemctl try-restart xsproxy.service",
-        "systemctl --system daemon-reload",
+        "systemctl --system daemon-reload", "systemctl start xsproxy-keeper.service",
+        "systemctl try-restart xsproxy.service", "systemctl --system daemon-reload",
         "/usr/libexec/xsproxy/xenstored"]
 
 
@@ -144,7 +144,6 @@ def test_a_removal_while_xenstored_has_the_bridge(host):
     assert lines[1:] == [
         "xsproxy: the running xenstored depends on xsproxyd, which goes on until dom0 is rebooted; "
         "do so soon, nothing would start it again.",
-        "systemctl stop xsproxy-keeper.service",
         "systemctl --no-reload disable xsproxy.socket xsproxy.service",
         "systemctl --system daemon-reload"]
 
