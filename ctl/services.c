@@ -125,13 +125,18 @@ static void read_state(const char *unit, char state[32])
 }
 
 /* One that starts does, as xsproxy-xenstored.service until it has found a Xenstore. */
+static bool says_active(const char *state)
+{
+	return !strcmp(state, "active") || !strcmp(state, "activating") ||
+	       !strcmp(state, "reloading");
+}
+
 static bool is_active(const char *unit)
 {
 	char state[32];
 
 	read_state(unit, state);
-	return !strcmp(state, "active") || !strcmp(state, "activating") ||
-	       !strcmp(state, "reloading");
+	return says_active(state);
 }
 
 static int reload(void)
@@ -229,12 +234,29 @@ static int start(const struct services *services)
 	return 0;
 }
 
+/* What ran before is not to be ended by services_undo(), and xenstored least of all. */
+static int note_states(struct services *services)
+{
+	for (int i = 0; i < SERVICES_MAX; i++) {
+		char state[32];
+
+		read_state(units[i], state);
+		if (!*state)
+			return report_fail(services->report, -EAGAIN,
+					   "systemctl does not say whether %s runs; nothing was "
+					   "done; try again",
+					   units[i]);
+		services->was[i] = says_active(state);
+	}
+	return 0;
+}
+
 int services_begin(struct services *services)
 {
-	int r = 0;
+	int r = note_states(services);
 
-	for (int i = 0; i < SERVICES_MAX; i++)
-		services->was[i] = is_active(units[i]);
+	if (r)
+		return r;
 	if (!services->was[SERVICE])
 		r = move_socket(services);
 	if (!r)

@@ -41,6 +41,7 @@ cd {dir} || exit
 echo "$*" >>called
 case $1 in
 is-active)
+    [ ! -e silent ] || exit 1
     cat "$2" 2>/dev/null || {{ echo inactive; exit 3; }}
     exit
     ;;

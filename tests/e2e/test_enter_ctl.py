@@ -191,6 +191,15 @@ def test_xsproxyd_goes_on_while_the_program_waits_for_it(c_scene):
     assert c_scene.called == START
 
 
+def test_a_systemd_that_does_not_answer(c_scene):
+    """What it does not say runs would be ended if nothing came of it: maybe xenstored itself."""
+    (c_scene.bin / "silent").write_text("")
+    assert c_scene.ctl("enter") == (
+        1, "", f"{WHO}systemctl does not say whether {XENSTORED} runs; nothing was done; try "
+        "again\n")
+    assert c_scene.called == [] and serves(c_scene) and not c_scene.executed
+
+
 def test_units_that_do_not_start(c_scene):
     (c_scene.bin / "fails").write_text("")
     assert c_scene.ctl("enter") == (
