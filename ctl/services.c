@@ -195,7 +195,8 @@ static int move_socket(const struct services *services)
 	char text[PATH_MAX + 64];
 	int r;
 
-	snprintf(text, sizeof(text), "[Socket]\nListenStream=\nListenStream=%s/" LINK_ENTERING "\n",
+	snprintf(text, sizeof(text),
+		 "[Socket]\nExecStartPre=\nListenStream=\nListenStream=%s/" LINK_ENTERING "\n",
 		 services->run_dir);
 	r = put_drop_in(units[SOCKET], text);
 	if (r)

@@ -81,7 +81,7 @@ def test_it_is_done(scene):
     assert host.daemon.wait() == 0
     # As long as this boot, systemd listens where no toolstack looks.
     assert (scene.run / DROP_IN).read_text() == (
-        f"[Socket]\nListenStream=\nListenStream={host.run_dir}/entering\n")
+        f"[Socket]\nExecStartPre=\nListenStream=\nListenStream={host.run_dir}/entering\n")
     assert not scene.mark("native").exists()
 
 

@@ -9,6 +9,7 @@ import pytest
 
 import xensim
 from bridge_bed import BUILD, TIMEOUT, wait_until
+from harness import Host
 from starting import STARTER
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
@@ -161,6 +162,34 @@ def test_usage(args):
     done = subprocess.run([ROOT / "systemd/run-xenstored", *args], capture_output=True, text=True,
                           check=False)
     assert done.returncode == 2 and done.stderr.startswith("usage: ")
+
+
+# --- the place of the toolstack's socket
+
+def free(dom0, pid):
+    dom0.write("/run/xenstore.pid", f"{pid}\n")
+    done = dom0.run("/run-xenstored", "free")
+    return done.returncode, done.stderr
+
+
+@pytest.mark.parametrize("flavour", xensim.FLAVOURS)
+def test_a_daemon_without_us_keeps_its_place(sim, dom0, flavour):
+    daemon = sim.start_daemon(flavour)
+    assert free(dom0, daemon.pid) == (
+        1, f"xsproxy: xenstored (pid {daemon.pid}) serves without xsproxy; run 'xsproxyctl enter', "
+        "which starts what it takes\n")
+    daemon.kill()
+    assert free(dom0, daemon.pid) == (0, "")
+
+
+def test_one_behind_us_has_another_place(dom0):
+    with Host("C") as host:
+        assert free(dom0, host.daemon.pid) == (0, "")
+
+
+@pytest.mark.parametrize("pid", ("1", "99999999", "", "x"))
+def test_what_is_no_daemon_has_none(dom0, pid):
+    assert free(dom0, pid) == (0, "")
 
 
 # --- the end of another one
