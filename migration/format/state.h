@@ -23,7 +23,7 @@
 #define STATE_NO_FD	   (-1)
 #define STATE_DOMID_NOBODY 0x7ff4      /* DOMID_INVALID: no domain ever has it */
 #define STATE_MESSAGE_MAX  (16 + 4096) /* octets of a message with its header */
-#define STATE_REST_MAX	   UINT16_MAX  /* of what passes for the end of one, behind what is queued */
+#define STATE_REST_MAX	   UINT16_MAX /* of what passes for the end of one, behind what is queued */
 
 /* In the octet `pad` of a permission of an item's node. */
 #define STATE_PERM_STALE                                                        \

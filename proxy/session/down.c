@@ -325,29 +325,19 @@ static uint32_t growth(const struct session *s, const struct xsd_sockmsg *hdr)
 									    : 0;
 }
 
-/* Make room for an event, so that there is some for the answers that come behind it, too. */
-static int reserve_event(struct session *s, const struct xsd_sockmsg *hdr)
-{
-	uint32_t size = message_size(hdr) + SHORT_MAX;
-
-	if (fifo_room(&s->fifo) < size + (uint32_t)pending_upstream(s->ledger) * MESSAGE_MAX)
-		return -ENOBUFS;
-	return fifo_reserve(&s->fifo, 0, size);
-}
-
 /*
  * While ADD_DOMAIN_WATCHES runs nothing goes to the front, and upstream's answers to it come behind
  * the events: when the fifo is full of these (but for the replies), the batch cannot end unless the
- * next ones are dropped. It fails then, and takes its watches back. While xenstored is exchanged
- * everybody else waits for them.
+ * next ones are dropped. It fails then, and takes its watches back. In an exchange all wait for it.
  */
 static bool overflows(struct session *s, const struct xsd_sockmsg *hdr)
 {
-	bool batch = word_get(&s->ledger->batch) && pending_upstream(s->ledger);
+	uint32_t owed = (uint32_t)pending_upstream(s->ledger) * MESSAGE_MAX;
+	bool batch = word_get(&s->ledger->batch) && owed;
 	int err = 0;
 
 	if (hdr->type == XS_WATCH_EVENT && (batch || renew_busy(s) || s->daemon->paused))
-		err = reserve_event(s, hdr);
+		err = fifo_reserve_before(&s->fifo, message_size(hdr) + SHORT_MAX, owed);
 	return renew_overflows(s, err) || (batch && err == -ENOBUFS);
 }
 

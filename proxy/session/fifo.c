@@ -210,6 +210,11 @@ int fifo_reserve(struct fifo *fifo, uint32_t off, uint32_t len)
 	return 0;
 }
 
+int fifo_reserve_before(struct fifo *fifo, uint32_t len, uint32_t more)
+{
+	return fifo_room(fifo) < len + more ? -ENOBUFS : fifo_reserve(fifo, 0, len);
+}
+
 void fifo_write(struct fifo *fifo, uint32_t off, const void *src, uint32_t len)
 {
 	uint32_t pos = word_get(&fifo->ledger->fifo_tail) + off;

@@ -426,14 +426,21 @@ static void the_rest_of_a_message_behind_a_queue(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_read),	  cmocka_unit_test(test_json),
-		cmocka_unit_test(test_write),	  cmocka_unit_test(test_filling_ignored),
-		cmocka_unit_test(test_depth),	  cmocka_unit_test(test_depth_lost),
-		cmocka_unit_test(test_unknown),	  cmocka_unit_test(test_no_parent),
-		cmocka_unit_test(test_refusals),  cmocka_unit_test(test_cuts),
-		cmocka_unit_test(test_not_libxl), cmocka_unit_test(test_no_format),
+		cmocka_unit_test(test_read),
+		cmocka_unit_test(test_json),
+		cmocka_unit_test(test_write),
+		cmocka_unit_test(test_filling_ignored),
+		cmocka_unit_test(test_depth),
+		cmocka_unit_test(test_depth_lost),
+		cmocka_unit_test(test_unknown),
+		cmocka_unit_test(test_no_parent),
+		cmocka_unit_test(test_refusals),
+		cmocka_unit_test(test_cuts),
+		cmocka_unit_test(test_not_libxl),
+		cmocka_unit_test(test_no_format),
 		cmocka_unit_test(the_rest_of_a_message_behind_a_queue),
-		cmocka_unit_test(test_full_disk), cmocka_unit_test(test_writer_refuses),
+		cmocka_unit_test(test_full_disk),
+		cmocka_unit_test(test_writer_refuses),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
