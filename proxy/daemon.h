@@ -50,6 +50,7 @@ struct daemon {
 	uint32_t features;    /* server_features that xenstored has offered, to any ring */
 	uint32_t watch_quota; /* xenstored's, of a guest; 0: not known (limit.h) */
 	struct domains *domains;
+	bool drains; /* we are about to leave: who does not read holds up nobody, as while ... */
 	bool paused; /* no front is read, for xenstored is exchanged (exchange/) ... */
 	bool ebbs;   /* ... but requests that are there in part, and what fronts have yet to get */
 	uint64_t heard; /* turns of sessions in which something came from xenstored */

@@ -265,6 +265,7 @@ void exchange_start(struct exchange *exchange, const char *with)
 	exchange->reads = exchange_reads(exchange->daemon);
 	outcome_begin(at, exchange->since);
 	exchange->daemon->paused = true;
+	exchange->daemon->drains = false;
 	exchange_enter(exchange, EXCHANGE_REST);
 	/* Now settle() takes it back if nothing comes of it. */
 	if (with)

@@ -81,7 +81,7 @@ void exchange_end(struct exchange *exchange)
 	struct daemon *daemon = exchange->daemon;
 
 	exchange->own = own_close(exchange->own);
-	daemon->paused = daemon->ebbs = daemon->parted = false;
+	daemon->drains = daemon->paused = daemon->ebbs = daemon->parted = false;
 	exchange->some_gone = exchange->reads = false;
 	settle(exchange);
 	if (exchange_words(exchange))

@@ -102,6 +102,8 @@ const char *leave_begin(struct exchange *exchange, const struct leave_options *o
 	exchange->result = (struct exchange_result){ .why = "" };
 	exchange->since = clock_monotonic();
 	exchange->deadline = exchange->since + (uint64_t)DRAIN_MS * CLOCK_NS_OF_MS;
+	exchange->daemon->drains = true;
+	exchange_wake_sessions(exchange->daemon);
 	log_line(LOG_NOTICE, "leaving: waiting for open transactions");
 	waiter->stage(arg, "waiting for open transactions");
 	loop_timer(exchange->timer, EXCHANGE_LOOK_MS);

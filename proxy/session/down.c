@@ -17,6 +17,7 @@
 #include "proxy/session/hooks.h"
 #include "proxy/session/limit.h"
 #include "proxy/session/pending.h"
+#include "proxy/session/rest.h"
 #include "proxy/session/session.h"
 #include "proxy/util.h"
 
@@ -37,14 +38,13 @@ static bool fits_front(const struct session *s, uint32_t size)
 }
 
 /*
- * Make room beyond the fifo's tail. Without memory the session runs again a little later. A guest
- * that merely does not read gets less: beyond that, what is for it waits in xenstored, as natively.
- * But an INTRODUCE or RELEASE waits for the replies, which come behind the events.
+ * Make room beyond the fifo's tail; without memory, a little later. A guest that merely does not
+ * read gets less: the rest waits in xenstored, as natively, but for whoever waits for its replies.
  */
 static bool fifo_can_take(struct session *s, uint32_t size)
 {
 	bool stands = session_state(s) == LEDGER_QUIET || word_get(&s->ledger->batch) ||
-		      s->daemon->paused || (s->drain.settle && pending_upstream(s->ledger));
+		      rest_is_due(s) || (s->drain.settle && pending_upstream(s->ledger));
 	int err;
 
 	if (!stands && fifo_used(&s->fifo) + size > FIFO_RUNNING)
@@ -336,7 +336,7 @@ static bool overflows(struct session *s, const struct xsd_sockmsg *hdr)
 	bool batch = word_get(&s->ledger->batch) && owed;
 	int err = 0;
 
-	if (hdr->type == XS_WATCH_EVENT && (batch || renew_busy(s) || s->daemon->paused))
+	if (hdr->type == XS_WATCH_EVENT && (batch || renew_busy(s) || rest_is_due(s)))
 		err = fifo_reserve_before(&s->fifo, message_size(hdr) + SHORT_MAX, owed);
 	return renew_overflows(s, err) || (batch && err == -ENOBUFS);
 }

@@ -5,10 +5,10 @@
 #include <string.h>
 
 #include "protocol/message.h"
-#include "proxy/daemon.h"
 #include "proxy/log.h"
 #include "proxy/observe/tap.h"
 #include "proxy/session/pending.h"
+#include "proxy/session/rest.h"
 #include "proxy/session/session.h"
 #include "proxy/util.h"
 
@@ -316,7 +316,7 @@ bool renew_takes(const struct session *s, const struct message *msg)
 
 bool renew_overflows(struct session *s, int err)
 {
-	if (!err || (!renew_busy(s) && !s->daemon->paused))
+	if (!err || (!renew_busy(s) && !rest_is_due(s)))
 		return false;
 	log_limited(&s->source, LOG_WARNING,
 		    "no room for events while xenstored is exchanged (%s); some may be lost",

@@ -5,8 +5,14 @@
 #include <stdio.h>
 
 #include "protocol/clock.h"
+#include "proxy/daemon.h"
 #include "proxy/session/pending.h"
 #include "proxy/session/session.h"
+
+bool rest_is_due(const struct session *s)
+{
+	return s->daemon->paused || s->daemon->drains;
+}
 
 bool rest_request(const struct session *s, struct rest_request *out)
 {

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: MIT
 """What survives xsproxyd's leaving, whichever native xenstored takes its place."""
 
+import os
+import signal
 import subprocess
 import threading
 
@@ -12,7 +14,7 @@ from control import Control
 from gate import Gate
 from harness import BUILD, DAEMONS, xensim
 from native_host import Behind, Native
-from ours import HOLD, ask, quiesce, said, unquiesce
+from ours import HOLD, QUIESCE, ask, quiesce, said, unquiesce
 from relay import FLAVOURS, descriptors, introduce, packet, wait_until
 from supervised import Refused
 from xsclient import READ, TRANSACTION_END, WRITE
@@ -77,6 +79,26 @@ def leave(host, after):
 def test_goes_on(host, after, thing):
     things.moved(host, [thing], lambda: leave(host, after))
     assert host.is_native()
+
+
+def test_one_that_sends_and_does_not_read(host):
+    """A request that is to be refused behind an answer that it does not take holds up nobody."""
+    guest = host.add_guest(7)
+    for number in range(60):
+        guest.watch("data", f"{number:0700}")
+        guest.wait_watch()
+    host.dom0.write("/local/domain/7/data/large", 2000 * "x")
+    refused = packet(QUIESCE, 1100 * b"7", req_id=9)
+    os.kill(host.daemon.pid, signal.SIGSTOP)
+    guest.send_raw(b"".join(packet(WRITE, b"data/x\0x", req_id=1) for _ in range(8)) +
+                   packet(READ, b"data/large\0", req_id=2) + refused[:16])
+    wait_until(lambda: guest.req_cons == guest.req_prod)
+    os.kill(host.daemon.pid, signal.SIGCONT)
+    guest.send_raw(refused[16:])
+    leave(host, "C")
+    while guest.recv_reply().req_id != 9:
+        pass
+    assert guest.read("domid") == b"7"
 
 
 @pytest.mark.parametrize("thing", (things.many_unread_events, things.replies_in_part,
