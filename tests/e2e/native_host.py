@@ -193,6 +193,7 @@ class Native(Supervised):
 
     def is_behind(self):
         """The daemon that serves has the bridge, and not the guests' ports."""
+        self.wait_daemon()
         maps = pathlib.Path(f"/proc/{self.daemon.pid}/maps").read_text()
         return str(BRIDGE) in maps and self.daemon.pid not in self.bound_by()
 
