@@ -66,16 +66,16 @@ def files(build_dir, *args):
 
 
 def run_all(build_dir, patterns, limit, *options, **env):
-    """Like run(), with as many pytests as there are processors, each of which takes the next file
-    of @patterns when it has done one: each test has a host of its own, and mostly waits. @options
-    are pytest's, @limit is a file's."""
+    """Like run(), with three pytests for two processors, each of which takes the next file of
+    @patterns when it has done one: each test has a host of its own, and waits half the time.
+    @options are pytest's, @limit is a file's."""
     missing = [pattern for pattern in patterns if not list(ROOT.glob(pattern))]
     if missing:
         return 0, [f"pytest {pattern}: no such file" for pattern in missing]
     # Large ones first, or one of them begins when the others end.
     files = sorted({path for pattern in patterns for path in ROOT.glob(pattern)},
                    key=lambda path: (-path.stat().st_size, path))
-    parts = os.cpu_count() or 1
+    parts = (os.cpu_count() or 1) * 3 // 2
 
     def one(path):
         log = build_dir / f"pytest-{path.stem}.log"
