@@ -34,6 +34,7 @@ struct root {
 struct confine {
 	uint16_t domid;
 	bool keep_perms;
+	bool has_any;
 	bool drop_any;
 	struct omissions *dropped; /* told of those */
 	bool map_values;
@@ -282,6 +283,7 @@ static int confine_perms(struct confine *confine, struct record_node *node,
 	for (size_t i = 0; i < node->nr_perms; i++) {
 		uint16_t domid = record_perm_domid(&node->perms[i]);
 
+		confine->has_any |= i && domid == CONFINE_DOMID_ANY;
 		if (i && domid == CONFINE_DOMID_ANY ? !confine->drop_any
 						    : map_perm_domid(confine, &domid)) {
 			perms[nr++] = record_perm_make((char)node->perms[i].letter, domid);
@@ -405,6 +407,11 @@ int confine_add_root(struct confine *confine, const char *path)
 	memcpy(root->path, path, len);
 	LL_PREPEND(confine->roots, root);
 	return 0;
+}
+
+bool confine_has_any(const struct confine *confine)
+{
+	return confine->has_any;
 }
 
 void confine_drop_any(struct confine *confine, struct omissions *omissions)

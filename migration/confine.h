@@ -75,6 +75,9 @@ int confine_add_map(struct confine *confine, const struct confine_map *map);
  */
 int confine_add_root(struct confine *confine, const char *path);
 
+/** confine_has_any() - whether a record that was rewritten so far has CONFINE_DOMID_ANY. */
+bool confine_has_any(const struct confine *confine);
+
 /**
  * confine_drop_any() - xenstored ends when a toolstack tells it of CONFINE_DOMID_ANY.
  * @omissions: told of each from now on, whoever else is told of what

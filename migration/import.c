@@ -206,8 +206,8 @@ static int import_recover_other(struct importer *im)
 
 static int import_plan(struct importer *im)
 {
-	bool fears_any;
-	int r = remote_fears_any(im->wire, &fears_any);
+	bool fears_any = confine_has_any(intake_confine(im->intake));
+	int r = fears_any ? remote_fears_any(im->wire, &fears_any) : 0;
 
 	if (!r && fears_any)
 		intake_drop_any(im->intake, im->omissions);
