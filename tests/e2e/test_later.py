@@ -171,7 +171,8 @@ def test_import_of_domid_any(program, features):
         quiesce(host.dom0, 7)
         complaint = ctl_says(host, "import", 7, input=octets)[1]
         perm = "" if features == 14 else f" b{DOMID_ANY}"
-        assert f"{SET_PERMS} {HOME}/data n7{perm} " in host.daemon.text().splitlines()
+        sent = f"{SET_PERMS} {HOME}/data n7{perm} "
+        wait_until(lambda: sent in host.daemon.text().splitlines())
         left_out = f"permission b{DOMID_ANY}: the xenstored here ends when a toolstack says it\n"
         assert (left_out in complaint) == (features == 14)
         sets = said(host.dom0.set_perms, f"{HOME}/data", "n7", f"r{DOMID_ANY}")
