@@ -187,8 +187,11 @@ def test_live_update(scene):
 
 
 def cmdline(pid):
-    with open(f"/proc/{pid}/cmdline", encoding="ascii") as line:
-        return line.read()
+    """What it executes; nothing, when it has ended."""
+    with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+        with open(f"/proc/{pid}/cmdline", encoding="ascii") as line:
+            return line.read()
+    return ""
 
 
 def test_new_daemon(scene):
