@@ -55,6 +55,7 @@ def update(host, *args):
 def updated(host, *args):
     pid = host.daemon.pid
     assert update(host, *args) == (0, "", "")
+    host.wait_daemon()
     assert host.daemon.pid != pid
 
 
