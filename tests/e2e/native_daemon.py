@@ -87,8 +87,11 @@ def start(sim, flavour, *args, pid_file, forks=True, **env):
 
 
 def flavour_of(pid):
-    """C or O, by what it executes; None when it is neither."""
-    name = os.path.basename(os.readlink(f"/proc/{pid}/exe"))
+    """C or O, by what it executes; None when it is neither, or has ended."""
+    try:
+        name = os.path.basename(os.readlink(f"/proc/{pid}/exe"))
+    except (FileNotFoundError, ProcessLookupError):
+        return None
     return {"xenstored": "C", "oxenstored": "O"}.get(name)
 
 
