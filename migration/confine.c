@@ -4,6 +4,7 @@
  */
 #include "migration/confine.h"
 
+#include "protocol/message.h"
 #include "text/buffer.h"
 
 #include <errno.h>
@@ -260,7 +261,7 @@ static void leave_out_perm(struct omissions *omissions, const struct record_node
 
 	if (!omissions)
 		return;
-	if (domid == CONFINE_DOMID_ANY && perm != node->perms)
+	if (domid == MESSAGE_DOMID_ANY && perm != node->perms)
 		snprintf(why, sizeof(why), "the xenstored here ends when a toolstack says it");
 	else
 		snprintf(why, sizeof(why),
@@ -282,15 +283,14 @@ static int confine_perms(struct confine *confine, struct record_node *node,
 	perms = confine->perms.data;
 	for (size_t i = 0; i < node->nr_perms; i++) {
 		uint16_t domid = record_perm_domid(&node->perms[i]);
+		bool any = i && domid == MESSAGE_DOMID_ANY;
 
-		confine->has_any |= i && domid == CONFINE_DOMID_ANY;
-		if (i && domid == CONFINE_DOMID_ANY ? !confine->drop_any
-						    : map_perm_domid(confine, &domid)) {
+		confine->has_any |= any;
+		if (any ? !confine->drop_any : map_perm_domid(confine, &domid)) {
 			perms[nr++] = record_perm_make((char)node->perms[i].letter, domid);
 			continue;
 		}
-		leave_out_perm(i && domid == CONFINE_DOMID_ANY ? confine->dropped : omissions, node,
-			       &node->perms[i]);
+		leave_out_perm(any ? confine->dropped : omissions, node, &node->perms[i]);
 		if (!i) /* or the next one would become the owner */
 			perms[nr++] = record_perm_make('n', 0);
 	}

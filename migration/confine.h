@@ -5,7 +5,7 @@
  * Import writes with dom0's rights, so it trusts no stream. A node may lie only in the home of the
  * domain that is imported, /local/domain/<domid>, or in a root from the command line: no guest has
  * others in its stream, so one with others is refused. Permissions name that domain, domain 0,
- * domains that the command line maps, and all domains (CONFINE_DOMID_ANY, which owns nothing); a
+ * domains that the command line maps, and all domains (MESSAGE_DOMID_ANY, which owns nothing); a
  * guest can set them for any number, so others are left out, unless they are to be kept. Where that
  * is the owner, domain 0 takes its place.
  *
@@ -31,7 +31,6 @@
 #include "migration/omissions.h"
 
 #define CONFINE_DOMID_MAX 0x7fef /* what follows is reserved by Xen */
-#define CONFINE_DOMID_ANY 0x7ff5 /* in permissions, from Xen 4.22 on: all domains */
 
 struct confine;
 
@@ -75,11 +74,11 @@ int confine_add_map(struct confine *confine, const struct confine_map *map);
  */
 int confine_add_root(struct confine *confine, const char *path);
 
-/** confine_has_any() - whether a record that was rewritten so far has CONFINE_DOMID_ANY. */
+/** confine_has_any() - whether a record that was rewritten so far has MESSAGE_DOMID_ANY. */
 bool confine_has_any(const struct confine *confine);
 
 /**
- * confine_drop_any() - xenstored ends when a toolstack tells it of CONFINE_DOMID_ANY.
+ * confine_drop_any() - xenstored ends when a toolstack tells it of MESSAGE_DOMID_ANY.
  * @omissions: told of each from now on, whoever else is told of what
  */
 void confine_drop_any(struct confine *confine, struct omissions *omissions);

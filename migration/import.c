@@ -204,13 +204,22 @@ static int import_recover_other(struct importer *im)
 
 /* --- nodes, watches, transactions */
 
+/* Nothing is asked for what the stream has not. */
+static int import_spare(struct importer *im)
+{
+	bool fears = false;
+	int r = confine_has_any(intake_confine(im->intake)) ? remote_fears_any(im->wire, &fears)
+							    : 0;
+
+	if (!r && fears)
+		intake_drop_any(im->intake, im->omissions);
+	return r;
+}
+
 static int import_plan(struct importer *im)
 {
-	bool fears_any = confine_has_any(intake_confine(im->intake));
-	int r = fears_any ? remote_fears_any(im->wire, &fears_any) : 0;
+	int r = import_spare(im);
 
-	if (!r && fears_any)
-		intake_drop_any(im->intake, im->omissions);
 	if (!r)
 		r = plan_make(&im->plan, im->intake, im->wire);
 	if (r)

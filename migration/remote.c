@@ -20,10 +20,6 @@
 #define RETRY_MS     50
 #define NS_OF_A_MS   1000000u
 
-/* Of Xen 4.21 and 4.22 */
-#define GET_FEATURE	  23u
-#define FEATURE_DOMID_ANY 8u
-
 struct number {
 	char text[NUMBER_MAX];
 };
@@ -124,10 +120,10 @@ int remote_fears_any(struct wire *wire, bool *fears)
 {
 	static const struct iovec nothing = { "0", 1 };
 	struct wire_reply reply;
-	int r = wire_call(wire, GET_FEATURE, 0, &nothing, 1, &reply);
+	int r = wire_call(wire, MESSAGE_GET_FEATURE, 0, &nothing, 1, &reply);
 
 	*fears = !r && reply.len && is_strings(&reply) &&
-		 (strtoul(reply.data, NULL, 10) & FEATURE_DOMID_ANY);
+		 (strtoul(reply.data, NULL, 10) & MESSAGE_FEATURE_DOMID_ANY);
 	return r && !wire_answered(r) ? r : 0;
 }
 

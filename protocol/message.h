@@ -37,6 +37,16 @@ enum message_type {
 		MESSAGE_OURS_END, /* on no wire: a CONTROL command that is ours, too */
 };
 
+/* Those that headers of the oldest Xen do not name */
+enum message_later {
+#define LATER(number, name, ...) MESSAGE_##name = (number),
+#include "protocol/requests.def"
+};
+
+/* Nor these, of 4.22: in permissions all domains, and the bit of server_features that says so */
+#define MESSAGE_DOMID_ANY	  0x7ff5u
+#define MESSAGE_FEATURE_DOMID_ANY 8u
+
 /* A message in private memory, where nobody else can change it any more. */
 struct message {
 	struct xsd_sockmsg hdr;

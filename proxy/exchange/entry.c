@@ -280,6 +280,14 @@ static int make(struct exchange *exchange)
 	return err;
 }
 
+static bool has_all(const struct exchange *exchange)
+{
+	const struct entry *entry = exchange->entry;
+
+	return exchange->state >= 0 && entry->conns >= 0 && entry->listener >= 0 &&
+	       entry->got == entry->nr;
+}
+
 void entry_listener(struct exchange *exchange, int fd)
 {
 	struct entry *entry = exchange->entry;
@@ -287,8 +295,7 @@ void entry_listener(struct exchange *exchange, int fd)
 
 	close_null(&entry->listener);
 	entry->listener = fd;
-	err = exchange->state < 0 || entry->conns < 0 || fd < 0 || entry->got < entry->nr ? -EPROTO
-											  : 0;
+	err = has_all(exchange) ? 0 : -EPROTO;
 	if (!err && is_crowded(exchange)) {
 		give_up(exchange, true);
 		return;

@@ -326,19 +326,19 @@ static uint32_t growth(const struct session *s, const struct xsd_sockmsg *hdr)
 }
 
 /*
- * While ADD_DOMAIN_WATCHES runs nothing goes to the front, and upstream's answers to it come behind
- * the events: when the fifo is full of these (but for the replies), the batch cannot end unless the
- * next ones are dropped. It fails then, and takes its watches back. In an exchange all wait for it.
+ * While ADD_DOMAIN_WATCHES runs nothing goes to the front, and its answers come behind the events;
+ * if no more of these fit it fails, and they are dropped. In an exchange all others wait for it.
  */
 static bool overflows(struct session *s, const struct xsd_sockmsg *hdr)
 {
-	uint32_t owed = (uint32_t)pending_upstream(s->ledger) * MESSAGE_MAX;
-	bool batch = word_get(&s->ledger->batch) && owed;
-	int err = 0;
+	bool batch = word_get(&s->ledger->batch);
+	int owed, err;
 
-	if (hdr->type == XS_WATCH_EVENT && (batch || renew_busy(s) || rest_is_due(s)))
-		err = fifo_reserve_before(&s->fifo, message_size(hdr) + SHORT_MAX, owed);
-	return renew_overflows(s, err) || (batch && err == -ENOBUFS);
+	if (hdr->type != XS_WATCH_EVENT || !(batch || renew_busy(s) || rest_is_due(s)))
+		return false;
+	owed = pending_upstream(s->ledger);
+	err = fifo_reserve_before(&s->fifo, message_size(hdr) + SHORT_MAX, (uint32_t)owed);
+	return renew_overflows(s, err) || (batch && owed && err == -ENOBUFS);
 }
 
 static bool drop_whole(struct session *s, uint32_t size)

@@ -210,9 +210,11 @@ int fifo_reserve(struct fifo *fifo, uint32_t off, uint32_t len)
 	return 0;
 }
 
-int fifo_reserve_before(struct fifo *fifo, uint32_t len, uint32_t more)
+int fifo_reserve_before(struct fifo *fifo, uint32_t len, uint32_t messages)
 {
-	return fifo_room(fifo) < len + more ? -ENOBUFS : fifo_reserve(fifo, 0, len);
+	bool fits = fifo_room(fifo) >= len + messages * MESSAGE_MAX;
+
+	return fits ? fifo_reserve(fifo, 0, len) : -ENOBUFS;
 }
 
 void fifo_write(struct fifo *fifo, uint32_t off, const void *src, uint32_t len)

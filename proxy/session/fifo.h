@@ -81,8 +81,8 @@ uint32_t fifo_room(const struct fifo *fifo);
  */
 int fifo_reserve(struct fifo *fifo, uint32_t off, uint32_t len);
 
-/** fifo_reserve_before() - the same at fifo_tail, if there is room for @more behind it, too. */
-int fifo_reserve_before(struct fifo *fifo, uint32_t len, uint32_t more);
+/** fifo_reserve_before() - the same at fifo_tail, if there is room for @messages behind it, too. */
+int fifo_reserve_before(struct fifo *fifo, uint32_t len, uint32_t messages);
 
 /**
  * fifo_write() - copy octets to a reserved place @off octets beyond fifo_tail; they count once a

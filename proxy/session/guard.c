@@ -10,10 +10,6 @@
 #include "proxy/observe/tap.h"
 #include "proxy/session/session.h"
 
-/* As Xen 4.22 has them. */
-#define FEATURE_DOMID_ANY 8u
-#define GUARD_DOMID_ANY	  32757u
-
 /*
  * The C daemon of 4.17 answers these from errno when the payload is not one terminated string, and
  * aborts when that is 0. What is no such string no daemon takes.
@@ -66,7 +62,7 @@ static bool is_for_all_domains(const struct message *msg)
 	if (!msg->hdr.len || end[-1])
 		return false;
 	for (at += strlen(at) + 1; at < end; at += strlen(at) + 1)
-		if (*at && strtoul(at + 1, NULL, 0) == GUARD_DOMID_ANY)
+		if (*at && strtoul(at + 1, NULL, 0) == MESSAGE_DOMID_ANY)
 			return true;
 	return false;
 }
@@ -74,16 +70,16 @@ static bool is_for_all_domains(const struct message *msg)
 static bool harms_by_socket(const struct session *s, const struct message *msg)
 {
 	return s->socket && s->daemon->flavour == RINGS_FLAVOUR_C &&
-	       (s->daemon->features & FEATURE_DOMID_ANY) && msg->hdr.type == XS_SET_PERMS &&
+	       (s->daemon->features & MESSAGE_FEATURE_DOMID_ANY) && msg->hdr.type == XS_SET_PERMS &&
 	       is_for_all_domains(msg);
 }
 
 static bool is_harmful(const struct session *s, const struct message *msg)
 {
-	if (s->daemon->config.guard_malformed == CONFIG_REFUSE && harms_by_socket(s, msg))
-		return true;
-	if (s->privileged || s->daemon->config.guard_malformed == CONFIG_PASS)
+	if (s->daemon->config.guard_malformed == CONFIG_PASS)
 		return false;
+	if (s->privileged)
+		return harms_by_socket(s, msg);
 	if (wants_string(msg->hdr.type) && !form_is_string(msg))
 		return true;
 	return begins_with_path(msg->hdr.type) && has_fatal_path(msg);

@@ -22,11 +22,12 @@
 _Static_assert(LEDGER_PENDING <= TAP_SLOTS, "the tap has a place for each request");
 
 /*
- * What a guest may have of what upstream offers it (docs/protocol.md, "What a guest sees"). Headers
- * of 4.17 do not name depth and DOMID_ANY.
+ * What a guest may have of what upstream offers it (docs/protocol.md, "What a guest sees"). 4:
+ * depth
  */
-#define FEATURES_OURS \
-	(XENSTORE_SERVER_FEATURE_RECONNECTION | XENSTORE_SERVER_FEATURE_ERROR | 4u | 8u)
+#define FEATURES_OURS                                                                \
+	(XENSTORE_SERVER_FEATURE_RECONNECTION | XENSTORE_SERVER_FEATURE_ERROR | 4u | \
+	 MESSAGE_FEATURE_DOMID_ANY)
 
 /* See session_greet(). */
 static void recover_greet(struct session *s)
@@ -195,9 +196,9 @@ static void offer_features(struct session *s)
 	uint32_t theirs = atomic_load_explicit(page_word(&s->place.back_page->server_features),
 					       memory_order_relaxed);
 
-	s->daemon->features |= theirs;
 	if (s->features == (theirs & FEATURES_OURS))
 		return;
+	s->daemon->features |= theirs;
 	s->features = theirs & FEATURES_OURS;
 	s->place.front_page->server_features = s->features;
 }

@@ -12,8 +12,7 @@ import pytest
 from native_host import Native
 from relay import FLAVOURS
 from seed import SEED
-from stress import Load, all_go_on
-from toolstack_load import Toolstack
+from toolstack_load import checked
 
 pytestmark = pytest.mark.long
 
@@ -39,19 +38,10 @@ def rounds(host, rng):
 def test_again_and_again(flavour):
     rng = random.Random(SEED)
     with Native(flavour, log="info") as host:
-        load, toolstack = Load(host, GUESTS), Toolstack(host, each=CLIENTS, common=True)
-        for domid in GUESTS:
-            host.note_frame(domid)
-        end = time.monotonic() + SECONDS
-        try:
+        with checked(host, GUESTS, each=CLIENTS) as look:
+            for domid in GUESTS:
+                host.note_frame(domid)
+            end = time.monotonic() + SECONDS
             while time.monotonic() < end:
                 rounds(host, rng)
-                assert load.all_alive(), load.end()
-                assert toolstack.all_alive(), toolstack.end()
-            all_go_on(host, load)
-            load.end()
-            toolstack.end()
-        finally:
-            load.kill()
-            toolstack.kill()
-        host.check()
+                look()

@@ -10,6 +10,7 @@ import pytest
 
 from gate import Gate
 from harness import DAEMONS, xensim
+from native_host import executes
 from ours import events_until_now, said
 from relay import wait_until
 from supervised import LIVE_UPDATE, Refused, Supervised
@@ -180,25 +181,17 @@ def test_live_update(scene):
     """It is killed with the state; the starter finds it on disk."""
     scene.begin((scene.daemon,))
     scene.wait_for("ASKED")
-    wait_until(lambda: "live-update" in cmdline(scene.host.daemon.pid))
+    wait_until(lambda: executes(scene.host.daemon.pid, scene.update.path))
     scene.host.daemon.process.kill()
     scene.wait_end()
     scene.goes_on()
-
-
-def cmdline(pid):
-    """What it executes; nothing, when it has ended."""
-    with contextlib.suppress(FileNotFoundError, ProcessLookupError):
-        with open(f"/proc/{pid}/cmdline", encoding="ascii") as line:
-            return line.read()
-    return ""
 
 
 def test_new_daemon(scene):
     """Before its bridge is there: the old one is started again."""
     scene.begin((scene.update,))
     scene.wait_for("STARTED")
-    wait_until(lambda: str(scene.daemon.path) in cmdline(scene.host.daemon.pid))
+    wait_until(lambda: executes(scene.host.daemon.pid, scene.daemon.path))
     scene.host.daemon.process.kill()
     scene.wait_end()
     assert "the one before was started again" in scene.log()

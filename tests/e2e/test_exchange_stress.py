@@ -8,9 +8,9 @@ import random
 import pytest
 
 from seed import SEED
-from stress import Frozen, Load, all_go_on
+from stress import Frozen
 from supervised import Supervised
-from toolstack_load import Toolstack
+from toolstack_load import checked
 
 pytestmark = pytest.mark.long
 
@@ -25,18 +25,9 @@ def test_again_and_again(flavour):
     rng = random.Random(SEED)
     with Supervised(flavour, log="info") as host:
         frozen = Frozen(host, FROZEN)
-        load, toolstack = Load(host, GUESTS), Toolstack(host, common=True)
-        try:
+        with checked(host, GUESTS) as look:
             for _ in range(EXCHANGES):
                 print("paused", host.replace(rng.choice(FLAVOURS)), "ms,", host.serves)
-                assert load.all_alive(), load.end()
-                assert toolstack.all_alive(), toolstack.end()
-            all_go_on(host, load)
+                look()
             frozen.check()
             frozen.thaw(host, FROZEN)
-            load.end()
-            toolstack.end()
-        finally:
-            load.kill()
-            toolstack.kill()
-        host.check()

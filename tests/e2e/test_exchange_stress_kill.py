@@ -15,9 +15,9 @@ import pytest
 from harness import DAEMONS, xensim
 from relay import FLAVOURS, wait_until
 from seed import SEED
-from stress import Load, all_go_on, restart
+from stress import restart
 from supervised import Refused, Supervised
-from toolstack_load import Toolstack
+from toolstack_load import checked
 
 pytestmark = pytest.mark.long
 
@@ -111,16 +111,7 @@ class Exchange:
 def test_again_and_again(flavour):
     rng = random.Random(SEED)
     with Supervised(flavour, log="info") as host:
-        load, toolstack = Load(host, GUESTS), Toolstack(host, each=CLIENTS, common=True)
-        try:
+        with checked(host, GUESTS, each=CLIENTS) as look:
             for _ in range(EXCHANGES):
                 print(*Exchange(host, rng).run())
-                assert load.all_alive(), load.end()
-                assert toolstack.all_alive(), toolstack.end()
-            all_go_on(host, load)
-            load.end()
-            toolstack.end()
-        finally:
-            load.kill()
-            toolstack.kill()
-        host.check()
+                look()

@@ -2,11 +2,13 @@
 """Toolstack clients that check every answer while xsproxyd comes and goes: on sockets of their own
 (tests/kill/sockets.c), and on the C library (library.c), which never connects anew."""
 
+import contextlib
 import signal
 import subprocess
 
 from harness import BUILD
 from seed import SEED
+from stress import Load, all_go_on
 
 HOME = "/checked"
 LARGE = {"C": 4000, "O": 2000}  # octets of the largest value that either takes
@@ -17,6 +19,26 @@ WIDE = {"xsstress-sockets": {"C": 200, "O": 200}, "xsstress-library": {"C": 200,
 
 # What either daemon takes, and answers alike.
 COMMON_LARGE, COMMON_WIDE = min(LARGE.values()), 90
+
+
+@contextlib.contextmanager
+def checked(host, domids, each=3):
+    """Guests and clients check every answer as long as this lasts, while one daemon takes the place
+    of another: yields what asserts that all of them are there still. In the end all go on."""
+    load, toolstack = Load(host, domids), Toolstack(host, each=each, common=True)
+
+    def look():
+        assert load.all_alive(), load.end()
+        assert toolstack.all_alive(), toolstack.end()
+    try:
+        yield look
+        all_go_on(host, load)
+        load.end()
+        toolstack.end()
+    finally:
+        load.kill()
+        toolstack.kill()
+    host.check()
 
 
 class Toolstack:

@@ -13,6 +13,24 @@ static void hold_something(void)
 	bed.before.next_tx = 5;
 }
 
+/* Return: the id of what the daemon owes the guest, for too long. */
+static uint32_t owe_an_answer(void)
+{
+	uint32_t id;
+
+	hold_something();
+	GUEST_SENDS(&bed.rig, XS_READ, 1, 0, "x");
+	rig_run(&bed.rig);
+	id = STORED_GETS(&bed.rig, XS_READ, 0, "x");
+	bed_begin("");
+	bed_look();
+	assert_stage(EXCHANGE_REST);
+	bed.exchange->deadline = 1;
+	bed_look();
+	assert_stage(EXCHANGE_UNDO);
+	return id;
+}
+
 static void assert_served(void)
 {
 	assert_stage(EXCHANGE_NONE);
@@ -50,16 +68,7 @@ static void all_goes_well(void **state)
 static void an_answer_that_does_not_come(void **state)
 {
 	(void)state;
-	hold_something();
-	GUEST_SENDS(&bed.rig, XS_READ, 1, 0, "x");
-	rig_run(&bed.rig);
-	STORED_GETS(&bed.rig, XS_READ, 0, "x");
-	bed_begin("");
-	bed_look();
-	assert_stage(EXCHANGE_REST);
-	bed.exchange->deadline = 1;
-	bed_look();
-	assert_stage(EXCHANGE_UNDO);
+	owe_an_answer();
 	bed_look_with(&bed.before);
 	assert_served();
 	assert_int_equal(bed.done, 1);
@@ -72,15 +81,7 @@ static void an_answer_that_does_not_come(void **state)
 static void what_is_owed_holds_up_nobody(void **state)
 {
 	(void)state;
-	hold_something();
-	GUEST_SENDS(&bed.rig, XS_READ, 1, 0, "x");
-	rig_run(&bed.rig);
-	STORED_GETS(&bed.rig, XS_READ, 0, "x");
-	bed_begin("");
-	bed_look();
-	bed.exchange->deadline = 1;
-	bed_look();
-	assert_stage(EXCHANGE_UNDO);
+	owe_an_answer();
 	bed_look();
 	assert_served();
 	assert_stored_idle(&bed.rig);
@@ -93,14 +94,7 @@ static void the_daemon_stays_and_answers_later(void **state)
 	uint32_t id;
 
 	(void)state;
-	hold_something();
-	GUEST_SENDS(rig, XS_READ, 1, 0, "x");
-	rig_run(rig);
-	id = STORED_GETS(rig, XS_READ, 0, "x");
-	bed_begin("");
-	bed_look();
-	bed.exchange->deadline = 1;
-	bed_look();
+	id = owe_an_answer();
 	bed_look_with(&bed.before);
 	STORED_SENDS(rig, XS_READ, id, 0, "y");
 	rig_run(rig);
