@@ -12,11 +12,14 @@
 #include <unistd.h>
 
 #include "link/link.h"
+#include "protocol/clock.h"
 #include "proxy/daemon.h"
 #include "proxy/host/keeper.h"
 #include "proxy/local.h"
 #include "proxy/session/hooks.h"
 #include "proxy/session/pending.h"
+
+#define ALONE_MS 100
 
 /* Pages for what is no watch: replies that wait, transactions, a long request. */
 #define OTHER_PAGES (FIFO_RUNNING / POOL_PAGE + LEDGER_TX_PAGES + 8)
@@ -62,6 +65,19 @@ static bool owed_nothing(const struct client *client)
 }
 
 /*
+ * When xenstored has crashed its sockets' ends may be seen before its bridge's. Return: whether
+ * that may be so yet.
+ */
+static bool may_be_all(struct client *client)
+{
+	uint64_t now = clock_monotonic();
+
+	if (!client->back_ended)
+		client->back_ended = now;
+	return now - client->back_ended < (uint64_t)ALONE_MS * CLOCK_NS_OF_MS;
+}
+
+/*
  * The client has gone when all that it sent has been forwarded and answered; the other way round,
  * what upstream said before it ended is passed on first.
  */
@@ -74,6 +90,10 @@ static void on_turn(struct session *s)
 	/* Its end is that of the xenstored that is exchanged; and there are requests to be read. */
 	if (client->daemon->paused && session_state(s) != LEDGER_ENDED)
 		return;
+	if (back(client)->eof && may_be_all(client)) {
+		session_retry(s);
+		return;
+	}
 	if (session_state(s) == LEDGER_ENDED ||
 	    (back(client)->eof && (front(client)->eof || delivered(client)))) {
 		end_later(client);
@@ -260,6 +280,7 @@ int client_again(struct client *client, struct keeper *keeper)
 	sock_close(back(client));
 	empty_back(client);
 	back(client)->eof = back(client)->broken = false;
+	client->back_ended = 0;
 	err = sock_open(back(client), client->daemon->base, fd);
 	if (err) {
 		close(fd);

@@ -39,6 +39,7 @@ struct client {
 	bool parting;	      /* we part from it: it gets its answers, and is asked no more */
 	bool parted;	      /* its xenstored is no more; client_again() */
 	bool lent;	      /* it may be a native daemon's still; client_take() */
+	uint64_t back_ended;  /* ns of CLOCK_MONOTONIC; xenstored's end of it; 0: it has not */
 	struct event *hangup; /* as long as it has no session */
 	uint64_t since;	      /* seconds of CLOCK_MONOTONIC */
 	struct who who;

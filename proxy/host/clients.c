@@ -268,6 +268,8 @@ static void hangup_cb(evutil_socket_t fd, short what, void *arg)
 
 	(void)fd;
 	(void)what;
+	if (client->left && client->daemon->survives)
+		return; /* what it says is for the mirror, too; a starter comes */
 	if (client->left)
 		take_up_left(clients);
 	else if (!upstream_memory(client->daemon->upstream))

@@ -15,6 +15,7 @@
 #include "proxy/host/ports.h"
 #include "proxy/host/upstream.h"
 #include "proxy/loop.h"
+#include "proxy/mirror/follow.h"
 #include "proxy/session/afresh.h"
 #include "proxy/session/blame.h"
 #include "proxy/session/hooks.h"
@@ -255,6 +256,7 @@ static int add(struct domains *domains, struct domain *domain)
 		HASH_DELETE(hh, domains->by_domid, domain);
 		return err;
 	}
+	follow_domain_is(domains->daemon->follow, domain->domid, domain->map_gen);
 	missing_remove(&domains->missing, domain->domid);
 	failed_forget(&domains->failed, domain->domid);
 	return 0;
@@ -359,6 +361,7 @@ static int change(struct domains *domains, const struct memory *memory, const st
 		holds_unmapped(domains->daemon->holds, msg->domid);
 		if (domain)
 			drop(domain, true);
+		follow_domain_gone(domains->daemon->follow, msg->domid);
 		return 0;
 	default:
 		return -EINVAL;
@@ -388,9 +391,12 @@ static int map_one(struct domains *domains, uint32_t domid, const struct rings *
 	return err;
 }
 
+/* And has what can be bound. */
 static bool is_bound(const struct rings *rings, uint32_t domid)
 {
-	return atomic_load(&rings_attach(rings, domid)->bind_gen) & 1;
+	const struct rings_attach *attach = rings_attach(rings, domid);
+
+	return atomic_load(&attach->bind_gen) & 1 && !rings_is_mute(attach);
 }
 
 static int bind_one(struct domain *domain, const struct rings *rings)

@@ -227,6 +227,11 @@ void keeper_drop(struct keeper *keeper, uint32_t key)
 	say(keeper, LINK_DROP, key, NULL, 0);
 }
 
+bool keeper_has(const struct keeper *keeper, uint32_t key)
+{
+	return keeper->found && keeper->found[key].count;
+}
+
 int keeper_take(struct keeper *keeper, uint32_t key, int fds[LINK_PUT_FDS])
 {
 	struct found none = { 0 }, *found = keeper->found ? &keeper->found[key] : &none;

@@ -61,6 +61,9 @@ bool keeper_foreign(const struct keeper *keeper);
  */
 int keeper_take(struct keeper *keeper, uint32_t key, int fds[LINK_PUT_FDS]);
 
+/** keeper_has() - whether keeper_take() would give some. */
+bool keeper_has(const struct keeper *keeper, uint32_t key);
+
 /**
  * keeper_put() - have these descriptors held, which stay the caller's as well.
  * @key: as keeper_take(); what was under it before is not held any more

@@ -256,7 +256,7 @@ int upstream_new(struct upstream **out, struct daemon *daemon)
 	if (!up)
 		return -ENOMEM;
 	up->daemon = daemon;
-	up->sock = up->to_proxy = up->to_stored = up->state = -1;
+	up->sock = up->to_proxy = up->to_stored = up->state = up->mirror = -1;
 	up->left[0] = up->left[1] = -1;
 	if (daemon->keeper)
 		keeper_take(daemon->keeper, KEEP_DOMAINS, up->left);

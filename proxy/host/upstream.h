@@ -56,6 +56,9 @@ int upstream_end(const struct upstream *up);
  */
 bool upstream_left(const struct upstream *up, struct ledgers *ledgers);
 
+/** upstream_left_pid() - the process of the xenstored that the rings were of; 0: not known. */
+int32_t upstream_left_pid(const struct upstream *up);
+
 /**
  * upstream_restore() - take up the domains in these, without a bridge: another one that goes on
  * with their rings is to come.
@@ -92,6 +95,9 @@ void upstream_keep(struct upstream *up);
  * @fd: stays the caller's, who says when it closes it; -1: nothing any more
  */
 void upstream_keep_state(struct upstream *up, int fd, int pidfd);
+
+/** upstream_keep_mirror() - likewise, the mirror of the store. @fd: as there */
+void upstream_keep_mirror(struct upstream *up, int fd);
 
 /** upstream_serves() - whether there is a bridge, and all is taken up. */
 bool upstream_serves(const struct upstream *up);

@@ -24,6 +24,7 @@ struct upstream {
 	int to_proxy, to_stored; /* eventfds */
 	int left[LINK_PUT_FDS];	 /* ledgers and rings that the keeper had, or -1 */
 	int state, pidfd;	 /* upstream_keep_state(); negative: none */
+	int mirror;		 /* upstream_keep_mirror(); the same */
 	struct memory memory;
 	struct pool *pool;
 	uint32_t cursor;

@@ -155,6 +155,7 @@ void upstream_keep(struct upstream *up)
 		keeper_put(up->daemon->keeper, KEEP_DOMAINS, fds, 2);
 		if (up->state >= 0)
 			put_state(up);
+		upstream_keep_mirror(up, up->mirror);
 	}
 }
 
@@ -369,6 +370,23 @@ bool upstream_left(const struct upstream *up, struct ledgers *ledgers)
 	return false;
 }
 
+int32_t upstream_left_pid(const struct upstream *up)
+{
+	int fd = up->left[1] >= 0 ? dup(up->left[1]) : -1;
+	struct rings rings;
+	int32_t pid;
+
+	if (fd < 0)
+		return 0;
+	if (rings_open(&rings, fd)) {
+		close(fd);
+		return 0;
+	}
+	pid = rings_header(&rings)->pid;
+	rings_close(&rings);
+	return pid;
+}
+
 int upstream_restore(struct upstream *up)
 {
 	bool made;
@@ -433,6 +451,13 @@ bool upstream_untaken(const struct upstream *up)
 	untaken = atomic_load(&ledgers_exchange(&left)->stage) == LEDGERS_ENTRY;
 	ledgers_close(&left);
 	return untaken;
+}
+
+void upstream_keep_mirror(struct upstream *up, int fd)
+{
+	up->mirror = fd;
+	if (fd >= 0)
+		keeper_put(up->daemon->keeper, KEEP_MIRROR, &up->mirror, 1);
 }
 
 void upstream_keep_state(struct upstream *up, int fd, int pidfd)

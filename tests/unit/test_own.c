@@ -32,27 +32,30 @@ static int fake_dial(const struct daemon *daemon)
 }
 
 #define client_dial fake_dial
-#include "proxy/exchange/own.c"
+#include "proxy/host/own.c"
 
 struct bed {
 	struct daemon daemon;
 	struct own *own;
 	uint32_t replies, ends;
-	bool closes; /* when it has a reply */
-	struct message last;
+	bool closes;	    /* when it has a reply */
+	uint32_t type, len; /* of the last one */
+	char text[8];
 };
 
-static void replied(void *arg, const struct message *msg)
+static void replied(void *arg, const struct own_reply *reply)
 {
 	struct bed *bed = arg;
 
-	if (!msg) {
+	if (!reply) {
 		bed->ends++;
 		bed->own = own_close(bed->own);
 		return;
 	}
 	bed->replies++;
-	bed->last = *msg;
+	bed->type = reply->type;
+	bed->len = reply->len;
+	memcpy(bed->text, reply->payload, reply->len < 8 ? reply->len : 8);
 	if (bed->closes)
 		bed->own = own_close(bed->own);
 }
@@ -87,7 +90,7 @@ static void run(struct bed *bed)
 
 static void says(struct bed *bed, uint32_t type, uint32_t len, uint32_t piece)
 {
-	static uint8_t octets[20000];
+	static uint8_t octets[OWN_REPLY_MAX + 20000];
 	struct xsd_sockmsg hdr = { .type = type, .len = len };
 	uint32_t size = (uint32_t)sizeof(hdr) + len, n;
 
@@ -123,26 +126,39 @@ static void replies_in_pieces(void **state)
 		for (uint32_t j = 0; j < 4; j++) {
 			says(bed, XS_DIRECTORY, lens[j], pieces[i]);
 			assert_int_equal(bed->replies, ++n);
-			assert_int_equal(bed->last.hdr.len, lens[j]);
+			assert_int_equal(bed->len, lens[j]);
 		}
 	}
 	assert_int_equal(bed->ends, 0);
 }
 
-/* oxenstored has no limit of its own; what comes behind is understood. */
+/* oxenstored has no limit of its own. */
+static void a_long_reply(void **state)
+{
+	struct bed *bed = *state;
+
+	says(bed, XS_DIRECTORY, 10000, 3000);
+	assert_int_equal(bed->replies, 1);
+	assert_int_equal(bed->type, XS_DIRECTORY);
+	assert_int_equal(bed->len, 10000);
+	says(bed, XS_DIRECTORY, OWN_REPLY_MAX, 20000);
+	assert_int_equal(bed->len, OWN_REPLY_MAX);
+}
+
+/* What comes behind is understood. */
 static void a_reply_that_is_too_long(void **state)
 {
 	static const uint32_t pieces[] = { 1000, 5000, 20000 };
 	struct bed *bed = *state;
 
 	for (uint32_t i = 0; i < 3; i++) {
-		says(bed, XS_DIRECTORY, 10000, pieces[i]);
+		says(bed, XS_DIRECTORY, OWN_REPLY_MAX + 1000, pieces[i]);
 		assert_int_equal(bed->replies, 2 * i + 1);
-		assert_int_equal(bed->last.hdr.type, XS_ERROR);
-		assert_string_equal((char *)bed->last.payload, "E2BIG");
+		assert_int_equal(bed->type, XS_ERROR);
+		assert_string_equal(bed->text, "E2BIG");
 		says(bed, XS_CONTROL, 3, 4);
 		assert_int_equal(bed->replies, 2 * i + 2);
-		assert_int_equal(bed->last.hdr.type, XS_CONTROL);
+		assert_int_equal(bed->type, XS_CONTROL);
 	}
 	assert_int_equal(bed->ends, 0);
 }
@@ -191,9 +207,13 @@ static void nobody_listens(void **state)
 int main(void)
 {
 	static const struct CMUnitTest tests[] = {
-		OWN_TEST(what_is_asked_arrives),     OWN_TEST(replies_in_pieces),
-		OWN_TEST(a_reply_that_is_too_long),  OWN_TEST(its_end),
-		OWN_TEST(closed_by_whoever_is_told), OWN_TEST(nobody_listens),
+		OWN_TEST(what_is_asked_arrives),
+		OWN_TEST(replies_in_pieces),
+		OWN_TEST(a_long_reply),
+		OWN_TEST(a_reply_that_is_too_long),
+		OWN_TEST(its_end),
+		OWN_TEST(closed_by_whoever_is_told),
+		OWN_TEST(nobody_listens),
 	};
 
 	return cmocka_run_group_tests_name("own", tests, NULL, NULL);
