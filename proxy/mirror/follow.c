@@ -1,0 +1,380 @@
+// SPDX-License-Identifier: MIT
+#include "proxy/mirror/follow.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "protocol/clock.h"
+#include "protocol/message.h"
+#include "proxy/mirror/follow_parts.h"
+
+int follow_new(struct follow **out)
+{
+	struct follow *follow = calloc(1, sizeof(*follow));
+
+	if (!follow)
+		return -ENOMEM;
+	claims_init(&follow->claims);
+	TAILQ_INIT(&follow->all);
+	TAILQ_INIT(&follow->waiting);
+	*out = follow;
+	return 0;
+}
+
+struct follow *follow_free(struct follow *follow)
+{
+	free(follow);
+	return NULL;
+}
+
+void follow_use(struct follow *follow, struct mirror *mirror, uint32_t most,
+		const struct follow_hooks *hooks, void *arg)
+{
+	follow->mirror = mirror;
+	follow->most = most;
+	follow->hooks = hooks;
+	follow->arg = arg;
+	if (!mirror)
+		follow_wake(follow);
+}
+
+struct claims *follow_claims(struct follow *follow)
+{
+	return &follow->claims;
+}
+
+const struct follow_counts *follow_counts(const struct follow *follow)
+{
+	return &follow->counts;
+}
+
+void follow_unsure(struct follow *follow, const char *path, uint32_t len, bool deep)
+{
+	follow->counts.unsure++;
+	if (follow->hooks)
+		follow->hooks->unsure(follow->arg, path, len, deep);
+}
+
+void follow_wake(struct follow *follow)
+{
+	struct follower *follower;
+
+	while ((follower = TAILQ_FIRST(&follow->waiting))) {
+		TAILQ_REMOVE(&follow->waiting, follower, waiting);
+		follower->waits = false;
+		follower->wake(follower->arg);
+	}
+}
+
+/* --- sessions */
+
+struct follower *follow_join(struct follow *follow, uint64_t key, uint32_t domid, bool privileged,
+			     void (*wake)(void *arg), void *arg)
+{
+	struct follower *follower = calloc(1, sizeof(*follower));
+
+	if (!follower) {
+		if (follow->mirror)
+			mirror_break(follow->mirror, -ENOMEM);
+		return NULL;
+	}
+	follower->follow = follow;
+	follower->key = key;
+	follower->domid = domid;
+	follower->privileged = privileged;
+	follower->wake = wake;
+	follower->arg = arg;
+	TAILQ_INSERT_TAIL(&follow->all, follower, list);
+	return follower;
+}
+
+void follow_drop_asked(struct follower *follower, uint32_t slot)
+{
+	struct asked *asked = follower->asked[slot];
+	struct follow *follow = follower->follow;
+
+	if (!asked)
+		return;
+	follower->asked[slot] = NULL;
+	if (asked->claim) {
+		claim_end(&follow->claims, asked->claim);
+		claim_free(asked->claim);
+		follow_wake(follow);
+		if (follow->hooks)
+			follow->hooks->ended(follow->arg);
+	}
+	free(asked->msg);
+	free(asked);
+}
+
+struct follower *follow_leave(struct follower *follower, bool gone)
+{
+	struct follow *follow;
+
+	if (!follower)
+		return NULL;
+	follow = follower->follow;
+	/* Nobody may wake it any more. */
+	if (follower->waits)
+		TAILQ_REMOVE(&follow->waiting, follower, waiting);
+	follower->waits = false;
+	if (gone)
+		follow_reset(follower);
+	for (uint32_t slot = 0; slot < SLOTS; slot++) {
+		if (gone)
+			follow_lost(follower, slot);
+		else
+			follow_drop_asked(follower, slot);
+	}
+	claim_free(follower->next);
+	free(follower->blind);
+	if (follower->waits)
+		TAILQ_REMOVE(&follow->waiting, follower, waiting);
+	TAILQ_REMOVE(&follow->all, follower, list);
+	free(follower);
+	return NULL;
+}
+
+static struct follower *find_key(struct follow *follow, uint64_t key)
+{
+	struct follower *follower;
+
+	TAILQ_FOREACH(follower, &follow->all, list)
+		if (follower->key == key)
+			return follower;
+	return NULL;
+}
+
+static bool is_there(void *arg, uint64_t key)
+{
+	return find_key(arg, key) != NULL;
+}
+
+void follow_sift(struct follow *follow)
+{
+	if (!follow->mirror || follow->mirror->broken)
+		return;
+	mirror_begin(follow->mirror);
+	mirror_end(follow->mirror, drafts_sift(follow->mirror->drafts, is_there, follow));
+}
+
+/* --- before a request goes */
+
+struct gathering {
+	struct claim *claim;
+	const struct tree *tree;
+};
+
+static int gather_one(void *arg, const struct change *change)
+{
+	const struct gathering *gathering = arg;
+
+	return claim_add(gathering->claim, gathering->tree, change);
+}
+
+/* Of many what is above all of them. */
+static int gather_draft(struct follower *follower, struct claim *claim, const struct draft *draft)
+{
+	struct gathering gathering = { claim, mirror_of(follower)->tree };
+	struct change above;
+
+	if (draft_count(draft) <= CLAIM_PARTS)
+		return draft_each(draft, gather_one, &gathering);
+	draft_above(draft, &above);
+	return claim_add(claim, gathering.tree, &above);
+}
+
+/* Also what is under way in it. */
+static int gather_transaction(struct follower *follower, struct claim *claim, uint32_t tx)
+{
+	const struct mirror *mirror = mirror_of(follower);
+	struct draft *draft = draft_find(mirror->drafts, follower->key, tx);
+	int err = draft ? gather_draft(follower, claim, draft) : 0;
+
+	for (uint32_t slot = 0; !err && slot < SLOTS; slot++) {
+		const struct asked *asked = follower->asked[slot];
+		struct change change;
+
+		if (asked && asked->msg && asked->tx == tx &&
+		    read_change(follower, &change, asked->msg))
+			err = claim_add(claim, mirror->tree, &change);
+	}
+	return err;
+}
+
+/* What upstream will refuse is in nobody's way. */
+static int gather_request(struct follower *follower, struct claim *claim,
+			  const struct change *change)
+{
+	const struct tree *tree = mirror_of(follower)->tree;
+	const struct change_by by = by_of(follower);
+
+	return change_may(tree, change, &by) ? claim_add(claim, tree, change) : 0;
+}
+
+/* What a request may change at once. Return: 0, also where it is nothing; or -ENOMEM. */
+static int claim_of(struct follower *follower, const struct message *msg, uint32_t tx,
+		    struct claim **out)
+{
+	struct change change;
+	struct claim *claim;
+	bool ends = tx && ends_well(msg);
+	int err;
+
+	*out = NULL;
+	if (!ends && (tx || !read_change(follower, &change, msg)))
+		return 0;
+	claim = claim_new(follower);
+	if (!claim)
+		return -ENOMEM;
+	err = ends ? gather_transaction(follower, claim, tx)
+		   : gather_request(follower, claim, &change);
+	if (!err && claim->nr) {
+		*out = claim;
+		return 0;
+	}
+	claim_free(claim);
+	return err;
+}
+
+void follow_give_up(struct follower *follower)
+{
+	mirror_break(follower->follow->mirror, -ENOMEM);
+}
+
+/* It waits, for a moment at most. */
+static void wait(struct follower *follower, uint64_t now)
+{
+	struct follow *follow = follower->follow;
+
+	claim_free(follower->next);
+	follower->next = NULL;
+	follow->counts.waits += !follower->since;
+	if (!follower->since)
+		follower->since = now;
+	if (!follower->waits)
+		TAILQ_INSERT_TAIL(&follow->waiting, follower, waiting);
+	follower->waits = true;
+	follow->hooks->waits(follow->arg);
+}
+
+bool follow_may(struct follower *follower, const struct message *msg, uint32_t tx)
+{
+	const struct mirror *mirror = mirror_of(follower);
+	uint64_t now;
+
+	if (!mirror)
+		return true;
+	claim_free(follower->next);
+	if (claim_of(follower, msg, tx, &follower->next)) {
+		follower->next = NULL;
+		follow_give_up(follower);
+	}
+	now = clock_monotonic();
+	if (follower->next &&
+	    !claim_may(&follower->follow->claims, follower->next, mirror->tree, now,
+		       follower->since && now - follower->since >= CLAIM_WAIT_NS)) {
+		wait(follower, now);
+		return false;
+	}
+	follower->since = 0;
+	return true;
+}
+
+static bool matters(const struct message *msg, uint32_t tx)
+{
+	switch (msg->hdr.type) {
+	case XS_WRITE:
+	case XS_MKDIR:
+	case XS_RM:
+	case XS_SET_PERMS:
+	case XS_RESET_WATCHES:
+		return true;
+	case XS_TRANSACTION_END:
+		return tx;
+	default:
+		return false;
+	}
+}
+
+static struct asked *note(const struct message *msg, uint32_t tx)
+{
+	struct asked *asked = calloc(1, sizeof(*asked));
+	uint32_t size = message_size(&msg->hdr);
+
+	if (!asked)
+		return NULL;
+	asked->type = msg->hdr.type;
+	asked->tx = tx;
+	asked->msg = malloc(sizeof(msg->hdr) + msg->hdr.len);
+	if (!asked->msg) {
+		free(asked);
+		return NULL;
+	}
+	memcpy(asked->msg, msg, size);
+	return asked;
+}
+
+void follow_asked(struct follower *follower, uint32_t slot, const struct message *msg, uint32_t tx)
+{
+	struct mirror *mirror = mirror_of(follower);
+	struct asked *asked;
+
+	if (!mirror)
+		return;
+	/* What was there before nobody will answer any more. */
+	follow_drop_asked(follower, slot);
+	if (!matters(msg, tx))
+		return;
+	asked = note(msg, tx);
+	if (!asked) {
+		follow_give_up(follower);
+		return;
+	}
+	asked->claim = follower->next;
+	follower->next = NULL;
+	follower->asked[slot] = asked;
+	if (asked->claim)
+		claim_begin(&follower->follow->claims, asked->claim, mirror->tree);
+}
+
+void follow_injected(struct follower *follower, uint32_t slot, const struct message *msg,
+		     uint32_t tx)
+{
+	if (!mirror_of(follower) || follower->asked[slot])
+		return;
+	claim_free(follower->next);
+	if (claim_of(follower, msg, tx, &follower->next)) {
+		follower->next = NULL;
+		follow_give_up(follower);
+	}
+	/* Which of them comes first is not known. */
+	if (follower->next)
+		claim_may(&follower->follow->claims, follower->next, mirror_of(follower)->tree, 0,
+			  true);
+	follow_asked(follower, slot, msg, tx);
+}
+
+/* --- domains */
+
+void follow_domain_is(struct follow *follow, uint32_t domid, uint32_t map_gen)
+{
+	if (follow->mirror)
+		mirror_domain_is(follow->mirror, domid, map_gen);
+}
+
+/* What was made there since, and taken before we knew. */
+static void removed_cb(void *arg, const char *path, uint32_t len)
+{
+	follow_unsure(arg, path, len, true);
+}
+
+void follow_domain_gone(struct follow *follow, uint32_t domid)
+{
+	if (!follow->mirror)
+		return;
+	mirror_domain_gone(follow->mirror, domid, removed_cb, follow);
+	claims_unsure(&follow->claims);
+	claims_disturb(&follow->claims);
+}
