@@ -22,6 +22,7 @@ enum keep_key {
 	KEEP_DOMAINS,		    /* the memfd of domains' ledgers, then that of their rings */
 	KEEP_STATE,		    /* of a xenstored that is exchanged: a memfd of what it wrote,
 				     * then maybe the pidfd of who has been given it */
+	KEEP_MIRROR,		    /* the memfd of the mirror of the store */
 	KEEP_KEYS
 };
 

@@ -97,3 +97,12 @@ int rings_put(const struct rings *rings, uint32_t domid, uint32_t port, uint64_t
 	atomic_fetch_or(&rings_header(rings)->mapped[domid / 64], 1ULL << (domid % 64));
 	return 0;
 }
+
+void rings_take(const struct rings *rings, uint32_t domid)
+{
+	struct rings_attach *attach = rings_attach(rings, domid);
+
+	atomic_fetch_and(&rings_header(rings)->mapped[domid / 64], ~(1ULL << (domid % 64)));
+	atomic_store(&attach->bind_gen, 0);
+	atomic_store(&attach->map_gen, 0);
+}

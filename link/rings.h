@@ -147,12 +147,15 @@ int rings_reserve(const struct rings *rings, uint32_t domid);
 /**
  * rings_put() - in rings that no bridge has yet: a domain is mapped and bound, as a bridge that
  * goes on with them finds it.
- * @port: the domain's own
+ * @port: the domain's own; 0: it has closed it
  * @gfn: of its page, or 0
  *
  * Return: as rings_reserve().
  */
 int rings_put(const struct rings *rings, uint32_t domid, uint32_t port, uint64_t gfn);
+
+/** rings_take() - undo that. */
+void rings_take(const struct rings *rings, uint32_t domid);
 
 static inline struct rings_header *rings_header(const struct rings *rings)
 {
@@ -169,6 +172,15 @@ static inline struct xenstore_domain_interface *rings_ring(const struct rings *r
 							   uint32_t domid)
 {
 	return (struct xenstore_domain_interface *)(rings->arena.base + rings_ring_off(domid));
+}
+
+/**
+ * rings_is_mute() - whether a domain is bound that had closed its event channel (rings_put()), so
+ * that there is none.
+ */
+static inline bool rings_is_mute(const struct rings_attach *attach)
+{
+	return atomic_load(&attach->bind_gen) & 1 && !atomic_load(&attach->remote_port);
 }
 
 /** rings_attach() - where a domain is attached. */

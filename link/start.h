@@ -75,6 +75,9 @@
  */
 #define LINK_LEFT "left"
 
+/* Likewise: how the last xenstored ended, as systemd says it: "killed KILL", "exited 1" */
+#define LINK_ENDED "ended"
+
 /* Given to the daemon by the starter: the rings that its bridge goes on with (bridge/adopt.h) */
 #define START_RINGS_ENV "XSPROXY_RINGS" /* number of a descriptor */
 

@@ -38,9 +38,10 @@ static bool renew_is_sane(const struct ledger *ledger)
 	if (!sent)
 		return true;
 	return sent < size && size <= MESSAGE_MAX && slot < LEDGER_PENDING &&
-	       (word_get(&ledger->pending_mask) >> slot & 1) &&
-	       ledger->pending[slot].type == XS_WATCH &&
-	       pending_is_intent(&ledger->pending[slot]) && !word_get(&ledger->up_sent);
+	       (word_get(&ledger->pending_mask) >> slot & 1) && !word_get(&ledger->up_sent) &&
+	       ((ledger->pending[slot].flags & PENDING_AGAIN) ||
+		(ledger->pending[slot].type == XS_WATCH &&
+		 pending_is_intent(&ledger->pending[slot])));
 }
 
 /* Octets of a reply beyond MESSAGE_MAX that are not in the fifo yet. */
@@ -84,12 +85,29 @@ static bool state_is_sane(const struct ledger *ledger, bool socket)
 	return state <= LEDGER_ENDED && !giant_left(ledger);
 }
 
+/* Requests that are to be asked again lie in the extents that there are for them, one behind the
+ * other (again.c reads no more of one than fits). */
+static bool again_is_sane(const struct ledger *ledger)
+{
+	const struct ledger_more *more = &ledger->more;
+	uint32_t head = word_get(&more->again_head), tail = word_get(&more->again_tail);
+
+	if (more->map_gen != ledger->map_gen || head == tail)
+		return true;
+	if (head > tail || tail - head < MESSAGE_HEADER || tail > LEDGER_AGAIN_PAGES * POOL_PAGE)
+		return false;
+	for (uint32_t i = 0; i * POOL_PAGE < tail; i++)
+		if (!word_get(&more->again_page[i]))
+			return false;
+	return true;
+}
+
 int audit_words(const struct ledger *ledger, bool socket)
 {
 	if (!state_is_sane(ledger, socket) || !word_get(&ledger->epoch))
 		return -EINVAL;
 	return up_is_sane(ledger) && renew_is_sane(ledger) && down_is_sane(ledger) &&
-			       pending_is_sane(ledger)
+			       again_is_sane(ledger) && pending_is_sane(ledger)
 		       ? 0
 		       : -EINVAL;
 }
@@ -132,8 +150,11 @@ static bool ref_is_sane(const struct ledger_pending *pending, const struct watch
 static bool renew_has_record(const struct ledger *ledger, const struct watchlog *log)
 {
 	const struct ledger_more *more = &ledger->more;
-	uint32_t pos = ledger->pending[word_get(&more->renew_slot)].ref;
+	const struct ledger_pending *pending = &ledger->pending[word_get(&more->renew_slot)];
+	uint32_t pos = pending->ref;
 
+	if (pending->flags & PENDING_AGAIN)
+		return true;
 	return watchlog_at(log, pos)->len == word_get(&more->renew_size) - MESSAGE_HEADER;
 }
 

@@ -8,17 +8,19 @@
  * passes it on.
  */
 #include <errno.h>
-#include <stdio.h>
 #include <string.h>
 
 #include "protocol/control_text.h"
 #include "proxy/daemon.h"
+#include "proxy/mirror/follow.h"
 #include "proxy/observe/tap.h"
+#include "proxy/session/again.h"
 #include "proxy/session/hooks.h"
 #include "proxy/session/limit.h"
 #include "proxy/session/pending.h"
 #include "proxy/session/rest.h"
 #include "proxy/session/session.h"
+#include "proxy/session/track.h"
 #include "proxy/util.h"
 
 /* A reply may be replaced by a short one of ours; room for that is always reserved. */
@@ -133,105 +135,6 @@ static bool flush(struct session *s)
 	return moved;
 }
 
-/* --- what replies change */
-
-static void track_watch(struct session *s, struct commit *commit,
-			const struct ledger_pending *pending, bool ok)
-{
-	if (!pending_is_intent(pending))
-		return;
-	if (!ok)
-		watch_refused(&s->watches, commit, pending->ref);
-	else if (pending->type == XS_WATCH)
-		watch_added(&s->watches, commit, pending->ref);
-	else
-		watch_removed(&s->watches, commit, pending->ref);
-}
-
-/* The guest gets upstream's id, unless it uses that one already. */
-static void track_start(struct session *s, struct commit *commit,
-			const struct ledger_pending *pending, struct message *msg)
-{
-	uint32_t upstream, guest, flags = 0;
-	char text[16];
-
-	if (msg->hdr.type == XS_ERROR)
-		return;
-	upstream = transaction_said(msg);
-	if (pending->kind == PENDING_SWALLOW) {
-		guest = pending->req_id;
-		flags = TRANSACTION_CONFLICT;
-	} else {
-		guest = transaction_guest_id(&s->transactions, upstream);
-	}
-	transaction_open(&s->transactions, commit, (int)pending->ref, guest, upstream, flags);
-	if (guest != upstream) {
-		int n = snprintf(text, sizeof(text), "%u", guest);
-
-		message_set_text(msg, text, (uint32_t)n + 1);
-	}
-}
-
-/* What ends a transaction, and what does not: docs/daemons.md, "What ends a transaction". */
-static void track_end(struct session *s, struct commit *commit,
-		      const struct ledger_pending *pending, struct message *msg)
-{
-	renew_end(s, pending, msg);
-	if (msg->hdr.type == XS_ERROR) {
-		int err = message_error_parse(msg->payload, msg->hdr.len);
-
-		if (err == EINVAL || err == EDQUOT)
-			return;
-	}
-	if (pending->ref != PENDING_NO_TRANSACTION &&
-	    transaction_live(&s->transactions, (int)pending->ref))
-		transaction_end(&s->transactions, commit, (int)pending->ref);
-	if (msg->hdr.type != XS_ERROR && (pending->flags & PENDING_CONFLICT))
-		message_set_error(msg, EAGAIN);
-}
-
-/* Watches and transactions are gone at once: one word, the epoch, does it. */
-static void track_reset(struct session *s, struct commit *commit, bool ok)
-{
-	struct ledger *ledger = s->ledger;
-
-	if (!ok)
-		return;
-	session_bury(s);
-	commit_set(commit, &ledger->epoch, ledger_next_epoch(ledger));
-	commit_set(commit, &ledger->watch_gen, word_get(&ledger->watch_gen) + 1);
-	watches_forget(&s->watches);
-}
-
-static void track_reply(struct session *s, struct commit *commit,
-			const struct ledger_pending *pending, struct message *msg)
-{
-	bool ok = msg->hdr.type != XS_ERROR;
-
-	/* A RESET_WATCHES follows it upstream (afresh.c). */
-	if (pending->kind == PENDING_DISCARD)
-		return;
-	switch (pending->type) {
-	case XS_WATCH:
-	case XS_UNWATCH:
-		track_watch(s, commit, pending, ok);
-		break;
-	case XS_TRANSACTION_START:
-		track_start(s, commit, pending, msg);
-		break;
-	case XS_TRANSACTION_END:
-		track_end(s, commit, pending, msg);
-		break;
-	case XS_RESET_WATCHES:
-		track_reset(s, commit, ok);
-		break;
-	case XS_CONTROL:
-		if (ok && (pending->flags & PENDING_HELP))
-			control_text_help(msg);
-		break;
-	}
-}
-
 /* --- the guest's reconnection */
 
 /* Upstream has forgotten the old connection: give the guest's ring back empty. */
@@ -261,6 +164,14 @@ static void event(struct session *s, struct commit *commit, const struct message
 	tap_event(s->tap, msg);
 }
 
+/* One that was asked again is answered: who has it do so is told. */
+static void again_answered(struct session *s, const struct ledger_pending *pending)
+{
+	again_trim(s);
+	if (pending->flags & PENDING_AGAIN && s->daemon->again_answered)
+		s->daemon->again_answered(s->daemon, s);
+}
+
 /* The reply to the request in @slot; frees the slot. */
 static void reply(struct session *s, struct commit *commit, int slot, struct message *msg)
 {
@@ -270,8 +181,13 @@ static void reply(struct session *s, struct commit *commit, int slot, struct mes
 
 	msg->hdr.req_id = pending.req_id;
 	msg->hdr.tx_id = pending.tx_id;
+	follow_replied(s->follower, (uint32_t)slot,
+		       msg->hdr.type == XS_ERROR ? message_error_parse(msg->payload, msg->hdr.len)
+						 : 0);
 	(pending.flags & PENDING_RENEW ? renew_reply : track_reply)(s, commit, &pending, msg);
 	pending_drop(s->ledger, commit, slot);
+	if (pending.flags & PENDING_AGAIN)
+		again_taken(s, commit);
 	s->ops[slot] = NULL;
 
 	if (pending.kind == PENDING_FORWARD && msg->hdr.type == XS_ERROR && !s->socket)
@@ -284,6 +200,7 @@ static void reply(struct session *s, struct commit *commit, int slot, struct mes
 	    state == LEDGER_RESET)
 		reconnect_end(s, commit);
 	commit_end(commit);
+	again_answered(s, &pending);
 	limit_reply(s, slot, &pending, msg);
 
 	if (session_state(s) == LEDGER_GREET)
@@ -421,6 +338,7 @@ static bool giant_piece(struct session *s, struct message *msg)
 {
 	ledger_word *left = &ledger_more(s->ledger)->giant_left;
 	uint32_t n = min_u32(ring_used(&s->back.in_view), word_get(left));
+	struct ledger_pending pending = { 0 };
 	uint8_t octets[XENSTORE_RING_SIZE];
 	struct commit commit;
 	int slot;
@@ -428,6 +346,8 @@ static bool giant_piece(struct session *s, struct message *msg)
 	commit_begin(&commit, &s->place);
 	if (msg) {
 		slot = pending_find(s->ledger, msg->hdr.req_id);
+		if (slot >= 0)
+			pending = s->ledger->pending[slot];
 		n = MESSAGE_HEADER;
 		if (!fifo_can_take(s, n))
 			return false;
@@ -437,6 +357,9 @@ static bool giant_piece(struct session *s, struct message *msg)
 			msg->hdr.req_id = s->ledger->pending[slot].req_id;
 			msg->hdr.tx_id = s->ledger->pending[slot].tx_id;
 			pending_drop(s->ledger, &commit, slot);
+			if (s->ledger->pending[slot].flags & PENDING_AGAIN)
+				again_taken(s, &commit);
+			follow_void(s->follower, (uint32_t)slot);
 			tap_reply(s->tap, slot, &msg->hdr, "", 0);
 		}
 		memcpy(octets, &msg->hdr, n);
@@ -451,6 +374,7 @@ static bool giant_piece(struct session *s, struct message *msg)
 	endpoint_consume(&s->back, &commit, n);
 	commit_set(&commit, &s->ledger->fifo_tail, word_get(&s->ledger->fifo_tail) + n);
 	commit_end(&commit);
+	again_answered(s, &pending);
 	return true;
 }
 

@@ -39,6 +39,7 @@
 #define LEDGER_PENDING	    32 /* requests under way at once; one bit each in pending_mask */
 #define LEDGER_TX	    16 /* transactions that need no extent */
 #define LEDGER_TX_PAGES	    16 /* extents for further ones */
+#define LEDGER_AGAIN_PAGES  3
 #define LEDGER_COMMIT_WORDS 24
 
 /* A word that a commit may change; written by xsproxyd only. */
@@ -107,8 +108,13 @@ struct ledger_sock {
 struct ledger_more {
 	uint32_t map_gen;
 	char fault[LEDGER_FAULT_MAX]; /* LEDGER_ENDED: what the guest did */
-	/* Where the octets of unanswered requests are to be: head, tail, directory */
-	uint32_t reserved_for_requests[8];
+	/* Requests to be asked again, in these extents: octets before the first, behind the last */
+	ledger_word again_head, again_tail;
+	ledger_word again_page[LEDGER_AGAIN_PAGES];
+	/* The extent of one that upstream has got whole, and not answered; its id */
+	ledger_word kept_page;
+	uint32_t kept_id;
+	ledger_word crimes; /* how often xenstored has crashed from a request of its alone */
 	/* The message that fifo_left is about: where in the fifo it ends, and its size */
 	ledger_word part_end;
 	ledger_word part_size;
@@ -132,7 +138,8 @@ struct ledger_more {
 	ledger_word renew_sent;
 	ledger_word renew_slot;
 	ledger_word renew_size;
-	uint32_t reserved[64];
+	uint32_t kept_len; /* of the payload in kept_page */
+	uint32_t reserved[63];
 };
 
 struct ledger {

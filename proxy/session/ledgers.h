@@ -62,11 +62,18 @@ struct ledgers_outlet {
 #define LEDGERS_ENTRY 8u
 /* Likewise: all is with a native daemon, if it could be started. */
 #define LEDGERS_LEAVING 9u
+/* xenstored has crashed: what it had not answered is being taken back, ... */
+#define LEDGERS_CRASHED 10u
+/* ... and is being asked again. */
+#define LEDGERS_AGAIN 11u
 
 struct ledgers_exchange {
 	_Atomic uint32_t stage; /* enum exchange_stage */
 	_Atomic uint32_t tries; /* how often the state has been handed out */
-	uint32_t reserved[2];
+	/* AGAIN: whose request is under way, and no other's: session_name(), or 0 */
+	_Atomic uint32_t suspect;
+	_Atomic uint16_t unasked; /* 1: of a xenstored that has crashed */
+	_Atomic uint16_t bare;	  /* 1: the state has no nodes; they are told (exchange_steps.c) */
 	/* What is to be executed, and what was; "": as configured */
 	char with[LEDGERS_DAEMON_MAX];
 	char was[LEDGERS_DAEMON_MAX];

@@ -26,8 +26,11 @@ enum pending_kind {
 /* struct ledger_pending.flags */
 #define PENDING_CONFLICT 1u /* an END T that went upstream as F: its OK becomes EAGAIN */
 
-#define PENDING_HELP	 2u /* CONTROL help: our commands are added to the reply */
-#define PENDING_RENEW	 4u /* renew.c: its own; WATCH, as any, refers to a record */
+#define PENDING_HELP	 2u  /* CONTROL help: our commands are added to the reply */
+#define PENDING_RENEW	 4u  /* renew.c: its own; WATCH, as any, refers to a record */
+#define PENDING_LARGE	 8u  /* it was larger than the back's queue (again.h) */
+#define PENDING_AGAIN	 16u /* it is the first of those that are asked again */
+/* The upper half says where in that queue it is (again.c). */
 
 /** pending_slot() - a free slot, or -1. */
 int pending_slot(const struct ledger *ledger);

@@ -6,7 +6,9 @@
 
 #include "protocol/message.h"
 #include "proxy/log.h"
+#include "proxy/mirror/follow.h"
 #include "proxy/observe/tap.h"
+#include "proxy/session/again.h"
 #include "proxy/session/pending.h"
 #include "proxy/session/rest.h"
 #include "proxy/session/session.h"
@@ -128,45 +130,50 @@ static bool each_transaction(struct session *s, bool (*one)(struct session *s, i
 
 /* --- watches */
 
+/* Its id, which nobody gets back, says in which form it was sent. */
 static bool watch_one(struct session *s)
 {
-	struct message msg = { .hdr.type = XS_WATCH };
+	struct message msg = { .hdr = { .type = XS_WATCH, .req_id = s->renew.flat } };
 	struct watch *watch = s->renew.watch;
 	uint32_t len;
+	const char *text = watch_text(&s->watches, watch, &len);
 
-	message_set_text(&msg, watch_text(&s->watches, watch, &len),
-			 watch_octets(&s->watches, watch));
+	message_set_text(&msg, text, s->renew.flat ? len : watch_octets(&s->watches, watch));
 	if (!ask(s, &msg, watch_record(watch)))
 		return false;
 	s->renew.watch = watch_asked(&s->watches, watch);
 	return true;
 }
 
-void renew_split(struct session *s, struct commit *commit, int slot, uint32_t sent)
+void renew_split(struct session *s, struct commit *commit, int slot, uint32_t sent, uint32_t size)
 {
-	uint32_t pos = s->ledger->pending[slot].ref;
 	struct ledger_more *more = ledger_more(s->ledger);
 
 	commit_set(commit, &more->renew_slot, (uint32_t)slot);
-	commit_set(commit, &more->renew_size,
-		   MESSAGE_HEADER + watchlog_at(&s->watches.log, pos)->len);
+	commit_set(commit, &more->renew_size, size);
 	commit_set(commit, &more->renew_sent, sent);
 }
 
 bool renew_more(struct session *s)
 {
 	struct ledger_more *more = &s->ledger->more;
-	const struct ledger_pending *pending = &s->ledger->pending[word_get(&more->renew_slot)];
+	uint32_t slot = word_get(&more->renew_slot);
+	const struct ledger_pending *pending = &s->ledger->pending[slot];
 	uint32_t sent = word_get(&more->renew_sent), size = word_get(&more->renew_size);
-	uint32_t n = min_u32(ring_room(&s->back.out, &s->back.out_view), size - sent);
+	uint32_t n = min_u32(again_room(s), size - sent);
 	struct commit commit;
+	struct message msg;
 
 	if (!n) {
 		s->back.starved = true;
 		return false;
 	}
+	if (pending->flags & PENDING_AGAIN)
+		again_sent(s, slot, &msg);
 	up_write(s, pending, size - MESSAGE_HEADER,
-		 watchlog_at(&s->watches.log, pending->ref)->text, sent, n);
+		 pending->flags & PENDING_AGAIN ? (const void *)msg.payload
+						: watchlog_at(&s->watches.log, pending->ref)->text,
+		 sent, n);
 	commit_begin(&commit, &s->place);
 	endpoint_produce(&s->back, &commit, n);
 	commit_set(&commit, &more->renew_sent, sent + n < size ? sent + n : 0);
@@ -185,6 +192,14 @@ static bool ask_last(struct session *s)
 		return false;
 	s->renew.what = RENEW_LAST;
 	return true;
+}
+
+/* Those that are there say EEXIST. */
+static void watch_again(struct session *s)
+{
+	s->renew.again = false;
+	s->renew.what = RENEW_WATCHES;
+	s->renew.watch = watches_first(&s->watches);
 }
 
 static void end(struct session *s)
@@ -230,9 +245,14 @@ bool renew_step(struct session *s)
 			return ask_last(s);
 		break;
 	case RENEW_LAST:
-		if (!is_owed(s))
+		if (is_owed(s))
+			break;
+		if (!s->renew.again) {
 			end(s);
-		break;
+			break;
+		}
+		watch_again(s);
+		return true;
 	case RENEW_EXPECTED:
 	case RENEW_NOTHING:
 		break;
@@ -240,15 +260,32 @@ bool renew_step(struct session *s)
 	return s->seq != seq;
 }
 
+/*
+ * This xenstored knows no depth: then without, so that the owner gets events that it has not asked
+ * for, and none less.
+ */
+static void do_without_depth(struct session *s)
+{
+	if (s->renew.flat)
+		return;
+	s->renew.flat = s->renew.again = true;
+	log_limited(&s->source, LOG_WARNING,
+		    "the new xenstored knows no depth of a watch; events are told from any depth");
+}
+
 static void watch_answered(struct session *s, struct commit *commit,
 			   const struct ledger_pending *pending, int err)
 {
-	/* Told to the new xenstored by an xsproxyd before us. */
-	bool there = !err || err == EEXIST;
+	bool deep = err == EINVAL && !pending->req_id &&
+		    watchlog_at(&s->watches.log, pending->ref)->depth;
+	/* EEXIST: told to the new xenstored by an xsproxyd before us. */
+	bool there = !err || err == EEXIST || deep;
 
+	if (deep)
+		do_without_depth(s);
 	if (!there)
 		s->renew.lost++;
-	watch_renewed(&s->watches, commit, pending->ref, there, !err);
+	watch_renewed(&s->watches, commit, pending->ref, there, !err || deep);
 }
 
 static void transaction_answered(struct session *s, struct commit *commit,
@@ -350,6 +387,7 @@ static void forget_requests(struct session *s, struct commit *commit)
 		if (pending->type == XS_WATCH && pending_is_intent(pending))
 			watch_renewed(&s->watches, commit, pending->ref, true, false);
 		pending_drop(s->ledger, commit, (int)slot);
+		follow_void(s->follower, slot);
 	}
 }
 
@@ -358,6 +396,8 @@ static bool forget_transaction(struct session *s, int slot)
 	struct ledger_tx *tx = transaction_at(&s->transactions, slot);
 	struct commit commit;
 
+	/* What was changed in it is gone, also where xenstored has crashed. */
+	tx->flags |= TRANSACTION_CONFLICT;
 	commit_begin(&commit, &s->place);
 	commit_set(&commit, page_word(&tx->upstream), TRANSACTION_NOT_UPSTREAM);
 	commit_end(&commit);
@@ -393,6 +433,7 @@ void renew_forget(struct session *s)
 	forget_requests(s, &commit);
 	forget_octets(s, &commit);
 	commit_end(&commit);
+	follow_reset(s->follower);
 	s->renew = (struct renew){ .what = RENEW_NOTHING };
 	/* The next one has nothing of it. */
 	s->reset_sent = session_state(s) == LEDGER_ENDED;

@@ -44,6 +44,8 @@ struct renew {
 	struct watch *watch; /* the next one to be registered, or NULL */
 	uint32_t slot;	     /* the next transaction to look at */
 	uint32_t lost;	     /* watches that xenstored did not take */
+	bool flat;	     /* it knows no depth of a watch, */
+	bool again;	     /* so those that it refused for that are asked for once more */
 };
 
 /**
@@ -80,11 +82,12 @@ bool renew_parted(const struct session *s);
 bool renew_step(struct session *s);
 
 /**
- * renew_split() - have @commit note that only the first @sent octets of a WATCH fit the back ring.
+ * renew_split() - have @commit note that only the first @sent octets of a WATCH of @size fit the
+ * back ring.
  *
  * What follows is in the log, so it needs no page, and the front may have sent a request in part.
  */
-void renew_split(struct session *s, struct commit *commit, int slot, uint32_t sent);
+void renew_split(struct session *s, struct commit *commit, int slot, uint32_t sent, uint32_t size);
 
 /** renew_more() - send more of it. Return: whether there was room. */
 bool renew_more(struct session *s);

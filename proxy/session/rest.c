@@ -52,6 +52,8 @@ static void running_text(const struct session *s, char *text)
 			 s->fifo.waiting.replies);
 	else if (rest_request(s, &request))
 		request_text(&request, text);
+	else if (s->unbound && rings_is_mute(s->attach))
+		snprintf(text, REST_TEXT_MAX, "it has closed its event channel");
 	else if (s->unbound)
 		snprintf(text, REST_TEXT_MAX, "xenstored has not bound its event channel");
 	else if (unanswered)

@@ -8,7 +8,9 @@
 
 #include "protocol/clock.h"
 #include "proxy/daemon.h"
+#include "proxy/mirror/follow.h"
 #include "proxy/observe/tap.h"
+#include "proxy/session/again.h"
 #include "proxy/session/audit.h"
 #include "proxy/session/blame.h"
 #include "proxy/session/hooks.h"
@@ -69,6 +71,8 @@ static int recover(struct session *s)
 		atomic_store(&ledger->up_page, 0);
 	else
 		err = account_claim(&s->account, word_get(&ledger->up_page));
+	if (!err)
+		err = again_recover(s);
 	PENDING_EACH(ledger, slot)
 	{
 		const struct ledger_pending *pending = &ledger->pending[slot];
@@ -82,6 +86,43 @@ static int recover(struct session *s)
 			s->orphans |= 1u << slot;
 	}
 	return err;
+}
+
+/* No other session's is the same, ever; a ring's is that of its mapping. */
+static uint64_t key_of(const struct session *s)
+{
+	if (s->socket)
+		return s->ledger->of.cookie << 1 | 1;
+	return ((uint64_t)s->ledger->map_gen << 16 | s->domid) << 1;
+}
+
+static void wake_cb(void *arg)
+{
+	session_ready(arg);
+}
+
+/* Of our own nothing is kept, but those that matter say little. Return: whether it does. */
+static bool own_sent(const struct ledger_pending *pending, struct message *msg)
+{
+	msg->hdr = (struct xsd_sockmsg){ .type = pending->type, .tx_id = pending->up_tx };
+	/* A transaction is ended for our own sake only so that nothing comes of it. */
+	message_set_text(msg, "F", 2);
+	return pending->kind == PENDING_SWALLOW &&
+	       (pending->type == XS_RESET_WATCHES || pending->type == XS_TRANSACTION_END);
+}
+
+void session_follow(struct session *s)
+{
+	struct message msg;
+
+	PENDING_EACH(s->ledger, slot)
+	{
+		const struct ledger_pending *pending = &s->ledger->pending[slot];
+
+		if (own_sent(pending, &msg) ||
+		    (pending->kind == PENDING_FORWARD && again_sent(s, slot, &msg)))
+			follow_injected(s->follower, slot, &msg, msg.hdr.tx_id);
+	}
 }
 
 static void run_task(struct loop_task *task)
@@ -143,6 +184,11 @@ int session_new(struct session **out, const struct session_params *params, bool 
 		return err;
 	}
 	s->tap = tap_new(s->daemon->taps, &s->source, s->socket);
+	if (s->daemon->follow)
+		s->follower = follow_join(s->daemon->follow, key_of(s), s->domid, s->privileged,
+					  wake_cb, s);
+	if (recovered)
+		session_follow(s);
 	*out = s;
 	return 0;
 }
@@ -155,7 +201,9 @@ void session_free(struct session *s, bool forget)
 	loop_forget(s->daemon->loop, &s->task);
 	refusals_fini(&s->refusals);
 	s->tap = tap_free(s->tap);
+	s->follower = follow_leave(s->follower, forget);
 	if (forget) {
+		again_release(s);
 		account_release(&s->account, word_get(&s->ledger->up_page));
 		atomic_store(&s->ledger->up_page, 0);
 		transactions_fini(&s->transactions);
@@ -358,7 +406,7 @@ bool session_drained(const struct session *s)
 	const struct ledger *ledger = s->ledger;
 
 	/* What upstream has sent of a message only in part (fifo_fill) is of an event then. */
-	return !word_get(&ledger->pending_mask) && !word_get(&ledger->up_fill) &&
+	return !word_get(&ledger->pending_mask) && !word_get(&ledger->up_fill) && !again_waits(s) &&
 	       !s->fifo.waiting.replies && session_state(s) != LEDGER_RESET;
 }
 
@@ -439,62 +487,4 @@ void session_fail(struct session *s, uint32_t error, const char *why)
 	if (s->place.front_page)
 		s->front.kick(s->front.owner);
 	session_ready(s);
-}
-
-/* Upstream will never answer these. */
-static void answer_unanswerable(struct session *s)
-{
-	enum ledger_state state = session_state(s);
-	bool deliver = state == LEDGER_RUN || state == LEDGER_QUIET;
-
-	PENDING_EACH(s->ledger, slot)
-	{
-		const struct ledger_pending *pending = &s->ledger->pending[slot];
-		struct message msg = { .hdr.req_id = pending->req_id, .hdr.tx_id = pending->tx_id };
-		struct commit commit;
-
-		if (pending->kind == PENDING_ANSWER)
-			continue;
-		message_set_error(&msg, EIO);
-		commit_begin(&commit, &s->place);
-		if (deliver && pending->kind == PENDING_FORWARD &&
-		    !fifo_reserve(&s->fifo, 0, message_size(&msg.hdr))) {
-			fifo_append(&s->fifo, &commit, &msg);
-			tap_reply(s->tap, (int)slot, &msg.hdr, msg.payload, msg.hdr.len);
-		}
-		pending_drop(s->ledger, &commit, (int)slot);
-		commit_end(&commit);
-		if (s->ops[slot])
-			s->hooks->lost(s, (int)slot);
-	}
-}
-
-void session_bury(struct session *s)
-{
-	if (!ledger_must_bury(s->ledger))
-		return;
-	transactions_bury(&s->transactions);
-	watchlog_bury(&s->watches.log);
-}
-
-void session_upstream_reset(struct session *s)
-{
-	struct commit commit;
-
-	commit_begin(&commit, &s->place);
-	commit_set(&commit, &s->ledger->fifo_fill, 0);
-	commit_set(&commit, &s->ledger->more.renew_sent, 0);
-	if (word_get(&s->ledger->up_sent)) {
-		commit_set(&commit, &s->ledger->up_sent, 0);
-		commit_set(&commit, &s->ledger->up_fill, 0);
-	}
-	commit_end(&commit);
-	answer_unanswerable(s);
-	s->hooks->watches_lost(s);
-
-	session_bury(s);
-	watches_end(&s->watches, &s->place);
-	s->renew = (struct renew){ .what = RENEW_NOTHING };
-	s->reset_sent = false;
-	s->await_back = true;
 }

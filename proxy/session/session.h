@@ -34,6 +34,7 @@
 #include "proxy/session/who.h"
 
 struct daemon;
+struct follower;
 struct op;
 struct session_hooks;
 struct tap;
@@ -43,6 +44,12 @@ struct session_drain {
 	uint32_t quiesce; /* QUIESCE requests that wait */
 	uint32_t settle;  /* INTRODUCE or RELEASE of this domain, held back or under way */
 	bool closing;	  /* the client has gone */
+};
+
+/* Of again.c. */
+struct session_again {
+	bool may;    /* the next one may go */
+	bool taking; /* what up.c has in hand is such a request, not the front's */
 };
 
 #define SESSION_OFFERS_NOTHING UINT32_MAX /* of `features`: so far */
@@ -61,6 +68,7 @@ struct session {
 	bool dead;	 /* to be freed at the end of the round */
 	bool front_open; /* this turn may touch the front */
 	bool quiet_bell; /* what the bridge knows: we wait for octets only */
+	struct session_again again;
 	bool reset_sent; /* our RESET_WATCHES is under way, or answered in LEDGER_ENDED */
 	struct session_drain drain;
 
@@ -93,7 +101,8 @@ struct session {
 	struct log_source source;
 	struct refusals refusals;
 	struct limits limits;
-	struct tap *tap; /* NULL: nobody sees what passes */
+	struct follower *follower; /* NULL: there is no memory for it */
+	struct tap *tap;	   /* NULL: nobody sees what passes */
 
 	/* The owner (domain.c or client.c) is told when a turn is over; may be NULL. */
 	void (*on_turn)(struct session *s);
@@ -131,6 +140,12 @@ void session_free(struct session *s, bool forget);
 
 /** session_run() - one turn. Called by the loop only. */
 void session_run(struct session *s);
+
+/** session_name() - a number that no other session has at the time; not 0. */
+static inline uint32_t session_name(const struct session *s)
+{
+	return s->socket ? ARENA_DOMIDS + 1 + s->slot : s->domid + 1;
+}
 
 /** session_ready() - have the loop run the session once more. */
 void session_ready(struct session *s);
@@ -176,6 +191,12 @@ void session_resume(struct session *s);
 
 /** session_bound() - xenstored has bound the event channel anew. @reset: and will reset the ring */
 void session_bound(struct session *s, bool reset);
+
+/**
+ * session_follow() - what has been forwarded before the mirror was there, or by an xsproxyd before
+ * us, changes the store when it is answered.
+ */
+void session_follow(struct session *s);
 
 /** session_greet() - end a reconnection: tell the guest that its ring is connected. */
 void session_greet(struct session *s);

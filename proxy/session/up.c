@@ -13,24 +13,36 @@
 #include "protocol/clock.h"
 #include "protocol/control_text.h"
 #include "proxy/daemon.h"
+#include "proxy/mirror/follow.h"
 #include "proxy/observe/tap.h"
+#include "proxy/session/again.h"
 #include "proxy/session/guard.h"
 #include "proxy/session/hooks.h"
 #include "proxy/session/pending.h"
 #include "proxy/session/session.h"
 #include "proxy/session/track.h"
+#include "proxy/session/up_parts.h"
 #include "proxy/util.h"
 
-/* Put back what taking the request in pieces has cost. */
-static void release_page(struct session *s)
+void up_release_page(struct session *s)
 {
+	if (s->again.taking)
+		return;
 	account_release(&s->account, word_get(&s->ledger->up_page));
 	atomic_store_explicit(&s->ledger->up_page, 0, memory_order_relaxed);
 }
 
-/* Have @commit take the rest of the request, @consume octets of which are still in the queue. */
-static void take_request(struct session *s, struct commit *commit, uint32_t consume)
+/*
+ * Have @commit take the rest of the request, @consume octets of which are still in the queue. One
+ * that is asked again is there until it was answered.
+ */
+static void take_request(struct session *s, struct commit *commit, uint32_t consume, bool answered)
 {
+	if (s->again.taking) {
+		if (answered)
+			again_taken(s, commit);
+		return;
+	}
 	if (consume)
 		endpoint_consume(&s->front, commit, consume);
 	if (word_get(&s->ledger->up_fill))
@@ -53,11 +65,12 @@ static bool refuse(struct session *s, struct message *msg, uint32_t consume, int
 	tap_request(s->tap, TAP_NO_SLOT, true, msg);
 	message_set_error(msg, err);
 	commit_begin(&commit, &s->place);
-	take_request(s, &commit, consume);
+	take_request(s, &commit, consume, true);
 	down_deliver(s, &commit, msg);
 	commit_end(&commit);
 	tap_reply(s->tap, TAP_NO_SLOT, &msg->hdr, msg->payload, msg->hdr.len);
-	release_page(s);
+	up_release_page(s);
+	again_trim(s);
 	s->hooks->dropped(s);
 	return true;
 }
@@ -95,14 +108,10 @@ void up_write(struct session *s, const struct ledger_pending *pending, uint32_t 
 			   (const uint8_t *)payload + (off + n - MESSAGE_HEADER), len - n);
 }
 
-/*
- * The first piece of a request larger than the back ring; the ledger holds all of it. It may be
- * shorter than what the front has sent (form.h).
- */
-static void send_first(struct session *s, struct commit *commit, int slot, struct message *msg)
+void up_send_first(struct session *s, struct commit *commit, int slot, struct message *msg)
 {
 	uint32_t size = message_size(&msg->hdr);
-	uint32_t n = min_u32(ring_room(&s->back.out, &s->back.out_view), size);
+	uint32_t n = min_u32(again_room(s), size);
 	uint32_t *len = &s->ledger->up_hdr.len;
 
 	if (*len != msg->hdr.len)
@@ -114,15 +123,34 @@ static void send_first(struct session *s, struct commit *commit, int slot, struc
 	commit_set(commit, &s->ledger->up_sent, n);
 }
 
-/* Whether the back can take a request of @size octets, or at least begin with a larger one. */
-static bool back_has_room(struct session *s, uint32_t size)
+bool up_back_has_room(struct session *s, uint32_t size)
 {
-	uint32_t room = ring_room(&s->back.out, &s->back.out_view);
+	uint32_t room = again_room(s);
 
+	if (size > s->back.out.size && again_has_extent(s))
+		return false;
 	if (room >= size || (room && size > s->back.out.size))
 		return true;
 	s->back.starved = true;
 	return false;
+}
+
+/* What track_request() changed must be in every piece. */
+static void send_large(struct session *s, struct commit *commit, int slot, struct message *msg)
+{
+	struct ledger_pending *pending = &s->ledger->pending[slot];
+	uint32_t size = message_size(&msg->hdr), n = min_u32(again_room(s), size);
+
+	if (s->again.taking) {
+		up_write(s, pending, msg->hdr.len, msg->payload, 0, n);
+		endpoint_produce(&s->back, commit, n);
+		renew_split(s, commit, slot, n, size);
+		return;
+	}
+	pending->flags |= PENDING_LARGE;
+	memcpy(account_page(&s->account, word_get(&s->ledger->up_page)), msg->payload,
+	       msg->hdr.len);
+	up_send_first(s, commit, slot, msg);
 }
 
 /*
@@ -138,7 +166,7 @@ static bool forward(struct session *s, struct message *msg, struct message *said
 	uint32_t up_tx;
 	int gate;
 
-	if (slot < 0 || !back_has_room(s, size))
+	if (slot < 0 || !up_back_has_room(s, size))
 		return false;
 	gate = s->hooks->gate(s, msg);
 	if (gate < 0)
@@ -146,6 +174,8 @@ static bool forward(struct session *s, struct message *msg, struct message *said
 	if (!gate || !upstream_tx(s, &msg->hdr, &up_tx))
 		return false;
 	if (msg->hdr.type == XS_WATCH && watches_clogged(&s->watches))
+		return false;
+	if (!follow_may(s->follower, msg, up_tx))
 		return false;
 
 	pending = pending_fill(s->ledger, slot, &s->seq, &msg->hdr, PENDING_FORWARD);
@@ -155,19 +185,19 @@ static bool forward(struct session *s, struct message *msg, struct message *said
 	if (err)
 		return refuse(s, said, consume, err);
 
+	again_mark(s, pending);
+	pending->flags |= s->again.taking ? PENDING_AGAIN : 0;
 	pending_take(s->ledger, &commit, slot);
+	follow_asked(s->follower, (uint32_t)slot, msg, up_tx);
 	if (size > s->back.out.size) {
-		/* What track_request() changed must be in every piece. */
-		memcpy(account_page(&s->account, word_get(&s->ledger->up_page)), msg->payload,
-		       msg->hdr.len);
-		send_first(s, &commit, slot, msg);
+		send_large(s, &commit, slot, msg);
 		commit_end(&commit);
 	} else {
 		up_write(s, pending, msg->hdr.len, msg->payload, 0, size);
 		endpoint_produce(&s->back, &commit, size);
-		take_request(s, &commit, consume);
+		take_request(s, &commit, consume, false);
 		commit_end(&commit);
-		release_page(s);
+		up_release_page(s);
 	}
 	if (pending->flags & PENDING_CONFLICT)
 		msg->payload[0] = 'T'; /* as the guest said */
@@ -187,12 +217,31 @@ static bool take_ours(struct session *s, struct message *msg, uint32_t consume)
 	pending_fill(s->ledger, slot, &s->seq, &msg->hdr, PENDING_ANSWER);
 	commit_begin(&commit, &s->place);
 	pending_take(s->ledger, &commit, slot);
-	take_request(s, &commit, consume);
+	take_request(s, &commit, consume, true);
 	commit_end(&commit);
-	release_page(s);
+	up_release_page(s);
+	again_trim(s);
 	tap_request(s->tap, slot, true, msg);
 	s->hooks->take(s, slot, msg);
 	return true;
+}
+
+/* All of it has gone; its extent is of use until it was answered. */
+static void end_large(struct session *s, struct commit *commit)
+{
+	struct ledger *ledger = s->ledger;
+	uint32_t slot = word_get(&ledger->up_slot);
+	bool kept = ledger->pending[slot].kind == PENDING_FORWARD;
+
+	commit_set(commit, &ledger->up_sent, 0);
+	commit_set(commit, &ledger->up_fill, 0);
+	if (kept)
+		again_keep(s, commit, slot);
+	commit_end(commit);
+	if (kept)
+		atomic_store_explicit(&ledger->up_page, 0, memory_order_relaxed);
+	else
+		up_release_page(s);
 }
 
 /* The next piece of a request larger than the back ring. */
@@ -200,7 +249,7 @@ static bool send_more(struct session *s)
 {
 	struct ledger *ledger = s->ledger;
 	uint32_t sent = word_get(&ledger->up_sent), size = message_size(&ledger->up_hdr);
-	uint32_t n = min_u32(ring_room(&s->back.out, &s->back.out_view), size - sent);
+	uint32_t n = min_u32(again_room(s), size - sent);
 	struct commit commit;
 
 	if (!n) {
@@ -216,10 +265,7 @@ static bool send_more(struct session *s)
 		commit_end(&commit);
 		return true;
 	}
-	commit_set(&commit, &ledger->up_sent, 0);
-	commit_set(&commit, &ledger->up_fill, 0);
-	commit_end(&commit);
-	release_page(s);
+	end_large(s, &commit);
 	return true;
 }
 
@@ -329,12 +375,26 @@ static bool must_reset(const struct session *s)
 /* Whether the front may be asked for more; @started: its request is half taken. */
 static bool may_take(const struct session *s, bool started)
 {
-	if (!s->front_open || word_get(&s->ledger->batch) || s->drain.settle)
+	if (!s->front_open || word_get(&s->ledger->batch) || s->drain.settle || again_waits(s))
 		return false;
 	if (started)
 		return true;
 	return !s->drain.quiesce && !s->daemon->paused && !s->injectors &&
 	       fifo_used(&s->fifo) < UNREAD_MAX;
+}
+
+/* A request that xenstored crashed over, as if the front had asked it now. */
+static bool ask_again(struct session *s, struct message *msg)
+{
+	bool moved;
+
+	s->again.taking = true;
+	moved = request(s, msg, 0);
+	s->again.taking = false;
+	/* We have answered it ourselves. */
+	if (moved && !again_is_under_way(s) && s->daemon->again_answered)
+		s->daemon->again_answered(s->daemon, s);
+	return moved;
 }
 
 bool up_step(struct session *s)
@@ -352,9 +412,11 @@ bool up_step(struct session *s)
 	/* Nothing behind that reset; nor while an INTRODUCE may reset the back ring at any time. */
 	if (s->renew.what != RENEW_NOTHING && renew_step(s))
 		return true;
-	if (s->injectors && !s->drain.settle && session_state(s) != LEDGER_ENDED &&
-	    s->hooks->inject(s))
+	if (s->injectors && !s->daemon->parted && !s->drain.settle &&
+	    session_state(s) != LEDGER_ENDED && s->hooks->inject(s))
 		return true;
+	if (again_next(s, &msg))
+		return ask_again(s, &msg);
 	if (!may_take(s, fill != 0))
 		return false;
 
@@ -385,99 +447,4 @@ bool up_step(struct session *s)
 		return request(s, &msg, size - fill);
 	}
 	return take_octets(s, fill < MESSAGE_HEADER ? MESSAGE_HEADER : size);
-}
-
-/* Our own large request uses the place of the front's, which must stand at a boundary. */
-static int borrow_page(struct session *s, const struct message *msg)
-{
-	uint32_t page;
-
-	if (word_get(&s->ledger->up_fill))
-		return -EAGAIN;
-	release_page(s);
-	page = account_alloc_vital(&s->account);
-	if (!page)
-		return -ENOMEM;
-	atomic_store_explicit(&s->ledger->up_page, page, memory_order_release);
-	memcpy(account_page(&s->account, page), msg->payload, msg->hdr.len);
-	s->ledger->up_hdr = msg->hdr;
-	return 0;
-}
-
-/*
- * Send a request of our own, which track_request() has taken for what it is. @commit also takes its
- * slot.
- */
-static void send_own(struct session *s, struct commit *commit, struct message *msg, int slot)
-{
-	uint32_t size = message_size(&msg->hdr);
-
-	pending_take(s->ledger, commit, slot);
-	if (size > s->back.out.size) {
-		send_first(s, commit, slot, msg);
-	} else {
-		up_write(s, &s->ledger->pending[slot], msg->hdr.len, msg->payload, 0, size);
-		endpoint_produce(&s->back, commit, size);
-	}
-	commit_end(commit);
-}
-
-/* Return: a slot for a request of our own, for which there is room; or -EAGAIN. */
-static int own_slot(struct session *s, const struct message *msg)
-{
-	int slot = pending_slot(s->ledger);
-
-	/* Never between the pieces of another one. */
-	if (slot < 0 || word_get(&s->ledger->up_sent) || word_get(&s->ledger->more.renew_sent) ||
-	    !back_has_room(s, message_size(&msg->hdr)))
-		return -EAGAIN;
-	return slot;
-}
-
-int up_inject(struct session *s, const struct message *msg, struct op *op, uint32_t batch,
-	      uint32_t guest_tx)
-{
-	int slot = own_slot(s, msg), err;
-	struct ledger_pending *pending;
-	struct message copy = *msg;
-	struct commit commit;
-
-	err = slot >= 0 && message_size(&msg->hdr) > s->back.out.size ? borrow_page(s, msg) : 0;
-	if (slot < 0 || err)
-		return err ? err : slot;
-	pending = pending_fill(s->ledger, slot, &s->seq, &msg->hdr, PENDING_SWALLOW);
-	pending->up_tx = msg->hdr.tx_id;
-	commit_begin(&commit, &s->place);
-	err = track_request(s, &commit, &copy, pending, batch);
-	if (err && message_size(&msg->hdr) > s->back.out.size)
-		release_page(s);
-	if (err)
-		return -refusal_bound(s, msg->hdr.type, err);
-	if (guest_tx)
-		pending->req_id = guest_tx;
-	send_own(s, &commit, &copy, slot);
-	s->ops[slot] = op;
-	return 0;
-}
-
-int up_renew(struct session *s, struct commit *commit, const struct message *msg, uint32_t ref)
-{
-	uint32_t size = message_size(&msg->hdr), n;
-	int slot = own_slot(s, msg);
-	struct ledger_pending *pending;
-
-	if (slot < 0)
-		return slot;
-	pending = pending_fill(s->ledger, slot, &s->seq, &msg->hdr, PENDING_SWALLOW);
-	pending->up_tx = msg->hdr.tx_id;
-	pending->ref = ref;
-	pending->flags = PENDING_RENEW;
-	pending_take(s->ledger, commit, slot);
-	n = min_u32(ring_room(&s->back.out, &s->back.out_view), size);
-	up_write(s, pending, msg->hdr.len, msg->payload, 0, n);
-	endpoint_produce(&s->back, commit, n);
-	if (n < size)
-		renew_split(s, commit, slot, n);
-	commit_end(commit);
-	return 0;
 }
