@@ -22,12 +22,15 @@ struct controls;
 struct domains;
 struct event_base;
 struct exchange;
+struct follow;
 struct holds;
 struct keeper;
 struct lease;
 struct loop;
 struct metrics;
+struct mend;
 struct op;
+struct session;
 struct session_hooks;
 struct settings;
 struct stop;
@@ -60,6 +63,13 @@ struct daemon {
 	struct exchange *exchange;		 /* of xenstored */
 	const struct update_hooks *update_hooks; /* the same, for toolstack/ */
 	struct update *update; /* of xenstored, that a toolstack is about to ask for; or NULL */
+	/* exchange/ is told: a request that was asked again (session/again.h) is answered */
+	void (*again_answered)(struct daemon *daemon, struct session *s);
+	uint64_t crashes;      /* how often xenstored has ended unasked, since the start */
+	uint64_t asked_again;  /* requests that it had not answered then */
+	struct follow *follow; /* what changes the store, for the mirror of it */
+	struct mend *mend;     /* that has the mirror; or NULL */
+	bool survives;	       /* at the start: there is a mirror, if xenstored should be no more */
 	struct holds *holds;
 	struct keeper *keeper; /* holds descriptors for the xsproxyd after us, if it is there */
 	struct clients *clients;

@@ -28,7 +28,9 @@
 #include "proxy/host/upstream.h"
 #include "proxy/log.h"
 #include "proxy/loop.h"
+#include "proxy/mend/mend.h"
 #include "proxy/metrics/metrics.h"
+#include "proxy/mirror/follow.h"
 #include "proxy/observe/tap.h"
 #include "proxy/observe/trace.h"
 #include "proxy/settings.h"
@@ -273,6 +275,8 @@ static int run(struct daemon *daemon)
 	if (!err)
 		err = taps_new(&daemon->taps, daemon->traces, &daemon->config);
 	if (!err)
+		err = follow_new(&daemon->follow);
+	if (!err)
 		err = domains_new(&daemon->domains, daemon);
 	if (!err)
 		err = holds_new(&daemon->holds, daemon);
@@ -286,6 +290,8 @@ static int run(struct daemon *daemon)
 		err = controls_new(&daemon->controls, daemon);
 	if (!err)
 		err = metrics_new(&daemon->metrics, daemon);
+	if (!err)
+		err = mend_new(&daemon->mend, daemon);
 	if (!err)
 		err = exchange_new(&daemon->exchange, daemon);
 	if (!err)
@@ -308,12 +314,14 @@ static void take_down(struct daemon *daemon)
 	daemon->metrics = metrics_free(daemon->metrics);
 	daemon->controls = controls_free(daemon->controls);
 	daemon->exchange = exchange_free(daemon->exchange);
+	daemon->mend = mend_free(daemon->mend);
 	update_end(daemon, NULL);
 	daemon->clients = clients_free(daemon->clients);
 	daemon->keeper = keeper_free(daemon->keeper);
 	daemon->domains = domains_free(daemon->domains);
 	daemon->holds = holds_free(daemon->holds);
 	daemon->upstream = upstream_free(daemon->upstream);
+	daemon->follow = follow_free(daemon->follow);
 	daemon->stop = stop_free(daemon->stop);
 	daemon->taps = taps_free(daemon->taps);
 	daemon->traces = traces_free(daemon->traces);

@@ -46,6 +46,18 @@ enum rings_flavour daemon_flavour(const char *path)
 	return realpath(path, real) ? flavour_of(real) : 0;
 }
 
+int daemon_beside(char path[PATH_MAX], const char *daemon, const char *name)
+{
+	char real[PATH_MAX];
+	int n;
+
+	if (!realpath(daemon, real))
+		return -errno;
+	*strrchr(real, '/') = '\0';
+	n = snprintf(path, PATH_MAX, "%s/%s", real, name);
+	return n < PATH_MAX ? 0 : -ENAMETOOLONG;
+}
+
 static bool has_octets(const char *path, const char *octets)
 {
 	int fd = open(path, O_RDONLY | O_CLOEXEC);

@@ -27,6 +27,14 @@ struct daemon_program {
 };
 
 /**
+ * daemon_beside() - the daemon of a name that is installed where another one is.
+ * @daemon: its path
+ *
+ * Return: 0 or a negative errno of realpath.
+ */
+int daemon_beside(char path[PATH_MAX], const char *daemon, const char *name);
+
+/**
  * daemon_flavour() - which kind of daemon a path is, by the name of what it leads to, as the bridge
  * has it. Return: enum rings_flavour; 0: none that is known.
  */

@@ -79,15 +79,21 @@ static int read_ring(struct exchange_plan *plan, char *words[WORDS_MAX], int nr)
 	return exchange_plan_ring(plan, ring.domid) ? -EEXIST : add_ring(plan, &ring);
 }
 
-/* "daemon PATH", where blanks in the path are its own */
-static int read_daemon(struct exchange_plan *plan, const char *path)
+/* Its path, where blanks are its own */
+static int set_daemon(struct exchange_plan *plan, const char *path)
 {
-	if (*path != '/')
-		return -EBADMSG;
 	if (plan->daemon)
 		return -EEXIST;
 	plan->daemon = strdup(path);
 	return plan->daemon ? 0 : -ENOMEM;
+}
+
+/* "daemon PATH", or "daemon NAME" (daemon_beside()) */
+static int read_daemon(struct exchange_plan *plan, const char *path)
+{
+	if (*path != '/' && strcmp(path, "xenstored") && strcmp(path, "oxenstored"))
+		return -EBADMSG;
+	return set_daemon(plan, path);
 }
 
 /* "arguments WORD..." */
@@ -168,7 +174,7 @@ static int take_daemon(struct exchange_plan *plan, const struct conns_view *view
 
 	if (!path)
 		return -ENOMEM;
-	r = strlen(path) == view->record.in_len ? read_daemon(plan, path) : -EBADMSG;
+	r = *path == '/' && strlen(path) == view->record.in_len ? set_daemon(plan, path) : -EBADMSG;
 	free(path);
 	return r;
 }

@@ -36,7 +36,7 @@ struct exchange_socket {
 };
 
 struct exchange_plan {
-	char *daemon;	 /* path; NULL: what is configured */
+	char *daemon;	 /* path, or name of daemon_beside(); NULL: what is configured */
 	char *arguments; /* the words of `arguments`, with blanks between them; NULL: none */
 	struct exchange_ring *rings;
 	size_t nr_rings;

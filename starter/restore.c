@@ -6,6 +6,7 @@
 
 #include <errno.h>
 #include <inttypes.h>
+#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -116,12 +117,15 @@ static int split_words(struct attempt *attempt)
 static int look(struct attempt *attempt)
 {
 	const struct restore *restore = attempt->restore;
-	char *path;
+	char *path, beside[PATH_MAX];
 	int r = read_plan(attempt);
 
 	if (!attempt->plan)
 		return r;
 	path = attempt->plan->daemon ? attempt->plan->daemon : restore->daemon;
+	if (path && *path != '/' && restore->daemon &&
+	    !daemon_beside(beside, restore->daemon, attempt->plan->daemon))
+		path = beside;
 	if (!path)
 		return reason_set(attempt->reason, -EINVAL,
 				  "neither the plan nor the command line names a daemon");

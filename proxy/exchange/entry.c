@@ -163,7 +163,6 @@ const char *entry_begin(struct exchange *exchange, const struct entry_options *o
 	exchange->arg = arg;
 	exchange->result = (struct exchange_result){ .why = "" };
 	exchange->since = clock_monotonic();
-	exchange->ours = true;
 	log_line(LOG_NOTICE, "%s", ENTRY_EXPECTS);
 	waiter->stage(arg, ENTRY_EXPECTS);
 	return NULL;

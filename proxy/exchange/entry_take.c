@@ -23,33 +23,44 @@
 
 /* --- rings */
 
+static bool is_sane(const struct daemon *daemon, const struct conns_record *ring)
+{
+	return ring->number < ARENA_DOMID_MAX && !domains_session(daemon->domains, ring->number);
+}
+
+/* Return: 0, or a negative errno: nothing of it stays. */
 static int map(struct daemon *daemon, const struct conns_record *ring)
 {
 	const struct rings *rings = &upstream_memory(daemon->upstream)->rings;
 	const struct link_msg mapped = { .type = LINK_MAP, .domid = ring->number };
-	int err;
+	int err = rings_put(rings, ring->number, ring->port, ring->gfn);
 
-	if (ring->number >= ARENA_DOMID_MAX || domains_session(daemon->domains, ring->number))
-		return -EBADMSG;
-	err = rings_put(rings, ring->number, ring->port, ring->gfn);
-	return err ? err : domains_change(daemon->domains, &mapped);
+	if (err)
+		return err;
+	err = domains_change(daemon->domains, &mapped);
+	if (err)
+		rings_take(rings, ring->number);
+	return err;
 }
 
-/* What dies loses its event channels first; oxenstored keeps some for long. */
-static bool is_dead(const struct conns_record *ring)
+/*
+ * Whether it has closed its event channel: one that lives may have done so itself, and stays what
+ * it is, a domain that is introduced and served no more. What dies loses its event channels first,
+ * and its page with them; oxenstored keeps some for long.
+ */
+static bool is_closed(const struct conns_record *ring)
 {
 	return ring->number && !ring->port;
 }
 
 static int take_ring(struct daemon *daemon, struct entry_gift *gift, const struct conns_view *view)
 {
-	int err;
+	int err = is_sane(daemon, &view->record) ? map(daemon, &view->record) : -EBADMSG;
 
-	if (is_dead(&view->record)) {
+	if (err && err != -EBADMSG && err != -ENOMEM && is_closed(&view->record)) {
 		gift->some_gone = true;
 		return 0;
 	}
-	err = map(daemon, &view->record);
 	if (!err)
 		err = hand_in(domains_session(daemon->domains, view->record.number), view);
 	if (err)

@@ -17,15 +17,17 @@
 #include "proxy/exchange/exchange_parts.h"
 #include "proxy/exchange/leave.h"
 #include "proxy/exchange/outcome.h"
-#include "proxy/exchange/own.h"
 #include "proxy/host/clients.h"
 #include "proxy/host/domain.h"
 #include "proxy/host/keeper.h"
 #include "proxy/host/mark.h"
 #include "proxy/host/memory.h"
+#include "proxy/host/own.h"
 #include "proxy/host/upstream.h"
 #include "proxy/log.h"
 #include "proxy/loop.h"
+#include "proxy/mend/mend.h"
+#include "proxy/mend/pour.h"
 #include "proxy/session/session.h"
 #include "proxy/toolstack/target.h"
 
@@ -41,6 +43,8 @@ static enum exchange_stage stage_of(const struct ledgers_exchange *at)
 {
 	uint32_t stage = atomic_load(&at->stage);
 
+	if (stage == EXCHANGE_CRASHED || stage == EXCHANGE_AGAIN)
+		return (enum exchange_stage)stage;
 	return stage <= EXCHANGE_UNDO ? (enum exchange_stage)stage : EXCHANGE_NONE;
 }
 
@@ -66,6 +70,8 @@ static const char *const doing[] = {
 	[EXCHANGE_RETURN] = "the new xenstored is told of watches and transactions",
 	[EXCHANGE_ENTRY] = "the native xenstored's state is being taken",
 	[EXCHANGE_LEAVING] = "a native xenstored is given all",
+	[EXCHANGE_CRASHED] = "xenstored has ended; what it has not answered is taken back",
+	[EXCHANGE_AGAIN] = "the new xenstored is asked what the one before has not answered",
 	[EXCHANGE_UNDO] = "xenstored stays; transactions are opened again",
 };
 
@@ -135,10 +141,17 @@ static void look_cb(evutil_socket_t fd, short what, void *arg)
 		again = leave_look(exchange);
 		break;
 	case EXCHANGE_NONE:
+		exchange_let_late(exchange);
 		again = exchange->leave && look_at_leave(exchange);
 		break;
 	case EXCHANGE_STARTED:
 		again = exchange_look_started(exchange);
+		break;
+	case EXCHANGE_CRASHED:
+		again = exchange_look_crashed(exchange);
+		break;
+	case EXCHANGE_AGAIN:
+		again = exchange_look_again(exchange);
 		break;
 	case EXCHANGE_HAVE:
 		break;
@@ -154,6 +167,7 @@ static void bridge_came(void *arg)
 	struct exchange *exchange = arg;
 	enum exchange_stage stage = exchange_stage(exchange);
 
+	mend_up(exchange->daemon->mend);
 	/* Starters wait for us from now on, whatever happens. */
 	mark_set(&exchange->daemon->config, LINK_SERVED);
 	if (mark_is_set(&exchange->daemon->config, LINK_LEFT)) {
@@ -163,12 +177,20 @@ static void bridge_came(void *arg)
 	if (stage == EXCHANGE_NONE && exchange->daemon->paused)
 		exchange_lost(exchange,
 			      "a xenstored was started that knows nothing of the one before");
-	if (stage == EXCHANGE_NONE)
+	if (stage == EXCHANGE_NONE) {
+		/* Toolstacks' connections are taken up after this. */
+		loop_timer(exchange->timer, EXCHANGE_LOOK_MS);
 		return;
+	}
 	/* An xsproxyd before us had begun. */
 	exchange->daemon->paused = true;
 	if (stage == EXCHANGE_STARTED || stage == EXCHANGE_RETURN) {
 		exchange_return(exchange);
+		return;
+	}
+	if (stage == EXCHANGE_AGAIN) {
+		clients_upstream_up(exchange->daemon->clients);
+		exchange_begin_again(exchange);
 		return;
 	}
 	/* The daemon is there still. */
@@ -183,14 +205,20 @@ static bool bridge_gone(void *arg)
 	enum exchange_stage stage = exchange_stage(exchange);
 
 	exchange->own = own_close(exchange->own);
+	mend_down(exchange->daemon->mend);
 	if (stage == EXCHANGE_RETURN) {
+		exchange_poured_out(exchange);
 		exchange_know(exchange, -1);
 		exchange_enter(exchange, EXCHANGE_STARTED);
 	}
-	if (stage >= EXCHANGE_ASKED)
+	if (stage >= EXCHANGE_ASKED && stage != EXCHANGE_AGAIN)
+		return true;
+	if (exchange_crashed(exchange))
 		return true;
 	if (stage != EXCHANGE_NONE)
 		exchange_lost(exchange, "xenstored ended before it was asked for its state");
+	else
+		exchange_wait_no_more(exchange);
 	return false;
 }
 
@@ -199,10 +227,11 @@ static void bridge_again(void *arg)
 	struct exchange *exchange = arg;
 	enum exchange_stage stage = exchange_stage(exchange);
 
+	mend_up(exchange->daemon->mend);
 	exchange->abort = stage == EXCHANGE_ASKED || stage == EXCHANGE_UNDO;
 	if (exchange->abort)
 		exchange_enter(exchange, EXCHANGE_UNDO);
-	else if (stage == EXCHANGE_HAVE)
+	else if (stage == EXCHANGE_HAVE || stage == EXCHANGE_CRASHED)
 		/* No other one can be there yet: an xsproxyd before us was about to end it. */
 		exchange_end_daemon(exchange);
 	else
@@ -259,9 +288,10 @@ void exchange_start(struct exchange *exchange, const char *with)
 		return;
 	memcpy(at->was, at->with, sizeof(at->was));
 	atomic_store(&at->tries, 0);
+	atomic_store(&at->unasked, 0);
+	atomic_store(&at->bare, 0);
 	exchange->result = (struct exchange_result){ .why = "" };
 	exchange->since = clock_monotonic();
-	exchange->ours = true;
 	exchange->reads = exchange_reads(exchange->daemon);
 	outcome_begin(at, exchange->since);
 	exchange->daemon->paused = true;
@@ -334,6 +364,8 @@ int exchange_resume(struct exchange *exchange, enum exchange_stage stage)
 		exchange_expect(daemon);
 	if (stage == EXCHANGE_STARTED)
 		loop_timer(exchange->timer, EXCHANGE_LOOK_MS);
+	/* Sessions speak to xenstored from here on, and one may have to be told it. */
+	mend_take(daemon->mend);
 	clients_upstream_up(daemon->clients);
 	return 0;
 }
@@ -353,9 +385,11 @@ static int go_on(struct exchange *exchange)
 		clients_halt(daemon->clients, SOCK_HALTED);
 	if (stage == EXCHANGE_LEAVING)
 		return leave_go_on(exchange);
-	if (stage == EXCHANGE_NONE)
+	if (stage == EXCHANGE_NONE || stage >= EXCHANGE_CRASHED)
 		exchange_drop_state(exchange);
-	if (stage >= EXCHANGE_ASKED)
+	if (stage >= EXCHANGE_CRASHED)
+		exchange_found_dead(exchange);
+	else if (stage >= EXCHANGE_ASKED)
 		exchange_resume(exchange, stage);
 	return 0;
 }
@@ -379,6 +413,7 @@ int exchange_new(struct exchange **out, struct daemon *daemon)
 	}
 	upstream_watch(daemon->upstream, &watcher, exchange);
 	daemon->update_hooks = &exchange_update_hooks;
+	daemon->again_answered = exchange_again_answered;
 	err = go_on(exchange);
 	if (err) {
 		exchange_free(exchange);
@@ -393,10 +428,12 @@ struct exchange *exchange_free(struct exchange *exchange)
 	if (!exchange)
 		return NULL;
 	upstream_watch(exchange->daemon->upstream, NULL, NULL);
+	exchange->daemon->again_answered = NULL;
 	starters_free(exchange->starters);
 	entry_free(exchange->entry);
 	leave_free(exchange->leave);
 	own_close(exchange->own);
+	pour_free(exchange->pour);
 	if (exchange->state >= 0)
 		close(exchange->state);
 	if (exchange->pidfd >= 0)

@@ -35,6 +35,10 @@ enum exchange_stage {
 	EXCHANGE_ENTRY = LEDGERS_ENTRY,
 	/* leave.h: in place of those after HAVE; all may be a native daemon's already */
 	EXCHANGE_LEAVING = LEDGERS_LEAVING,
+	/* In place of those before HAVE: nobody has asked xenstored to end */
+	EXCHANGE_CRASHED = LEDGERS_CRASHED,
+	/* After RETURN: what the one before has not answered is asked again, one by one */
+	EXCHANGE_AGAIN = LEDGERS_AGAIN,
 };
 
 /* Who waits for one to end; none may begin another. */

@@ -13,8 +13,9 @@
 #include "proxy/daemon.h"
 #include "proxy/exchange/exchange_parts.h"
 #include "proxy/exchange/leave.h"
-#include "proxy/exchange/own.h"
 #include "proxy/host/domain.h"
+#include "proxy/host/own.h"
+#include "proxy/host/sessions.h"
 #include "proxy/session/session.h"
 
 #define REST_MS	 5000 /* who is slower than this keeps xenstored */
@@ -62,11 +63,11 @@ static void blame_session(struct exchange *exchange, const struct session *s)
  * A domain that is being made: it has nodes, and no ring yet. No state of the C daemon can say
  * whose they are. What is left there of one that Xen does not have counts for nobody.
  */
-static int find_unmade(struct daemon *daemon, const struct message *msg)
+static int find_unmade(struct daemon *daemon, const struct own_reply *reply)
 {
-	const char *name = (const char *)msg->payload, *end = name + msg->hdr.len;
+	const char *name = (const char *)reply->payload, *end = name + reply->len;
 
-	while (msg->hdr.type == XS_DIRECTORY && name < end) {
+	while (reply->type == XS_DIRECTORY && name < end) {
 		unsigned long domid = strtoul(name, NULL, 10);
 
 		if (domid && domid < ARENA_DOMID_MAX &&
@@ -84,9 +85,9 @@ static void give_up(struct exchange *exchange)
 	exchange->deadline = 1;
 }
 
-static void domains_reply(struct exchange *exchange, const struct message *msg)
+static void domains_reply(struct exchange *exchange, const struct own_reply *reply)
 {
-	int domid = find_unmade(exchange->daemon, msg);
+	int domid = find_unmade(exchange->daemon, reply);
 
 	if (domid < 0)
 		return;
@@ -129,7 +130,7 @@ static bool look_at_rest(struct exchange *exchange)
 		exchange->asked = exchange->answers;
 		exchange->quiet = 0;
 		exchange_enter(exchange, EXCHANGE_PART);
-		exchange_each(exchange->daemon, part_one, NULL);
+		sessions_each(exchange->daemon, part_one, NULL);
 		return false;
 	}
 	if (s && !*exchange->result.why)
@@ -199,26 +200,26 @@ static int ask_for_state(struct exchange *exchange)
  * The first answer is about the program. To the second request "OK" need not come; any other answer
  * says what is in the way, for now.
  */
-static void live_update_reply(struct exchange *exchange, const struct message *msg)
+static void live_update_reply(struct exchange *exchange, const struct own_reply *reply)
 {
-	const char *text = (const char *)msg->payload;
-	size_t len = strnlen(text, msg->hdr.len), line = strcspn(text, "\n");
+	const char *text = (const char *)reply->payload;
+	size_t len = strnlen(text, reply->len), line = strcspn(text, "\n");
 
-	if (msg->hdr.type != XS_ERROR && len == 2 && !memcmp(text, "OK", 2))
+	if (reply->type != XS_ERROR && len == 2 && !memcmp(text, "OK", 2))
 		return;
 	exchange_blame(exchange, "xenstored does not write its state: %.*s",
 		       (int)(line < len ? line : len), text);
-	if (msg->hdr.type == XS_ERROR || exchange->answers == 1)
+	if (reply->type == XS_ERROR || exchange->answers == 1)
 		give_up(exchange);
 	else
 		exchange->ask_again = clock_monotonic() + (uint64_t)AGAIN_MS * CLOCK_NS_OF_MS;
 }
 
-void exchange_reply(void *arg, const struct message *msg)
+void exchange_reply(void *arg, const struct own_reply *reply)
 {
 	struct exchange *exchange = arg;
 
-	if (!msg) {
+	if (!reply) {
 		exchange->own = own_close(exchange->own);
 		return;
 	}
@@ -228,9 +229,9 @@ void exchange_reply(void *arg, const struct message *msg)
 		return;
 	}
 	if (exchange_stage(exchange) == EXCHANGE_REST)
-		domains_reply(exchange, msg);
+		domains_reply(exchange, reply);
 	if (exchange_stage(exchange) == EXCHANGE_ASKED)
-		live_update_reply(exchange, msg);
+		live_update_reply(exchange, reply);
 }
 
 /* oxenstored looks whether it can only when it has nothing else to do. */

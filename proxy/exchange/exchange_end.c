@@ -13,9 +13,10 @@
 #include "proxy/exchange/exchange_parts.h"
 #include "proxy/exchange/leave.h"
 #include "proxy/exchange/outcome.h"
-#include "proxy/exchange/own.h"
+#include "proxy/host/own.h"
 #include "proxy/host/upstream.h"
 #include "proxy/log.h"
+#include "proxy/mend/pour.h"
 #include "proxy/session/ledgers.h"
 
 uint64_t exchange_ms(const struct exchange *exchange)
@@ -48,18 +49,26 @@ static void settle(struct exchange *exchange)
 	outcome_end(at, result);
 }
 
-static void report(struct exchange *exchange)
+/* @crashed: nobody had asked xenstored to end */
+static void report(struct exchange *exchange, bool crashed)
 {
 	const struct exchange_result *result = &exchange->result;
 	const struct exchange_waiter *waiter = exchange->waiter;
 
-	if (result->outcome != EXCHANGE_DONE)
+	exchange_note_how(exchange);
+	if (result->outcome != EXCHANGE_DONE && !(crashed && result->outcome == EXCHANGE_RESTORED))
 		log_line(LOG_ERR, "exchange of xenstored: %s%s", result->why,
 			 result->outcome == EXCHANGE_RESTORED ? "; the one before was started again"
 							      : "");
+	else if (crashed)
+		log_line(LOG_WARNING,
+			 "xenstored has ended unasked%s, and another one has taken its place; "
+			 "nobody was served for %u ms, requests that were asked again: %u",
+			 exchange->how, result->pause_ms, exchange->asks_again);
 	else
 		log_line(LOG_NOTICE, "xenstored was exchanged; nobody was served for %u ms",
 			 result->pause_ms);
+	*exchange->how = '\0';
 	exchange->waiter = NULL;
 	if (waiter)
 		waiter->done(exchange->arg, result);
@@ -78,19 +87,26 @@ void exchange_drop_state(struct exchange *exchange)
 
 void exchange_end(struct exchange *exchange)
 {
+	struct ledgers_exchange *at = exchange_words(exchange);
 	struct daemon *daemon = exchange->daemon;
+	bool crashed = at && atomic_load(&at->unasked);
 
 	exchange->own = own_close(exchange->own);
+	exchange->pour = pour_free(exchange->pour);
 	daemon->drains = daemon->paused = daemon->ebbs = daemon->parted = false;
 	exchange->some_gone = exchange->reads = false;
 	settle(exchange);
-	if (exchange_words(exchange))
+	if (at) {
 		exchange_enter(exchange, EXCHANGE_NONE);
+		atomic_store(&at->unasked, 0);
+		atomic_store(&at->bare, 0);
+	}
 	exchange_drop_state(exchange);
 	if (exchange->leave)
 		leave_over(exchange);
 	exchange_wake_all(daemon);
-	report(exchange);
+	report(exchange, crashed);
+	exchange->asks_again = 0;
 }
 
 void exchange_blame(struct exchange *exchange, const char *fmt, ...)
@@ -109,6 +125,7 @@ void exchange_lost(struct exchange *exchange, const char *why)
 	exchange_blame(exchange, "%s; guests are held until they are introduced anew", why);
 	exchange->result.outcome = EXCHANGE_LOST;
 	exchange_end(exchange);
+	exchange_wait_no_more(exchange);
 	/* Or what guests ask from now on would never be answered. */
 	upstream_give_up(exchange->daemon->upstream);
 }

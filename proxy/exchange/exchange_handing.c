@@ -14,11 +14,11 @@
 #include "proxy/exchange/entry.h"
 #include "proxy/exchange/exchange_parts.h"
 #include "proxy/exchange/leave.h"
-#include "proxy/exchange/own.h"
 #include "proxy/exchange/plan.h"
 #include "proxy/host/domain.h"
 #include "proxy/host/keeper.h"
 #include "proxy/host/memory.h"
+#include "proxy/host/own.h"
 #include "proxy/host/upstream.h"
 #include "proxy/local.h"
 #include "proxy/log.h"
@@ -135,10 +135,13 @@ static void answer_daemon(struct exchange *exchange, struct ledgers_exchange *at
 	}
 	if (exchange->leave)
 		leave_missed(exchange);
-	if (must_bind(exchange))
+	if (must_bind(exchange)) {
 		wait_once_more(exchange, BIND_AGAIN_MS);
-	else
-		hand_out(exchange, at);
+		return;
+	}
+	exchange_note_how(exchange);
+	exchange_step(exchange);
+	hand_out(exchange, at);
 }
 
 void exchange_end_daemon(const struct exchange *exchange)
@@ -221,6 +224,22 @@ static void start_afresh(const struct exchange *exchange)
 	starters_tell(exchange->starters, first ? START_ENOUGH : START_AFRESH, NULL, 0);
 }
 
+void exchange_wait_no_more(struct exchange *exchange)
+{
+	if (exchange->came && starters_there(exchange->starters))
+		starters_tell(exchange->starters, START_AFRESH, NULL, 0);
+	exchange->came = false;
+}
+
+/* Whether one that is to become the daemon has come before what that needs is there. */
+static bool must_wait(struct exchange *exchange, enum exchange_stage stage)
+{
+	if (stage == EXCHANGE_CRASHED)
+		return true;
+	return stage == EXCHANGE_NONE &&
+	       (exchange_is_dead(exchange) || exchange_found_dead(exchange));
+}
+
 static void came_cb(void *arg, enum start_role role)
 {
 	struct exchange *exchange = arg;
@@ -252,6 +271,10 @@ static void came_cb(void *arg, enum start_role role)
 		exchange_hand_over(exchange);
 		return;
 	}
+	/* Its bridge tells, or what has not been answered is being taken back. */
+	exchange->came = role == START_DAEMON && must_wait(exchange, stage);
+	if (exchange->came)
+		return;
 	/* What was read is there; the keeper was slow, and the daemon quick. */
 	if (stage == EXCHANGE_ASKED && exchange->state >= 0) {
 		exchange_hand_over(exchange);
@@ -269,7 +292,7 @@ static bool is_old(const struct exchange *exchange, uint32_t age)
 {
 	uint64_t since = (clock_monotonic() - exchange->since) / CLOCK_NS_OF_S;
 
-	return exchange->role == START_DAEMON && exchange->ours && age > since + 1;
+	return exchange->role == START_DAEMON && age > since + 1;
 }
 
 static void state_cb(void *arg, int fd, uint32_t age)
@@ -289,6 +312,9 @@ static void state_cb(void *arg, int fd, uint32_t age)
 			close(fd);
 		return;
 	}
+	exchange->came = fd < 0 && exchange_crashed(exchange);
+	if (exchange->came)
+		return;
 	if (fd < 0) {
 		starters_tell(exchange->starters, START_AFRESH, NULL, 0);
 		exchange_lost(exchange, "xenstored ended, and left no state");

@@ -11,12 +11,13 @@
 #include "protocol/message.h"
 #include "proxy/daemon.h"
 #include "proxy/exchange/exchange_parts.h"
-#include "proxy/exchange/own.h"
 #include "proxy/host/client.h"
 #include "proxy/host/clients.h"
 #include "proxy/host/domain.h"
 #include "proxy/host/keeper.h"
 #include "proxy/host/memory.h"
+#include "proxy/host/own.h"
+#include "proxy/host/sessions.h"
 #include "proxy/host/upstream.h"
 #include "proxy/toolstack/lasting.h"
 #include "proxy/toolstack/target.h"
@@ -24,27 +25,6 @@
 #define CALL_OFF "live-update\0-a"
 
 /* --- all sessions */
-
-struct each {
-	void (*fn)(struct session *s, void *arg);
-	void *arg;
-};
-
-static void each_client(struct client *client, void *arg)
-{
-	const struct each *each = arg;
-
-	each->fn(client->session, each->arg);
-}
-
-void exchange_each(struct daemon *daemon, void (*fn)(struct session *s, void *arg), void *arg)
-{
-	struct each each = { fn, arg };
-
-	DOMAINS_EACH_SESSION(daemon->domains, s)
-		fn(s, arg);
-	clients_each(daemon->clients, each_client, &each);
-}
 
 static void forget_one(struct session *s, void *arg)
 {
@@ -54,7 +34,7 @@ static void forget_one(struct session *s, void *arg)
 
 void exchange_forget_all(struct daemon *daemon)
 {
-	exchange_each(daemon, forget_one, NULL);
+	sessions_each(daemon, forget_one, NULL);
 }
 
 static void wake_one(struct session *s, void *arg)
@@ -65,7 +45,7 @@ static void wake_one(struct session *s, void *arg)
 
 void exchange_wake_sessions(struct daemon *daemon)
 {
-	exchange_each(daemon, wake_one, NULL);
+	sessions_each(daemon, wake_one, NULL);
 }
 
 void exchange_wake_all(struct daemon *daemon)
@@ -87,7 +67,7 @@ static bool are_busy(struct daemon *daemon)
 {
 	bool busy = false;
 
-	exchange_each(daemon, find_busy, &busy);
+	sessions_each(daemon, find_busy, &busy);
 	return busy;
 }
 
@@ -104,7 +84,7 @@ const struct session *exchange_restless(struct daemon *daemon)
 {
 	const struct session *found = NULL;
 
-	exchange_each(daemon, find_restless, &found);
+	sessions_each(daemon, find_restless, &found);
 	return found;
 }
 
@@ -145,6 +125,8 @@ void exchange_return(struct exchange *exchange)
 {
 	exchange->daemon->parted = true;
 	exchange->sifted = sift_domains(exchange->daemon) || exchange->some_gone;
+	/* Events that were queued in the one that has crashed are lost. */
+	exchange->sifted |= atomic_load(&exchange_words(exchange)->unasked) != 0;
 	exchange->told = false;
 	exchange_expect(exchange->daemon);
 	clients_each(exchange->daemon->clients, part_client, NULL);
@@ -207,7 +189,7 @@ static bool is_told(struct exchange *exchange)
 {
 	struct domains *domains = exchange->daemon->domains;
 
-	if (!exchange->begun && tell_daemon(exchange))
+	if (!exchange_pour(exchange) || (!exchange->begun && tell_daemon(exchange)))
 		return false;
 	exchange->begun = true;
 	if (exchange->told || (exchange->own && exchange->answers < exchange->asked))
@@ -247,6 +229,8 @@ static bool look_at_return(struct exchange *exchange)
 	clients_each(exchange->daemon->clients, again_one, &again);
 	if (again.left || are_busy(exchange->daemon) || !keeper_told(again.keeper))
 		return true;
+	if (exchange_begin_again(exchange))
+		return false;
 	exchange_end(exchange);
 	return false;
 }
@@ -287,7 +271,7 @@ static bool look_at_undo(struct exchange *exchange)
 	if (!exchange->begun) {
 		if (call_off(exchange))
 			return true;
-		exchange_each(exchange->daemon, undo_one, NULL);
+		sessions_each(exchange->daemon, undo_one, NULL);
 	}
 	exchange->begun = true;
 	if (exchange->answers < exchange->asked || are_busy(exchange->daemon))

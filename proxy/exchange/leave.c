@@ -14,13 +14,14 @@
 #include "proxy/daemon.h"
 #include "proxy/exchange/exchange_parts.h"
 #include "proxy/exchange/leave_give.h"
-#include "proxy/exchange/own.h"
 #include "proxy/host/client.h"
 #include "proxy/host/clients.h"
 #include "proxy/host/domain.h"
 #include "proxy/host/keeper.h"
 #include "proxy/host/mark.h"
 #include "proxy/host/memory.h"
+#include "proxy/host/own.h"
+#include "proxy/host/sessions.h"
 #include "proxy/host/upstream.h"
 #include "proxy/log.h"
 #include "proxy/loop.h"
@@ -174,7 +175,7 @@ static const struct session *find(const struct exchange *exchange,
 {
 	const struct session *s = NULL;
 
-	exchange_each(exchange->daemon, fn, &s);
+	sessions_each(exchange->daemon, fn, &s);
 	return s;
 }
 

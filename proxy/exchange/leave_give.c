@@ -5,7 +5,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <unistd.h>
 
 #include "link/conns.h"
@@ -15,12 +14,14 @@
 #include "proxy/exchange/starters.h"
 #include "proxy/host/clients.h"
 #include "proxy/host/domain.h"
+#include "proxy/host/memfile.h"
 #include "proxy/session/hand.h"
 #include "proxy/session/session.h"
 
 struct giving {
 	struct daemon *daemon;
 	struct starters *starters;
+	const char *native; /* the daemon's path */
 	FILE *file;
 	uint32_t sockets;      /* so far */
 	int fds[LINK_FDS_MAX]; /* that have not gone yet */
@@ -29,8 +30,9 @@ struct giving {
 
 /* --- records */
 
-static int put_daemon(const struct giving *giving, const char *native)
+static int put_daemon(const struct giving *giving)
 {
+	const char *native = giving->native;
 	const struct conns_view view = {
 		.record = { .kind = CONNS_DAEMON,
 			    .target = CONNS_NO_TARGET,
@@ -86,35 +88,16 @@ static int put_socket(int fd, const struct session *s, void *arg)
 	return conns_put(giving->file, &view);
 }
 
-static int put_all(struct giving *giving, const char *native)
+static int put_all(FILE *out, void *arg)
 {
-	int err = put_daemon(giving, native);
+	struct giving *giving = arg;
+	int err;
 
+	giving->file = out;
+	err = put_daemon(giving);
 	if (!err)
 		err = put_rings(giving);
 	return err ? err : clients_each_socket(giving->daemon->clients, put_socket, giving);
-}
-
-/* Return: a memfd, or a negative errno. */
-static int make_conns(struct giving *giving, const char *native)
-{
-	int fd = memfd_create("xsproxy-conns", MFD_CLOEXEC), copy, err;
-
-	if (fd < 0)
-		return -errno;
-	copy = dup(fd);
-	giving->file = copy < 0 ? NULL : fdopen(copy, "w");
-	err = giving->file ? put_all(giving, native) : -ENOMEM;
-	if (giving->file && fclose(giving->file) && !err)
-		err = -ENOSPC;
-	else if (!giving->file && copy >= 0)
-		close(copy);
-	if (!err && lseek(fd, 0, SEEK_SET))
-		err = -errno;
-	if (!err)
-		return fd;
-	close(fd);
-	return err;
 }
 
 /* --- sockets */
@@ -150,8 +133,8 @@ static int give_sockets(struct giving *giving)
 
 int leave_give(struct daemon *daemon, struct starters *starters, int state, const char *native)
 {
-	struct giving giving = { .daemon = daemon, .starters = starters };
-	int fds[START_LEAVE_FDS] = { state, make_conns(&giving, native),
+	struct giving giving = { .daemon = daemon, .starters = starters, .native = native };
+	int fds[START_LEAVE_FDS] = { state, memfile_make("xsproxy-conns", put_all, &giving),
 				     daemon->xen ? xen_fd(daemon->xen) : -1 };
 	int err = fds[1] < 0 ? fds[1] : 0;
 

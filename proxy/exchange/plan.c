@@ -5,11 +5,10 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <sys/mman.h>
-#include <unistd.h>
 
 #include "proxy/daemon.h"
 #include "proxy/host/domain.h"
+#include "proxy/host/memfile.h"
 #include "proxy/session/session.h"
 #include "proxy/toolstack/target.h"
 
@@ -40,16 +39,22 @@ static void print_ring(FILE *out, const struct session *s, int target)
 		fprintf(out, " %d\n", target);
 }
 
+struct planning {
+	struct daemon *daemon;
+	const char *with;
+};
+
 /* Return: 0 or -ENOMEM. */
-static int print_plan(FILE *out, struct daemon *daemon, const char *with)
+static int print_plan(FILE *out, void *arg)
 {
-	struct domains *domains = daemon->domains;
+	const struct planning *planning = arg;
+	struct domains *domains = planning->daemon->domains;
 	int *targets = plan_targets(domains);
 
 	if (!targets)
 		return -ENOMEM;
-	if (*with)
-		fprintf(out, "daemon %s\n", with);
+	if (*planning->with)
+		fprintf(out, "daemon %s\n", planning->with);
 	DOMAINS_EACH_SESSION(domains, s)
 		print_ring(out, s, targets[s->domid]);
 	free(targets);
@@ -58,24 +63,7 @@ static int print_plan(FILE *out, struct daemon *daemon, const char *with)
 
 int plan_make(struct daemon *daemon, const char *with)
 {
-	int fd = memfd_create("xsproxy-plan", MFD_CLOEXEC), copy;
-	FILE *out;
-	bool bad;
+	struct planning planning = { daemon, with };
 
-	if (fd < 0)
-		return -errno;
-	copy = dup(fd);
-	out = copy < 0 ? NULL : fdopen(copy, "w");
-	if (!out) {
-		if (copy >= 0)
-			close(copy);
-		close(fd);
-		return -ENOMEM;
-	}
-	bad = print_plan(out, daemon, with) || ferror(out);
-	if (fclose(out) || bad || lseek(fd, 0, SEEK_SET)) {
-		close(fd);
-		return -ENOSPC;
-	}
-	return fd;
+	return memfile_make("xsproxy-plan", print_plan, &planning);
 }

@@ -156,6 +156,11 @@ int starters_tell(struct starters *starters, enum start_type type, const int *fd
 	return starters_tell_value(starters, type, 0, fds, count);
 }
 
+bool starters_there(const struct starters *starters)
+{
+	return starters->sock >= 0;
+}
+
 int starters_pidfd(const struct starters *starters)
 {
 	return starters->sock < 0 ? -ENOTCONN : local_peer_pidfd(starters->sock);

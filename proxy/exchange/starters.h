@@ -9,6 +9,7 @@
 #ifndef XSPROXY_PROXY_EXCHANGE_STARTERS_H
 #define XSPROXY_PROXY_EXCHANGE_STARTERS_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "link/link.h"
@@ -64,6 +65,9 @@ int starters_tell(struct starters *starters, enum start_type type, const int *fd
  */
 int starters_tell_value(struct starters *starters, enum start_type type, int32_t value,
 			const int *fds, int count);
+
+/** starters_there() - whether there is one. */
+bool starters_there(const struct starters *starters);
 
 /** starters_pidfd() - of the one that is there, to be closed; or a negative errno. */
 int starters_pidfd(const struct starters *starters);

@@ -30,12 +30,21 @@ bool toolstack_forbids(const struct message *msg)
 	       !domid_of(msg);
 }
 
+/* A xenstored that has crashed has let go of it, and not said so (session/again.h). */
+static bool is_released(const struct session *s, const struct message *msg)
+{
+	return s->again.taking && !domains_session(s->daemon->domains, domid_of(msg));
+}
+
 /* oxenstored releases it, whoever holds on to it. */
 bool toolstack_spares(struct session *s, const struct message *msg)
 {
 	const struct daemon *daemon = s->daemon;
 	const struct session *target;
 
+	if (msg->hdr.type == XS_RELEASE && memchr(msg->payload, 0, msg->hdr.len) &&
+	    is_released(s, msg))
+		return true;
 	if (msg->hdr.type != XS_RELEASE || daemon->flavour != RINGS_FLAVOUR_C ||
 	    daemon->config.guard_release == CONFIG_PASS || !memchr(msg->payload, 0, msg->hdr.len))
 		return false;
@@ -47,9 +56,10 @@ void toolstack_spare(struct session *s, int slot, const struct message *msg)
 {
 	struct asker asker = { .session = s, .slot = slot };
 
-	who_log(domid_of(msg), "RELEASE", &s->who,
-		"xenstored would keep it, as a stubdomain holds on to it, and might end when both "
-		"end; answered OK in its place, see [guard] release");
+	if (!is_released(s, msg))
+		who_log(domid_of(msg), "RELEASE", &s->who,
+			"xenstored would keep it, as a stubdomain holds on to it, and might end "
+			"when both end; answered OK in its place, see [guard] release");
 	/* It may have waited at the gate before that was so. */
 	toolstack_request_dropped(s);
 	op_answer(&asker, 0);
