@@ -23,6 +23,7 @@ enum option_kind {
 	OPTION_LISTEN, /* off, a loopback address with a port, a unix socket */
 	OPTION_REFUSE, /* refuse, pass */
 	OPTION_ANSWER, /* answer, pass */
+	OPTION_SWITCH, /* off, on */
 	OPTION_MODE,   /* of a file, octal */
 	OPTION_GROUP,  /* a name or a number */
 	OPTION_USERS,  /* names or numbers */
@@ -53,6 +54,10 @@ static const struct option options[] = {
 	{ "limits", "watches", OPTION_NUMBER, AT(watches), "4096", 1, 1000000, true },
 	{ "limits", "watch-memory", OPTION_MIB, AT(watch_memory), "8MiB", 1, 250, true },
 	{ "limits", "client-memory", OPTION_MIB, AT(client_memory), "64MiB", 1, 250, true },
+	{ "mirror", "enabled", OPTION_SWITCH, AT(mirror), "on", 0, 0, false },
+	{ "mirror", "audit", OPTION_SWITCH, AT(mirror_audit), "on", 0, 0, true },
+	{ "mirror", "memory", OPTION_MIB, AT(mirror_memory), "256MiB", 1, 900, false },
+	{ "mirror", "transaction", OPTION_MIB, AT(mirror_transaction), "1MiB", 1, 64, false },
 	{ "quiesce", "timeout", OPTION_MS, AT(quiesce_timeout_ms), "5s", 1, 600000, true },
 	{ "log", "level", OPTION_LEVEL, AT(log_level), "info", 0, 0, true },
 	{ "log", "quota-warning", OPTION_NUMBER, AT(quota_warning), "80", 0, 100, true },
@@ -156,6 +161,8 @@ static int set_listen(char *to, const char *value, char *why, int size)
 
 static const char *refuse_name(enum option_kind kind, uint32_t value)
 {
+	if (kind == OPTION_SWITCH)
+		return value == CONFIG_PASS ? "on" : "off";
 	if (value == CONFIG_PASS)
 		return "pass";
 	return kind == OPTION_ANSWER ? "answer" : "refuse";
@@ -169,7 +176,8 @@ static int set_refuse(enum option_kind kind, uint32_t *to, const char *value, ch
 		*to = i;
 		return 0;
 	}
-	snprintf(why, (size_t)size, "must be %s or pass", refuse_name(kind, CONFIG_REFUSE));
+	snprintf(why, (size_t)size, "must be %s or %s", refuse_name(kind, CONFIG_REFUSE),
+		 refuse_name(kind, CONFIG_PASS));
 	return -EINVAL;
 }
 
@@ -206,6 +214,7 @@ static int set_option(struct config *config, const struct option *option, const 
 		return set_listen(to, value, why, size);
 	case OPTION_REFUSE:
 	case OPTION_ANSWER:
+	case OPTION_SWITCH:
 		return set_refuse(option->kind, to, value, why, size);
 	case OPTION_MODE:
 		return set_mode(to, value, why, size);
@@ -290,6 +299,7 @@ static void print_option(const struct option *option, const void *value, FILE *o
 		break;
 	case OPTION_REFUSE:
 	case OPTION_ANSWER:
+	case OPTION_SWITCH:
 		fprintf(out, "%s\n", refuse_name(option->kind, *(const uint32_t *)value));
 		break;
 	case OPTION_MIB:

@@ -40,6 +40,10 @@ struct config {
 	uint32_t watches;		      /* [limits] watches of a guest */
 	uint32_t watch_memory;		      /* [limits] watch-memory of a guest, MiB */
 	uint32_t client_memory;		      /* [limits] client-memory, MiB */
+	uint32_t mirror;		      /* [mirror] enabled */
+	uint32_t mirror_audit;		      /* [mirror] audit */
+	uint32_t mirror_memory;		      /* [mirror] memory, MiB */
+	uint32_t mirror_transaction;	      /* [mirror] transaction, MiB */
 	uint32_t quiesce_timeout_ms;	      /* [quiesce] timeout */
 	uint32_t log_level;		      /* [log] level, LOG_ERR ... LOG_DEBUG */
 	uint32_t quota_warning;		      /* [log] quota-warning, per cent; 0: off */

@@ -110,6 +110,14 @@ static void check_keeper(struct check *check, const json_t *status)
 		add(check, "keeper", -1, "there is none; " PRINT_NO_KEEPER);
 }
 
+static void check_mirror(struct check *check, const json_t *status)
+{
+	if (json_is_true(json_object_get(status, "mirror_broken")))
+		add(check, "mirror", -1,
+		    "there is no memory for it, so all that xenstored holds is lost if that "
+		    "crashes; see [mirror] memory");
+}
+
 static void check_domain(struct check *check, const json_t *domain)
 {
 	const char *state = print_text(domain, "state");
@@ -163,6 +171,7 @@ static int check_all(struct check *check, const struct options *options, json_t 
 		check_unknown(check, *status);
 		check_clients(check, *status);
 		check_keeper(check, *status);
+		check_mirror(check, *status);
 		r = check_domains(check, control, *status, report);
 	}
 	control_free(control);

@@ -67,6 +67,10 @@ int command_leave(const struct options *options, const struct report *report);
 
 int command_check(const struct options *options, const struct report *report);
 
+/* --- cmd_mirror.c */
+
+int command_mirror(const struct options *options, const struct report *report);
+
 /* --- cmd_stats.c, cmd_top.c */
 
 int command_stats(const struct options *options, const struct report *report);

@@ -162,6 +162,13 @@ static const struct command commands[] = {
 	  "p99,\n"
 	  "octets, domid; the arrow keys choose a domain, Enter looks into it, b goes back, q "
 	  "quits.\n" },
+	{ "mirror", command_mirror, ARGUMENT_CHECK, OPTION_JSON | OPTION_CONTROL,
+	  "[check] [--json]", "show how xsproxyd's mirror of the store is, or check it",
+	  "xsproxyd keeps a mirror of what Xenstore holds, for when xenstored crashes. With check "
+	  "all\n"
+	  "nodes are read and compared with it; a line says of each that differs how. It is "
+	  "mended, and\n"
+	  "then the exit status is 1.\n" },
 	{ "log-level", command_log_level, ARGUMENT_LEVEL, OPTION_CONTROL, "[LEVEL]",
 	  "print or change what xsproxyd logs",
 	  "LEVEL is error, warning, notice, info or debug. Lasts until xsproxyd is restarted or\n"

@@ -411,10 +411,9 @@ static int parse_level(struct parsing *parsing, const char *text)
 	return wrong(parsing, "'%s' is no level: error, warning, notice, info or debug", text);
 }
 
-static int parse_replace(struct parsing *parsing, const char *text)
+static int parse_word(struct parsing *parsing, const char *word, const char *text)
 {
-	return strcmp(text, "replace") ? wrong(parsing, "'%s': must be replace; see --help", text)
-				       : 0;
+	return strcmp(text, word) ? wrong(parsing, "'%s': must be %s; see --help", text, word) : 0;
 }
 
 static int parse_argument(struct parsing *parsing, enum option_argument argument, int argc,
@@ -430,7 +429,7 @@ static int parse_argument(struct parsing *parsing, enum option_argument argument
 	if (none && optind < argc)
 		return wrong(parsing, "'%s' is one argument too many; see --help", argv[optind]);
 	if (optind == argc && (none || parsing->options->stale || argument == ARGUMENT_LEVEL ||
-			       argument == ARGUMENT_ANY))
+			       argument == ARGUMENT_ANY || argument == ARGUMENT_CHECK))
 		return 0;
 	if (optind == argc)
 		return wrong(parsing, "%s is missing; see --help", what);
@@ -440,7 +439,11 @@ static int parse_argument(struct parsing *parsing, enum option_argument argument
 	if (argument == ARGUMENT_LEVEL)
 		return parse_level(parsing, argv[optind]);
 	if (argument == ARGUMENT_REPLACE)
-		return parse_replace(parsing, argv[optind]);
+		return parse_word(parsing, "replace", argv[optind]);
+	if (argument == ARGUMENT_CHECK) {
+		parsing->options->check = true;
+		return parse_word(parsing, "check", argv[optind]);
+	}
 	if (argument == ARGUMENT_FILE) {
 		parsing->options->argument = argv[optind];
 		return 0;

@@ -61,6 +61,7 @@ enum option_argument {
 	ARGUMENT_LEVEL,	  /* of the log; may be left out */
 	ARGUMENT_DOMIDS,  /* any number of domains */
 	ARGUMENT_REPLACE, /* this word */
+	ARGUMENT_CHECK,	  /* likewise; may be left out */
 };
 
 enum option_new {
@@ -101,6 +102,7 @@ struct options {
 	const char *file;     /* --output, --input or --write, or a level; NULL: none was given */
 	bool lease;
 	bool stale;
+	bool check; /* the word */
 	enum option_new hold_new;
 	const char **roots;
 	size_t nr_roots;

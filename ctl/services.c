@@ -206,6 +206,15 @@ static int move_socket(const struct services *services)
 	return r ? report_fail(services->report, r, "systemctl daemon-reload has failed") : 0;
 }
 
+/* Whether it does already, as after one that was killed. */
+static bool is_moved(void)
+{
+	char path[PATH_MAX];
+
+	drop_in_path(path, units[SOCKET], DROP_IN);
+	return !access(path, F_OK);
+}
+
 static void forget_socket(const struct services *services)
 {
 	char path[PATH_MAX];
@@ -252,10 +261,32 @@ static int note_states(struct services *services)
 	return 0;
 }
 
+/*
+ * A socket that is there since the boot is one whose path the native daemon has taken: an xsproxyd
+ * that has it serves nobody, and the next one would be given it, too. services_undo() does not
+ * bring it back.
+ */
+static int end_useless(struct services *services)
+{
+	int r;
+
+	if ((!services->was[SOCKET] && !services->was[SERVICE]) || is_moved())
+		return 0;
+	r = stop(units[SOCKET], units[SERVICE]);
+	if (r)
+		return report_fail(services->report, r,
+				   "xsproxyd, which serves nobody, cannot be stopped; run "
+				   "systemctl stop xsproxy.socket xsproxy.service");
+	services->was[SERVICE] = false;
+	return 0;
+}
+
 int services_begin(struct services *services)
 {
 	int r = note_states(services);
 
+	if (!r)
+		r = end_useless(services);
 	if (r)
 		return r;
 	if (!services->was[SERVICE])

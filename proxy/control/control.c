@@ -21,6 +21,7 @@
 #include "proxy/local.h"
 #include "proxy/log.h"
 #include "proxy/loop.h"
+#include "proxy/mend/mend.h"
 #include "proxy/session/who.h"
 #include "proxy/toolstack/toolstack.h"
 
@@ -91,6 +92,7 @@ static void control_free(struct control *control)
 		end_stream(control);
 	toolstack_control_gone(control_daemon(control), control);
 	exchange_forget(control_daemon(control)->exchange, control);
+	mend_forget(control_daemon(control)->mend, control);
 	TAILQ_REMOVE(&control->controls->open, control, list);
 	control->controls->count--;
 	bufferevent_free(control->bev);

@@ -28,6 +28,7 @@ enum argument_kind {
 #define TAKES_NATIVE 256u
 #define TAKES_FORCE  512u
 #define TAKES_READS  1024u
+#define TAKES_CHECK  2048u
 
 #define AT(field)    offsetof(struct control_args, field)
 
@@ -55,8 +56,8 @@ static const struct argument {
 	{ "force", TAKES_FORCE, ARGUMENT_BOOL, AT(force), 0, "true or false" },
 	{ "whole", TAKES_FORCE, ARGUMENT_BOOL, AT(whole), 0, "true or false" },
 	{ "reads", TAKES_READS, ARGUMENT_BOOL, AT(reads), 0, "true or false" },
-	{ "check", TAKES_WITH, ARGUMENT_BOOL, AT(check), 0, "true or false" },
-	{ "progress", TAKES_WITH, ARGUMENT_BOOL, AT(progress), 0, "true or false" },
+	{ "check", TAKES_WITH | TAKES_CHECK, ARGUMENT_BOOL, AT(check), 0, "true or false" },
+	{ "progress", TAKES_WITH | TAKES_CHECK, ARGUMENT_BOOL, AT(progress), 0, "true or false" },
 	{ "snap", TAKES_FILTER, ARGUMENT_NUMBER, AT(snap), AT(has_snap), "a number from 0 on" },
 };
 
@@ -86,6 +87,7 @@ static const struct command {
 	{ "replace", TAKES_WITH | TAKES_READS, control_replace },
 	{ "enter", TAKES_WITH | TAKES_NATIVE, control_enter },
 	{ "leave", TAKES_WITH | TAKES_READS | TAKES_FORCE, control_leave },
+	{ "mirror", TAKES_CHECK, control_mirror },
 };
 
 #define NR_COMMANDS (sizeof(commands) / sizeof(commands[0]))

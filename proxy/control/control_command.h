@@ -67,6 +67,10 @@ json_t *control_exchange(const struct daemon *daemon);
 /** control_last_exchange() - likewise: what came of the last one. */
 json_t *control_last_exchange(const struct daemon *daemon);
 
+/* --- control_mirror.c */
+
+void control_mirror(struct control *control, const struct control_args *args);
+
 /* --- control_tap.c */
 
 void control_stats(struct control *control, const struct control_args *args);

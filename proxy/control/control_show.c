@@ -21,6 +21,7 @@
 #include "proxy/host/missing.h"
 #include "proxy/host/upstream.h"
 #include "proxy/log.h"
+#include "proxy/mend/mend.h"
 #include "proxy/session/limit.h"
 #include "proxy/session/pending.h"
 #include "proxy/session/refusal.h"
@@ -91,7 +92,7 @@ void control_status(struct control *control, const struct control_args *args)
 	(void)args;
 	control_return(control,
 		       json_pack("{s:s,s:i,s:I,s:s,s:s?,s:s?,s:o,s:i,s:o,s:o,"
-				 "s:i,s:i,s:i,s:I,s:b,s:b,s:i,s:b,s:s,s:s?,s:o,s:o}",
+				 "s:i,s:i,s:i,s:I,s:b,s:b,s:i,s:b,s:b,s:s,s:s?,s:o,s:o}",
 				 "version", XSPROXY_VERSION, "pid", (int)getpid(), "uptime",
 				 (json_int_t)(clock_seconds() - daemon->started), "state", state,
 				 "reason", foreign, "bridge_lacks",
@@ -105,7 +106,8 @@ void control_status(struct control *control, const struct control_args *args)
 				 (json_int_t)clients_waited(daemon->clients), "keeper",
 				 keeper_there(daemon->keeper), "keeper_foreign",
 				 keeper_foreign(daemon->keeper), "clients_kept",
-				 (int)clients_kept(daemon->clients), "hold_new",
+				 (int)clients_kept(daemon->clients), "mirror_broken",
+				 mend_is_broken(daemon->mend), "hold_new",
 				 memory && hold_new_is(&memory->ledgers), "log_level",
 				 config_level(log_level()), "config_error",
 				 notify_all_wrong(&daemon->notify, wrong), "exchange",

@@ -14,6 +14,8 @@
 #include "proxy/host/keeper.h"
 #include "proxy/host/missing.h"
 #include "proxy/host/upstream.h"
+#include "proxy/mend/mend.h"
+#include "proxy/mirror/follow.h"
 #include "proxy/observe/tap.h"
 
 #define NS_OF_A_SECOND 1000000000u
@@ -107,7 +109,7 @@ static void put_daemon(FILE *out, const struct daemon *daemon)
 		   UNIT_ONE);
 	put_single(out, "xsproxy_xenstored_connected", "gauge",
 		   "Whether there is a xenstored with the bridge.",
-		   upstream_memory(daemon->upstream) != NULL, UNIT_ONE);
+		   upstream_serves(daemon->upstream), UNIT_ONE);
 	put_states(out, daemon);
 	put_single(out, "xsproxy_config_wrong", "gauge",
 		   "Whether anything is wrong with the configuration.",
@@ -123,6 +125,35 @@ static void put_daemon(FILE *out, const struct daemon *daemon)
 		   keeper_there(daemon->keeper), UNIT_ONE);
 	put_single(out, "xsproxy_toolstack_clients_kept", "gauge", "Those of them that it holds.",
 		   clients_kept(daemon->clients), UNIT_ONE);
+}
+
+static void put_mirror(FILE *out, const struct daemon *daemon)
+{
+	struct mend_status mirror;
+
+	mend_status(daemon->mend, &mirror);
+	put_single(out, "xsproxy_xenstored_crashes_total", "counter",
+		   "How often xenstored has ended unasked, and another one went on.",
+		   daemon->crashes, UNIT_ONE);
+	put_single(out, "xsproxy_requests_asked_again_total", "counter",
+		   "Requests that it had not answered then.", daemon->asked_again, UNIT_ONE);
+	put_single(out, "xsproxy_mirror_whole", "gauge",
+		   "Whether all of the store is known, for when xenstored crashes.",
+		   mend_mirror(daemon->mend) != NULL, UNIT_ONE);
+	put_single(out, "xsproxy_mirror_nodes", "gauge", "Nodes in the mirror of the store.",
+		   mirror.nodes, UNIT_ONE);
+	put_single(out, "xsproxy_mirror_bytes", "gauge", "Memory that it takes.", mirror.octets,
+		   UNIT_ONE);
+	put_single(out, "xsproxy_mirror_unsure", "gauge", "Nodes in it that are to be read again.",
+		   mirror.unsure, UNIT_ONE);
+	put_single(out, "xsproxy_mirror_compared_total", "counter",
+		   "Nodes that were compared with the store.", mirror.compared, UNIT_ONE);
+	put_single(out, "xsproxy_mirror_differed_total", "counter",
+		   "Those of them that differed, and were mended.", mirror.differed, UNIT_ONE);
+	put_single(out, "xsproxy_mirror_waits_total", "counter",
+		   "Times that a request waited for one of another connection, so that their "
+		   "order is known.",
+		   follow_counts(daemon->follow)->waits, UNIT_ONE);
 }
 
 /* The plain counters: of all sessions together, and below of each domain. */
@@ -220,6 +251,7 @@ static void put_all(FILE *out, const struct metrics_domains *domains, const stru
 	struct stats stats;
 
 	put_daemon(out, daemon);
+	put_mirror(out, daemon);
 	taps_total(daemon->taps, &stats);
 	put_total(out, &stats, taps_malformed(daemon->taps));
 	taps_clients(daemon->taps, &stats);
