@@ -42,6 +42,8 @@ LINK_SRC := $(wildcard link/*.c)
 BRIDGE_SRC := $(wildcard bridge/*.c) $(LINK_SRC)
 CONFIG_SRC := $(wildcard config/*.c)
 DAEMON_SRC := $(wildcard proxy/*.c proxy/*/*.c ring/*.c) $(CONFIG_SRC) $(PROTOCOL_SRC) $(LINK_SRC)
+# It writes a state, too.
+DAEMON_SRC += $(wildcard migration/format/*.c) $(TEXT_SRC)
 MIGRATION_SRC := $(wildcard migration/*.c migration/*/*.c)
 TRACE_SRC := $(wildcard trace/*.c)
 CTL_SRC := $(wildcard ctl/*.c)
@@ -192,8 +194,8 @@ $(BUILD)/xsguest: $(call objs,tests/sim/xsguest.c tests/sim/guest.c $(SIM_COMMON
 
 # --- unit tests: one program a file, linked with what it uses of everything but main. A thin archive
 # only names objects; the linker says which it took, and so a change relinks only who uses it.
-UNIT_LIB := $(call objs,$(filter-out proxy/main.c,$(DAEMON_SRC)) bridge/say.c \
-	$(filter-out starter/main.c,$(STARTER_SRC)) $(MIGRATION_SRC) $(TRACE_SRC) $(TEXT_SRC))
+UNIT_LIB := $(sort $(call objs,$(filter-out proxy/main.c,$(DAEMON_SRC)) bridge/say.c \
+	$(filter-out starter/main.c,$(STARTER_SRC)) $(MIGRATION_SRC) $(TRACE_SRC)))
 
 $(BUILD)/libunit.a: $(UNIT_LIB)
 	@rm -f $@

@@ -13,6 +13,7 @@ import built
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 PYTEST = ["/usr/bin/python3", "-m", "pytest", "-q", "-p", "no:cacheprovider"]
 GRACE = 60  # s
+SIM, E2E = "tests/sim/test_*.py", "tests/e2e/test_*.py"
 
 
 def end(process):
@@ -66,7 +67,7 @@ def files(build_dir, *args):
 
 
 def run_all(build_dir, patterns, limit, *options, **env):
-    """Like run(), with three pytests for two processors, each of which takes the next file of
+    """Like run(), with two pytests for each processor, each of which takes the next file of
     @patterns when it has done one: each test has a host of its own, and waits half the time.
     @options are pytest's, @limit is a file's."""
     missing = [pattern for pattern in patterns if not list(ROOT.glob(pattern))]
@@ -75,7 +76,7 @@ def run_all(build_dir, patterns, limit, *options, **env):
     # Large ones first, or one of them begins when the others end.
     files = sorted({path for pattern in patterns for path in ROOT.glob(pattern)},
                    key=lambda path: (-path.stat().st_size, path))
-    parts = (os.cpu_count() or 1) * 3 // 2
+    parts = (os.cpu_count() or 1) * 2
 
     def one(path):
         log = build_dir / f"pytest-{path.stem}.log"

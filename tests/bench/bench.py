@@ -20,6 +20,7 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "e2e"))
 from harness import BUILD, DAEMONS, Host  # noqa: E402
 
 import cores  # noqa: E402
+import crashing_rows  # noqa: E402
 import exchanging  # noqa: E402
 import fairness  # noqa: E402
 import importing  # noqa: E402
@@ -200,6 +201,8 @@ def main():
         results += importing.run(args.daemon or DAEMONS, args.seconds)
     if not args.rows or "exchange" in args.rows:
         results += exchanging.run(args.daemon or DAEMONS, args.rounds)
+    if not args.rows or "crash" in args.rows:
+        results += crashing_rows.run(args.daemon or DAEMONS, args.rounds, args.seconds)
     out = BUILD / "bench.json"
     out.write_text(json.dumps({"processors": os.cpu_count(), "rows": results}, indent=1))
     print(f"\nwritten to {out}")

@@ -6,11 +6,14 @@
         guest.write("data/x", "1")
 """
 
+import contextlib
+import json
 import os
 import pathlib
 import select
 import socket
 import sys
+import threading
 import time
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "sim"))
@@ -21,6 +24,23 @@ from xensim import BUILD, SOCKET, XenSim  # noqa: E402
 
 BRIDGE = BUILD / "libxsproxy-bridge.so"
 DAEMONS = {"C": "xenstored", "O": "oxenstored"}
+# Of xsproxy.conf: a xenstored that ends takes all along, and nobody waits for a starter.
+NO_MIRROR = "[mirror]\nenabled = off\n"
+
+
+def wait_said(process, notify, word):
+    """What @process says to systemd, which is the socket @notify, with @word."""
+    deadline = time.monotonic() + xensim.TIMEOUT
+    said = select.poll()  # select() knows no descriptor above 1,023
+    said.register(notify, select.POLLIN)
+    while time.monotonic() < deadline:
+        if not said.poll(200):
+            process.check()
+            continue
+        text = notify.recv(4096).decode()
+        if word in text:
+            return text
+    raise xsclient.Timeout(f"{process.name} does not say {word}; {process.text()}")
 
 
 class Host:
@@ -56,6 +76,23 @@ class Host:
         if self.proxied:
             self.start_proxy()
         self.dom0  # connects: both are up
+        if self.proxied:
+            self._settle()
+
+    def _settle(self):
+        """xsproxyd has read the store, and has said so, over a connection that it keeps."""
+        with contextlib.suppress(OSError, ValueError, KeyError):
+            while self.ask_json("mirror")["return"]["state"] in ("waits", "reads"):
+                threading.Event().wait(0.002)
+
+    def ask_json(self, command, **arguments):
+        """A command on the control socket: what it answers."""
+        with socket.socket(socket.AF_UNIX) as control:
+            control.settimeout(xensim.TIMEOUT)
+            control.connect(str(self.run_dir / "control"))
+            request = {"execute": command, "arguments": arguments}
+            control.sendall(json.dumps(request).encode() + b"\n")
+            return json.loads(control.makefile().readline())
 
     def __enter__(self):
         return self
@@ -117,20 +154,7 @@ class Host:
             process = self.sim.start(name, argv, ready=False,
                                      env={"NOTIFY_SOCKET": path} | (env or {}))
             setattr(self, attribute, process)
-            return until and self._wait_until(process, notify, until.encode())
-
-    def _wait_until(self, process, notify, word):
-        deadline = time.monotonic() + xensim.TIMEOUT
-        said = select.poll()  # select() knows no descriptor above 1,023
-        said.register(notify, select.POLLIN)
-        while time.monotonic() < deadline:
-            if not said.poll(200):
-                process.check()
-                continue
-            text = notify.recv(4096)
-            if word in text:
-                return text.decode()
-        raise xsclient.Timeout(f"{process.name} does not say {word.decode()}")
+            return until and wait_said(process, notify, until)
 
     def _config(self):
         path = self.sim.dir / "xsproxy.conf"

@@ -3,8 +3,10 @@
 
 import contextlib
 import socket
+import sys
 
 import xensim
+from harness import wait_said
 
 XSPROXYD = xensim.BUILD / "xsproxyd"
 
@@ -14,6 +16,7 @@ class Notify:
 
     def __init__(self, path):
         self.path = path
+        self.process = None  # who says it
         self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         self.sock.bind(str(path))
         self.sock.settimeout(xensim.TIMEOUT)
@@ -22,10 +25,7 @@ class Notify:
         self.sock.close()
 
     def wait(self, word):
-        while True:
-            said = self.sock.recv(4096).decode()
-            if word in said:
-                return said
+        return wait_said(self.process, self.sock, word)
 
 
 def stuff(address, datagram):
@@ -58,10 +58,11 @@ def proxy_with(host, argv=(), env=None, **popen):
         host.proxy = host.sim.start(
             "xsproxyd", [*argv, XSPROXYD, "--config", host._config()], ready=False,
             env=dict(env or {}, NOTIFY_SOCKET=path), **popen)
+        notify.process = host.proxy
         yield notify
 
 
 def proxy_on(host, listener):
     """The same with a listening socket that systemd holds."""
-    return proxy_with(host, ["python3", "-c", ACTIVATE, listener.fileno()],
+    return proxy_with(host, [sys.executable, "-c", ACTIVATE, listener.fileno()],
                       pass_fds=[listener.fileno()])

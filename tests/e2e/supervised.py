@@ -6,8 +6,8 @@ installed unit does. So it can be exchanged:
         host.replace("O")
 """
 
-import json
-import socket
+import contextlib
+import signal
 import threading
 
 from harness import BRIDGE, BUILD, DAEMONS, Host, xensim
@@ -51,9 +51,15 @@ class Supervised(Host):
                  "XSPROXY_STORED_DIR": sim.path("/run/xenstored")})
         return self.daemon
 
+    def _note_end(self, status):
+        """As the unit's ExecStopPost= does."""
+        how = f"killed {signal.Signals(-status).name[3:]}" if status < 0 else f"exited {status}"
+        with contextlib.suppress(OSError):
+            (self.run_dir / "ended").write_text(how + "\n")
+
     def _supervise(self):
         while True:
-            self.daemon.process.wait()
+            self._note_end(self.daemon.process.wait())
             self.may_start.wait()
             with self._lock:
                 self.daemon.ended = True
@@ -73,12 +79,7 @@ class Supervised(Host):
 
     def ask(self, command, **arguments):
         """A command on the control socket: what it returns. Raises Refused."""
-        with socket.socket(socket.AF_UNIX) as control:
-            control.settimeout(xensim.TIMEOUT)
-            control.connect(str(self.run_dir / "control"))
-            request = {"execute": command, "arguments": arguments}
-            control.sendall(json.dumps(request).encode() + b"\n")
-            reply = json.loads(control.makefile().readline())
+        reply = self.ask_json(command, **arguments)
         if "error" in reply:
             raise Refused(reply["error"]["desc"])
         return reply["return"]

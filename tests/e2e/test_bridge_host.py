@@ -53,6 +53,7 @@ def test_idle_daemon_sleeps(stack):
         assert not select.select([owner.wake_stored], [], [], 0)[0]
 
 
+@pytest.mark.long
 def test_virq_under_a_flood_of_bells(stack):
     with stack.owner() as owner:
         for domid in (7, 8, 9):

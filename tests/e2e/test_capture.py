@@ -96,6 +96,7 @@ def some_requests(guest):
     return [tuple(row.get(name, "") for name in FIELDS) for row in want]
 
 
+@pytest.mark.long
 def test_fields_are_what_the_guest_sent(host, guest, tmp_path):
     path = tmp_path / "capture.pcapng"
     with Watching(host, "capture", "-w", path, 7) as capture:
@@ -120,6 +121,7 @@ def test_fields_are_what_the_guest_sent(host, guest, tmp_path):
         assert took > 0 and upstream >= 0 and proxy >= 0 and abs(took - upstream - proxy) < 1e-9
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("host", ["C"], indirect=True)
 def test_columns_and_filters(host, guest, tmp_path):
     path = tmp_path / "capture.pcapng"
@@ -240,6 +242,7 @@ def test_either_order_of_octets(tmp_path):
     assert fields(path, "op", "path", "value", "error", "time") == half + half
 
 
+@pytest.mark.long
 def test_what_is_broken_breaks_nothing(tmp_path):
     rng = random.Random(6)
     path = tmp_path / "x.pcapng"

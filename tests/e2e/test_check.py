@@ -16,7 +16,7 @@ import exposition
 import xensim
 import xsclient
 from control import Control
-from harness import Host
+from harness import NO_MIRROR, Host
 from ours import running
 from relay import FLAVOURS, wait_until
 from test_metrics import config, fetch, free_address
@@ -105,6 +105,7 @@ def test_no_xsproxyd():
                         "directory; is xsproxyd running?")
 
 
+@pytest.mark.long
 def test_an_xsproxyd_that_stands_still():
     with running("C") as host:
         host.proxy.process.send_signal(signal.SIGSTOP)
@@ -147,6 +148,7 @@ def test_refused():
         assert problems(host) == [f"xenstored: refused: {reason}"]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("flavour", FLAVOURS)
 def test_a_xenstored_that_stands_still(flavour):
     """The kernel takes a few connections for it, and then no more."""
@@ -164,6 +166,21 @@ def test_a_xenstored_that_stands_still(flavour):
         with Control(host) as control:
             control.wait(lambda said: said["clients_waiting"] == 0, "status")
         assert check(host)[0] == 0
+
+
+@pytest.mark.parametrize("flavour", FLAVOURS)
+def test_no_memory_for_the_mirror(flavour, at):
+    """Guests go on; that a crash would cost all is said until there is room for it."""
+    text = config("%s:%d" % at) + "[mirror]\nmemory = 1MiB\n"
+    with running(flavour, config=text) as host:
+        assert check(host)[0] == 0
+        client = host.client()
+        for i in range(1500):
+            client.write(f"/tool/much/n{i}", "x" * 1000)
+        assert problems(host) == [
+            "mirror: there is no memory for it, so all that xenstored holds is lost if that "
+            "crashes; see [mirror] memory"]
+        assert client.read("/tool/much/n1499") == b"x" * 1000
 
 
 @pytest.mark.parametrize("flavour", FLAVOURS)
@@ -241,7 +258,7 @@ def test_ended(flavour, at):
 
 
 def test_unknown(at):
-    with Host("C", config=config("%s:%d" % at)) as host:
+    with Host("C", config=config("%s:%d" % at) + NO_MIRROR) as host:
         host.add_guest(7)
         host.daemon.kill()
         with Control(host) as control:
@@ -308,7 +325,7 @@ def test_the_alerts_ask_for_what_there_is(at):
     with running("C", config=config("%s:%d" % at)):
         families = exposition.parse(fetch(at)[2])
     names = set(re.findall(r"\bxsproxy_\w+", asked))
-    assert len(names) == 7 and names <= set(families)
+    assert len(names) == 9 and names <= set(families)
     for wanted in re.findall('state=~"([^"]*)"', asked):
         assert set(wanted.split("|")) <= set(STATES)
 
@@ -336,5 +353,6 @@ def test_the_manual_and_the_help_say_what_can_be_wrong():
                           check=True).stdout
     for text in part, said:
         assert "configuration" in text
-    for kind in "xsproxyd", "configuration", "xenstored", "domain", "toolstacks", "keeper":
+    for kind in ("xsproxyd", "configuration", "xenstored", "domain", "toolstacks", "keeper",
+                 "mirror"):
         assert re.search(rf"^\.(Pq )?Li .*\b{kind}\b", part, re.M), kind

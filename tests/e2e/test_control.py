@@ -22,7 +22,8 @@ FLAVOURS = ("C", "O")
 STATUS_KEYS = {"version", "pid", "uptime", "state", "reason", "bridge_lacks", "xenstored",
                "domains", "states", "unknown_domains", "near_limit", "clients",
                "clients_waiting", "clients_waited", "keeper", "keeper_foreign", "clients_kept",
-               "hold_new", "log_level", "config_error", "exchange", "last_exchange"}
+               "mirror_broken", "hold_new", "log_level", "config_error", "exchange",
+               "last_exchange"}
 DOMAIN_KEYS = {"domid", "state", "reason", "introduced", "stopped", "session", "watches",
                "watches_max", "near_limit", "transactions", "requests", "queued", "memory",
                "events", "replies", "unfinished", "refusals", "last_error"}
@@ -240,7 +241,7 @@ def test_errors_of_form(control):
     ("domain", {"domid": 1, "index": 0}), ("watches", {"domid": 1, "index": -1}),
     ("watches", {"domid": 1, "index": 1 << 32}), ("quiesce", {"domid": 1, "lease": 1}),
     ("hold", {}), ("hold", {"domid": 1, "new": True}), ("hold", {"new": "yes"}),
-    ("log-level", {"level": "loud"}), ("log-level", {"level": 7}),
+    ("log-level", {"level": "loud"}), ("log-level", {"level": 7}), ("mirror", {"check": 1}),
 ])
 def test_bad_arguments(arguments, command):
     with Host("C", start=False) as host:

@@ -182,7 +182,7 @@ def test_log_level(host):
 @pytest.mark.parametrize("args", [
     ("status", "7"), ("domains", "7"), ("domain",), ("domain", "x"), ("hold", "--new", "maybe"),
     ("hold", "7", "--new", "on"), ("quiesce", "--lease"), ("log-level", "info", "debug"),
-    ("status", "--lease"), ("nonsense",)])
+    ("status", "--lease"), ("mirror", "check", "7"), ("nonsense",)])
 def test_wrong_command_lines(args, tmp_path):
     done = subprocess.run([CTL, *args], capture_output=True, text=True, check=False, cwd=tmp_path)
     assert done.returncode == 2
@@ -277,6 +277,7 @@ def test_bash_completion(host):
         try xsproxyctl enter --with ""
         try xsproxyctl enter --time
         try xsproxyctl enter ""
+        try xsproxyctl mirror ""
         ctl_socket=$2
         try xsproxyctl trace --new ""
         try xsproxyctl watches ""
@@ -289,5 +290,5 @@ def test_bash_completion(host):
     assert lines[1:] == ["domains domain", "--new", "on off", "debug",
                          "READ RELEASE RESUME RESET_WATCHES RESET_DOMAIN", "--slower", "reload",
                          "c c2", "--domain", "replace", "c oxenstored", "--force", "c oxenstored",
-                         "--timeout", "", "0 7", "0 7"]
+                         "--timeout", "", "check", "0 7", "0 7"]
     assert done.stderr == ""

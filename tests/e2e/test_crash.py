@@ -99,6 +99,7 @@ def ledgers_of(host):
     raise AssertionError("xenstored keeps no ledgers")
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("what", [what for what in WORDS if what != "version"])
 def test_a_wrong_word_costs_its_domain_its_session(flavour, what):
     with running(flavour) as host:

@@ -112,8 +112,18 @@ def test_where_it_runs_already(c_scene):
     """As after an enter that was killed."""
     c_scene.unit(SERVICE)
     c_scene.unit(XENSTORED, "activating")
+    (c_scene.run / DROP_IN).parent.mkdir(parents=True)
+    (c_scene.run / DROP_IN).write_text("")
     assert c_scene.ctl("enter")[0] == 0
     assert c_scene.called == START[1:]
+
+
+@pytest.mark.parametrize("unit", (SERVICE, SOCKET))
+def test_where_it_runs_since_the_boot(c_scene, unit):
+    """The native daemon has put its socket in the place of systemd's."""
+    c_scene.unit(unit)
+    assert c_scene.ctl("enter")[0] == 0
+    assert c_scene.called == [f"stop {SOCKET} {SERVICE}", *START]
 
 
 @pytest.mark.parametrize("flavour", FLAVOURS)

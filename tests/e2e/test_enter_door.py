@@ -77,6 +77,7 @@ def test_afterwards_by_another_name(entering, tmp_path):
     with Host("C") as host:
         listen(entering, host)
         inode, stays = os.stat(host.socket).st_ino, host.client()
+        assert stays.directory("/")
         host.proxy.kill()
         alias = tmp_path / "alias"
         alias.symlink_to(host.socket.parent)

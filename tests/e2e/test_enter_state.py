@@ -304,6 +304,22 @@ def test_a_domain_dies(host, after, gate, until, how):
     wait_until(lambda: not host.dom0.is_introduced(8))
 
 
+def test_a_guest_without_its_event_channel(host, after):
+    """It has closed that itself: it stays introduced, keeps its nodes and hinders nobody."""
+    host.add_guest(7)
+    guest = host.add_guest(8)
+    host.sim.mute(7)
+    host.enter(after)
+    for flavour in ("C", "O"):
+        host.replace(flavour)
+        assert host.dom0.is_introduced(7)
+        assert host.dom0.get_perms("/local/domain/7/data")[0] == "n7"
+    assert guest.read("domid") == b"8"
+    host.sim.destroy(7)
+    wait_until(lambda: not host.dom0.is_introduced(7))
+    assert host.add_guest(7).read("domid") == b"7"
+
+
 def test_a_stubdomain_dies(host, after, gate):
     """It holds on to nobody any more, and whom it has served goes on."""
     if host.flavour == "O":

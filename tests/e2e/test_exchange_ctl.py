@@ -155,6 +155,7 @@ def test_no_room(host, tmp_path):
     small.chmod(0o755)
     host.proxy.stop()
     host.start_proxy(program=small)
+    wait_until(lambda: host.ask("status")["state"] == "running")
     for args in ((), ("--dry-run",)):
         assert replace(host, *args) == (1, "", f"{WHO}{NO_DISK}\n")
     assert is_as_before(host, pid)

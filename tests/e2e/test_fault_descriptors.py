@@ -9,7 +9,7 @@ import time
 import pytest
 
 from control import Control
-from harness import Host
+from harness import NO_MIRROR, Host
 from relay import FLAVOURS, wait_until
 from xsclient import DIRECTORY, Closed
 
@@ -57,7 +57,7 @@ def everybody_else_works(host, guest):
 
 @pytest.fixture
 def host(flavour):
-    with Host(flavour) as host:
+    with Host(flavour, config=NO_MIRROR) as host:
         yield host
         host.check()
 

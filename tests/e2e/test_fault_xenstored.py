@@ -9,7 +9,7 @@ import pytest
 
 import xensim
 from control import Control
-from harness import BUILD, Host
+from harness import BUILD, NO_MIRROR, Host
 from ours import QUIESCE, ask
 from relay import FLAVOURS, give_up, introduce, packet, wait_until
 from xensim import home
@@ -50,7 +50,7 @@ def busy_guests(host):
 @pytest.mark.parametrize("after", FLAVOURS)
 @pytest.mark.parametrize("before", FLAVOURS)
 def test_killed(before, after):
-    with Host(before) as host:
+    with Host(before, config=NO_MIRROR) as host:
         guests, domains = busy_guests(host)
         host.daemon.kill()
         wait_until(lambda: GONE in host.proxy.text())

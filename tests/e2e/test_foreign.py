@@ -60,6 +60,7 @@ def is_refused(host, what, lines):
     assert f"xenstored   refused: {reason}\n" in done.stdout
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("what", FOREIGN)
 def test_guests_are_held_not_dropped(host, load, what):
     frozen = Frozen(host, 100)

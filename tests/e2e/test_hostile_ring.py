@@ -146,6 +146,7 @@ def lives(guest):
 LENGTH, TYPE = 12, 0
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("word, values", [
     ("length", (0, 4096)), ("length", (16, 1008)), ("length", (32, 1024)), ("length", (4096, 2048)),
     ("type", (99, OURS[0])), ("type", (OURS[-1], 0xFFFFFFFF)), ("type", (15, 16))])
@@ -195,6 +196,7 @@ def test_index_that_runs(flavour, field):
         ended(host, OFFENDER, WHY[RINGIDX])
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("fields", [("req_prod",), ("rsp_cons",), ("req_prod", "rsp_cons"),
                                     ("req_cons", "rsp_prod")])
 def test_index_that_wavers(flavour, fields):

@@ -75,6 +75,7 @@ def test_xsa_325_cleanup_of_a_broken_guest(flavour):
     assert both(flavour, play)[1:] == (b"7", [])
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("deed", ["events", "transactions", "reads"])
 def test_xsa_326_memory(flavour, deed):
     """Events of one's own making that one does not read; large nodes in as many transactions as

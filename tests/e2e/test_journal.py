@@ -10,7 +10,7 @@ import pytest
 
 import xensim
 import xsclient
-from harness import Host
+from harness import NO_MIRROR, Host
 from ours import running
 from relay import wait_until
 from service import proxy_with, stuff
@@ -35,7 +35,7 @@ def journal_host(tmp_path):
             [*argv, "true"], capture_output=True, check=False).returncode:
         pytest.skip("this needs /run/systemd and the right to mount")
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as journal, \
-            Host("C", start=False) as host:
+            Host("C", start=False, config=NO_MIRROR) as host:
         journal.bind(str(tmp_path / "socket"))
         journal.settimeout(xensim.TIMEOUT)
         host.journal = journal

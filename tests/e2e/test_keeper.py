@@ -15,7 +15,7 @@ import built
 import xensim
 import xsclient
 from control import Control
-from harness import Host
+from harness import NO_MIRROR, Host
 from ours import running
 from relay import FLAVOURS, packet, wait_until
 from seed import SEED
@@ -177,6 +177,7 @@ def test_each_way(host, tools, way):
         tool.end()
 
 
+@pytest.mark.long
 def test_twenty_in_a_row(host, tools):
     """Of all kinds, in an order that goes by chance, under clients that check every answer."""
     load = Toolstack(host, each=2)
@@ -301,8 +302,8 @@ def test_who_closes_meanwhile_is_gone_upstream(host):
 
 
 def test_xenstored_ends_meanwhile(flavour):
-    """What it had said is passed on, then comes the end."""
-    with Host(flavour) as host:
+    """Without a mirror of the store: what it had said is passed on, then comes the end."""
+    with Host(flavour, config=NO_MIRROR) as host:
         client = host.client()
         client.write("/x", "v" * 1500)
         client.directory("/")

@@ -19,7 +19,7 @@ from built import BUILD
 from harness import Host
 
 PUT, DROP, CLEAR, GIVE, HAS, END = range(64, 70)
-SOCKETS, KEYS = 0x8000, 0x8005
+SOCKETS, KEYS = 0x8000, 0x8006
 MESSAGE = struct.Struct("=IIIi")  # struct link_msg: type, seq, domid, value
 TIMEOUT = 30
 LISTENS = "00010000"  # __SO_ACCEPTCON, in /proc/net/unix

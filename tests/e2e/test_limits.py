@@ -137,6 +137,7 @@ class Pipe:
         return found
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("flavour", FLAVOURS)
 def test_many_watches_of_a_client(flavour):
     """20,000 watches of one connection, all of them changed once: nothing is refused, and those

@@ -71,6 +71,7 @@ def test_command_finds_the_host(flavour):
     assert "\nxsproxy_build_info{" in out
 
 
+@pytest.mark.long
 def test_traffic(flavour):
     """Each waits until it has seen some."""
     out = said("seen() { xsproxyctl trace $1 2>/dev/null | head -$2; }; "

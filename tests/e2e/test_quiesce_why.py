@@ -54,6 +54,7 @@ def refused(host, *words):
         assert all(word in text for text in said), (word, said)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("restart", [False, True])
 def test_in_the_middle_of_a_request(flavour, restart):
     with running(flavour) as host:

@@ -9,6 +9,7 @@ import exposition
 import xsclient
 from control import Control
 from ours import limits, running, said
+from harness import NO_MIRROR
 from relay import FLAVOURS, run_tool
 from test_check import check, problems
 from test_control_ctl import ok
@@ -175,7 +176,8 @@ def test_a_guest_cannot_teach_us(tmp_path):
 
 
 def test_the_next_xenstored_may_have_another():
-    with running("C", daemon_args=("-W", str(QUOTA))) as host:
+    with running("C", daemon_args=("-W", str(QUOTA)),
+                 config=NO_MIRROR) as host:
         host.add_guest(7)
         ok(host, "watches", "--stale")
         with Control(host) as control:

@@ -10,7 +10,7 @@ import pytest
 
 import xensim
 import xsclient
-from harness import Host
+from harness import NO_MIRROR, Host
 from relay import (FLAVOURS, RING, Tape, exchange, introduce, open_files, packet, pattern, split,
                    wait_until)
 from xsclient import READ, TRANSACTION_START, WATCH, WATCH_EVENT, WRITE, Closed, XsError
@@ -314,9 +314,10 @@ def test_introduced_while_away(flavour):
 
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGTERM])
 def test_xenstored_ends(flavour, how):
-    """Clients see their connections close, new ones are held, pages are let go. The next xenstored
-    is used as soon as it is there, and serves what waits in the pages after INTRODUCE."""
-    with Host(flavour) as host:
+    """Without a mirror: clients see their connections close, new ones are held, pages are let go.
+    The next xenstored is used as soon as it is there, and serves what waits in the pages after
+    INTRODUCE."""
+    with Host(flavour, config=NO_MIRROR) as host:
         guest, domain = introduce(host, 7)
         guest.watch("data", "old")
         guest.wait_watch()

@@ -80,6 +80,7 @@ BUSY = {
 }
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("proxied", [False, True], ids=["direct", "proxied"])
 @pytest.mark.parametrize("busy", BUSY)
 def test_destroyed(flavour, busy, proxied):
@@ -108,6 +109,7 @@ def test_destroyed(flavour, busy, proxied):
         host.check()
 
 
+@pytest.mark.long
 def test_destroyed_in_numbers(flavour):
     """50 domains die while all of them are talking; descriptors come back."""
     with Host(flavour) as host:

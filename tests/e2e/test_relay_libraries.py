@@ -37,6 +37,7 @@ def done(process):
     return int(out)
 
 
+@pytest.mark.long
 @both
 @either
 def test_many_threads_on_one_connection(flavour, proxied):

@@ -54,6 +54,7 @@ def test_indexes_wrap(flavour, requests, replies):
     assert sent > 6000 and came > 6000, "no wrap was seen"
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("mode", [NOTIFY_LINUX, NOTIFY_ALWAYS])
 @pytest.mark.parametrize("cut", [1, 15, 16, 17, 20, 500, 1024])
 def test_pieces(flavour, cut, mode):
@@ -125,6 +126,7 @@ def test_large_both_ways(flavour, eager):
     assert [msg.payload for msg in messages[1::2]] == [pattern(1900, i) for i in range(30)]
 
 
+@pytest.mark.long
 def test_replies_in_two_writes(flavour):
     """Upstream finds room for a part of a reply only, again and again, while we read: oxenstored
     does not look for room again by itself, and would go on after 20 s. (By itself it does so to

@@ -121,6 +121,7 @@ def test_xenstore_tests(flavour):
     assert proxied[0][2].count("N ns") == len(proxied) - 2
 
 
+@pytest.mark.long
 def test_xenstore_random():
     """test-xenstore -r 20, four at a time: all end well, and leave the same store behind."""
     hosts, runs = [], []

@@ -45,6 +45,14 @@ def version(host):
 
 
 def new_status(host):
+    """As soon as it has found the bridge."""
+    def running():
+        status = status_now(host)
+        return status if status["state"] == "running" else None
+    return wait_until(running)
+
+
+def status_now(host):
     done = subprocess.run([BUILD / "xsproxyctl", "status", "--json", "--control",
                            host.run_dir / "control"], capture_output=True, text=True, check=True)
     return json.loads(done.stdout)
@@ -76,6 +84,7 @@ def test_upgrade_and_back_under_load(old_host, sig):
     frozen.thaw(host, 100)
 
 
+@pytest.mark.long
 def test_all_that_there_is_goes_over(old_host):
     """Watches, transactions, a quiesced domain, holds, half a request: there and back again."""
     host = old_host

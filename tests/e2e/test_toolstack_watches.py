@@ -69,6 +69,7 @@ def test_success(flavour, state):
     (("data", "l" * 4059), "E2BIG"),
 ], ids=["double-slash", "empty", "trailing-slash", "own", "own-spelled-otherwise", "twice",
         "twice-spelled-otherwise", "too-long"])
+@pytest.mark.long
 def test_all_or_nothing(flavour, state, wrong, error):
     """The first, third or last one is refused: none remains, the guest sees no event of the batch,
     and its own watches are what they were."""

@@ -28,6 +28,7 @@ def version(host):
         return control.run("status")["version"]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("sig", [signal.SIGTERM, signal.SIGKILL])
 def test_upgrade_and_back(host, load, sig):
     frozen = Frozen(host, 100)

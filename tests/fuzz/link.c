@@ -20,6 +20,7 @@
 
 #include "link/start.h"
 #include "proxy/loop.h"
+#include "proxy/mirror/follow.h"
 #include "proxy/toolstack/toolstack.h"
 #include "ring/xen.h"
 #include "tests/fuzz/fuzz.h"
@@ -366,6 +367,7 @@ static void begin(void)
 	the_daemon.base = event_base_new();
 	the_daemon.hooks = &toolstack_hooks;
 	CHECK(!loop_new(&the_daemon.loop, the_daemon.base, &(struct loop_hooks){ 0 }));
+	CHECK(!follow_new(&the_daemon.follow));
 	CHECK(!rings_create(&new_rings, RINGS_FLAVOUR_C));
 	CHECK(!ledgers_create(&kept, rings_header(&new_rings)->id));
 	CHECK(old_arena_create(&arena, RINGS_FLAVOUR_C));

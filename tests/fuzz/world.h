@@ -25,6 +25,7 @@
 #include "proxy/host/memory.h"
 #include "proxy/host/upstream.h"
 #include "proxy/loop.h"
+#include "proxy/mirror/follow.h"
 #include "proxy/observe/tap.h"
 #include "proxy/session/afresh.h"
 #include "proxy/session/pending.h"
@@ -436,6 +437,7 @@ static void world_init(void)
 	config_defaults(&world.daemon.config);
 	world.daemon.base = event_base_new();
 	CHECK(!loop_new(&world.daemon.loop, world.daemon.base, &(struct loop_hooks){ 0 }));
+	CHECK(!follow_new(&world.daemon.follow));
 	CHECK(!domains_new(&world.daemon.domains, &world.daemon));
 	CHECK(!upstream_new(&world.daemon.upstream, &world.daemon));
 	world.daemon.flavour = RINGS_FLAVOUR_C;

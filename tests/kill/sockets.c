@@ -12,6 +12,7 @@
  */
 #include <errno.h>
 #include <poll.h>
+#include <stdbool.h>
 #include <stdint.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -40,6 +41,7 @@ struct sockets {
 	uint32_t large, wide;
 	struct conn asker, watcher; /* the watcher has a watch on HOME/feed, and asks nothing */
 	uint32_t fed;
+	bool crashes; /* XSSTRESS_CRASHES: xenstored crashes, too */
 	struct message got;
 };
 
@@ -337,12 +339,61 @@ static void expect_event(struct sockets *s, const char *path)
 		     m->payload);
 }
 
+/* Return: whether the next event is that of @path; or else that the watch has had its first one
+ * anew. */
+static bool has_event(struct sockets *s, const char *path)
+{
+	char home[PATH_LEN];
+	bool first;
+
+	get_message(s, &s->watcher, path);
+	if (s->got.hdr.type != XS_WATCH_EVENT)
+		fail(&s->checker, "instead of an event of %s: type %u", path, s->got.hdr.type);
+	first = !strcmp(s->got.payload, below(&s->checker, home, "feed"));
+	if (!first && strcmp(s->got.payload, path))
+		fail(&s->checker, "instead of an event of %s: %s", path, s->got.payload);
+	return !first;
+}
+
+/* An event of what is done now comes, or, if xenstored crashes meanwhile, the watch's first one. */
+static void look_again(struct sockets *s)
+{
+	char path[PATH_LEN];
+	bool seen;
+
+	do {
+		snprintf(path, PATH_LEN, "%s/feed/%u", s->checker.home, s->fed++);
+		about(s, XS_MKDIR, 0, path);
+		do {
+			get_message(s, &s->watcher, path);
+			seen = !strcmp(s->got.payload, path);
+		} while (!seen && strchr(s->got.payload + strlen(s->checker.home) + 1, '/'));
+	} while (!seen);
+}
+
+/* The same where xenstored may crash: then what has not come yet may be lost, but it is told so. */
+static void feed_crashing(struct sockets *s, char path[][PATH_LEN], uint32_t nr)
+{
+	for (uint32_t i = 0; i < nr; i++) {
+		about(s, XS_MKDIR, 0, path[i]);
+		if (!has_event(s, path[i]))
+			look_again(s);
+	}
+}
+
 /* What the one writes, the other is told: each once, in this order. */
 static void feed(struct checker *c)
 {
 	struct sockets *s = of(c);
 	char path[8][PATH_LEN];
 	uint32_t nr = 1 + pick(c, 8);
+
+	if (s->crashes) {
+		for (uint32_t i = 0; i < nr; i++)
+			snprintf(path[i], PATH_LEN, "%s/feed/%u", c->home, s->fed++);
+		feed_crashing(s, path, nr);
+		return;
+	}
 
 	for (uint32_t i = 0; i < nr; i++) {
 		snprintf(path[i], PATH_LEN, "%s/feed/%u", c->home, s->fed++);
@@ -382,6 +433,8 @@ int main(int argc, char **argv)
 {
 	static struct sockets s = { .asker.req_id = 1 };
 
+	s.crashes = getenv("XSSTRESS_CRASHES") != NULL;
+
 	if (argc != 6) {
 		fprintf(stderr, "usage: xsstress-sockets SOCKET HOME SEED LARGE WIDE\n");
 		return 2;
@@ -397,6 +450,7 @@ int main(int argc, char **argv)
 	large(&s.checker);
 	run_rounds(&s.checker, rounds, sizeof(rounds) / sizeof(rounds[0]));
 	nothing_waits(&s, &s.asker, "who asked");
-	nothing_waits(&s, &s.watcher, "the watcher");
+	if (!s.crashes)
+		nothing_waits(&s, &s.watcher, "the watcher");
 	return 0;
 }

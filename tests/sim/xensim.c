@@ -19,9 +19,10 @@
 
 static const char usage_text[] =
 	"usage: xensim [-d DIR] init\n"
-	"       xensim [-d DIR] create|destroy|resume DOMID|FIRST-LAST...\n"
+	"       xensim [-d DIR] create|destroy|resume|mute DOMID|FIRST-LAST...\n"
 	"       xensim [-d DIR] shutdown [-r poweroff|reboot|suspend|crash] DOMID|FIRST-LAST...\n"
 	"       xensim [-d DIR] list [--json]\n"
+	"mute: the guest itself closes its event channel to xenstored.\n"
 	"DIR is the machine's directory, by default $XENSIM_DIR.\n";
 
 static int usage(void)
@@ -82,6 +83,8 @@ static int do_one(struct sim *sim, const char *verb, uint32_t domid, uint32_t re
 		return domain_resume(sim, domid);
 	if (!strcmp(verb, "destroy"))
 		return domain_destroy(sim, domid);
+	if (!strcmp(verb, "mute"))
+		return domain_mute(sim, domid);
 	rc = domain_create(sim, domid, &info);
 	if (!rc)
 		printf("%d %" PRIu64 "\n", SIM_STORE_PORT, info.gfn);
@@ -244,8 +247,8 @@ static int run(const char *dir, const char *verb, char **args)
 
 int main(int argc, char **argv)
 {
-	static const char *const verbs[] = { "init",   "create",   "destroy",
-					     "resume", "shutdown", "list" };
+	static const char *const verbs[] = { "init",	 "create", "destroy", "resume",
+					     "shutdown", "mute",   "list" };
 	const char *dir = getenv("XENSIM_DIR");
 	int opt;
 

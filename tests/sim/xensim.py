@@ -194,6 +194,10 @@ class XenSim(xsclient.Closing):
     def resume(self, domid):
         self.run("resume", domid)
 
+    def mute(self, domid):
+        """The guest closes its event channel to xenstored, and lives on."""
+        self.run("mute", domid)
+
     def destroy(self, *domids):
         """Destroy domains, each a number or a string such as "5-9"."""
         self.run("destroy", *domids)

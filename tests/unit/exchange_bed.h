@@ -11,11 +11,11 @@
 #include <fcntl.h>
 
 #include "proxy/exchange/exchange_parts.h"
-#include "proxy/exchange/own.h"
 #include "proxy/exchange/plan.h"
 #include "proxy/host/client.h"
 #include "proxy/host/clients.h"
 #include "proxy/host/keeper.h"
+#include "proxy/host/own.h"
 #include "tests/unit/session_anew.h"
 
 struct exchange_bed {
@@ -178,7 +178,7 @@ struct own {
 };
 
 static int fake_own_open(struct own **out, struct daemon *daemon,
-			 void (*reply)(void *arg, const struct message *msg), void *arg)
+			 void (*reply)(void *arg, const struct own_reply *reply), void *arg)
 {
 	static struct own own;
 
@@ -308,6 +308,8 @@ static int fake_client_again(struct client *client, struct keeper *keeper)
 #define clients_each	     fake_clients_each
 #define clients_upstream_up  fake_clients_up
 #define client_again	     fake_client_again
+#include "proxy/host/sessions.c"
+
 #include "proxy/exchange/exchange.c"
 #include "proxy/exchange/exchange_before.c"
 #include "proxy/exchange/exchange_end.c"
@@ -397,11 +399,12 @@ static inline void bed_look(void)
 /* What it is asked over its own connection is answered: no domain is being made. */
 static inline void bed_answers(void)
 {
-	static const struct message msg = { .hdr = { .type = XS_DIRECTORY, .len = 4 },
-					    .payload = "0\0007" };
-
-	static const struct message ok = { .hdr = { .type = XS_CONTROL, .len = 3 },
-					   .payload = "OK" };
+	static const struct own_reply msg = { .type = XS_DIRECTORY,
+					      .payload = (const uint8_t *)"0\0007",
+					      .len = 4 };
+	static const struct own_reply ok = { .type = XS_CONTROL,
+					     .payload = (const uint8_t *)"OK",
+					     .len = 3 };
 
 	for (; bed.directories; bed.directories--)
 		exchange_reply(bed.exchange, &msg);

@@ -13,6 +13,17 @@ static void hold_something(void)
 	bed.before.next_tx = 5;
 }
 
+/* At the first stage there is something that does not come in time. */
+static void begin_in_vain(void)
+{
+	bed_begin("");
+	bed_look();
+	assert_stage(EXCHANGE_REST);
+	bed.exchange->deadline = 1;
+	bed_look();
+	assert_stage(EXCHANGE_UNDO);
+}
+
 /* Return: the id of what the daemon owes the guest, for too long. */
 static uint32_t owe_an_answer(void)
 {
@@ -22,12 +33,7 @@ static uint32_t owe_an_answer(void)
 	GUEST_SENDS(&bed.rig, XS_READ, 1, 0, "x");
 	rig_run(&bed.rig);
 	id = STORED_GETS(&bed.rig, XS_READ, 0, "x");
-	bed_begin("");
-	bed_look();
-	assert_stage(EXCHANGE_REST);
-	bed.exchange->deadline = 1;
-	bed_look();
-	assert_stage(EXCHANGE_UNDO);
+	begin_in_vain();
 	return id;
 }
 
@@ -108,12 +114,7 @@ static void a_daemon_that_cannot_be_asked(void **state)
 	(void)state;
 	hold_something();
 	bed.dials = false;
-	bed_begin("");
-	bed_look();
-	assert_stage(EXCHANGE_REST);
-	bed.exchange->deadline = 1;
-	bed_look();
-	assert_stage(EXCHANGE_UNDO);
+	begin_in_vain();
 	bed_look_with(&bed.before);
 	assert_served();
 	assert_int_not_equal(strlen(bed.result.why), 0);
@@ -354,9 +355,7 @@ static void xsproxyd_is_killed(void **state)
 
 /* --- one wrong word */
 
-static const uint32_t values[] = {
-	EXCHANGE_LEAVING + 1, 11, 77, 0x7fffffff, 0x80000000, UINT32_MAX
-};
+static const uint32_t values[] = { EXCHANGE_AGAIN + 1, 77, 0x7fffffff, 0x80000000, UINT32_MAX };
 
 /* What may come at any time. */
 static void anything(uint32_t which)

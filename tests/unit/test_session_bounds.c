@@ -174,8 +174,8 @@ static void a_guests_watches_take_so_much(void **state)
 
 #define WATCHES 400u
 #define LEFT	(WATCHES / 5) /* every fifth */
-#define ENDS	6u	      /* of these, so many are about to end: */
-#define END(i)	(60 * (i))
+#define ENDS	2u	      /* of these, as many as fit the back ring are about to end: */
+#define END(i)	(130 * (i))
 
 static void run(void *arg)
 {

@@ -207,6 +207,38 @@ static void a_watch_that_is_refused_is_lost(void **state)
 	assert_int_equal(rig->s->watches.count, ANEW_TEXTS - 3);
 }
 
+static const char *refuses_a_third_word(const struct message *msg)
+{
+	return msg->hdr.len > anew_key(msg) ? "EINVAL" : NULL;
+}
+
+/* Its owner gets more events, and the depth is still there for the daemon behind that one. */
+static void a_depth_that_is_not_known(void **state)
+{
+	static struct anew after, behind;
+	struct rig *rig = *state;
+
+	register_texts(rig);
+	renew_forget(rig->s);
+	anew_begins(&after, rig);
+	after.refuses = refuses_a_third_word;
+	renew(&after, true);
+	serve_again(rig);
+	assert_int_equal(rig->s->watches.count, ANEW_TEXTS);
+	assert_int_equal(after.watches, ANEW_TEXTS);
+	assert_int_equal(after.watch[ANEW_TEXTS - 1].hdr.len,
+			 anew_key(&after.watch[ANEW_TEXTS - 1]));
+	assert_memory_equal(after.watch[ANEW_TEXTS - 1].payload, anew_texts[ANEW_DEPTH].text,
+			    anew_texts[ANEW_DEPTH].len - 2);
+	rig->daemon.paused = true;
+	renew_forget(rig->s);
+	anew_begins(&behind, rig);
+	renew(&behind, true);
+	serve_again(rig);
+	assert_int_equal(behind.watches, ANEW_TEXTS);
+	assert_int_equal(behind.watch[ANEW_DEPTH].hdr.len, anew_texts[ANEW_DEPTH].len);
+}
+
 /* How many it had before says nothing about how many the other daemon allows. */
 static void a_refusal_tells_no_quota(void **state)
 {
@@ -353,6 +385,7 @@ int main(void)
 		RENEW_TEST(only_the_first_event_is_dropped),
 		RENEW_TEST(the_end_of_a_domain_is_not_missed),
 		RENEW_TEST(a_watch_that_is_refused_is_lost),
+		RENEW_TEST(a_depth_that_is_not_known),
 		RENEW_TEST(a_refusal_tells_no_quota),
 		RENEW_TEST(all_refused),
 		RENEW_TEST(a_watch_that_is_there_is_as_good),

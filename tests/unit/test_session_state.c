@@ -62,13 +62,13 @@ static void reconnecting_in_the_middle_of_everything(void **state)
 	}
 	rig->guest->connection = XENSTORE_RECONNECT;
 	rig_run(rig);
+	STORED_SENDS(rig, XS_READ, id[0], 0, "A");
+	STORED_SENDS(rig, XS_WATCH_EVENT, 0, 0, "a\0t");
+	STORED_SENDS(rig, XS_READ, id[1], 0, "B");
 	/* Upstream gets the rest of it, then our request. */
 	for (n = 0; n < message_size(&big.hdr); rig_run(rig))
 		n += queue_get(&rig->stored_in, (uint8_t *)&got + n, message_size(&big.hdr) - n);
 	assert_message(&got, XS_WRITE, 0, payload, sizeof(payload));
-	STORED_SENDS(rig, XS_READ, id[0], 0, "A");
-	STORED_SENDS(rig, XS_WATCH_EVENT, 0, 0, "a\0t");
-	STORED_SENDS(rig, XS_READ, id[1], 0, "B");
 	STORED_SENDS(rig, XS_WRITE, got.hdr.req_id, 0, "OK");
 	answer_reset(rig);
 	assert_ring_is_new(rig);

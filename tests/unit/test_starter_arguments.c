@@ -172,6 +172,9 @@ static void test_plan(void **state)
 	assert_null(exchange_plan_ring(plan, 7));
 	assert_null(exchange_plan_ring(plan, UINT16_MAX));
 	exchange_plan_free(plan);
+	assert_int_equal(read_plan(&plan, "daemon oxenstored", 17, &reason), 0);
+	assert_string_equal(plan->daemon, "oxenstored");
+	exchange_plan_free(plan);
 	assert_int_equal(read_plan(&plan, "", 0, &reason), 0);
 	assert_null(plan->daemon);
 	assert_null(plan->arguments);
@@ -198,7 +201,8 @@ static void test_plans_that_make_no_sense(void **state)
 		{ "ring 7 0x1 2 -", "line 1 of the plan makes no sense" },
 		{ "ring 7 1 2 -\nring 7 1 2 -", "line 2 of the plan was given before" },
 		{ "daemon /x\ndaemon /y", "line 2 of the plan was given before" },
-		{ "daemon xenstored", "line 1 of the plan makes no sense" },
+		{ "daemon xsd", "line 1 of the plan makes no sense" },
+		{ "daemon ./xenstored", "line 1 of the plan makes no sense" },
 		{ "daemon", "line 1 of the plan makes no sense" },
 		{ "rings", "line 1 of the plan makes no sense" },
 		{ " ", "line 1 of the plan makes no sense" },

@@ -49,6 +49,22 @@ static void make_program(char path[PATH_LEN], const char *name, const char *octe
 	close(fd);
 }
 
+/* Beside what a link leads to. */
+static void test_beside(void **state)
+{
+	char path[PATH_LEN], link[PATH_LEN], expected[PATH_LEN], beside[PATH_MAX];
+
+	(void)state;
+	make_program(path, "xenstored", "", 0755);
+	snprintf(link, sizeof(link), "%s/other", dir);
+	assert_int_equal(symlink(path, link), 0);
+	assert_int_equal(daemon_beside(beside, link, "oxenstored"), 0);
+	snprintf(expected, sizeof(expected), "%s/oxenstored", dir);
+	assert_string_equal(beside, expected);
+	unlink(path);
+	assert_int_equal(daemon_beside(beside, link, "oxenstored"), -ENOENT);
+}
+
 static void test_programs(void **state)
 {
 	char path[PATH_LEN], link[PATH_LEN];
@@ -150,6 +166,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		TEST(test_programs),
+		TEST(test_beside),
 		TEST(test_what_is_none),
 		TEST(test_listen),
 		TEST(test_where_nobody_can_listen),

@@ -229,6 +229,12 @@ class Bystander:
                        f"event {self.events} of xenstore-watch, after {what}")
         self.dom0.run(f"kill -0 {self.xl}")
 
+    def first_again(self, what):
+        """xenstored has crashed: the watch has its first event once more; after @what."""
+        self.events += 1
+        self.dom0.wait(f"[ $(wc -l </tmp/seen) -ge {self.events} ]", "store up",
+                       f"event {self.events} of xenstore-watch, after {what}")
+
     def stop(self):
         """What it has seen, all in all: exactly one event for each change."""
         seen = self.dom0.run("kill $(cat /tmp/watcher); cat /tmp/seen").split("\n")[:-1]

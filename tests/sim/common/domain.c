@@ -166,6 +166,19 @@ int domain_resume(struct sim *sim, uint32_t domid)
 	return rc;
 }
 
+int domain_mute(struct sim *sim, uint32_t domid)
+{
+	struct domain_info info;
+	int rc;
+
+	sim_lock(sim);
+	rc = domain_get_live(sim, domid, &info);
+	if (!rc)
+		end_close(sim, domid, SIM_STORE_PORT, 0);
+	sim_unlock(sim);
+	return rc;
+}
+
 int domain_destroy(struct sim *sim, uint32_t domid)
 {
 	struct domain_info info;

@@ -30,6 +30,9 @@ int domain_shutdown(struct sim *sim, uint32_t domid, uint32_t reason);
 /* Take a shutdown back, as after a suspend that was cancelled. */
 int domain_resume(struct sim *sim, uint32_t domid);
 
+/* It closes its event channel to xenstored, and lives on. -ESRCH, -EINVAL for dom0. */
+int domain_mute(struct sim *sim, uint32_t domid);
+
 int domain_destroy(struct sim *sim, uint32_t domid);
 
 /* Under the lock: free the zombie @domid if nothing holds it any more. */
