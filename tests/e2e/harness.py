@@ -77,9 +77,9 @@ class Host:
             self.start_proxy()
         self.dom0  # connects: both are up
         if self.proxied:
-            self._settle()
+            self.settle_mirror()
 
-    def _settle(self):
+    def settle_mirror(self):
         """xsproxyd has read the store, and has said so, over a connection that it keeps."""
         with contextlib.suppress(OSError, ValueError, KeyError):
             while self.ask_json("mirror")["return"]["state"] in ("waits", "reads"):

@@ -40,6 +40,7 @@ class World:
         try:
             self.host.start_daemon()
             self.start_proxy()
+            self.host.settle_mirror()  # its connection is one descriptor
             self.guest, self.other = self.host.add_guest(7), self.host.add_guest(9)
             self.other.watch("data/x", "other")
             self.other.wait_watch()
