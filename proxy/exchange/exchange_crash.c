@@ -231,7 +231,8 @@ bool exchange_look_crashed(struct exchange *exchange)
 	exchange->asks_again = 0;
 	sessions_each(daemon, gather_one, exchange);
 	daemon->asked_again += exchange->asks_again;
-	image = mend_mirror(daemon->mend) ? image_make(mend_mirror(daemon->mend), false) : -ENOENT;
+	image = mend_mirror(daemon->mend) ? image_make(daemon, mend_mirror(daemon->mend), false)
+					  : -ENOENT;
 	if (image < 0) {
 		log_line(LOG_ERR, "the mirror cannot be given to another xenstored: %s",
 			 strerror(-image));

@@ -15,11 +15,11 @@
 #include "proxy/host/clients.h"
 #include "proxy/host/domain.h"
 #include "proxy/host/keeper.h"
+#include "proxy/host/lasting.h"
 #include "proxy/host/memory.h"
 #include "proxy/host/own.h"
 #include "proxy/host/sessions.h"
 #include "proxy/host/upstream.h"
-#include "proxy/toolstack/lasting.h"
 #include "proxy/toolstack/target.h"
 
 #define CALL_OFF "live-update\0-a"
@@ -153,10 +153,10 @@ int exchange_put_targets(struct exchange *exchange)
 	return 0;
 }
 
-static int say_again(void *arg, const char *payload, uint32_t len)
+static int say_again(void *arg, uint32_t type, const char *payload, uint32_t len)
 {
 	struct exchange *exchange = arg;
-	int err = own_ask(exchange->own, XS_CONTROL, payload, len);
+	int err = own_ask(exchange->own, type, payload, len);
 
 	exchange->asked += !err;
 	return err;

@@ -62,7 +62,7 @@ void exchange_step(struct exchange *exchange)
 	if (!must_be_bare(exchange, tries))
 		return;
 	take_turns(exchange, tries);
-	image = image_make(mend_mirror(daemon->mend), true);
+	image = image_make(daemon, mend_mirror(daemon->mend), true);
 	if (image < 0) {
 		log_line(LOG_ERR, "cannot give xenstored less than all: %s", strerror(-image));
 		return;

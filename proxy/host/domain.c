@@ -9,6 +9,7 @@
 #include "proxy/host/failed.h"
 #include "proxy/host/hold.h"
 #include "proxy/host/holds.h"
+#include "proxy/host/lasting.h"
 #include "proxy/host/lease.h"
 #include "proxy/host/memory.h"
 #include "proxy/host/missing.h"
@@ -362,6 +363,7 @@ static int change(struct domains *domains, const struct memory *memory, const st
 		if (domain)
 			drop(domain, true);
 		follow_domain_gone(domains->daemon->follow, msg->domid);
+		lasting_domain_gone(domains->daemon, msg->domid);
 		return 0;
 	default:
 		return -EINVAL;

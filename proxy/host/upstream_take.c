@@ -14,6 +14,7 @@
 #include "proxy/host/clients.h"
 #include "proxy/host/domain.h"
 #include "proxy/host/keeper.h"
+#include "proxy/host/lasting.h"
 #include "proxy/host/upstream.h"
 #include "proxy/host/upstream_parts.h"
 #include "proxy/log.h"
@@ -159,6 +160,13 @@ void upstream_keep(struct upstream *up)
 	}
 }
 
+static bool is_there(void *arg, uint32_t domid)
+{
+	struct domains *domains = arg;
+
+	return domains_session(domains, domid) || domains_in_xen(domains, domid);
+}
+
 /* The memory is there: take up every domain that is mapped in it. */
 static int take_up_domains(struct upstream *up)
 {
@@ -170,7 +178,11 @@ static int take_up_domains(struct upstream *up)
 	up->ready = true;
 	up->daemon->flavour = (enum rings_flavour)upstream_header(up)->flavour;
 	blame_begin(up->memory.ledgers.blame);
-	return domains_attach_all(up->daemon->domains);
+	err = domains_attach_all(up->daemon->domains);
+	/* Domains may have ended while no xsproxyd ran. */
+	if (!err)
+		lasting_only(up->daemon, is_there, up->daemon->domains);
+	return err;
 }
 
 static void say_connected(struct upstream *up)

@@ -7,9 +7,19 @@
 
 #include "migration/format/rules.h"
 #include "migration/format/state_stream.h"
+#include "protocol/message.h"
+#include "proxy/daemon.h"
+#include "proxy/host/domain.h"
 #include "proxy/host/memfile.h"
 #include "proxy/log.h"
 #include "proxy/mirror/mirror.h"
+#include "proxy/session/session.h"
+
+struct imaging {
+	const struct daemon *daemon;
+	const struct tree *tree;
+	bool bare;
+};
 
 /*
  * What names no domain counts for nobody: an owner is then a domain that is no more, another entry
@@ -89,8 +99,50 @@ static int put_below(struct state_writer *writer, const struct tree *tree, uint3
 	return err;
 }
 
-static int put_all(struct state_writer *writer, const struct tree *tree, bool bare)
+/* Whether xenstored has said what it offers a domain; dom0, from which nobody can take it, a moment
+ * after its start. */
+static bool has_offered(const struct session *s)
 {
+	uint32_t features = session_offered(s);
+
+	return features != SESSION_OFFERS_NOTHING && (features || s->domid);
+}
+
+/*
+ * Daemons without a record for it know no other bits. One that has it may have been told not to
+ * offer them to a domain (SET_FEATURE), which nobody may say again once that was introduced.
+ */
+static bool are_of_use(const struct daemon *daemon)
+{
+	DOMAINS_EACH_SESSION(daemon->domains, s)
+		if (has_offered(s) &&
+		    session_offered(s) & ~(uint32_t)XENSTORE_SERVER_FEATURE_RECONNECTION)
+			return true;
+	return false;
+}
+
+static int put_features(struct state_writer *writer, const struct daemon *daemon)
+{
+	int err = 0;
+
+	if (daemon->flavour != RINGS_FLAVOUR_C || !are_of_use(daemon))
+		return 0;
+	DOMAINS_EACH_SESSION(daemon->domains, s) {
+		struct state_item item = { .kind = STATE_DOMAIN,
+					   .domain = { .domid = (uint16_t)s->domid,
+						       .has_features = true,
+						       .features = session_offered(s) } };
+
+		if (!err && has_offered(s))
+			err = state_writer_append(writer, &item, NULL);
+	}
+	return err;
+}
+
+static int put_all(struct state_writer *writer, const struct imaging *imaging)
+{
+	const struct tree *tree = imaging->tree;
+
 	static const struct state_item global = {
 		.kind = STATE_GLOBAL,
 		.global = { .socket = STATE_NO_FD, .evtchn = STATE_NO_FD, .read_only = STATE_NO_FD }
@@ -98,35 +150,32 @@ static int put_all(struct state_writer *writer, const struct tree *tree, bool ba
 	int err = state_writer_append(writer, &global, NULL);
 
 	if (!err)
+		err = put_features(writer, imaging->daemon);
+	if (!err)
 		err = put_node(writer, tree, TREE_ROOT);
-	if (!err && !bare)
+	if (!err && !imaging->bare)
 		err = put_below(writer, tree, TREE_ROOT);
 	if (!err)
 		err = put_below(writer, tree, TREE_SPECIALS);
 	return err ? err : state_writer_finish(writer);
 }
 
-struct imaging {
-	const struct tree *tree;
-	bool bare;
-};
-
 static int write_image(FILE *out, void *arg)
 {
 	const struct imaging *imaging = arg;
 	struct state_writer *writer;
-	int err = state_writer_new(&writer, out, STATE_C);
+	int err = state_writer_new(&writer, out, STATE_C_2);
 
 	if (err)
 		return err;
-	err = put_all(writer, imaging->tree, imaging->bare);
+	err = put_all(writer, imaging);
 	state_writer_free(writer);
 	return err;
 }
 
-int image_make(const struct mirror *mirror, bool bare)
+int image_make(const struct daemon *daemon, const struct mirror *mirror, bool bare)
 {
-	struct imaging imaging = { mirror->tree, bare };
+	struct imaging imaging = { daemon, mirror->tree, bare };
 
 	return memfile_make("xsproxy-image", write_image, &imaging);
 }

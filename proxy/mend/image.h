@@ -10,14 +10,16 @@
 
 #include <stdbool.h>
 
+struct daemon;
 struct mirror;
 
 /**
- * image_make() - all nodes, as a state of the C daemon's, which holds most; no connections.
- * @bare: only the root, and what is beside it
+ * image_make() - all nodes, as a state of the C daemon's, which holds most, and what it has offered
+ * each domain; no connections.
+ * @bare: of the nodes only the root, and what is beside it
  *
  * Return: a memfd, the caller's; or a negative errno.
  */
-int image_make(const struct mirror *mirror, bool bare);
+int image_make(const struct daemon *daemon, const struct mirror *mirror, bool bare);
 
 #endif

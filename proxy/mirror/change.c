@@ -29,16 +29,19 @@ static enum change_kind kind_of(uint32_t type)
 
 static bool is_plain(char c)
 {
-	return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
-	       c == '-' || c == '_' || c == '@';
+	static const bool plain[UINT8_MAX + 1] = { ['a' ... 'z'] = true, ['A' ... 'Z'] = true,
+						   ['0' ... '9'] = true, ['-'] = true,
+						   ['_'] = true,	 ['@'] = true };
+
+	return plain[(uint8_t)c];
 }
 
-/* How much of an absolute path is one that all read alike, up to whole names. */
-static uint32_t plain_part(const char *path, uint32_t len)
+/* How much of an absolute path is one that all read alike, up to whole names; all before @i is. */
+static uint32_t plain_part(const char *path, uint32_t len, uint32_t i)
 {
-	uint32_t whole = 1;
+	uint32_t whole = i > 1 ? i - 1 : 1;
 
-	for (uint32_t i = 1; i < len; i++) {
+	for (; i < len; i++) {
 		if (path[i] != '/' && !is_plain(path[i]))
 			return whole;
 		if (path[i] == '/' && path[i - 1] == '/')
@@ -49,39 +52,49 @@ static uint32_t plain_part(const char *path, uint32_t len)
 	return len > 1 && path[len - 1] == '/' ? whole : len;
 }
 
-static void read_path(struct change *change, const uint8_t *text, uint32_t len, uint32_t domid)
+void change_home(struct change_home *home, uint32_t domid)
+{
+	home->len = (uint8_t)sprintf(home->path, "/local/domain/%u/", domid);
+	home->shape = 0;
+}
+
+static void read_path(struct change *change, const uint8_t *text, uint32_t len,
+		      struct change_home *home)
 {
 	const char *path = (const char *)text;
-	int base = 0;
-	uint32_t n;
+	uint32_t base, n;
 
-	if (!len || (*path != '/' && *path != '@'))
-		base = snprintf(change->path, sizeof(change->path), "/local/domain/%u/", domid);
-	n = (uint32_t)base + len;
+	change->home = len && (*path == '/' || *path == '@') ? NULL : home;
+	change->place = (struct change_place){ 0 };
+	base = change->home ? home->len : 0;
+	memcpy(change->path, home->path, base);
+	n = base + len;
 	if (n > TREE_PATH_MAX) {
 		/* What is cut off is not certain anyhow. */
 		change->odd = true;
 		n = TREE_PATH_MAX;
 	}
-	memcpy(change->path + base, path, n - (uint32_t)base);
-	change->len = (uint16_t)(*change->path == '@' ? n : plain_part(change->path, n));
+	memcpy(change->path + base, path, n - base);
+	change->len =
+		(uint16_t)(*change->path == '@' ? n : plain_part(change->path, n, base ? base : 1));
 	change->odd |= change->len != n || !len;
 	change->path[change->len] = '\0';
 }
 
 bool change_read(struct change *change, uint32_t type, const uint8_t *payload, uint32_t len,
-		 uint32_t domid)
+		 struct change_home *home)
 {
-	uint32_t path_len = (uint32_t)strnlen((const char *)payload, len);
-	uint32_t behind = path_len < len ? path_len + 1 : len;
+	uint32_t path_len, behind;
 
 	change->kind = kind_of(type);
 	if (change->kind == CHANGE_NOTHING)
 		return false;
+	path_len = (uint32_t)strnlen((const char *)payload, len);
+	behind = path_len < len ? path_len + 1 : len;
 	change->odd = path_len == len;
 	change->rest = payload + behind;
 	change->rest_len = (uint16_t)(len - behind);
-	read_path(change, payload, path_len, domid);
+	read_path(change, payload, path_len, home);
 	if ((change->kind == CHANGE_MKDIR || change->kind == CHANGE_RM) && change->rest_len)
 		change->odd = true;
 	return true;
@@ -125,9 +138,40 @@ uint32_t change_perms_read(struct tree_perm *perms, const uint8_t *text, size_t 
 
 /* --- what comes of it */
 
+/* The node that relative paths are below; or TREE_NONE. */
+static uint32_t find_home(const struct tree *tree, struct change_home *home)
+{
+	if (home->shape != tree_shape(tree)) {
+		home->node = tree_look_up(tree, home->path, home->len - 1, NULL);
+		home->shape = tree_shape(tree);
+	}
+	return home->node;
+}
+
+static uint32_t look_up(const struct tree *tree, const struct change *change, uint32_t *above)
+{
+	struct change_home *home = change->home;
+	uint32_t node = home && change->len > home->len ? find_home(tree, home) : TREE_NONE;
+
+	if (node == TREE_NONE)
+		return tree_look_up(tree, change->path, change->len, above);
+	return tree_look_below(tree, node, change->path + home->len, change->len - home->len,
+			       above);
+}
+
 static uint32_t find(const struct tree *tree, const struct change *change, uint32_t *above)
 {
-	return tree_look_up(tree, change->path, change->len, above);
+	if (change->place.shape != tree_shape(tree))
+		return look_up(tree, change, above);
+	if (above)
+		*above = change->place.above;
+	return change->place.node;
+}
+
+void change_find(const struct tree *tree, struct change *change)
+{
+	change->place.node = find(tree, change, &change->place.above);
+	change->place.shape = tree_shape(tree);
 }
 
 /* The first @n names of a path take that many octets. */

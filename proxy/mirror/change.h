@@ -26,12 +26,30 @@ enum change_kind {
 	CHANGE_PERMS,
 };
 
+#define CHANGE_HOME sizeof("/local/domain/4294967295/")
+
+/* What a domain's relative paths are below, and which node that was when last looked up. */
+struct change_home {
+	char path[CHANGE_HOME];
+	uint8_t len;
+	uint32_t node;
+	uint64_t shape; /* tree_shape() of then */
+};
+
+/* The node at a change's path; TREE_NONE: there is none, and @above is the lowest above it. */
+struct change_place {
+	uint32_t node, above;
+	uint64_t shape; /* tree_shape() of then; 0: never looked up */
+};
+
 struct change {
 	enum change_kind kind;
 	bool odd;     /* nobody knows what of it the daemon has taken */
 	uint16_t len; /* of the path; if odd of as much as is certain */
 	uint16_t rest_len;
-	const uint8_t *rest; /* the value, or permissions as text; points into the request */
+	const uint8_t *rest;	   /* the value, or permissions as text; points into the request */
+	struct change_home *home;  /* NULL: its path was absolute */
+	struct change_place place; /* what is known of it */
 	char path[TREE_PATH_MAX + 1]; /* absolute, or "@special" */
 };
 
@@ -42,14 +60,19 @@ struct change_by {
 	bool privileged;
 };
 
+/** change_home() - what a domain's relative paths are below. */
+void change_home(struct change_home *home, uint32_t domid);
+
 /**
- * change_read() - what a request is about to change; valid as long as @payload is.
- * @domid: relative paths are below its directory
+ * change_read() - what a request is about to change; valid as long as @payload and @home are.
  *
  * Return: whether it is one that changes nodes.
  */
 bool change_read(struct change *change, uint32_t type, const uint8_t *payload, uint32_t len,
-		 uint32_t domid);
+		 struct change_home *home);
+
+/** change_find() - it knows from now on where that is, as long as the tree has its shape. */
+void change_find(const struct tree *tree, struct change *change);
 
 /**
  * change_top() - how much of its path is above all that it touches and there is already, the

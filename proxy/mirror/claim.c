@@ -15,8 +15,11 @@ struct claim *claim_new(const void *owner)
 {
 	struct claim *claim = calloc(1, sizeof(*claim));
 
-	if (claim)
+	if (claim) {
 		claim->owner = owner;
+		claim->parts = &claim->only;
+		claim->room = 1;
+	}
 	return claim;
 }
 
@@ -57,14 +60,16 @@ static bool is_last(const struct claim *claim, const struct claim_part *part)
 
 static int reserve(struct claim *claim)
 {
-	uint32_t room = claim->room ? claim->room * 2 : 1;
-	struct claim_part **parts;
+	struct claim_part **parts = claim->parts == &claim->only ? NULL : claim->parts;
+	uint32_t room = claim->room * 2;
 
 	if (claim->nr < claim->room)
 		return 0;
-	parts = realloc(claim->parts, room * sizeof(struct claim_part *));
+	parts = realloc(parts, room * sizeof(struct claim_part *));
 	if (!parts)
 		return -ENOMEM;
+	if (claim->parts == &claim->only)
+		*parts = claim->only;
 	claim->parts = parts;
 	claim->room = room;
 	return 0;
@@ -79,6 +84,7 @@ int claim_add(struct claim *claim, const struct tree *tree, const struct change 
 		free(part);
 		return -ENOMEM;
 	}
+	claim->place = change->place;
 	if (is_last(claim, part))
 		free(part);
 	else if (claim->nr == CLAIM_PARTS)
@@ -94,7 +100,8 @@ void claim_free(struct claim *claim)
 		return;
 	for (uint32_t i = 0; i < claim->nr; i++)
 		free(claim->parts[i]);
-	free(claim->parts);
+	if (claim->parts != &claim->only)
+		free(claim->parts);
 	free(claim);
 }
 
@@ -169,6 +176,11 @@ static bool touches_any(const struct claims *claims, const struct claim *claim)
 		if (claims_touch(claim, other))
 			return true;
 	return false;
+}
+
+bool claims_are_apart(const struct claims *claims, const struct claim *claim)
+{
+	return TAILQ_EMPTY(&claims->reads) && !touches_any(claims, claim);
 }
 
 bool claim_may(struct claims *claims, struct claim *claim, const struct tree *tree, uint64_t now,

@@ -36,7 +36,9 @@ struct claim {
 	const void *owner; /* claims of one have nothing to do with each other */
 	bool unsure;	   /* what it has changed is to be read again */
 	uint32_t nr, room;
-	struct claim_part **parts; /* owned */
+	struct claim_part **parts; /* owned, but for the array where it is `only` */
+	struct claim_part *only;
+	struct change_place place; /* of the last change that was added */
 };
 
 /* A read that is under way: of one node, its value, permissions and children's names. */
@@ -65,6 +67,9 @@ int claim_add(struct claim *claim, const struct tree *tree, const struct change 
 
 /** claim_free() - one that is not under way. NULL is fine. */
 void claim_free(struct claim *claim);
+
+/** claims_are_apart() - whether it has to do with nothing, whatever time it is. */
+bool claims_are_apart(const struct claims *claims, const struct claim *claim);
 
 /**
  * claim_may() - whether it may be under way now.

@@ -168,6 +168,8 @@ static void read_change(const struct written *written, struct change *change)
 	change->len = written->len;
 	change->rest_len = written->rest_len;
 	change->rest = written->text + written->len;
+	change->home = NULL;
+	change->place = (struct change_place){ 0 };
 	memcpy(change->path, written->text, written->len);
 	change->path[written->len] = '\0';
 }

@@ -2,6 +2,7 @@
 #include "proxy/mirror/follow.h"
 
 #include <errno.h>
+#include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -82,6 +83,7 @@ struct follower *follow_join(struct follow *follow, uint64_t key, uint32_t domid
 	follower->follow = follow;
 	follower->key = key;
 	follower->domid = domid;
+	change_home(&follower->home, domid);
 	follower->privileged = privileged;
 	follower->wake = wake;
 	follower->arg = arg;
@@ -104,7 +106,6 @@ void follow_drop_asked(struct follower *follower, uint32_t slot)
 		if (follow->hooks)
 			follow->hooks->ended(follow->arg);
 	}
-	free(asked->msg);
 	free(asked);
 }
 
@@ -196,20 +197,19 @@ static int gather_transaction(struct follower *follower, struct claim *claim, ui
 		const struct asked *asked = follower->asked[slot];
 		struct change change;
 
-		if (asked && asked->msg && asked->tx == tx &&
-		    read_change(follower, &change, asked->msg))
+		if (asked && asked->tx == tx && read_change(follower, &change, &asked->msg))
 			err = claim_add(claim, mirror->tree, &change);
 	}
 	return err;
 }
 
 /* What upstream will refuse is in nobody's way. */
-static int gather_request(struct follower *follower, struct claim *claim,
-			  const struct change *change)
+static int gather_request(struct follower *follower, struct claim *claim, struct change *change)
 {
 	const struct tree *tree = mirror_of(follower)->tree;
 	const struct change_by by = by_of(follower);
 
+	change_find(tree, change);
 	return change_may(tree, change, &by) ? claim_add(claim, tree, change) : 0;
 }
 
@@ -259,10 +259,27 @@ static void wait(struct follower *follower, uint64_t now)
 	follow->hooks->waits(follow->arg);
 }
 
+/* Whether the next one may go, which waits else. */
+static bool may_next(struct follower *follower, const struct tree *tree)
+{
+	struct claims *claims = &follower->follow->claims;
+	bool waited;
+	uint64_t now;
+
+	/* Mostly, and then it matters to nobody what time it is. */
+	if (!follower->since && claims_are_apart(claims, follower->next))
+		return true;
+	now = clock_monotonic();
+	waited = follower->since && now - follower->since >= CLAIM_WAIT_NS;
+	if (claim_may(claims, follower->next, tree, now, waited))
+		return true;
+	wait(follower, now);
+	return false;
+}
+
 bool follow_may(struct follower *follower, const struct message *msg, uint32_t tx)
 {
 	const struct mirror *mirror = mirror_of(follower);
-	uint64_t now;
 
 	if (!mirror)
 		return true;
@@ -271,13 +288,8 @@ bool follow_may(struct follower *follower, const struct message *msg, uint32_t t
 		follower->next = NULL;
 		follow_give_up(follower);
 	}
-	now = clock_monotonic();
-	if (follower->next &&
-	    !claim_may(&follower->follow->claims, follower->next, mirror->tree, now,
-		       follower->since && now - follower->since >= CLAIM_WAIT_NS)) {
-		wait(follower, now);
+	if (follower->next && !may_next(follower, mirror->tree))
 		return false;
-	}
 	follower->since = 0;
 	return true;
 }
@@ -300,19 +312,15 @@ static bool matters(const struct message *msg, uint32_t tx)
 
 static struct asked *note(const struct message *msg, uint32_t tx)
 {
-	struct asked *asked = calloc(1, sizeof(*asked));
 	uint32_t size = message_size(&msg->hdr);
+	struct asked *asked = malloc(offsetof(struct asked, msg) + size);
 
 	if (!asked)
 		return NULL;
 	asked->type = msg->hdr.type;
 	asked->tx = tx;
-	asked->msg = malloc(sizeof(msg->hdr) + msg->hdr.len);
-	if (!asked->msg) {
-		free(asked);
-		return NULL;
-	}
-	memcpy(asked->msg, msg, size);
+	asked->claim = NULL;
+	memcpy(&asked->msg, msg, size);
 	return asked;
 }
 

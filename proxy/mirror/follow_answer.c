@@ -49,10 +49,12 @@ static int changed(struct follower *follower, const struct asked *asked)
 	struct change change;
 	int ret;
 
-	read_change(follower, &change, asked->msg);
+	read_change(follower, &change, &asked->msg);
 	/* It was thought that upstream would refuse it. */
 	if (!asked->tx && !asked->claim)
 		follow_unsure(follow, change.path, change.len, true);
+	if (asked->claim)
+		change.place = asked->claim->place;
 	if (!asked->tx)
 		return apply_one(&applying, &change);
 	ret = draft_add(follow->mirror->drafts, follower->key, asked->tx, &change, follow->most);
@@ -69,7 +71,7 @@ static int refused(struct follower *follower, const struct asked *asked, int err
 	uint32_t len;
 	int ret;
 
-	read_change(follower, &change, asked->msg);
+	read_change(follower, &change, &asked->msg);
 	if (!change_refused(follow->mirror->tree, &change, &applying.by, err, &len))
 		return 0;
 	if (!asked->tx) {
@@ -119,10 +121,10 @@ static int ended(struct follower *follower, const struct asked *asked, int err)
 
 	if (err == EINVAL || err == EDQUOT)
 		return 0;
-	ended_blind(follower, asked->tx, !err && ends_well(asked->msg));
+	ended_blind(follower, asked->tx, !err && ends_well(&asked->msg));
 	if (!draft)
 		return 0;
-	if (!err && ends_well(asked->msg))
+	if (!err && ends_well(&asked->msg))
 		ret = draft_each(draft, apply_one, &applying);
 	return ret ? ret : draft_drop(draft);
 }

@@ -23,7 +23,7 @@ struct asked {
 	uint32_t type;
 	uint32_t tx;
 	struct claim *claim; /* NULL: it changes nothing by itself */
-	struct message *msg; /* what changes nodes: WRITE, MKDIR, RM, SET_PERMS */
+	struct message msg;  /* only as much of it as there is; must be last */
 };
 
 struct follower {
@@ -31,6 +31,7 @@ struct follower {
 	struct follow *follow;
 	uint64_t key;
 	uint32_t domid;
+	struct change_home home;
 	bool privileged;
 	bool waits;
 	uint64_t since; /* ns of CLOCK_MONOTONIC; when its next request began to wait; 0: it does
@@ -73,10 +74,10 @@ static inline bool ends_well(const struct message *msg)
 	return msg->hdr.type == XS_TRANSACTION_END && msg->hdr.len && msg->payload[0] == 'T';
 }
 
-static inline bool read_change(const struct follower *follower, struct change *change,
+static inline bool read_change(struct follower *follower, struct change *change,
 			       const struct message *msg)
 {
-	return change_read(change, msg->hdr.type, msg->payload, msg->hdr.len, follower->domid);
+	return change_read(change, msg->hdr.type, msg->payload, msg->hdr.len, &follower->home);
 }
 
 /** follow_drop_asked() - a request is not under way any more, if there is one. */

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "protocol/clock.h"
 #include "proxy/mirror/tree_parts.h"
 
 #define NUMBERS_MOST (1u << 24)
@@ -360,6 +361,8 @@ struct tree *tree_alloc(struct annals *annals)
 	if (tree) {
 		tree->annals = annals;
 		tree->free = TREE_NONE;
+		/* A tree has fewer changes than nanoseconds: no two ever have the same. */
+		tree->shape = clock_monotonic();
 	}
 	return tree;
 }

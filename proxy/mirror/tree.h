@@ -85,6 +85,16 @@ uint32_t tree_find(const struct tree *tree, uint32_t parent, const char *name, s
  */
 uint32_t tree_look_up(const struct tree *tree, const char *path, size_t len, uint32_t *above);
 
+/** tree_look_below() - as tree_look_up(): names below @node, without a slash before the first. */
+uint32_t tree_look_below(const struct tree *tree, uint32_t node, const char *names, size_t len,
+			 uint32_t *above);
+
+/**
+ * tree_shape() - another number whenever a node has been made or removed, and for each tree; never
+ * 0. As long as it is the same each path leads to where it led.
+ */
+uint64_t tree_shape(const struct tree *tree);
+
 /** tree_parent() - of a node; TREE_NONE of TREE_ROOT and TREE_SPECIALS. */
 uint32_t tree_parent(const struct tree *tree, uint32_t node);
 

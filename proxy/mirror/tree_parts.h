@@ -47,6 +47,7 @@ struct tree {
 	uint32_t *table; /* number + 1; 0: free */
 	uint32_t table_size, table_used;
 	uint64_t live;
+	uint64_t shape; /* tree_shape() */
 };
 
 static inline struct node *at(const struct tree *tree, uint32_t node)

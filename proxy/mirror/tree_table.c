@@ -82,6 +82,7 @@ void tree_table_add(struct tree *tree, uint32_t node)
 {
 	table_put(tree->table, tree->table_size, hash_node(tree, node), node);
 	tree->table_used++;
+	tree->shape++;
 }
 
 /* Those behind it that would not be found any more move up. */
@@ -108,6 +109,7 @@ void tree_table_remove(struct tree *tree, uint32_t node)
 		i = behind(tree->table_size, i);
 	table_close_gap(tree, i);
 	tree->table_used--;
+	tree->shape++;
 }
 
 uint32_t tree_find(const struct tree *tree, uint32_t parent, const char *name, size_t len)
@@ -129,16 +131,21 @@ uint32_t tree_find(const struct tree *tree, uint32_t parent, const char *name, s
 
 uint32_t tree_look_up(const struct tree *tree, const char *path, size_t len, uint32_t *above)
 {
-	uint32_t node = len && *path == '@' ? TREE_SPECIALS : TREE_ROOT;
-	const char *end = path + len;
+	if (len && *path == '@')
+		return tree_look_below(tree, TREE_SPECIALS, path, len, above);
+	return tree_look_below(tree, TREE_ROOT, path + !!len, len - !!len, above); /* the slash */
+}
 
-	if (node == TREE_ROOT && len)
-		path++; /* the slash */
-	while (path < end) {
+uint32_t tree_look_below(const struct tree *tree, uint32_t node, const char *names, size_t len,
+			 uint32_t *above)
+{
+	const char *end = names + len;
+
+	while (names < end) {
 		const char *slash =
-			node == TREE_SPECIALS ? NULL : memchr(path, '/', (size_t)(end - path));
-		size_t n = (size_t)((slash ? slash : end) - path);
-		uint32_t child = tree_find(tree, node, path, n);
+			node == TREE_SPECIALS ? NULL : memchr(names, '/', (size_t)(end - names));
+		size_t n = (size_t)((slash ? slash : end) - names);
+		uint32_t child = tree_find(tree, node, names, n);
 
 		if (child == TREE_NONE) {
 			if (above)
@@ -146,7 +153,12 @@ uint32_t tree_look_up(const struct tree *tree, const char *path, size_t len, uin
 			return TREE_NONE;
 		}
 		node = child;
-		path += n + !!slash;
+		names += n + !!slash;
 	}
 	return node;
+}
+
+uint64_t tree_shape(const struct tree *tree)
+{
+	return tree->shape;
 }

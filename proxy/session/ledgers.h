@@ -87,7 +87,7 @@ struct ledgers_exchange {
 	char why[LEDGERS_WHY_MAX];
 };
 
-/* What CONTROL told xenstored for as long as it runs (toolstack/lasting.h). */
+/* What xenstored was told for as long as it runs (host/lasting.h). */
 struct ledgers_lasting {
 	_Atomic uint32_t used; /* octets of the records */
 	char records[8188];

@@ -238,11 +238,18 @@ static bool back_awake(struct session *s)
 	return !s->await_back;
 }
 
+uint32_t session_offered(const struct session *s)
+{
+	struct xenstore_domain_interface *back = s->place.back_page;
+
+	return back ? atomic_load_explicit(page_word(&back->server_features), memory_order_relaxed)
+		    : SESSION_OFFERS_NOTHING;
+}
+
 /* Each turn anew: oxenstored, and the C daemon for dom0, write theirs some time after the bind. */
 static void offer_features(struct session *s)
 {
-	uint32_t theirs = atomic_load_explicit(page_word(&s->place.back_page->server_features),
-					       memory_order_relaxed);
+	uint32_t theirs = session_offered(s);
 
 	if (s->features == (theirs & FEATURES_OURS))
 		return;

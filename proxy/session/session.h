@@ -153,6 +153,12 @@ void session_ready(struct session *s);
 /** session_retry() - the same a little later: memory was short. */
 void session_retry(struct session *s);
 
+/**
+ * session_offered() - xenstored's server_features for its domain, whatever we can;
+ * SESSION_OFFERS_NOTHING: it has no ring yet.
+ */
+uint32_t session_offered(const struct session *s);
+
 /** session_state() - its ledger's state. */
 static inline enum ledger_state session_state(const struct session *s)
 {

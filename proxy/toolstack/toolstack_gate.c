@@ -11,8 +11,8 @@
 
 #include "proxy/daemon.h"
 #include "proxy/host/domain.h"
+#include "proxy/host/lasting.h"
 #include "proxy/session/session.h"
-#include "proxy/toolstack/lasting.h"
 #include "proxy/toolstack/op.h"
 #include "proxy/toolstack/target.h"
 #include "proxy/toolstack/toolstack.h"
@@ -105,7 +105,7 @@ int toolstack_gate(struct session *s, const struct message *msg)
 
 	if (s->privileged && msg->hdr.type == XS_SET_TARGET)
 		target_begin(s, msg);
-	if (s->privileged && msg->hdr.type == XS_CONTROL)
+	if (s->privileged)
 		lasting_note(s->daemon, msg);
 	if (!s->privileged || (msg->hdr.type != XS_INTRODUCE && msg->hdr.type != XS_RELEASE) ||
 	    !memchr(msg->payload, 0, msg->hdr.len))

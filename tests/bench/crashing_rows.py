@@ -29,10 +29,11 @@ def rates(flavour, seconds, rounds):
             for domid in range(1, GUESTS + 1):
                 host.add_guest(domid).close()
                 scale.small_node(host, domid)
-        for _ in range(rounds):
+        for turn in range(rounds * 2):
             for name, operation, depth in ROWS:
-                for host, runs in zip(hosts, found[name]):
-                    done = scale.program("xsload", host.sim.dir, 1, GUESTS, operation, seconds,
+                # Whoever is first in each turn finds another machine.
+                for host, runs in list(zip(hosts, found[name]))[::1 if turn % 2 else -1]:
+                    done = scale.program("xsload", host.sim.dir, 1, GUESTS, operation, seconds / 2,
                                          depth)
                     runs.append(done["requests"] / done["seconds"])
     return {name: tuple(map(statistics.median, both)) for name, both in found.items()}

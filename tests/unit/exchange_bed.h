@@ -250,7 +250,8 @@ static int fake_in_xen(struct domains *domains, uint32_t domid)
 }
 
 static int fake_lasting_each(const struct daemon *daemon,
-			     int (*fn)(void *arg, const char *payload, uint32_t len), void *arg)
+			     int (*fn)(void *arg, uint32_t type, const char *payload, uint32_t len),
+			     void *arg)
 {
 	(void)daemon;
 	(void)fn;

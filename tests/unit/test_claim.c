@@ -16,6 +16,8 @@
 
 #define NOW 1000000000000ULL
 
+static struct change_home home = { .path = "/local/domain/0/", .len = 16 };
+
 struct bed {
 	struct mirror *mirror;
 	struct claims claims;
@@ -37,7 +39,7 @@ static int setup(void **state)
 		struct change change;
 
 		change_read(&change, XS_MKDIR, (const uint8_t *)there[i],
-			    (uint32_t)strlen(there[i]) + 1, 0);
+			    (uint32_t)strlen(there[i]) + 1, &home);
 		mirror_begin(bed.mirror);
 		mirror_end(bed.mirror, change_apply(bed.mirror->tree, &change, &by));
 	}
@@ -59,7 +61,7 @@ static struct claim *claim(struct bed *bed, int owner, uint32_t type, const char
 	struct claim *claim = claim_new(&bed->owner[owner]);
 	struct change change;
 
-	change_read(&change, type, (const uint8_t *)path, (uint32_t)strlen(path) + 1, 0);
+	change_read(&change, type, (const uint8_t *)path, (uint32_t)strlen(path) + 1, &home);
 	assert_non_null(claim);
 	assert_int_equal(claim_add(claim, bed->mirror->tree, &change), 0);
 	return claim;
@@ -211,7 +213,7 @@ static void many_parts(void **state)
 	for (int i = 0; i <= (int)CLAIM_PARTS; i++) {
 		int n = snprintf(path, sizeof(path), "/a/n%d", i);
 
-		change_read(&change, XS_WRITE, (const uint8_t *)path, (uint32_t)n + 1, 0);
+		change_read(&change, XS_WRITE, (const uint8_t *)path, (uint32_t)n + 1, &home);
 		assert_int_equal(claim_add(it, bed->mirror->tree, &change), 0);
 	}
 	assert_int_equal(it->nr, 1);

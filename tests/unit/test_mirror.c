@@ -22,6 +22,7 @@
 
 static const struct change_by guest = { RINGS_FLAVOUR_C, 7, false };
 static const struct change_by dom0 = { RINGS_FLAVOUR_C, 0, true };
+static struct change_home home = { .path = "/local/domain/0/", .len = 16 };
 
 /* --- what there is, as text */
 
@@ -109,10 +110,12 @@ static struct mirror *fresh(void)
 static int apply(struct mirror *mirror, const struct change_by *by, uint32_t type,
 		 const char *payload, uint32_t len)
 {
+	struct change_home below;
 	struct change change;
 	int ret;
 
-	assert_true(change_read(&change, type, (const uint8_t *)payload, len, by->domid));
+	change_home(&below, by->domid);
+	assert_true(change_read(&change, type, (const uint8_t *)payload, len, &below));
 	mirror_begin(mirror);
 	ret = change_apply(mirror->tree, &change, by);
 	mirror_end(mirror, ret < 0 ? ret : 0);
@@ -176,10 +179,16 @@ static void odd_spellings(void **state)
 		uint32_t type, len;
 		const char *text, *certain;
 	} odd[] = {
-		{ XS_WRITE, 8, "/a/b//c\0", "/a/b" }, { XS_MKDIR, 6, "/a/b/\0", "/a/b" },
-		{ XS_RM, 8, "/a/b\0x\0", "/a/b" },    { XS_RM, 4, "/a/b", "/a/b" },
-		{ XS_WRITE, 8, "/a/b c\0v", "/a" },   { XS_WRITE, 3, "\0v", "/local/domain/0" },
-		{ XS_MKDIR, 7, "/a/\xff/b", "/a" },   { XS_RM, 3, "//\0", "/" },
+		{ XS_WRITE, 8, "/a/b//c\0", "/a/b" },
+		{ XS_MKDIR, 6, "/a/b/\0", "/a/b" },
+		{ XS_RM, 8, "/a/b\0x\0", "/a/b" },
+		{ XS_RM, 4, "/a/b", "/a/b" },
+		{ XS_WRITE, 8, "/a/b c\0v", "/a" },
+		{ XS_WRITE, 3, "\0v", "/local/domain/0" },
+		{ XS_MKDIR, 7, "/a/\xff/b", "/a" },
+		{ XS_RM, 3, "//\0", "/" },
+		{ XS_WRITE, 5, "a//b\0", "/local/domain/0/a" },
+		{ XS_MKDIR, 4, "a b\0", "/local/domain/0" },
 	};
 	struct mirror *mirror = fresh();
 	struct change change;
@@ -187,7 +196,7 @@ static void odd_spellings(void **state)
 	(void)state;
 	for (size_t i = 0; i < sizeof(odd) / sizeof(odd[0]); i++) {
 		assert_true(change_read(&change, odd[i].type, (const uint8_t *)odd[i].text,
-					odd[i].len, 0));
+					odd[i].len, &home));
 		assert_true(change.odd);
 		assert_string_equal(change.path, odd[i].certain);
 		assert_int_equal(change_apply(mirror->tree, &change, &dom0), 1);
@@ -197,6 +206,37 @@ static void odd_spellings(void **state)
 	assert_int_equal(apply(mirror, &dom0, XS_SET_PERMS, "/a\0n-1", 7), 1);
 	assert_int_equal(apply(mirror, &dom0, XS_SET_PERMS, "/a\0n0\0x1", 9), 1);
 	assert_dump(mirror, "/ n0 =\n/a n0 =\n");
+	mirror_free(mirror);
+}
+
+/* The nodes have other numbers by then, or are there no more. */
+static void places_that_are_no_more(void **state)
+{
+	struct mirror *mirror = fresh();
+	struct change_home below;
+	struct change change;
+
+	(void)state;
+	change_home(&below, 7);
+	for (int i = 0; i < 3; i++) {
+		WRITES(mirror, &dom0, "/local/domain/7/data/a\0x");
+		change_read(&change, XS_WRITE, (const uint8_t *)"data/a\0new", 10, &below);
+		change_find(mirror->tree, &change);
+		APPLY(mirror, &dom0, XS_RM, "/local/domain/7");
+		if (i) /* takes its number */
+			WRITES(mirror, &dom0, "/other/b\0x");
+		if (i > 1)
+			WRITES(mirror, &dom0, "/local/domain/7/data/a\0x");
+		mirror_begin(mirror);
+		mirror_end(mirror, change_apply(mirror->tree, &change, &dom0));
+		assert_dump(mirror,
+			    i ? "/ n0 =\n/local n0 =\n/local/domain n0 =\n/local/domain/7 n0 =\n"
+				"/local/domain/7/data n0 =\n/local/domain/7/data/a n0 =new\n"
+				"/other n0 =\n/other/b n0 =x\n"
+			      : "/ n0 =\n/local n0 =\n/local/domain n0 =\n/local/domain/7 n0 =\n"
+				"/local/domain/7/data n0 =\n/local/domain/7/data/a n0 =new\n");
+		APPLY(mirror, &dom0, XS_RM, "/other");
+	}
 	mirror_free(mirror);
 }
 
@@ -291,7 +331,7 @@ static void add_draft(struct mirror *mirror, uint64_t key, uint32_t tx, const ch
 	struct change change;
 	int ret;
 
-	change_read(&change, XS_WRITE, (const uint8_t *)payload, len, 0);
+	change_read(&change, XS_WRITE, (const uint8_t *)payload, len, &home);
 	mirror_begin(mirror);
 	ret = draft_add(mirror->drafts, key, tx, &change, most);
 	mirror_end(mirror, ret < 0 ? ret : 0);
@@ -379,7 +419,7 @@ static void no_room(void **state)
 		struct change change;
 
 		sprintf(payload, "/a%d", i);
-		change_read(&change, XS_WRITE, (uint8_t *)payload, sizeof(payload), 0);
+		change_read(&change, XS_WRITE, (uint8_t *)payload, sizeof(payload), &home);
 		mirror_begin(mirror);
 		mirror_end(mirror, change_apply(mirror->tree, &change, &dom0));
 	}
@@ -394,6 +434,7 @@ int main(void)
 		cmocka_unit_test(what_requests_change),
 		cmocka_unit_test(what_oxenstored_makes),
 		cmocka_unit_test(odd_spellings),
+		cmocka_unit_test(places_that_are_no_more),
 		cmocka_unit_test(a_domain_that_ends),
 		cmocka_unit_test(for_long),
 		cmocka_unit_test(transactions),
