@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #define BRIDGE	"/libxsproxy-bridge.so"
+#define MEMORY	"/memfd:xsproxy-"
 #define DIR_ENV "XSPROXY_DIR="
 #define STARTER "/starter" /* live-update, too, is a name of it */
 
@@ -23,7 +24,7 @@ const char *native_pid_file(void)
 }
 
 /* What is mapped counts: the loader may have been told of it and have left it out. */
-static bool has_bridge(int64_t pid)
+static bool has_mapped(int64_t pid, const char *name)
 {
 	char path[64], *line = NULL;
 	size_t size = 0;
@@ -33,11 +34,17 @@ static bool has_bridge(int64_t pid)
 	snprintf(path, sizeof(path), "/proc/%" PRId64 "/maps", pid);
 	file = fopen(path, "re");
 	while (file && !has && getline(&line, &size, file) >= 0)
-		has = strstr(line, BRIDGE) != NULL;
+		has = strstr(line, name) != NULL;
 	free(line);
 	if (file)
 		fclose(file);
 	return has;
+}
+
+/* It has the rings from the first domain on until it ends. */
+bool native_is_awake(const struct native *native)
+{
+	return has_mapped(native->pid, MEMORY);
 }
 
 bool native_has_dir(const struct native *native, const char *run_dir)
@@ -68,7 +75,7 @@ static bool ends_in(const char *path, const char *end)
 enum native_state native_look(struct native *native)
 {
 	if (!program_of(&native->program, native->pid))
-		return has_bridge(native->pid) ? NATIVE_BRIDGED : NATIVE_RUNS;
+		return has_mapped(native->pid, BRIDGE) ? NATIVE_BRIDGED : NATIVE_RUNS;
 	return ends_in(native->program.path, STARTER) ? NATIVE_CHANGES : NATIVE_NONE;
 }
 

@@ -37,6 +37,9 @@ enum native_state native_find(struct native *native);
  */
 bool native_has_dir(const struct native *native, const char *run_dir);
 
+/** native_is_awake() - whether the bridge in it serves, or has given up (its log says why). */
+bool native_is_awake(const struct native *native);
+
 /** native_look() - what a process is now. @native: its pid; the rest is filled in */
 enum native_state native_look(struct native *native);
 

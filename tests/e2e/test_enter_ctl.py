@@ -369,6 +369,18 @@ def test_one_that_is_behind_xsproxyd_already(tmp_path):
             assert scene.called == []
 
 
+def test_one_whose_bridge_has_given_up(tmp_path):
+    """It has it, and runs without xsproxy all the same."""
+    with Host("C", start=False) as host:
+        host.run_dir.chmod(0o755)
+        host.start_daemon()
+        with Scene(host, tmp_path) as scene:
+            assert scene.ctl("enter") == (
+                1, "", f"xsproxyctl enter: xenstored (pid {host.daemon.pid}) has loaded xsproxy's "
+                "bridge, which does not serve; its log says why; mend that, then reboot dom0\n")
+            assert scene.called == []
+
+
 def says(scene, text):
     """It fails with that line, and has touched nothing."""
     assert scene.ctl("enter") == (1, "", f"{WHO}{text}\n")
