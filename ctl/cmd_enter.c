@@ -86,11 +86,12 @@ static int find_native(struct native *native, bool *already, const struct report
 				   native->pid);
 	case NATIVE_BRIDGED:
 		if (!native_is_awake(native))
-			return report_fail(report, -ENOTSUP,
-					   "%s (pid %" PRId64 ") has loaded xsproxy's bridge, which "
-					   "does not serve; its log says why; mend that, then reboot "
-					   "dom0",
-					   program_name(native->program.kind), native->pid);
+			return report_fail(
+				report, -ENOTSUP,
+				"%s (pid %" PRId64 ") has loaded xsproxy's bridge, which "
+				"does not serve; its log says why; mend that, then reboot "
+				"dom0",
+				program_name(native->program.kind), native->pid);
 		*already = true;
 		printf("%s (pid %" PRId64 ") is behind xsproxyd already\n",
 		       program_name(native->program.kind), native->pid);
