@@ -16,6 +16,7 @@
 #include "proxy/daemon.h"
 #include "proxy/host/keeper.h"
 #include "proxy/local.h"
+#include "proxy/mirror/follow.h"
 #include "proxy/session/hooks.h"
 #include "proxy/session/pending.h"
 
@@ -56,6 +57,12 @@ static bool delivered(struct client *client)
 	return sock_flushed(front(client)) && !fifo_used(&client->session->fifo);
 }
 
+/* Whether its turn comes again, for what it has sent cannot be taken yet. */
+static bool has_turns(const struct session *s)
+{
+	return s->task.queued || s->task.delayed || follow_waits(s->follower);
+}
+
 /* A client that has gone waits only for upstream; one that we part from also for our answers. */
 static bool owed_nothing(const struct client *client)
 {
@@ -85,7 +92,7 @@ static void on_turn(struct session *s)
 {
 	struct client *client = s->owner;
 
-	if (s->task.queued || client->ending)
+	if (has_turns(s) || client->ending)
 		return;
 	/* Its end is that of the xenstored that is exchanged; and there are requests to be read. */
 	if (client->daemon->paused && session_state(s) != LEDGER_ENDED)

@@ -294,6 +294,11 @@ bool follow_may(struct follower *follower, const struct message *msg, uint32_t t
 	return true;
 }
 
+bool follow_waits(const struct follower *follower)
+{
+	return follower && follower->waits;
+}
+
 static bool matters(const struct message *msg, uint32_t tx)
 {
 	switch (msg->hdr.type) {

@@ -99,6 +99,9 @@ struct follower *follow_leave(struct follower *follower, bool gone);
  */
 bool follow_may(struct follower *follower, const struct message *msg, uint32_t tx);
 
+/** follow_waits() - the session's next request waits to be asked about again. */
+bool follow_waits(const struct follower *follower);
+
 /** follow_asked() - it is about to. @slot: of the session's requests under way */
 void follow_asked(struct follower *follower, uint32_t slot, const struct message *msg, uint32_t tx);
 

@@ -4,6 +4,7 @@ of them disturbs another one or makes xsproxyd grow."""
 
 import os
 import select
+import signal
 import socket
 import stat
 import subprocess
@@ -103,6 +104,21 @@ def test_request_and_gone(flavour):
         guest.push(packet(READ, b"domid\0", 4))
         assert guest.recv_message().req_id == 4
         wait_closed(host.proxy, before)
+
+
+def test_request_that_waits_for_another_and_gone(flavour):
+    """Which of the two comes first is not known: one waits for a moment, and is carried out."""
+    with Host(flavour) as host:
+        first = host.client()
+        first.directory("/tool")
+        os.kill(host.daemon.pid, signal.SIGSTOP)
+        first.send(WRITE, b"/tool/new/first\0x")
+        with host.client() as client:
+            client.send(WRITE, b"/tool/new/second\0x")
+        assert wait_until(lambda: host.ask_json("mirror")["return"]["waits"])
+        os.kill(host.daemon.pid, signal.SIGCONT)
+        first.recv_reply()
+        wait_until(lambda: host.dom0.directory("/tool/new") == ["first", "second"])
 
 
 @pytest.mark.parametrize("octets", [
