@@ -69,6 +69,40 @@ static int mark_gone(struct remake *remake, struct record_perm *perms, size_t nr
 	return 0;
 }
 
+static void note_special(struct remake *remake, const struct record_node *node)
+{
+	const char *path;
+
+	for (unsigned int i = 0; (path = state_path_at(i)); i++)
+		if (node->path_len == strlen(path) && !memcmp(node->path, path, node->path_len))
+			remake->specials |= 1u << i;
+}
+
+/*
+ * From 4.19 on the C daemon has a node for each special watch, which it makes when it starts
+ * afresh, and tells nobody of a domain's end if there is none. Oxenstored has one only where
+ * somebody has changed its permissions.
+ */
+static int put_specials(struct remake *remake)
+{
+	const struct record_perm owner = record_perm_make('n', 0);
+	const char *path;
+	int r = 0;
+
+	for (unsigned int i = 0; !r && remake_to_c(remake) && (path = state_path_at(i)); i++) {
+		struct state_item item = { .kind = STATE_NODE,
+					   .node.node = { .path = path,
+							  .path_len = strlen(path),
+							  .perms = &owner,
+							  .nr_perms = 1,
+							  .value = "" } };
+
+		if (!(remake->specials & 1u << i))
+			r = remake_put(remake, &item);
+	}
+	return r;
+}
+
 static int put_node(struct remake *remake, struct state_item *item)
 {
 	struct record_node *node = &item->node.node;
@@ -76,6 +110,7 @@ static int put_node(struct remake *remake, struct state_item *item)
 
 	if (item->node.pending)
 		return 0;
+	note_special(remake, node);
 	r = buffer_reserve(&remake->perms, node->nr_perms * sizeof(*node->perms));
 	if (r)
 		return remake_fail(remake, r);
@@ -170,6 +205,8 @@ static int put_all(struct remake *remake)
 		r = remake_conns_put(remake);
 	if (!r)
 		r = put_rest(remake);
+	if (!r)
+		r = put_specials(remake);
 	if (r)
 		return r;
 	r = state_writer_finish(remake->writer);

@@ -34,6 +34,7 @@ struct remake {
 	struct remake_known *known; /* by the ring's place in the plan */
 	struct buffer perms;	    /* of the current node */
 	bool lost[EXCHANGE_DOMIDS]; /* that a domain which lives has lost what it had was said */
+	uint32_t specials;	    /* of state_path_at(), that there are */
 };
 
 /** remake_to_c() - whether the state is for the C daemon. */

@@ -61,12 +61,19 @@ bool state_path_special(const char *path, size_t len)
 	return len && path[0] == '@';
 }
 
-bool state_path_known(const char *path, size_t len)
+const char *state_path_at(unsigned int index)
 {
 	static const char *const known[] = { "@introduceDomain", "@releaseDomain" };
 
-	for (size_t i = 0; i < sizeof(known) / sizeof(known[0]); i++)
-		if (len == strlen(known[i]) && !memcmp(path, known[i], len))
+	return index < sizeof(known) / sizeof(known[0]) ? known[index] : NULL;
+}
+
+bool state_path_known(const char *path, size_t len)
+{
+	const char *known;
+
+	for (unsigned int i = 0; (known = state_path_at(i)); i++)
+		if (len == strlen(known) && !memcmp(path, known, len))
 			return true;
 	return false;
 }

@@ -170,6 +170,9 @@ bool state_quotas_next(const struct state_quotas *quotas, size_t *index, const c
  */
 bool state_path_special(const char *path, size_t len);
 
+/** state_path_at() - those that daemons have, from 0 on; NULL behind the last one. */
+const char *state_path_at(unsigned int index);
+
 /** state_path_known() - whether it is one of the special watches that daemons have. */
 bool state_path_known(const char *path, size_t len);
 

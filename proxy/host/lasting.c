@@ -150,19 +150,20 @@ static void remove_all(struct ledgers_lasting *lasting,
 	}
 }
 
-static uint16_t head_of(uint32_t type, uint32_t len)
+/* Where a type is among those that are noted; NR_TYPES: it is none. */
+static uint32_t type_of(const struct message *msg)
 {
 	uint32_t i = 0;
 
-	while (types[i] != type)
+	while (i < NR_TYPES && types[i] != msg->hdr.type)
 		i++;
-	return (uint16_t)(i << LEN_BITS | len);
+	return i;
 }
 
 static bool add(struct ledgers_lasting *lasting, const struct message *msg)
 {
 	uint32_t used = atomic_load(&lasting->used), len = msg->hdr.len;
-	uint16_t head = head_of(msg->hdr.type, len);
+	uint16_t head = (uint16_t)(type_of(msg) << LEN_BITS | len);
 
 	if (used > sizeof(lasting->records) - sizeof(head) ||
 	    len > sizeof(lasting->records) - sizeof(head) - used)
@@ -182,10 +183,13 @@ static bool is_said_again(const void *arg, const struct said *said)
 
 void lasting_note(const struct daemon *daemon, const struct message *msg)
 {
-	struct ledgers_lasting *lasting = memory(daemon);
+	struct ledgers_lasting *lasting;
 	struct said said;
 
-	if (daemon->flavour != RINGS_FLAVOUR_C || !lasting)
+	if (daemon->flavour != RINGS_FLAVOUR_C || type_of(msg) == NR_TYPES)
+		return;
+	lasting = memory(daemon);
+	if (!lasting)
 		return;
 	said = read_said(msg->hdr.type, (const char *)msg->payload, msg->hdr.len);
 	if (!said.command)

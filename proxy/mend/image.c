@@ -14,6 +14,7 @@
 #include "proxy/log.h"
 #include "proxy/mirror/mirror.h"
 #include "proxy/session/session.h"
+#include "proxy/util.h"
 
 struct imaging {
 	const struct daemon *daemon;
@@ -99,13 +100,18 @@ static int put_below(struct state_writer *writer, const struct tree *tree, uint3
 	return err;
 }
 
-/* Whether xenstored has said what it offers a domain; dom0, from which nobody can take it, a moment
- * after its start. */
+/* xenstored's server_features, whatever we can. */
+static uint32_t offered(const struct session *s)
+{
+	return atomic_load_explicit(page_word(&s->place.back_page->server_features),
+				    memory_order_relaxed);
+}
+
+/* Whether it has said what it offers a domain; dom0, from which nobody can take it, a moment after
+ * its start. */
 static bool has_offered(const struct session *s)
 {
-	uint32_t features = session_offered(s);
-
-	return features != SESSION_OFFERS_NOTHING && (features || s->domid);
+	return s->place.back_page && (offered(s) || s->domid);
 }
 
 /*
@@ -115,10 +121,19 @@ static bool has_offered(const struct session *s)
 static bool are_of_use(const struct daemon *daemon)
 {
 	DOMAINS_EACH_SESSION(daemon->domains, s)
-		if (has_offered(s) &&
-		    session_offered(s) & ~(uint32_t)XENSTORE_SERVER_FEATURE_RECONNECTION)
+		if (has_offered(s) && offered(s) & ~(uint32_t)XENSTORE_SERVER_FEATURE_RECONNECTION)
 			return true;
 	return false;
+}
+
+static int put_offered(struct state_writer *writer, const struct session *s)
+{
+	struct state_item item = { .kind = STATE_DOMAIN,
+				   .domain = { .domid = (uint16_t)s->domid,
+					       .has_features = true,
+					       .features = offered(s) } };
+
+	return state_writer_append(writer, &item, NULL);
 }
 
 static int put_features(struct state_writer *writer, const struct daemon *daemon)
@@ -127,15 +142,9 @@ static int put_features(struct state_writer *writer, const struct daemon *daemon
 
 	if (daemon->flavour != RINGS_FLAVOUR_C || !are_of_use(daemon))
 		return 0;
-	DOMAINS_EACH_SESSION(daemon->domains, s) {
-		struct state_item item = { .kind = STATE_DOMAIN,
-					   .domain = { .domid = (uint16_t)s->domid,
-						       .has_features = true,
-						       .features = session_offered(s) } };
-
+	DOMAINS_EACH_SESSION(daemon->domains, s)
 		if (!err && has_offered(s))
-			err = state_writer_append(writer, &item, NULL);
-	}
+			err = put_offered(writer, s);
 	return err;
 }
 

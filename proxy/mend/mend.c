@@ -9,6 +9,7 @@
 #include <sys/random.h>
 
 #include "link/keep.h"
+#include "migration/format/state.h"
 #include "protocol/clock.h"
 #include "proxy/daemon.h"
 #include "proxy/host/keeper.h"
@@ -53,6 +54,8 @@ void mend_sweep(struct mend *mend, enum why why)
 	mend->missed = false;
 	mend->looked = mend->differed = 0;
 	mend->round++;
+	if (why == WALK)
+		mend_want_specials(mend);
 	wake(mend);
 }
 
@@ -96,7 +99,7 @@ static bool cannot_be_read(const struct reading *reading)
 /* Return: whether it is to be read once more. */
 static bool again(struct mend *mend, struct want *it, const struct reading *reading)
 {
-	bool bad = cannot_be_read(reading);
+	bool bad = cannot_be_read(reading) && !state_path_special(it->path, it->len);
 
 	if (!reading->disturbed && !bad)
 		return false;
@@ -129,8 +132,8 @@ static void done_cb(void *owner, const struct reading *reading)
 	if (!again(mend, it, reading)) {
 		if (!cannot_be_read(reading))
 			take_as_it_is(mend, it, reading);
-		else if (it->why == WALK)
-			mend->missed = true;
+		else if (it->why == WALK && !state_path_special(it->path, it->len))
+			mend->missed = true; /* nobody can read those from C daemons before 4.19 */
 		mend_drop(mend, it);
 	}
 	/* From within its own callback the reader has it still. */
@@ -229,7 +232,12 @@ static void end_sweep(struct mend *mend)
 static void audit(struct mend *mend)
 {
 	uint32_t numbers = tree_numbers(mend->mirror->tree), node = 0;
+	uint64_t now = clock_monotonic();
 
+	/* Whatever has woken us, the last one's replies for example. */
+	if (now < mend->audit_at)
+		return;
+	mend->audit_at = now + AUDIT_MS * CLOCK_NS_OF_MS;
 	for (uint32_t i = 0; i < AUDIT_READS; i++) {
 		if (getrandom(&node, sizeof(node), GRND_NONBLOCK) != sizeof(node))
 			return;

@@ -50,6 +50,7 @@ struct mend {
 	bool sifts;	   /* sessions are being taken up */
 	bool fresh;	   /* and the mirror knows nothing of their transactions */
 	enum why sweep;	   /* WALK or LOOK, as long as ... */
+	uint64_t audit_at; /* ns of CLOCK_MONOTONIC: no earlier */
 	uint64_t next_at;  /* ns of CLOCK_MONOTONIC; when the next node may be read */
 	uint32_t sweep_at; /* ... the next number to look at is not TREE_NONE */
 	bool missed;	   /* WALK: some are unread, and cannot be read */
@@ -87,6 +88,9 @@ void mend_wake_now(struct mend *mend);
 
 /** mend_want() - have a node read, after the others. Return: it, or NULL. */
 struct want *mend_want(struct mend *mend, enum why why, const char *path, uint32_t len);
+
+/** mend_want_specials() - and special watches' permissions, which no directory lists. */
+void mend_want_specials(struct mend *mend);
 
 /** mend_next() - take the next one. Return: it, which the caller owns; or NULL. */
 struct want *mend_next(struct mend *mend);

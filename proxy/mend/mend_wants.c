@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "migration/format/state.h"
 #include "protocol/clock.h"
 #include "proxy/daemon.h"
 #include "proxy/loop.h"
@@ -47,6 +48,15 @@ struct want *mend_want(struct mend *mend, enum why why, const char *path, uint32
 	if (why == UNSURE)
 		count_unsure(mend, 1);
 	return it;
+}
+
+void mend_want_specials(struct mend *mend)
+{
+	const char *path;
+
+	for (unsigned int i = 0; (path = state_path_at(i)); i++)
+		if (!mend_want(mend, WALK, path, (uint32_t)strlen(path)))
+			mirror_break(mend->mirror, -ENOMEM);
 }
 
 static struct want *first_due(struct want_list *list, uint64_t now)

@@ -159,11 +159,19 @@ static int error_of(const struct own_reply *reply)
 	return -message_error_parse(reply->payload, reply->len);
 }
 
+/* A special watch's path, which has permissions and nothing else. */
+static bool is_special(const struct under_way *it)
+{
+	return it->path[0] == '@';
+}
+
 /* Return: 0; 1: another reply is to come before the next question's; or a negative errno. */
 static int take(struct readings *readings, struct under_way *it, const struct own_reply *reply)
 {
 	bool bad = reply->type == XS_ERROR;
 
+	if (is_special(it) && it->next != PERMS)
+		return 0;
 	switch (it->next) {
 	case CHILDREN:
 		if (bad && error_of(reply) == -E2BIG) {

@@ -62,12 +62,15 @@ static void read_path(struct change *change, const uint8_t *text, uint32_t len,
 		      struct change_home *home)
 {
 	const char *path = (const char *)text;
-	uint32_t base, n;
+	uint32_t base = 0, n;
 
-	change->home = len && (*path == '/' || *path == '@') ? NULL : home;
+	change->home = NULL;
 	change->place = (struct change_place){ 0 };
-	base = change->home ? home->len : 0;
-	memcpy(change->path, home->path, base);
+	if (!len || (*path != '/' && *path != '@')) {
+		change->home = home;
+		base = home->len;
+		memcpy(change->path, home->path, base);
+	}
 	n = base + len;
 	if (n > TREE_PATH_MAX) {
 		/* What is cut off is not certain anyhow. */

@@ -60,15 +60,15 @@ static bool is_last(const struct claim *claim, const struct claim_part *part)
 
 static int reserve(struct claim *claim)
 {
-	struct claim_part **parts = claim->parts == &claim->only ? NULL : claim->parts;
+	struct claim_part **old = claim->parts == &claim->only ? NULL : claim->parts, **parts;
 	uint32_t room = claim->room * 2;
 
 	if (claim->nr < claim->room)
 		return 0;
-	parts = realloc(parts, room * sizeof(struct claim_part *));
+	parts = realloc(old, room * sizeof(struct claim_part *));
 	if (!parts)
 		return -ENOMEM;
-	if (claim->parts == &claim->only)
+	if (!old)
 		*parts = claim->only;
 	claim->parts = parts;
 	claim->room = room;

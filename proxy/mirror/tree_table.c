@@ -131,9 +131,10 @@ uint32_t tree_find(const struct tree *tree, uint32_t parent, const char *name, s
 
 uint32_t tree_look_up(const struct tree *tree, const char *path, size_t len, uint32_t *above)
 {
-	if (len && *path == '@')
-		return tree_look_below(tree, TREE_SPECIALS, path, len, above);
-	return tree_look_below(tree, TREE_ROOT, path + !!len, len - !!len, above); /* the slash */
+	uint32_t slash = len && *path == '/';
+
+	return tree_look_below(tree, len && *path == '@' ? TREE_SPECIALS : TREE_ROOT, path + slash,
+			       len - slash, above);
 }
 
 uint32_t tree_look_below(const struct tree *tree, uint32_t node, const char *names, size_t len,

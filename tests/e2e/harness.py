@@ -81,8 +81,10 @@ class Host:
 
     def settle_mirror(self):
         """xsproxyd has read the store, and has said so, over a connection that it keeps."""
+        deadline = time.monotonic() + xensim.TIMEOUT
         with contextlib.suppress(OSError, ValueError, KeyError):
             while self.ask_json("mirror")["return"]["state"] in ("waits", "reads"):
+                assert time.monotonic() < deadline, "the store is not read"
                 threading.Event().wait(0.002)
 
     def ask_json(self, command, **arguments):

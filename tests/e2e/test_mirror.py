@@ -7,6 +7,7 @@ import threading
 
 import pytest
 
+from crashing import crash
 from mirrored import differences, wait_whole
 from relay import FLAVOURS, wait_until
 from supervised import Supervised
@@ -30,6 +31,23 @@ def test_what_was_there(host):
     assert differences(host) == 0
     status = host.ask("mirror")
     assert status["nodes"] > 300
+
+
+def test_special_watches(host):
+    """Whoever may have them was set before there was a mirror; no directory lists them."""
+    if host.flavour == "C":
+        pytest.skip("before 4.19 it tells nobody")
+    host.add_guest(7)
+    host.dom0.set_perms("@releaseDomain", "n0", "r7")
+    host.proxy.kill()
+    host.keeper.kill()  # with the mirror that there was
+    host.start_keeper()
+    host.start_proxy()
+    host._dom0 = None
+    wait_whole(host)
+    crash(host)
+    assert host.dom0.get_perms("@releaseDomain") == ["n0", "r7"]
+    assert host.dom0.get_perms("@introduceDomain") == ["n0"]
 
 
 def test_what_changes(host):

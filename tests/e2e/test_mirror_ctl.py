@@ -4,6 +4,7 @@
 import json
 import re
 import subprocess
+import time
 
 import pytest
 
@@ -12,7 +13,7 @@ from control import Control
 from fake_control import FakeControl
 from harness import Host
 from mirrored import wait_whole
-from relay import FLAVOURS
+from relay import FLAVOURS, wait_until
 from supervised import Supervised
 from xsclient import Client
 
@@ -193,3 +194,17 @@ def test_it_ends_in_the_middle(fake):
     fake.state = "gone"
     result, _, err = mirror(fake, "check")
     assert result == 1 and err.startswith(f"{WHO}xsproxyd does not answer: ")
+
+
+@pytest.mark.parametrize("flavour", FLAVOURS)
+def test_the_audit_takes_its_time(flavour):
+    """Four nodes a second, not one after the other."""
+    with Host(flavour) as host:
+        def compared():
+            return host.ask_json("mirror")["return"]["compared"]
+
+        first = wait_until(lambda: compared() >= 3 and compared())
+        before = wait_until(lambda: compared() > first and compared())
+        since = time.monotonic()
+        wait_until(lambda: compared() > before + 4)
+        assert time.monotonic() - since > 0.5

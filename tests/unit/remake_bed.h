@@ -62,13 +62,29 @@ static inline int make(struct made *made, const void *octets, size_t len,
 	return r;
 }
 
+/* What the C daemon's always has is not said each time: it stands before the last line. */
+static inline void add_specials(char *to, const char *want)
+{
+	static const char *const specials[] = { "node @introduceDomain n0 \"\"\n",
+						"node @releaseDomain n0 \"\"\n" };
+	const char *format = strstr(want, "format: C");
+	size_t len = format ? (size_t)(format - want) : strlen(want);
+
+	to += sprintf(to, "%.*s", (int)len, want);
+	for (int i = 0; format && i < 2; i++)
+		if (!strstr(want, specials[i]))
+			to += sprintf(to, "%s", specials[i]);
+	strcpy(to, want + len);
+}
+
 /* What is shown of it, without the summary at its end, and what was said. */
 static inline void assert_is(struct made *made, const char *want, const char *want_said)
 {
-	char *text = state_shown(made->octets, made->len, false);
+	char *text = state_shown(made->octets, made->len, false), all[SAID_MAX];
 
 	*strstr(text, ", connections: ") = '\0';
-	assert_string_equal(text, want);
+	add_specials(all, want);
+	assert_string_equal(text, all);
 	assert_string_equal(made->said, want_said);
 	free(text);
 	free(made->octets);

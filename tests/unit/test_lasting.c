@@ -57,7 +57,10 @@ static int tell(void *arg, uint32_t type, const char *payload, uint32_t len)
 
 	to += sprintf(to, "%s ", message_name(type));
 	for (uint32_t i = 0; i < len; i++)
-		*to++ = payload[i] ? payload[i] : i + 1 < len ? ' ' : '\n';
+		if (payload[i])
+			*to++ = payload[i];
+		else
+			*to++ = i + 1 < len ? ' ' : '\n';
 	*to = '\0';
 	return *(const int *)arg;
 }
