@@ -11,6 +11,7 @@
 
 #include <errno.h>
 #include <stdbool.h>
+#include <stddef.h>
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
@@ -30,20 +31,47 @@
 #define DOORBELL_BATCH 256
 
 /*
+ * Whether what lies there is worth a turn of xsproxyd's. The C daemon writes a message's header and
+ * its payload apart, with an event each; a part is of use once its message is larger than the ring.
+ */
+static bool doorbell_has_message(const struct xenstore_domain_interface *ring)
+{
+	uint32_t cons = __atomic_load_n(&ring->rsp_cons, __ATOMIC_RELAXED);
+	uint32_t used = ring->rsp_prod - cons, len;
+	uint8_t octets[sizeof(len)];
+
+	/* Full, or what it must not be: xsproxyd has to see. */
+	if (used >= XENSTORE_RING_SIZE)
+		return true;
+	if (used < sizeof(struct xsd_sockmsg))
+		return false;
+	for (uint32_t i = 0; i < sizeof(len); i++)
+		octets[i] = (uint8_t)ring->rsp[MASK_XENSTORE_IDX(
+			cons + offsetof(struct xsd_sockmsg, len) + i)];
+	memcpy(&len, octets, sizeof(len));
+	return len > XENSTORE_RING_SIZE - sizeof(struct xsd_sockmsg) ||
+	       used >= sizeof(struct xsd_sockmsg) + len;
+}
+
+/*
  * Both daemons send an event for each piece that they take of a request. xsproxyd wants to know of
  * it only when it waits for room.
  */
 static bool doorbell_worth(struct bridge *b, uint32_t domid)
 {
 	const struct xenstore_domain_interface *ring = attach_ring(b, domid);
+	uint32_t quiet;
 
 	/* Its pages need not exist. */
 	if (!attach_is_mapped(b, domid))
 		return false;
-	if (!atomic_load_explicit(&rings_attach(&b->rings, domid)->quiet_bell,
-				  memory_order_relaxed))
+	quiet = atomic_load_explicit(&rings_attach(&b->rings, domid)->quiet_bell,
+				     memory_order_relaxed);
+	if (quiet == RINGS_QUIET_NOTHING || ring->error)
 		return true;
-	return __atomic_load_n(&ring->rsp_cons, __ATOMIC_RELAXED) != ring->rsp_prod || ring->error;
+	if (quiet == RINGS_QUIET_PARTS && b->flavour == RINGS_FLAVOUR_C)
+		return doorbell_has_message(ring);
+	return __atomic_load_n(&ring->rsp_cons, __ATOMIC_RELAXED) != ring->rsp_prod;
 }
 
 void doorbell_notify(struct bridge *b, uint32_t domid)

@@ -83,6 +83,13 @@ struct rings_header {
 	_Alignas(64) _Atomic uint64_t mapped[ARENA_DOMIDS / 64];
 };
 
+/* Of what xenstored does to a back ring xsproxyd wants to be told. */
+enum rings_quiet {
+	RINGS_QUIET_NOTHING, /* all of it */
+	RINGS_QUIET_ROOM,    /* that octets are there, not that some were taken */
+	RINGS_QUIET_PARTS,   /* nor of a part of a message; `rsp_cons` is where one begins */
+};
+
 /*
  * Where xenstored believes the domain is attached. Written by the bridge only, but for
  * `quiet_bell`; read by xsproxyd in a round trip (link.h) or when it connects. map_gen counts map
@@ -93,8 +100,7 @@ struct rings_attach {
 	_Atomic uint32_t map_gen;
 	_Atomic uint32_t bind_gen;
 	_Atomic uint32_t remote_port; /* valid while bound */
-	/* written by xsproxyd only; 1: it waits for octets from xenstored and for nothing else */
-	_Atomic uint32_t quiet_bell;
+	_Atomic uint32_t quiet_bell;  /* enum rings_quiet; written by xsproxyd only */
 	/* as last given to xc_map_foreign_range; 0 if only grants were mapped since this map_gen */
 	_Atomic uint64_t gfn;
 };

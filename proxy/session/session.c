@@ -238,18 +238,11 @@ static bool back_awake(struct session *s)
 	return !s->await_back;
 }
 
-uint32_t session_offered(const struct session *s)
-{
-	struct xenstore_domain_interface *back = s->place.back_page;
-
-	return back ? atomic_load_explicit(page_word(&back->server_features), memory_order_relaxed)
-		    : SESSION_OFFERS_NOTHING;
-}
-
 /* Each turn anew: oxenstored, and the C daemon for dom0, write theirs some time after the bind. */
 static void offer_features(struct session *s)
 {
-	uint32_t theirs = session_offered(s);
+	uint32_t theirs = atomic_load_explicit(page_word(&s->place.back_page->server_features),
+					       memory_order_relaxed);
 
 	if (s->features == (theirs & FEATURES_OURS))
 		return;
@@ -342,8 +335,15 @@ static bool look_once_more(const struct session *s)
 	       (s->front.starved && s->front.produced);
 }
 
+static enum rings_quiet wanted_quiet(const struct session *s)
+{
+	if (s->back.starved || s->drain.settle)
+		return RINGS_QUIET_NOTHING;
+	return word_get(&s->ledger->fifo_fill) ? RINGS_QUIET_ROOM : RINGS_QUIET_PARTS;
+}
+
 /* What the bridge need not tell us; a full barrier must follow before the ring is read again. */
-static void set_quiet_bell(struct session *s, bool quiet_bell)
+static void set_quiet_bell(struct session *s, enum rings_quiet quiet_bell)
 {
 	if (s->socket || s->quiet_bell == quiet_bell)
 		return;
@@ -356,8 +356,8 @@ void session_bound(struct session *s, bool reset)
 	s->await_back = reset;
 	s->unbound = false;
 	/* Whoever was here before may have left it. */
-	s->quiet_bell = true;
-	set_quiet_bell(s, false);
+	s->quiet_bell = RINGS_QUIET_ROOM;
+	set_quiet_bell(s, RINGS_QUIET_NOTHING);
 	session_ready(s);
 }
 
@@ -386,13 +386,15 @@ void session_run(struct session *s)
 	/*
 	 * oxenstored decides how much of a message fits, and does not look again before an event
 	 * comes: one of which we have only a part may be waiting for the room that we made since.
+	 * A socket reads on.
 	 */
-	if (ring_used(&s->back.in_view) || word_get(&s->ledger->fifo_fill))
+	if ((s->socket || s->daemon->flavour == RINGS_FLAVOUR_OCAML) &&
+	    (ring_used(&s->back.in_view) || word_get(&s->ledger->fifo_fill)))
 		s->back.nudge = true;
 
 	tap_turn_moved(s->tap, s->front_open && fifo_used(&s->fifo), is_unread(s));
 	s->daemon->heard += endpoint_consumed(&s->back);
-	set_quiet_bell(s, !s->back.starved && !s->drain.settle);
+	set_quiet_bell(s, wanted_quiet(s));
 	/* Our indexes must be visible before theirs are read again, or both sides might sleep. */
 	atomic_thread_fence(memory_order_seq_cst);
 	if (s->front_open)

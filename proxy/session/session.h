@@ -58,16 +58,16 @@ struct session {
 	struct daemon *daemon;
 	const struct session_hooks *hooks;
 	struct loop_task task;
-	uint32_t domid;	 /* 0 for toolstack sockets too */
-	uint32_t id;	 /* for the log */
-	uint32_t slot;	 /* sockets: see host/slots.h */
-	bool socket;	 /* a toolstack client's; else a ring */
-	bool privileged; /* may use the toolstack requests: dom0's ring and sockets */
-	bool await_back; /* the C daemon has not reset the back ring yet */
-	bool unbound;	 /* rings: between xenstored's unbind and bind */
-	bool dead;	 /* to be freed at the end of the round */
-	bool front_open; /* this turn may touch the front */
-	bool quiet_bell; /* what the bridge knows: we wait for octets only */
+	uint32_t domid;		     /* 0 for toolstack sockets too */
+	uint32_t id;		     /* for the log */
+	uint32_t slot;		     /* sockets: see host/slots.h */
+	bool socket;		     /* a toolstack client's; else a ring */
+	bool privileged;	     /* may use the toolstack requests: dom0's ring and sockets */
+	bool await_back;	     /* the C daemon has not reset the back ring yet */
+	bool unbound;		     /* rings: between xenstored's unbind and bind */
+	bool dead;		     /* to be freed at the end of the round */
+	bool front_open;	     /* this turn may touch the front */
+	enum rings_quiet quiet_bell; /* what the bridge knows */
 	struct session_again again;
 	bool reset_sent; /* our RESET_WATCHES is under way, or answered in LEDGER_ENDED */
 	struct session_drain drain;
@@ -152,12 +152,6 @@ void session_ready(struct session *s);
 
 /** session_retry() - the same a little later: memory was short. */
 void session_retry(struct session *s);
-
-/**
- * session_offered() - xenstored's server_features for its domain, whatever we can;
- * SESSION_OFFERS_NOTHING: it has no ring yet.
- */
-uint32_t session_offered(const struct session *s);
 
 /** session_state() - its ledger's state. */
 static inline enum ledger_state session_state(const struct session *s)
