@@ -81,9 +81,9 @@ help:
 	@echo "demo      install what is missing, build, and show the main job on real daemons"
 	@echo "check     install what is missing, build; lint-fast, unit and end-to-end tests but the long ones"
 	@echo "check-more lint, the long ones, all under sanitizers and valgrind, clang's build, fuzzers' corpora,"
-	@echo "          fuzzing and a soak for a moment, the short parts of check-xen and check-debian13;"
+	@echo "          fuzzing and a soak for a moment, bench-count, the short parts of check-xen and check-debian13;"
 	@echo "          one: tests/check PART: lint-fast lint valgrind clang unit e2e long san corpora fuzz"
-	@echo "          soak xen debian13"
+	@echo "          count soak xen debian13"
 	@echo "check-debian13 make a tree with Debian 13; demo, unit and end-to-end tests and the short part of"
 	@echo "          check-xen in it; one: DEBIAN13=STEP, or DEBIAN13=--short, the part of check-more;"
 	@echo "          tests/check-debian13 -- COMMAND"
@@ -101,6 +101,8 @@ help:
 	@echo "valgrind  the unit tests under memcheck"
 	@echo "fuzz      run every fuzzer for 60 s"
 	@echo "bench     measure direct and proxied side by side"
+	@echo "bench-count count instructions, and fail if they are more than in tests/bench/count.json; or"
+	@echo "          COUNT=--write, COUNT='READ WRITE'"
 	@echo "bench-xen the same on real Xen in QEMU, or XEN_BENCH=..."
 	@echo "soak      500 guests for 10 minutes under ASan; memory and descriptors stay what they are;"
 	@echo "          then what goes by chance, 3 times or RUNS=N, with a new seed each time"
@@ -305,6 +307,12 @@ bench:
 	@tests/install-deps linux-perf
 	@$(MAKE) --no-print-directory -s all $(BUILD)/xsproxyd-norecord $(BUILD)/xsproxyd-notap
 	@XSPROXY_BUILD=$(abspath $(BUILD)) /usr/bin/python3 tests/bench/bench.py
+
+# COUNT=--write: what is counted is the baseline from now on
+.PHONY: bench-count
+bench-count: deps
+	@$(MAKE) --no-print-directory -s all
+	@XSPROXY_BUILD=$(abspath $(BUILD)) /usr/bin/python3 tests/bench/count.py $(COUNT)
 
 # SOAK_SECONDS, SOAK_GUESTS and SOAK_DAEMON: tests/soak/soak.py says what they are
 soak: deps
