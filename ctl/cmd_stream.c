@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: MIT
 /*
- * cmd_stream - the commands about streams: export, import, show, convert. Thin: what they do is in
- * migration/.
+ * cmd_stream - the commands about streams: export, import, show, convert, splice, split. Thin: what
+ * they do is in migration/.
  */
 #include "ctl/command.h"
 #include "migration/convert.h"
 #include "migration/export.h"
 #include "migration/format/state_stream.h"
+#include "migration/image.h"
 #include "migration/import.h"
 #include "migration/show.h"
 #include "migration/show_state.h"
@@ -73,17 +74,17 @@ static const char *stream_name(const char *file)
 }
 
 /* Opens and checks a stream of any format. Return: 0, or a negative errno, which was reported. */
-static int open_stream(struct state_reader **reader, const struct options *options,
+static int open_stream(struct state_reader **reader, const char *file, uint64_t max_stream,
 		       const struct report *report)
 {
-	const char *name = stream_name(options->argument);
-	int fd = name == options->argument ? open(name, O_RDONLY | O_CLOEXEC) : STDIN_FILENO;
+	const char *name = stream_name(file);
+	int fd = name == file ? open(name, O_RDONLY | O_CLOEXEC) : STDIN_FILENO;
 	struct record_fault fault;
 	int r;
 
 	if (fd < 0)
 		return report_fail(report, -errno, "cannot open %s: %s", name, strerror(errno));
-	r = state_reader_open(reader, fd, options->max_stream, &fault);
+	r = state_reader_open(reader, fd, max_stream, &fault);
 	if (fd != STDIN_FILENO)
 		close(fd);
 	if (r == -EBADMSG)
@@ -98,7 +99,7 @@ int command_show(const struct options *options, const struct report *report)
 {
 	const char *name = stream_name(options->argument);
 	struct state_reader *reader = NULL;
-	int r = open_stream(&reader, options, report);
+	int r = open_stream(&reader, options->argument, options->max_stream, report);
 
 	if (r)
 		return r;
@@ -128,10 +129,59 @@ int command_convert(const struct options *options, const struct report *report)
 
 	if (!options->file && isatty(STDOUT_FILENO))
 		return report_fail(report, -EINVAL, "a stream is not for a terminal; use -o FILE");
-	r = open_stream(&reader, options, report);
+	r = open_stream(&reader, options->argument, options->max_stream, report);
 	if (r)
 		return r;
 	r = convert_stream(reader, &how, report);
 	state_reader_free(reader);
 	return r;
+}
+
+static struct image_options image_options(const struct options *options)
+{
+	const char *name = stream_name(options->argument);
+
+	return (struct image_options){
+		.image = name == options->argument ? name : NULL,
+		.name = name,
+		.file = options->file,
+		.stream = strcmp(options->stream, "-") ? options->stream : NULL,
+		.max_stream = options->max_stream,
+	};
+}
+
+static int refuse_terminal(const struct report *report)
+{
+	return report_fail(report, -EINVAL, "an image is not for a terminal; use -o FILE");
+}
+
+int command_splice(const struct options *options, const struct report *report)
+{
+	const struct image_options how = image_options(options);
+	struct state_reader *reader = NULL;
+	int r;
+
+	if (!options->file && isatty(STDOUT_FILENO))
+		return refuse_terminal(report);
+	r = open_stream(&reader, options->stream, options->max_stream, report);
+	if (r)
+		return r;
+	if (state_reader_libxl(reader))
+		r = image_splice(&how, state_reader_libxl(reader), report);
+	else
+		r = report_fail(
+			report, -EINVAL,
+			"%s is not of one domain; xsproxyctl convert --to libxl makes it so",
+			stream_name(options->stream));
+	state_reader_free(reader);
+	return r;
+}
+
+int command_split(const struct options *options, const struct report *report)
+{
+	const struct image_options how = image_options(options);
+
+	if ((!how.file || !how.stream) && isatty(STDOUT_FILENO))
+		return refuse_terminal(report);
+	return image_split(&how, report);
 }

@@ -37,6 +37,8 @@ int command_export(const struct options *options, const struct report *report);
 int command_import(const struct options *options, const struct report *report);
 int command_show(const struct options *options, const struct report *report);
 int command_convert(const struct options *options, const struct report *report);
+int command_splice(const struct options *options, const struct report *report);
+int command_split(const struct options *options, const struct report *report);
 
 /* --- cmd_domain.c */
 

@@ -70,6 +70,23 @@ static const struct command commands[] = {
 	  "nodes that are not at or below /local/domain/DOMID and the roots given here.\n"
 	  "\n"
 	  "  xsproxyctl convert /run/xenstored/db --to c -o state_dump\n" },
+	{ "splice", command_splice, ARGUMENT_SPLICE, OPTION_OUTPUT | OPTION_MAX_STREAM,
+	  "IMAGE STREAM [-o FILE] [--max-stream N]", "put a stream into what xl save has written",
+	  "Writes the domain's IMAGE, a file of xl save, with the records of the STREAM that "
+	  "export "
+	  "has\n"
+	  "written of the domain. xl restore refuses that: split makes two of it again before. "
+	  "One of\n"
+	  "both may be -, standard input. FILE may be IMAGE; it appears when all is well.\n"
+	  "\n"
+	  "  xsproxyctl splice guest.xl guest.xs -o guest.img\n" },
+	{ "split", command_split, ARGUMENT_FILE, OPTION_OUTPUT | OPTION_STREAM | OPTION_MAX_STREAM,
+	  "IMAGE --stream FILE [-o FILE] [--max-stream N]", "take it out again",
+	  "The reverse of splice: writes the IMAGE without Xenstore's records, for xl restore, and "
+	  "the\n"
+	  "stream of these, for import. IMAGE - is standard input.\n"
+	  "\n"
+	  "  xsproxyctl split guest.img --stream guest.xs -o guest.xl\n" },
 	{ "quiesce", command_quiesce, ARGUMENT_GUEST, OPTION_LEASE | OPTION_SOCKET | OPTION_CONTROL,
 	  "[--lease] DOMID", "stop a domain's Xenstore ring",
 	  "Waits until all that the domain has asked is answered, then takes nothing more from "

@@ -7,7 +7,6 @@
 
 #include "config/config.h"
 #include "migration/format/libxl_stream.h"
-#include "migration/format/rules.h"
 #include "migration/intake.h"
 
 #include <errno.h>
@@ -46,39 +45,6 @@ static int set_file(struct parsing *parsing, const char *value)
 static int set_stream(struct parsing *parsing, const char *value)
 {
 	return strcmp(value, "-") ? set_file(parsing, value) : 0;
-}
-
-static int set_root(struct parsing *parsing, const char *value)
-{
-	struct options *options = parsing->options;
-	struct record_fault fault;
-	const char **roots;
-
-	if (rules_node_path(value, strlen(value), 0, &fault))
-		return wrong(parsing, "--root %s: %s", value, fault.reason);
-	roots = reallocarray(options->roots, options->nr_roots + 1, sizeof(*roots));
-	if (!roots)
-		return -ENOMEM;
-	options->roots = roots;
-	roots[options->nr_roots++] = value;
-	return 0;
-}
-
-static int set_map(struct parsing *parsing, const char *value)
-{
-	struct options *options = parsing->options;
-	struct confine_map map, *maps;
-
-	if (confine_map_parse(&map, value))
-		return wrong(parsing,
-			     "--map-domid %s: must be OLD=NEW, two numbers from 0 to %d; say 7=12",
-			     value, CONFINE_DOMID_MAX);
-	maps = reallocarray(options->maps, options->nr_maps + 1, sizeof(*maps));
-	if (!maps)
-		return -ENOMEM;
-	options->maps = maps;
-	maps[options->nr_maps++] = map;
-	return 0;
 }
 
 static int set_resume(struct parsing *parsing, const char *value)
@@ -203,12 +169,14 @@ static int set_help(struct parsing *parsing, const char *value)
 static const struct option_spec specs[] = {
 	{ OPTION_OUTPUT, 'o', true, "output", "FILE", "write to FILE instead of standard output",
 	  set_stream },
+	{ OPTION_STREAM, 'Y', false, "stream", "FILE",
+	  "write the Xenstore records to FILE; - is standard output", options_set_stream },
 	{ OPTION_INPUT, 'i', true, "input", "FILE", "read FILE instead of standard input",
 	  set_stream },
 	{ OPTION_ROOT, 'r', false, "root", "PATH",
-	  "also the nodes at and below PATH; may be repeated", set_root },
+	  "also the nodes at and below PATH; may be repeated", options_set_root },
 	{ OPTION_MAP_DOMID, 'm', false, "map-domid", "OLD=NEW",
-	  "domain OLD of the stream is NEW here; may be repeated", set_map },
+	  "domain OLD of the stream is NEW here; may be repeated", options_set_map },
 	{ OPTION_MAX_STREAM, 'x', false, "max-stream", "N",
 	  "refuse more than N octets; K, M, G may follow (64M)", options_set_max_stream },
 	{ OPTION_CONVERT, 'f', false, "to", "FORMAT",
@@ -426,6 +394,8 @@ static int parse_argument(struct parsing *parsing, enum option_argument argument
 
 	if (argument == ARGUMENT_DOMIDS)
 		return parse_domids(parsing, argc - optind, argv + optind);
+	if (argument == ARGUMENT_SPLICE)
+		return options_splice(parsing, argc - optind, argv + optind);
 	if (none && optind < argc)
 		return wrong(parsing, "'%s' is one argument too many; see --help", argv[optind]);
 	if (optind == argc && (none || parsing->options->stale || argument == ARGUMENT_LEVEL ||
@@ -480,6 +450,8 @@ int options_parse(struct options *options, unsigned int accepts, enum option_arg
 	r = parse_argument(&parsing, argument, argc, argv);
 	if (!r && accepts & OPTION_WRITE && !options->file)
 		r = wrong(&parsing, "--write FILE is missing; see --help");
+	if (!r && accepts & OPTION_STREAM)
+		r = options_split(&parsing);
 	if (!r && accepts & OPTION_SOCKET && !options->socket[0] &&
 	    wire_default_path(options->socket))
 		r = wrong(&parsing, "XENSTORED_PATH or XENSTORED_RUNDIR is too long for a socket");

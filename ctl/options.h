@@ -50,6 +50,7 @@ enum option_bit {
 	OPTION_REPLACE = 1 << 23, /* several: those about another xenstored */
 	OPTION_TIMEOUT = 1 << 24,
 	OPTION_CONFIG = 1 << 25, /* where xsproxyd is stands there */
+	OPTION_STREAM = 1 << 26,
 };
 
 enum option_argument {
@@ -62,6 +63,7 @@ enum option_argument {
 	ARGUMENT_DOMIDS,  /* any number of domains */
 	ARGUMENT_REPLACE, /* this word */
 	ARGUMENT_CHECK,	  /* likewise; may be left out */
+	ARGUMENT_SPLICE,  /* two files */
 };
 
 enum option_new {
@@ -99,6 +101,7 @@ struct options {
 	bool has_domid;
 	uint16_t domid;
 	const char *argument; /* a file's name */
+	const char *stream;   /* --stream, or splice's second argument */
 	const char *file;     /* --output, --input or --write, or a level; NULL: none was given */
 	bool lease;
 	bool stale;

@@ -17,8 +17,19 @@ struct parsing {
 /** options_domid() - a domain, from @least on. Return: 0, or -EINVAL, which has been reported. */
 int options_domid(struct parsing *parsing, const char *text, uint16_t least, uint16_t *out);
 
+/**
+ * options_splice() - the arguments of splice, IMAGE and STREAM. Return: 0, or -EINVAL, which has
+ * been reported.
+ */
+int options_splice(struct parsing *parsing, int nr, char **words);
+
+/** options_split() - whether split's files exclude each other. Return: as options_splice(). */
+int options_split(struct parsing *parsing);
+
 #define wrong(parsing, ...) report_fail((parsing)->report, -EINVAL, __VA_ARGS__)
 
+int options_set_root(struct parsing *parsing, const char *value);
+int options_set_map(struct parsing *parsing, const char *value);
 int options_set_keep(struct parsing *parsing, const char *value);
 int options_set_command(struct parsing *parsing, const char *value);
 int options_set_list(struct parsing *parsing, const char *value);
@@ -33,6 +44,7 @@ int options_set_format(struct parsing *parsing, const char *value);
 int options_set_domain(struct parsing *parsing, const char *value);
 int options_set_max_stream(struct parsing *parsing, const char *value);
 int options_set_journal(struct parsing *parsing, const char *value);
+int options_set_stream(struct parsing *parsing, const char *value);
 
 int options_set_with(struct parsing *parsing, const char *value);
 int options_set_dry_run(struct parsing *parsing, const char *value);

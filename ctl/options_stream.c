@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: MIT
 /*
  * options_stream - options of export, import and convert: what becomes of the domain, and of what a
- * stream cannot hold, or this host does not take. See options_set.h.
+ * stream cannot hold, or this host does not take; files of splice and split. See options_set.h.
  */
 #include "ctl/options_set.h"
+
+#include "migration/format/rules.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -11,6 +13,39 @@
 
 #define MAX_NODES_LIMIT	 1000000	      /* they are kept in memory */
 #define MAX_STREAM_LIMIT ((uint64_t)32 << 30) /* what a reader can count (libxl_stream.h) */
+
+int options_set_root(struct parsing *parsing, const char *value)
+{
+	struct options *options = parsing->options;
+	struct record_fault fault;
+	const char **roots;
+
+	if (rules_node_path(value, strlen(value), 0, &fault))
+		return wrong(parsing, "--root %s: %s", value, fault.reason);
+	roots = reallocarray(options->roots, options->nr_roots + 1, sizeof(*roots));
+	if (!roots)
+		return -ENOMEM;
+	options->roots = roots;
+	roots[options->nr_roots++] = value;
+	return 0;
+}
+
+int options_set_map(struct parsing *parsing, const char *value)
+{
+	struct options *options = parsing->options;
+	struct confine_map map, *maps;
+
+	if (confine_map_parse(&map, value))
+		return wrong(parsing,
+			     "--map-domid %s: must be OLD=NEW, two numbers from 0 to %d; say 7=12",
+			     value, CONFINE_DOMID_MAX);
+	maps = reallocarray(options->maps, options->nr_maps + 1, sizeof(*maps));
+	if (!maps)
+		return -ENOMEM;
+	options->maps = maps;
+	maps[options->nr_maps++] = map;
+	return 0;
+}
 
 int options_set_keep(struct parsing *parsing, const char *value)
 {
@@ -142,4 +177,34 @@ int options_set_domain(struct parsing *parsing, const char *value)
 
 	options->has_domid = strcmp(value, "all");
 	return options->has_domid ? options_domid(parsing, value, 0, &options->domid) : 0;
+}
+
+int options_set_stream(struct parsing *parsing, const char *value)
+{
+	parsing->options->stream = value;
+	return 0;
+}
+
+int options_splice(struct parsing *parsing, int nr, char **words)
+{
+	if (nr < 2)
+		return wrong(parsing, "%s is missing; see --help", nr ? "STREAM" : "IMAGE");
+	if (nr > 2)
+		return wrong(parsing, "'%s' is one argument too many; see --help", words[2]);
+	if (!strcmp(words[0], "-") && !strcmp(words[1], "-"))
+		return wrong(parsing, "IMAGE and STREAM cannot both be standard input");
+	parsing->options->argument = words[0];
+	parsing->options->stream = words[1];
+	return 0;
+}
+
+int options_split(struct parsing *parsing)
+{
+	const struct options *options = parsing->options;
+
+	if (!options->stream)
+		return wrong(parsing, "--stream FILE is missing; see --help");
+	if (!options->file && !strcmp(options->stream, "-"))
+		return wrong(parsing, "--output and --stream cannot both be standard output");
+	return 0;
 }

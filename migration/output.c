@@ -27,17 +27,19 @@ struct output {
 
 /*
  * A pipe that is ready takes PIPE_BUF octets without blocking, so all waiting happens where a
- * signal can end it. Return: the octets written, or a negative errno.
+ * signal can end it. Files take what there is: images are large. Return: the octets written, or a
+ * negative errno.
  */
 static ssize_t write_some(const struct output *output, const char *data, size_t len)
 {
 	struct pollfd pfd = { .fd = output->fd, .events = POLLOUT };
+	size_t most = output->temporary ? len : PIPE_BUF;
 	int r = interrupt_poll(output->interrupt, &pfd, 1, -1);
 	ssize_t n;
 
 	if (r < 0)
 		return r;
-	n = write(output->fd, data, len < PIPE_BUF ? len : PIPE_BUF);
+	n = write(output->fd, data, len < most ? len : most);
 	if (n < 0 && (errno == EAGAIN || errno == EINTR))
 		return 0;
 	return n < 0 ? -errno : n;

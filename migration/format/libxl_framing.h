@@ -3,7 +3,7 @@
  * libxl_framing - how a libxl migration stream is framed (libxl-migration-stream.pandoc, revision
  * 2). The stream's header is big-endian; records are little-endian, as the header's options say.
  *
- * For libxl_writer.c and libxl_reader.c alone. Must never know what is in a record.
+ * For libxl_writer.c, libxl_reader.c and libxl_image.c alone. Must never know what is in a record.
  */
 #ifndef XSPROXY_MIGRATION_FORMAT_LIBXL_FRAMING_H
 #define XSPROXY_MIGRATION_FORMAT_LIBXL_FRAMING_H
@@ -13,8 +13,14 @@
 #define LIBXL_STREAM_IDENT	       0x4c6962786c466d74ULL /* "LibxlFmt" */
 #define LIBXL_STREAM_VERSION	       2
 #define LIBXL_STREAM_OPTION_BIG_ENDIAN 0x1
+#define LIBXL_STREAM_OPTION_LEGACY     0x2 /* libxl has made it of a stream of Xen 4.5 or before */
 
 #define LIBXL_STREAM_END	       0x00000000
+#define LIBXL_STREAM_LIBXC_CONTEXT     0x00000001
+#define LIBXL_STREAM_EMULATOR_XENSTORE 0x00000002
+#define LIBXL_STREAM_EMULATOR_CONTEXT  0x00000003
+#define LIBXL_STREAM_CHECKPOINT_END    0x00000004
+#define LIBXL_STREAM_CHECKPOINT_STATE  0x00000005
 #define LIBXL_STREAM_XENSTORE_DATA     0x00000007
 #define LIBXL_STREAM_OPTIONAL	       0x80000000 /* and above: may be skipped */
 #define LIBXL_STREAM_ALIGNMENT	       8

@@ -13,8 +13,8 @@
  * often as it likes. So whoever applies a stream knows before the first record that the last one is
  * good. At most one record is in memory at a time, besides migration/format/seen.
  *
- * Called by export (writer), import and show (reader). Must never touch a store, and never change
- * or guess at what it reads.
+ * Called by export and convert (writer), import and show (reader), and image (both). Must never
+ * touch a store, and never change or guess at what it reads.
  */
 #ifndef XSPROXY_MIGRATION_FORMAT_LIBXL_STREAM_H
 #define XSPROXY_MIGRATION_FORMAT_LIBXL_STREAM_H
@@ -39,6 +39,14 @@ struct spool;
  * Return: 0, -ENOMEM, or what writing failed with.
  */
 int libxl_writer_new(struct libxl_writer **out, FILE *file);
+
+/**
+ * libxl_writer_continue() - go on with a stream whose header and first records are in @file: writes
+ * nothing yet. Otherwise as libxl_writer_new(); offsets count from here on.
+ *
+ * Return: 0 or -ENOMEM.
+ */
+int libxl_writer_continue(struct libxl_writer **out, FILE *file);
 
 /**
  * libxl_writer_append() - append one record. Duplicates are the caller's to avoid.

@@ -101,16 +101,24 @@ static void libxl_writer_freep(struct libxl_writer **writer)
 	libxl_writer_free(*writer);
 }
 
-int libxl_writer_new(struct libxl_writer **out, FILE *file)
+int libxl_writer_continue(struct libxl_writer **out, FILE *file)
 {
-	__attribute__((cleanup(libxl_writer_freep))) struct libxl_writer *writer = NULL;
-	int r;
+	struct libxl_writer *writer = calloc(1, sizeof(*writer));
 
-	writer = calloc(1, sizeof(*writer));
 	if (!writer)
 		return -ENOMEM;
 	writer->file = file;
-	r = writer_put_header(writer);
+	*out = writer;
+	return 0;
+}
+
+int libxl_writer_new(struct libxl_writer **out, FILE *file)
+{
+	__attribute__((cleanup(libxl_writer_freep))) struct libxl_writer *writer = NULL;
+	int r = libxl_writer_continue(&writer, file);
+
+	if (!r)
+		r = writer_put_header(writer);
 	if (r)
 		return r;
 	*out = writer;

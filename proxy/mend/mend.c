@@ -237,7 +237,7 @@ static void audit(struct mend *mend)
 	/* Whatever has woken us, the last one's replies for example. */
 	if (now < mend->audit_at)
 		return;
-	mend->audit_at = now + AUDIT_MS * CLOCK_NS_OF_MS;
+	mend->audit_at = now + (uint64_t)AUDIT_MS * CLOCK_NS_OF_MS;
 	for (uint32_t i = 0; i < AUDIT_READS; i++) {
 		if (getrandom(&node, sizeof(node), GRND_NONBLOCK) != sizeof(node))
 			return;
