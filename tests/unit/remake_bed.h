@@ -80,11 +80,11 @@ static inline void add_specials(char *to, const char *want)
 /* What is shown of it, without the summary at its end, and what was said. */
 static inline void assert_is(struct made *made, const char *want, const char *want_said)
 {
-	char *text = state_shown(made->octets, made->len, false), all[SAID_MAX];
+	char *text = state_shown(made->octets, made->len, false), expected[SAID_MAX];
 
 	*strstr(text, ", connections: ") = '\0';
-	add_specials(all, want);
-	assert_string_equal(text, all);
+	add_specials(expected, want);
+	assert_string_equal(text, expected);
 	assert_string_equal(made->said, want_said);
 	free(text);
 	free(made->octets);
