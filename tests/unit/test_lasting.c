@@ -171,7 +171,7 @@ static void any_octets(void **state)
 	int found = 0;
 
 	(void)state;
-	for (int i = 0; i < 3000; i++) {
+	for (int i = 0; i < 500; i++) {
 		for (size_t k = 0; k < sizeof(lasting->records); k++)
 			lasting->records[k] =
 				(char)(rand_r(&seed) % 3 ? 0 : '0' + rand_r(&seed) % 10);
@@ -182,7 +182,7 @@ static void any_octets(void **state)
 		lasting_domain_gone(&c_daemon, (uint32_t)rand_r(&seed) % 10);
 		assert_int_equal(*behind, 0xa5);
 	}
-	assert_true(found > 100);
+	assert_true(found > 50);
 }
 
 static void without_memory(void **state)
