@@ -97,7 +97,7 @@ static int open_both(struct mover *mover)
 /* Return: 1; 0 behind the image's end; or a negative errno, which has been reported. */
 static int next_piece(struct mover *mover, struct libxl_image_piece *piece)
 {
-	struct record_fault fault;
+	struct record_fault fault = { 0 };
 	int r = libxl_image_next(mover->image, piece, &fault);
 
 	if (r == -EBADMSG)

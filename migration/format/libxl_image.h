@@ -9,10 +9,10 @@
  *			length nobody knows but by reading its records up to its own END
  *	END             nothing follows
  *
- * (Xen's header for xl, libxl-migration-stream.pandoc and libxc-migration-stream.pandoc.) All
- *octets of an image come out again as pieces, in order, so whoever writes them down has it once
- *more. A memory image has as many octets as the guest, so none is kept: there is one buffer, and
- *headers are checked as they pass.
+ * (Xen's xl, libxl-migration-stream.pandoc and libxc-migration-stream.pandoc.) All octets of an
+ * image come out again as pieces, in order, so whoever writes them down has it once more. A memory
+ * image has as many octets as the guest, so none is kept: there is one buffer, and headers are
+ * checked as they pass.
  *
  * What is in libxc's records, and in optional ones, is Xen's business; those of which Xen makes
  * checkpoints (Remus, COLO) are refused, for then several images are in one. So is what is
