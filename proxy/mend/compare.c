@@ -49,10 +49,12 @@ static bool values_equal(const struct tree_content *a, const struct tree_content
 /* Each name in turn. Return: the next one, or NULL. */
 static const char *next_name(const struct reading *reading, const char *name)
 {
-	const char *end = reading->children + reading->children_len;
+	const char *end;
 
+	/* No pointer then: nothing may be added to it, not even zero. */
 	if (!reading->children_len)
 		return NULL;
+	end = reading->children + reading->children_len;
 	name = name ? name + strnlen(name, (size_t)(end - name)) + 1 : reading->children;
 	return name < end && memchr(name, '\0', (size_t)(end - name)) ? name : NULL;
 }
