@@ -18,6 +18,7 @@
 #include "link/link.h"
 #include "protocol/clock.h"
 #include "protocol/table.h"
+#include "proxy/alarm.h"
 #include "proxy/control/control.h"
 #include "proxy/daemon.h"
 #include "proxy/exchange/exchange.h"
@@ -39,7 +40,7 @@
 #include "proxy/toolstack/update.h"
 
 #define EXIT_USAGE 2
-#define NR_EVENTS  4 /* of listen_to_system() */
+#define NR_SIGNALS 3
 
 static void usage(FILE *out)
 {
@@ -213,33 +214,42 @@ static void taken_over(struct daemon *daemon)
 	taps_trim(daemon->taps);
 }
 
-static void watchdog_cb(evutil_socket_t fd, short what, void *arg)
+/* How systemd hears that we are well, if it wants to. */
+struct watchdog {
+	struct alarm *alarm;
+	uint32_t ms;
+};
+
+/* From the loop, so that it falls silent when the loop does. */
+static void feed(void *arg)
 {
-	(void)fd;
-	(void)what;
-	(void)arg;
+	const struct watchdog *watchdog = arg;
+
 	sd_notify(0, "WATCHDOG=1");
+	alarm_set(watchdog->alarm, watchdog->ms);
 }
 
-/* Signals, and the watchdog if systemd wants one; kept in @events. Return: 0 or -ENOMEM. */
-static int listen_to_system(struct daemon *daemon, struct event *events[NR_EVENTS])
+/* Return: 0, or as alarm_new(). */
+static int listen_to_system(struct daemon *daemon, struct event *events[NR_SIGNALS],
+			    struct watchdog *watchdog)
 {
-	struct timeval period = { 0 };
 	uint64_t us;
+	int err;
 
 	events[0] = evsignal_new(daemon->base, SIGTERM, signal_cb, daemon);
 	events[1] = evsignal_new(daemon->base, SIGINT, signal_cb, daemon);
 	events[2] = evsignal_new(daemon->base, SIGHUP, hup_cb, daemon);
-	for (int i = 0; i < 3; i++)
+	for (int i = 0; i < NR_SIGNALS; i++)
 		if (!events[i] || event_add(events[i], NULL))
 			return -ENOMEM;
 	if (sd_watchdog_enabled(0, &us) <= 0)
 		return 0;
-	/* From the loop, so that it falls silent when the loop does. */
-	period.tv_sec = (time_t)(us / 2 / 1000000);
-	period.tv_usec = (suseconds_t)(us / 2 % 1000000);
-	events[3] = event_new(daemon->base, -1, EV_PERSIST, watchdog_cb, NULL);
-	return !events[3] || event_add(events[3], &period) ? -ENOMEM : 0;
+	watchdog->ms = (uint32_t)(us / 2 / 1000);
+	err = alarm_new(&watchdog->alarm, daemon->base, feed, watchdog);
+	if (err)
+		return err;
+	alarm_set(watchdog->alarm, watchdog->ms);
+	return 0;
 }
 
 /*
@@ -261,7 +271,8 @@ static int run(struct daemon *daemon)
 {
 	const struct loop_hooks hooks = { round_begin, round_end, before_sleep, after_sleep,
 					  daemon };
-	struct event *events[NR_EVENTS] = { NULL };
+	struct event *events[NR_SIGNALS] = { NULL };
+	struct watchdog watchdog = { .alarm = NULL };
 	int err;
 
 	daemon->base = event_base_new();
@@ -295,7 +306,7 @@ static int run(struct daemon *daemon)
 	if (!err)
 		err = exchange_new(&daemon->exchange, daemon);
 	if (!err)
-		err = listen_to_system(daemon, events);
+		err = listen_to_system(daemon, events, &watchdog);
 	if (!err) {
 		/* Before xenstored is there: what starts it polls the store through our socket. */
 		sd_notify(0, "READY=1");
@@ -303,7 +314,8 @@ static int run(struct daemon *daemon)
 		sd_notify(0, "STOPPING=1");
 	}
 	ignore_signals();
-	for (int i = 0; i < NR_EVENTS; i++)
+	alarm_free(watchdog.alarm);
+	for (int i = 0; i < NR_SIGNALS; i++)
 		if (events[i])
 			event_free(events[i]);
 	return err;

@@ -11,10 +11,10 @@
 #include "link/keep.h"
 #include "migration/format/state.h"
 #include "protocol/clock.h"
+#include "proxy/alarm.h"
 #include "proxy/daemon.h"
 #include "proxy/host/keeper.h"
 #include "proxy/log.h"
-#include "proxy/loop.h"
 #include "proxy/mend/compare.h"
 #include "proxy/mend/mend_parts.h"
 #include "proxy/mend/reading.h"
@@ -32,17 +32,17 @@
 #define REMAKE_S      60u
 #define REMAKE_MOST_S 3600u
 
-static void tick_cb(evutil_socket_t fd, short what, void *arg);
+static void tick(void *arg);
 
 static void wake(struct mend *mend)
 {
-	if (!evtimer_pending(mend->timer, NULL))
-		loop_timer(mend->timer, TICK_MS);
+	if (!alarm_is_set(mend->timer))
+		alarm_set(mend->timer, TICK_MS);
 }
 
 void mend_wake_now(struct mend *mend)
 {
-	loop_timer(mend->timer, 0);
+	alarm_set(mend->timer, 0);
 }
 
 /* --- what was read */
@@ -324,13 +324,11 @@ static void sift(struct mend *mend)
 	mend->sifts = mend->fresh = false;
 }
 
-static void tick_cb(evutil_socket_t fd, short what, void *arg)
+static void tick(void *arg)
 {
 	struct mend *mend = arg;
 	bool audits;
 
-	(void)fd;
-	(void)what;
 	if (!is_of_use(mend)) {
 		mend_end_look(mend, "there is no mirror");
 		return;
@@ -361,7 +359,7 @@ static void tick_cb(evutil_socket_t fd, short what, void *arg)
 	    readings_busy(mend->readings))
 		wake(mend);
 	else if (audits)
-		loop_timer(mend->timer, AUDIT_MS);
+		alarm_set(mend->timer, AUDIT_MS);
 }
 
 /* What a read is in the way of looks again. */
@@ -385,15 +383,13 @@ static void begin_anew(struct mend *mend)
 	}
 }
 
-static void remake_cb(evutil_socket_t fd, short what, void *arg)
+static void remake(void *arg)
 {
 	struct mend *mend = arg;
 
-	(void)fd;
-	(void)what;
 	if (mend->up && !mend->daemon->paused)
 		begin_anew(mend);
-	loop_timer(mend->remake, mend->remake_s * 1000);
+	alarm_set(mend->remake, mend->remake_s * 1000);
 }
 
 /* --- what others want */
@@ -449,6 +445,7 @@ void mend_status(const struct mend *mend, struct mend_status *status)
 int mend_new(struct mend **out, struct daemon *daemon)
 {
 	struct mend *mend = calloc(1, sizeof(*mend));
+	int err;
 
 	if (!mend)
 		return -ENOMEM;
@@ -460,15 +457,16 @@ int mend_new(struct mend **out, struct daemon *daemon)
 	TAILQ_INIT(&mend->unsure);
 	TAILQ_INIT(&mend->active);
 	daemon->survives = daemon->config.mirror && keeper_has(daemon->keeper, KEEP_MIRROR);
-	mend->timer = evtimer_new(daemon->base, tick_cb, mend);
 	mend->waits = evtimer_new(daemon->base, waits_cb, mend);
-	mend->remake = evtimer_new(daemon->base, remake_cb, mend);
-	if (!mend->timer || !mend->waits || !mend->remake) {
+	err = mend->waits ? alarm_new(&mend->timer, daemon->base, tick, mend) : -ENOMEM;
+	if (!err)
+		err = alarm_new(&mend->remake, daemon->base, remake, mend);
+	if (err) {
 		mend_free(mend);
-		return -ENOMEM;
+		return err;
 	}
 	if (daemon->config.mirror)
-		loop_timer(mend->remake, REMAKE_S * 1000);
+		alarm_set(mend->remake, REMAKE_S * 1000);
 	*out = mend;
 	return 0;
 }
@@ -481,12 +479,10 @@ struct mend *mend_free(struct mend *mend)
 	mend_close_readings(mend);
 	mend_drop_all(mend);
 	mirror_free(mend->mirror);
-	if (mend->timer)
-		event_free(mend->timer);
+	alarm_free(mend->timer);
 	if (mend->waits)
 		event_free(mend->waits);
-	if (mend->remake)
-		event_free(mend->remake);
+	alarm_free(mend->remake);
 	free(mend);
 	return NULL;
 }

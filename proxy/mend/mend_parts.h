@@ -41,9 +41,9 @@ struct mend {
 	struct daemon *daemon;
 	struct mirror *mirror; /* NULL: none */
 	struct readings *readings;
-	struct event *timer;
+	struct alarm *timer;
 	struct event *waits;  /* somebody waits for a read, for a moment */
-	struct event *remake; /* of a mirror that is broken */
+	struct alarm *remake; /* of a mirror that is broken */
 	uint32_t remake_s;
 	bool unmade; /* there was no memory to make one */
 	bool up;

@@ -90,8 +90,10 @@ bool change_read(struct change *change, uint32_t type, const uint8_t *payload, u
 	uint32_t path_len, behind;
 
 	change->kind = kind_of(type);
-	if (change->kind == CHANGE_NOTHING)
+	if (change->kind == CHANGE_NOTHING) {
+		memset(change, 0, offsetof(struct change, path) + 1);
 		return false;
+	}
 	path_len = (uint32_t)strnlen((const char *)payload, len);
 	behind = path_len < len ? path_len + 1 : len;
 	change->odd = path_len == len;
@@ -101,6 +103,16 @@ bool change_read(struct change *change, uint32_t type, const uint8_t *payload, u
 	if ((change->kind == CHANGE_MKDIR || change->kind == CHANGE_RM) && change->rest_len)
 		change->odd = true;
 	return true;
+}
+
+void change_keep(struct change *to, const struct change *change)
+{
+	uint8_t *rest = (uint8_t *)to + offsetof(struct change, path) + change->len + 1;
+
+	memcpy(to, change, offsetof(struct change, path) + change->len + 1u);
+	if (change->rest_len)
+		memcpy(rest, change->rest, change->rest_len);
+	to->rest = rest;
 }
 
 /* --- permissions */

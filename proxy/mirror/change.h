@@ -50,7 +50,7 @@ struct change {
 	const uint8_t *rest;	   /* the value, or permissions as text; points into the request */
 	struct change_home *home;  /* NULL: its path was absolute */
 	struct change_place place; /* what is known of it */
-	char path[TREE_PATH_MAX + 1]; /* absolute, or "@special" */
+	char path[TREE_PATH_MAX + 1]; /* absolute, or "@special"; must be last */
 };
 
 /* On whose behalf, and by which daemon. */
@@ -66,10 +66,19 @@ void change_home(struct change_home *home, uint32_t domid);
 /**
  * change_read() - what a request is about to change; valid as long as @payload and @home are.
  *
- * Return: whether it is one that changes nodes.
+ * Return: whether it is one that changes nodes; else it is CHANGE_NOTHING, without path or rest.
  */
 bool change_read(struct change *change, uint32_t type, const uint8_t *payload, uint32_t len,
 		 struct change_home *home);
+
+/** change_size() - octets that change_keep() needs. */
+static inline size_t change_size(const struct change *change)
+{
+	return offsetof(struct change, path) + change->len + 1u + change->rest_len;
+}
+
+/** change_keep() - for when its payload is gone. @to: change_size() octets */
+void change_keep(struct change *to, const struct change *change);
 
 /** change_find() - it knows from now on where that is, as long as the tree has its shape. */
 void change_find(const struct tree *tree, struct change *change);

@@ -11,21 +11,25 @@ void claims_init(struct claims *claims)
 	TAILQ_INIT(&claims->reads);
 }
 
-struct claim *claim_new(const void *owner)
+struct claim *claim_new(const void *owner, uint32_t room)
 {
-	struct claim *claim = calloc(1, sizeof(*claim));
+	struct claim *claim = malloc(sizeof(*claim) + room + 1);
 
-	if (claim) {
-		claim->owner = owner;
-		claim->parts = &claim->only;
-		claim->room = 1;
-	}
+	if (claim)
+		*claim = (struct claim){
+			.owner = owner,
+			.parts = &claim->only,
+			.room = 1,
+			.own_room = room,
+		};
 	return claim;
 }
 
-static struct claim_part *new_part(const char *path, uint32_t len, uint32_t top)
+static struct claim_part *new_part(struct claim *claim, const char *path, uint32_t len,
+				   uint32_t top)
 {
-	struct claim_part *part = malloc(sizeof(*part) + len + 1);
+	bool own = !claim->nr && len <= claim->own_room;
+	struct claim_part *part = own ? &claim->own : malloc(sizeof(*part) + len + 1);
 
 	if (!part)
 		return NULL;
@@ -58,6 +62,12 @@ static bool is_last(const struct claim *claim, const struct claim_part *part)
 	return last && last->len == part->len && !memcmp(last->path, part->path, part->len);
 }
 
+static void free_part(struct claim *claim, struct claim_part *part)
+{
+	if (part != &claim->own)
+		free(part);
+}
+
 static int reserve(struct claim *claim)
 {
 	struct claim_part **old = claim->parts == &claim->only ? NULL : claim->parts, **parts;
@@ -78,13 +88,12 @@ static int reserve(struct claim *claim)
 int claim_add(struct claim *claim, const struct tree *tree, const struct change *change)
 {
 	uint32_t top = change->odd ? change->len : change_top(tree, change);
-	struct claim_part *part = new_part(change->path, change->len, top);
+	struct claim_part *part = new_part(claim, change->path, change->len, top);
 
 	if (!part || reserve(claim)) {
-		free(part);
+		free_part(claim, part);
 		return -ENOMEM;
 	}
-	claim->place = change->place;
 	if (is_last(claim, part))
 		free(part);
 	else if (claim->nr == CLAIM_PARTS)
@@ -99,7 +108,7 @@ void claim_free(struct claim *claim)
 	if (!claim)
 		return;
 	for (uint32_t i = 0; i < claim->nr; i++)
-		free(claim->parts[i]);
+		free_part(claim, claim->parts[i]);
 	if (claim->parts != &claim->only)
 		free(claim->parts);
 	free(claim);

@@ -36,9 +36,10 @@ struct claim {
 	const void *owner; /* claims of one have nothing to do with each other */
 	bool unsure;	   /* what it has changed is to be read again */
 	uint32_t nr, room;
-	struct claim_part **parts; /* owned, but for the array where it is `only` */
+	struct claim_part **parts; /* owned, but for the array where it is `only` ... */
 	struct claim_part *only;
-	struct change_place place; /* of the last change that was added */
+	uint32_t own_room;
+	struct claim_part own; /* ... and for this one; must be last */
 };
 
 /* A read that is under way: of one node, its value, permissions and children's names. */
@@ -59,8 +60,13 @@ struct claims {
 /** claims_init() - none. */
 void claims_init(struct claims *claims);
 
-/** claim_new() - of @owner, not under way yet. Return: it, or NULL. */
-struct claim *claim_new(const void *owner);
+/**
+ * claim_new() - of @owner, not under way yet.
+ * @room: octets of the first change's path, if that is known; others are found room for
+ *
+ * Return: it, or NULL.
+ */
+struct claim *claim_new(const void *owner, uint32_t room);
 
 /** claim_add() - it may change this, too. Return: 0 or -ENOMEM. */
 int claim_add(struct claim *claim, const struct tree *tree, const struct change *change);

@@ -91,6 +91,14 @@ struct follower *follow_join(struct follow *follow, uint64_t key, uint32_t domid
 	return follower;
 }
 
+static void free_asked(struct asked *asked)
+{
+	if (!asked)
+		return;
+	claim_free(asked->claim);
+	free(asked);
+}
+
 void follow_drop_asked(struct follower *follower, uint32_t slot)
 {
 	struct asked *asked = follower->asked[slot];
@@ -101,12 +109,11 @@ void follow_drop_asked(struct follower *follower, uint32_t slot)
 	follower->asked[slot] = NULL;
 	if (asked->claim) {
 		claim_end(&follow->claims, asked->claim);
-		claim_free(asked->claim);
 		follow_wake(follow);
 		if (follow->hooks)
 			follow->hooks->ended(follow->arg);
 	}
-	free(asked);
+	free_asked(asked);
 }
 
 struct follower *follow_leave(struct follower *follower, bool gone)
@@ -128,7 +135,7 @@ struct follower *follow_leave(struct follower *follower, bool gone)
 		else
 			follow_drop_asked(follower, slot);
 	}
-	claim_free(follower->next);
+	free_asked(follower->next);
 	free(follower->blind);
 	if (follower->waits)
 		TAILQ_REMOVE(&follow->waiting, follower, waiting);
@@ -195,10 +202,9 @@ static int gather_transaction(struct follower *follower, struct claim *claim, ui
 
 	for (uint32_t slot = 0; !err && slot < SLOTS; slot++) {
 		const struct asked *asked = follower->asked[slot];
-		struct change change;
 
-		if (asked && asked->tx == tx && read_change(follower, &change, &asked->msg))
-			err = claim_add(claim, mirror->tree, &change);
+		if (asked && asked->tx == tx && asked->change.kind != CHANGE_NOTHING)
+			err = claim_add(claim, mirror->tree, &asked->change);
 	}
 	return err;
 }
@@ -214,28 +220,66 @@ static int gather_request(struct follower *follower, struct claim *claim, struct
 }
 
 /* What a request may change at once. Return: 0, also where it is nothing; or -ENOMEM. */
-static int claim_of(struct follower *follower, const struct message *msg, uint32_t tx,
-		    struct claim **out)
+static int claim_of(struct follower *follower, struct asked *asked)
 {
-	struct change change;
+	bool at_once = !asked->tx && asked->change.kind != CHANGE_NOTHING;
 	struct claim *claim;
-	bool ends = tx && ends_well(msg);
 	int err;
 
-	*out = NULL;
-	if (!ends && (tx || !read_change(follower, &change, msg)))
+	if (!asked->ends && !at_once)
 		return 0;
-	claim = claim_new(follower);
+	claim = claim_new(follower, at_once ? asked->change.len : 0);
 	if (!claim)
 		return -ENOMEM;
-	err = ends ? gather_transaction(follower, claim, tx)
-		   : gather_request(follower, claim, &change);
+	err = at_once ? gather_request(follower, claim, &asked->change)
+		      : gather_transaction(follower, claim, asked->tx);
 	if (!err && claim->nr) {
-		*out = claim;
+		asked->claim = claim;
 		return 0;
 	}
 	claim_free(claim);
 	return err;
+}
+
+static bool matters(const struct message *msg, uint32_t tx)
+{
+	return msg->hdr.type == XS_RESET_WATCHES || (tx && msg->hdr.type == XS_TRANSACTION_END);
+}
+
+/* Return: 0; *@out is NULL where the mirror need not know of it; or -ENOMEM. */
+static int note(struct follower *follower, const struct message *msg, uint32_t tx,
+		struct asked **out)
+{
+	struct change change;
+	struct asked *asked;
+
+	*out = NULL;
+	if (!change_read(&change, msg->hdr.type, msg->payload, msg->hdr.len, &follower->home) &&
+	    !matters(msg, tx))
+		return 0;
+	asked = malloc(offsetof(struct asked, change) + change_size(&change));
+	if (!asked)
+		return -ENOMEM;
+	asked->type = msg->hdr.type;
+	asked->tx = tx;
+	asked->ends = tx && ends_well(msg);
+	asked->claim = NULL;
+	change_keep(&asked->change, &change);
+	*out = asked;
+	return 0;
+}
+
+static int note_claimed(struct follower *follower, const struct message *msg, uint32_t tx)
+{
+	int err = note(follower, msg, tx, &follower->next);
+
+	return err || !follower->next ? err : claim_of(follower, follower->next);
+}
+
+static void forget_next(struct follower *follower)
+{
+	free_asked(follower->next);
+	follower->next = NULL;
 }
 
 void follow_give_up(struct follower *follower)
@@ -248,8 +292,7 @@ static void wait(struct follower *follower, uint64_t now)
 {
 	struct follow *follow = follower->follow;
 
-	claim_free(follower->next);
-	follower->next = NULL;
+	forget_next(follower);
 	follow->counts.waits += !follower->since;
 	if (!follower->since)
 		follower->since = now;
@@ -267,11 +310,11 @@ static bool may_next(struct follower *follower, const struct tree *tree)
 	uint64_t now;
 
 	/* Mostly, and then it matters to nobody what time it is. */
-	if (!follower->since && claims_are_apart(claims, follower->next))
+	if (!follower->since && claims_are_apart(claims, follower->next->claim))
 		return true;
 	now = clock_monotonic();
 	waited = follower->since && now - follower->since >= CLAIM_WAIT_NS;
-	if (claim_may(claims, follower->next, tree, now, waited))
+	if (claim_may(claims, follower->next->claim, tree, now, waited))
 		return true;
 	wait(follower, now);
 	return false;
@@ -283,12 +326,12 @@ bool follow_may(struct follower *follower, const struct message *msg, uint32_t t
 
 	if (!mirror)
 		return true;
-	claim_free(follower->next);
-	if (claim_of(follower, msg, tx, &follower->next)) {
-		follower->next = NULL;
+	forget_next(follower);
+	if (note_claimed(follower, msg, tx)) {
+		forget_next(follower);
 		follow_give_up(follower);
 	}
-	if (follower->next && !may_next(follower, mirror->tree))
+	if (follower->next && follower->next->claim && !may_next(follower, mirror->tree))
 		return false;
 	follower->since = 0;
 	return true;
@@ -297,36 +340,6 @@ bool follow_may(struct follower *follower, const struct message *msg, uint32_t t
 bool follow_waits(const struct follower *follower)
 {
 	return follower && follower->waits;
-}
-
-static bool matters(const struct message *msg, uint32_t tx)
-{
-	switch (msg->hdr.type) {
-	case XS_WRITE:
-	case XS_MKDIR:
-	case XS_RM:
-	case XS_SET_PERMS:
-	case XS_RESET_WATCHES:
-		return true;
-	case XS_TRANSACTION_END:
-		return tx;
-	default:
-		return false;
-	}
-}
-
-static struct asked *note(const struct message *msg, uint32_t tx)
-{
-	uint32_t size = message_size(&msg->hdr);
-	struct asked *asked = malloc(offsetof(struct asked, msg) + size);
-
-	if (!asked)
-		return NULL;
-	asked->type = msg->hdr.type;
-	asked->tx = tx;
-	asked->claim = NULL;
-	memcpy(&asked->msg, msg, size);
-	return asked;
 }
 
 void follow_asked(struct follower *follower, uint32_t slot, const struct message *msg, uint32_t tx)
@@ -338,15 +351,15 @@ void follow_asked(struct follower *follower, uint32_t slot, const struct message
 		return;
 	/* What was there before nobody will answer any more. */
 	follow_drop_asked(follower, slot);
-	if (!matters(msg, tx))
-		return;
-	asked = note(msg, tx);
-	if (!asked) {
-		follow_give_up(follower);
-		return;
-	}
-	asked->claim = follower->next;
+	asked = follower->next;
 	follower->next = NULL;
+	/* Not when it was let go, or memory was short then. */
+	if (!asked && note(follower, msg, tx, &asked))
+		follow_give_up(follower);
+	if (!asked)
+		return;
+	/* It may be made one that does not, since. */
+	asked->ends = tx && ends_well(msg);
 	follower->asked[slot] = asked;
 	if (asked->claim)
 		claim_begin(&follower->follow->claims, asked->claim, mirror->tree);
@@ -357,15 +370,15 @@ void follow_injected(struct follower *follower, uint32_t slot, const struct mess
 {
 	if (!mirror_of(follower) || follower->asked[slot])
 		return;
-	claim_free(follower->next);
-	if (claim_of(follower, msg, tx, &follower->next)) {
-		follower->next = NULL;
+	forget_next(follower);
+	if (note_claimed(follower, msg, tx)) {
+		forget_next(follower);
 		follow_give_up(follower);
 	}
 	/* Which of them comes first is not known. */
-	if (follower->next)
-		claim_may(&follower->follow->claims, follower->next, mirror_of(follower)->tree, 0,
-			  true);
+	if (follower->next && follower->next->claim)
+		claim_may(&follower->follow->claims, follower->next->claim,
+			  mirror_of(follower)->tree, 0, true);
 	follow_asked(follower, slot, msg, tx);
 }
 

@@ -42,46 +42,42 @@ static struct applying applying_of(const struct follower *follower)
 }
 
 /* A transaction's, for its end; else at once. */
-static int changed(struct follower *follower, const struct asked *asked)
+static int changed(struct follower *follower, struct asked *asked)
 {
 	struct applying applying = applying_of(follower);
 	struct follow *follow = follower->follow;
-	struct change change;
+	struct change *change = &asked->change;
 	int ret;
 
-	read_change(follower, &change, &asked->msg);
 	/* It was thought that upstream would refuse it. */
 	if (!asked->tx && !asked->claim)
-		follow_unsure(follow, change.path, change.len, true);
-	if (asked->claim)
-		change.place = asked->claim->place;
+		follow_unsure(follow, change->path, change->len, true);
 	if (!asked->tx)
-		return apply_one(&applying, &change);
-	ret = draft_add(follow->mirror->drafts, follower->key, asked->tx, &change, follow->most);
+		return apply_one(&applying, change);
+	ret = draft_add(follow->mirror->drafts, follower->key, asked->tx, change, follow->most);
 	follow->counts.beyond += ret > 0;
 	return ret < 0 ? ret : 0;
 }
 
 /* In a transaction for its end: oxenstored may have made what is above. */
-static int refused(struct follower *follower, const struct asked *asked, int err)
+static int refused(struct follower *follower, struct asked *asked, int err)
 {
 	struct applying applying = applying_of(follower);
 	struct follow *follow = follower->follow;
-	struct change change;
+	struct change *change = &asked->change;
 	uint32_t len;
 	int ret;
 
-	read_change(follower, &change, &asked->msg);
-	if (!change_refused(follow->mirror->tree, &change, &applying.by, err, &len))
+	if (!change_refused(follow->mirror->tree, change, &applying.by, err, &len))
 		return 0;
 	if (!asked->tx) {
-		follow_unsure(follow, change.path, len, true);
+		follow_unsure(follow, change->path, len, true);
 		return 0;
 	}
-	change.odd = true;
-	change.len = (uint16_t)len;
-	change.path[len] = '\0';
-	ret = draft_add(follow->mirror->drafts, follower->key, asked->tx, &change, follow->most);
+	change->odd = true;
+	change->len = (uint16_t)len;
+	change->path[len] = '\0';
+	ret = draft_add(follow->mirror->drafts, follower->key, asked->tx, change, follow->most);
 	return ret < 0 ? ret : 0;
 }
 
@@ -121,15 +117,15 @@ static int ended(struct follower *follower, const struct asked *asked, int err)
 
 	if (err == EINVAL || err == EDQUOT)
 		return 0;
-	ended_blind(follower, asked->tx, !err && ends_well(&asked->msg));
+	ended_blind(follower, asked->tx, !err && asked->ends);
 	if (!draft)
 		return 0;
-	if (!err && ends_well(&asked->msg))
+	if (!err && asked->ends)
 		ret = draft_each(draft, apply_one, &applying);
 	return ret ? ret : draft_drop(draft);
 }
 
-static int answered(struct follower *follower, const struct asked *asked, int err)
+static int answered(struct follower *follower, struct asked *asked, int err)
 {
 	switch (asked->type) {
 	case XS_TRANSACTION_END:

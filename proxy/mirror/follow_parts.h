@@ -22,8 +22,9 @@
 struct asked {
 	uint32_t type;
 	uint32_t tx;
-	struct claim *claim; /* NULL: it changes nothing by itself */
-	struct message msg;  /* only as much of it as there is; must be last */
+	bool ends;	      /* the transaction, which changes what it has changed */
+	struct claim *claim;  /* NULL: it changes nothing by itself */
+	struct change change; /* only as much of it as there is, of nothing, too; must be last */
 };
 
 struct follower {
@@ -38,7 +39,7 @@ struct follower {
 			   not */
 	void (*wake)(void *arg);
 	void *arg;
-	struct claim *next; /* of a request that follow_may() let go, until follow_asked() */
+	struct asked *next; /* what follow_may() let go, until follow_asked() */
 	struct asked *asked[SLOTS];
 	uint32_t *blind; /* transactions */
 	uint32_t nr_blind;
@@ -72,12 +73,6 @@ static inline struct change_by by_of(const struct follower *follower)
 static inline bool ends_well(const struct message *msg)
 {
 	return msg->hdr.type == XS_TRANSACTION_END && msg->hdr.len && msg->payload[0] == 'T';
-}
-
-static inline bool read_change(struct follower *follower, struct change *change,
-			       const struct message *msg)
-{
-	return change_read(change, msg->hdr.type, msg->payload, msg->hdr.len, &follower->home);
 }
 
 /** follow_drop_asked() - a request is not under way any more, if there is one. */

@@ -58,7 +58,7 @@ static int teardown(void **state)
 
 static struct claim *claim(struct bed *bed, int owner, uint32_t type, const char *path)
 {
-	struct claim *claim = claim_new(&bed->owner[owner]);
+	struct claim *claim = claim_new(&bed->owner[owner], 0);
 	struct change change;
 
 	change_read(&change, type, (const uint8_t *)path, (uint32_t)strlen(path) + 1, &home);
@@ -205,7 +205,7 @@ static void a_read_that_holds(void **state)
 static void many_parts(void **state)
 {
 	struct bed *bed = *state;
-	struct claim *it = claim_new(&bed->owner[0]), *other = claim(bed, 1, XS_WRITE, "/ab");
+	struct claim *it = claim_new(&bed->owner[0], 1), *other = claim(bed, 1, XS_WRITE, "/ab");
 	struct change change;
 	char path[32];
 
