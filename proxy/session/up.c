@@ -182,6 +182,10 @@ static bool forward(struct session *s, struct message *msg, struct message *said
 	pending->up_tx = up_tx;
 	commit_begin(&commit, &s->place);
 	err = track_request(s, &commit, msg, pending, 0);
+	if (err && msg->hdr.type == XS_WATCH && watches_make_room(&s->watches)) {
+		session_ready(s);
+		return false;
+	}
 	if (err)
 		return refuse(s, said, consume, err);
 

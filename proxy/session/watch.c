@@ -386,6 +386,12 @@ static bool worth_tidying(const struct watches *set)
 	       (is_short && dead(set) >= POOL_PAGE && dead(set) >= set->log.used / TIDY_SHARE);
 }
 
+bool watches_make_room(const struct watches *set)
+{
+	return set->short_of_pages && dead(set) >= TIDY_FLOOR &&
+	       (set->tidying || worth_tidying(set));
+}
+
 bool watches_tidy(struct watches *set, const struct ledger_place *place)
 {
 	if (dead(set) < TIDY_FLOOR && !set->tidying)

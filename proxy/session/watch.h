@@ -114,6 +114,12 @@ void watches_forget(struct watches *set);
 bool watches_clogged(const struct watches *set);
 
 /**
+ * watches_make_room() - whether watches_tidy() may yet make room for a WATCH that was refused for
+ * want of it: that one is to be tried again in the next turn.
+ */
+bool watches_make_room(const struct watches *set);
+
+/**
  * watches_tidy() - get rid of dead records, a bounded number of octets at once.
  *
  * Return: whether there is more to do at once.

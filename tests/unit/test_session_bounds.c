@@ -170,6 +170,26 @@ static void a_guests_watches_take_so_much(void **state)
 	assert_int_equal(rig->s->watches.count, i - 40);
 }
 
+/* Nobody is told that there is no room while it is being made; and each is told when there is none.
+ */
+static void a_watch_waits_for_its_room(void **state)
+{
+	struct rig *rig = *state;
+	uint32_t i;
+
+	rig->daemon.config.watch_memory = 1;
+	for (i = 0; asks(rig, XS_WATCH, i, 900); i++)
+		;
+	rig->s->watches.tidy_at = UINT32_MAX;
+	for (uint32_t n = 0; n < 100; n++)
+		assert_true(asks(rig, XS_UNWATCH, 3 * n, 900));
+	assert_false(asks(rig, XS_WATCH, i, 900));
+	rig->s->watches.tidy_at = 0;
+	for (uint32_t n = 0; n < 60; n++)
+		assert_true(asks(rig, XS_WATCH, i + n, 900));
+	assert_int_equal(rig->s->watches.count, i - 40);
+}
+
 /* --- death while a log is put in order, with requests under way that refer to it */
 
 #define WATCHES 400u
@@ -328,6 +348,7 @@ int main(void)
 		TEST(a_guests_watches_are_counted),
 		TEST(the_bound_can_change),
 		TEST(a_guests_watches_take_so_much),
+		TEST(a_watch_waits_for_its_room),
 		cmocka_unit_test(death_at_each_store_of_tidying),
 		TEST(unwatch_again_and_again),
 		TEST(unwatch_of_nothing),
