@@ -5,6 +5,7 @@
 #include "ctl/command.h"
 #include "ctl/control.h"
 #include "ctl/domain_list.h"
+#include "ctl/names.h"
 #include "ctl/print.h"
 
 #include <errno.h>
@@ -142,54 +143,73 @@ static const char *why(const json_t *domain)
 	return print_text(domain, stopped ? "reason" : "last_error");
 }
 
-#define ROW "%-6s %-12s %7s %5s %8s %7s %8s  %s\n"
+#define ROW "%-6s %-16s %-12s %7s %5s %8s %7s %8s  %s\n"
 
-static void print_row(const json_t *domain)
+static void print_row(const json_t *domain, struct names *names)
 {
 	static const char *const keys[] = { "watches", "transactions", "requests", "queued" };
-	char cells[4][24], domid[24], refusals[24];
+	char cells[4][24], domid[24], refusals[24], name[REPORT_OCTETS_MAX];
+	int64_t number = print_number(domain, "domid");
 	bool session = json_object_get(domain, "session");
 
-	snprintf(domid, sizeof(domid), "%" PRId64, print_number(domain, "domid"));
+	snprintf(domid, sizeof(domid), "%" PRId64, number);
 	snprintf(refusals, sizeof(refusals), "%" PRId64, count_refusals(domain));
 	for (int i = 0; i < 4; i++)
 		snprintf(cells[i], sizeof(cells[i]), session ? "%" PRId64 : "-",
 			 print_number(domain, keys[i]));
-	printf(ROW, domid, print_text(domain, "state"), cells[0], cells[1], cells[2], cells[3],
-	       session ? refusals : "-", why(domain));
+	printf(ROW, domid, names_text(names, (uint32_t)number, name), print_text(domain, "state"),
+	       cells[0], cells[1], cells[2], cells[3], session ? refusals : "-", why(domain));
 }
 
 static void print_head(void)
 {
-	printf(ROW, "DOMID", "STATE", "WATCHES", "TRANS", "REQUESTS", "QUEUED", "REFUSALS",
+	printf(ROW, "DOMID", "NAME", "STATE", "WATCHES", "TRANS", "REQUESTS", "QUEUED", "REFUSALS",
 	       "LAST ERROR");
+}
+
+static int print_all_json(json_t *all, struct names *names)
+{
+	json_t *domain;
+	size_t i;
+	int r = 0;
+
+	json_array_foreach(all, i, domain)
+	{
+		if (!r)
+			r = names_join(names, domain);
+	}
+	return r ? r : print_json_new(json_pack("{s:O}", "domains", all));
+}
+
+static int print_all(const json_t *all, struct names *names)
+{
+	const json_t *domain;
+	size_t i;
+
+	print_head();
+	json_array_foreach(all, i, domain) print_row(domain, names);
+	return 0;
 }
 
 int command_domains(const struct options *options, const struct report *report)
 {
 	struct control *control = NULL;
-	json_t *all = json_array(), *domain;
-	size_t i;
+	struct names *names = NULL;
+	json_t *all = json_array();
 	int r = control_open(&control, options, report);
 
 	if (!r)
 		r = domain_list(control, all, report);
 	control_free(control);
-	if (r) {
-		json_decref(all);
-		return r;
+	if (!r)
+		r = names_ask(&names, options, NAMES_ALL, report);
+	if (!r) {
+		r = options->json ? print_all_json(all, names) : print_all(all, names);
+		r = print_end(r, report);
 	}
-	if (options->json) {
-		json_t *object = json_pack("{s:O}", "domains", all);
-
-		r = object ? print_json(object) : -ENOMEM;
-		json_decref(object);
-	} else {
-		print_head();
-		json_array_foreach(all, i, domain) print_row(domain);
-	}
+	names_free(names);
 	json_decref(all);
-	return print_end(r, report);
+	return r;
 }
 
 /* Since when it stands still, or is to, and for whom. */
@@ -231,29 +251,40 @@ static void print_rest(const json_t *domain)
 		printf("not read: %" PRId64 " events, %" PRId64 " replies\n", events, replies);
 }
 
-int command_domain(const struct options *options, const struct report *report)
+static void print_domain(const json_t *domain, struct names *names)
 {
-	json_t *domain = NULL;
 	const json_t *refusal;
 	size_t i;
+
+	print_head();
+	print_row(domain, names);
+	print_stopped(domain);
+	print_rest(domain);
+	json_array_foreach(json_object_get(domain, "refusals"), i, refusal)
+		printf("refused %s with %s: %" PRId64 " times\n", print_text(refusal, "request"),
+		       print_text(refusal, "error"), print_number(refusal, "count"));
+}
+
+int command_domain(const struct options *options, const struct report *report)
+{
+	struct names *names = NULL;
+	json_t *domain = NULL;
 	int r = control_ask(options, "domain", json_pack("{s:i}", "domid", options->domid), &domain,
 			    report);
 
-	if (r)
-		return r;
-	if (options->json) {
-		r = print_json(domain);
-	} else {
-		print_head();
-		print_row(domain);
-		print_stopped(domain);
-		print_rest(domain);
-		json_array_foreach(json_object_get(domain, "refusals"), i, refusal) printf(
-			"refused %s with %s: %" PRId64 " times\n", print_text(refusal, "request"),
-			print_text(refusal, "error"), print_number(refusal, "count"));
+	if (!r)
+		r = names_ask(&names, options, options->domid, report);
+	if (!r) {
+		r = options->json ? names_join(names, domain) : 0;
+		if (options->json && !r)
+			r = print_json(domain);
+		else if (!r)
+			print_domain(domain, names);
+		r = print_end(r, report);
 	}
+	names_free(names);
 	json_decref(domain);
-	return print_end(r, report);
+	return r;
 }
 
 /* --- what changes something */

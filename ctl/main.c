@@ -266,6 +266,21 @@ static const struct command *find_command(const char *name)
 	return NULL;
 }
 
+static int run_parsed(const struct command *command, struct options *options,
+		      const struct report *report)
+{
+	int status;
+
+	if (options->help) {
+		print_help(command);
+		return 0;
+	}
+	status = options_resolve(options, command->argument, report);
+	if (!status)
+		status = command->run(options, report);
+	return status < 0 ? EXIT_FAILED : status;
+}
+
 static int run_command(const struct command *command, int argc, char **argv)
 {
 	char who[64];
@@ -278,13 +293,8 @@ static int run_command(const struct command *command, int argc, char **argv)
 		report_fail(&report, err, "no random octets from the kernel: %s", strerror(-err));
 		return EXIT_FAILED;
 	}
-	if (!options_parse(&options, command->accepts, command->argument, argc, argv, &report)) {
-		if (options.help)
-			print_help(command);
-		status = options.help ? 0 : command->run(&options, &report);
-		if (status < 0)
-			status = EXIT_FAILED;
-	}
+	if (!options_parse(&options, command->accepts, command->argument, argc, argv, &report))
+		status = run_parsed(command, &options, &report);
 	options_free(&options);
 	return status;
 }

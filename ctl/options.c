@@ -339,11 +339,22 @@ static int parse_options(struct parsing *parsing, unsigned int accepts, int argc
 	return r;
 }
 
-int options_domid(struct parsing *parsing, const char *text, uint16_t least, uint16_t *out)
+/* As xl has it: what is all digits is a number. */
+static bool is_name(const char *text)
+{
+	return *text && text[strspn(text, "0123456789")];
+}
+
+int options_domid(struct parsing *parsing, const char *text, uint16_t least, uint16_t *out,
+		  const char **name)
 {
 	unsigned long domid;
 	char *end;
 
+	if (name && is_name(text)) {
+		*name = text;
+		return 0;
+	}
 	errno = 0;
 	domid = strtoul(text, &end, 10);
 	if (errno || *end || text[0] < '0' || text[0] > '9' || domid < least ||
@@ -361,10 +372,11 @@ static int parse_domids(struct parsing *parsing, int nr, char **words)
 	int r = 0;
 
 	filter->domids = calloc((size_t)nr, sizeof(*filter->domids));
-	if (nr && !filter->domids)
+	filter->names = calloc((size_t)nr, sizeof(*filter->names));
+	if (nr && (!filter->domids || !filter->names))
 		return -ENOMEM;
 	for (int i = 0; !r && i < nr; i++)
-		r = options_domid(parsing, words[i], 0, &filter->domids[i]);
+		r = options_domid(parsing, words[i], 0, &filter->domids[i], &filter->names[i]);
 	filter->nr_domids = (size_t)nr;
 	return r;
 }
@@ -420,7 +432,7 @@ static int parse_argument(struct parsing *parsing, enum option_argument argument
 	}
 	parsing->options->has_domid = true;
 	return options_domid(parsing, argv[optind], argument == ARGUMENT_GUEST,
-			     &parsing->options->domid);
+			     &parsing->options->domid, &parsing->options->name);
 }
 
 void options_free(struct options *options)
@@ -428,6 +440,7 @@ void options_free(struct options *options)
 	free(options->roots);
 	free(options->maps);
 	free(options->filter.domids);
+	free(options->filter.names);
 	free(options->filter.ops);
 }
 

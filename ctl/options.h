@@ -6,7 +6,7 @@
  * what its one argument is; anything else is an error that says what is wrong.
  *
  * Called by ctl/main. Must never look at the world beyond the environment: whether a file or a
- * domain exists is found out by who uses it.
+ * domain exists is found out by who uses it, and which domain a name is of by options_resolve().
  */
 #ifndef XSPROXY_CTL_OPTIONS_H
 #define XSPROXY_CTL_OPTIONS_H
@@ -85,8 +85,9 @@ enum option_sort {
 /* Which frames are wanted of a trace or a capture */
 struct filter {
 	uint16_t *domids;
-	size_t nr_domids; /* 0: all */
-	uint32_t *ops;	  /* types of requests */
+	const char **names; /* of each; NULL: a number was given */
+	size_t nr_domids;   /* 0: all */
+	uint32_t *ops;	    /* types of requests */
 	size_t nr_ops;
 	bool unknown;	  /* types without a name, too; all if this is false and nr_ops 0 */
 	const char *path; /* or NULL */
@@ -100,6 +101,7 @@ struct options {
 	bool help; /* asked for; nothing else was checked */
 	bool has_domid;
 	uint16_t domid;
+	const char *name;     /* of the domain; NULL: a number was given */
 	const char *argument; /* a file's name */
 	const char *stream;   /* --stream, or splice's second argument */
 	const char *file;     /* --output, --input or --write, or a level; NULL: none was given */
@@ -154,6 +156,16 @@ struct options {
  */
 int options_parse(struct options *options, unsigned int accepts, enum option_argument argument,
 		  int argc, char **argv, const struct report *report);
+
+/**
+ * options_resolve() - find the domains that names are given of, if any; reads the store, or waits a
+ * moment for it in vain.
+ * @argument: as it was parsed
+ *
+ * Return: 0, or a negative errno, which has been reported.
+ */
+int options_resolve(struct options *options, enum option_argument argument,
+		    const struct report *report);
 
 /** options_free() - free what is in it. */
 void options_free(struct options *options);

@@ -14,8 +14,14 @@ struct parsing {
 	const struct report *report;
 };
 
-/** options_domid() - a domain, from @least on. Return: 0, or -EINVAL, which has been reported. */
-int options_domid(struct parsing *parsing, const char *text, uint16_t least, uint16_t *out);
+/**
+ * options_domid() - a domain, from @least on.
+ * @name: set when it is one, and not a number; NULL: only numbers will do
+ *
+ * Return: 0, or -EINVAL, which has been reported.
+ */
+int options_domid(struct parsing *parsing, const char *text, uint16_t least, uint16_t *out,
+		  const char **name);
 
 /**
  * options_splice() - the arguments of splice, IMAGE and STREAM. Return: 0, or -EINVAL, which has

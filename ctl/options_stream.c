@@ -176,7 +176,7 @@ int options_set_domain(struct parsing *parsing, const char *value)
 	struct options *options = parsing->options;
 
 	options->has_domid = strcmp(value, "all");
-	return options->has_domid ? options_domid(parsing, value, 0, &options->domid) : 0;
+	return options->has_domid ? options_domid(parsing, value, 0, &options->domid, NULL) : 0;
 }
 
 int options_set_stream(struct parsing *parsing, const char *value)

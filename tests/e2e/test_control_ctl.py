@@ -2,7 +2,6 @@
 """xsproxyctl's commands over the control socket."""
 
 import json
-import os
 import shutil
 import signal
 import subprocess
@@ -114,10 +113,10 @@ def test_domains(host):
         with pytest.raises(xsclient.XsError):
             guest.watch("data", f"more{i}")
     lines = ok(host, "domains").splitlines()
-    assert lines[0].split() == ["DOMID", "STATE", "WATCHES", "TRANS", "REQUESTS", "QUEUED",
+    assert lines[0].split() == ["DOMID", "NAME", "STATE", "WATCHES", "TRANS", "REQUESTS", "QUEUED",
                                 "REFUSALS", "LAST", "ERROR"]
-    assert lines[1].split()[:2] == ["0", "running"]
-    assert lines[2].split() == ["7", "running", str(limit), "0", "0", "0", "3",
+    assert lines[1].split()[:3] == ["0", "-", "running"]
+    assert lines[2].split() == ["7", "guest-7", "running", str(limit), "0", "0", "0", "3",
                                 "WATCH:", quota]
     assert f"refused WATCH with {quota}: 3 times" in ok(host, "domain", 7)
 
@@ -132,7 +131,7 @@ def test_more_domains_than_a_page(host):
 def test_held_domains_are_listed(host):
     with Control(host) as control:
         control.run("hold", domid=9)
-    assert ok(host, "domains").splitlines()[2].split() == ["9", "held"] + ["-"] * 6
+    assert ok(host, "domains").splitlines()[2].split() == ["9", "-", "held"] + ["-"] * 6
 
 
 def test_hold_new(host):
@@ -180,7 +179,7 @@ def test_log_level(host):
 
 
 @pytest.mark.parametrize("args", [
-    ("status", "7"), ("domains", "7"), ("domain",), ("domain", "x"), ("hold", "--new", "maybe"),
+    ("status", "7"), ("domains", "7"), ("domain",), ("domain", "32752"), ("hold", "--new", "maybe"),
     ("hold", "7", "--new", "on"), ("quiesce", "--lease"), ("log-level", "info", "debug"),
     ("status", "--lease"), ("mirror", "check", "7"), ("nonsense",)])
 def test_wrong_command_lines(args, tmp_path):
@@ -284,11 +283,11 @@ def test_bash_completion(host):
     """
     done = subprocess.run(["bash", "-c", script, "bash", completion, host.run_dir / "control"],
                           capture_output=True, text=True, check=True,
-                          env=dict(os.environ, CTL=str(CTL)))
+                          env=host.tool_env(CTL=str(CTL)))
     lines = done.stdout.splitlines()
     assert {"export", "import", "status", "log-level", "help", "--help"} <= set(lines[0].split())
     assert lines[1:] == ["domains domain", "--new", "on off", "debug",
                          "READ RELEASE RESUME RESET_WATCHES RESET_DOMAIN", "--slower", "reload",
                          "c c2", "--domain", "replace", "c oxenstored", "--force", "c oxenstored",
-                         "--timeout", "", "check", "0 7", "0 7"]
+                         "--timeout", "", "check", "0 7 guest-7", "0 7 guest-7"]
     assert done.stderr == ""

@@ -38,7 +38,7 @@ static int gone(void **state)
 	return 0;
 }
 
-/* As readings.c gives it: what is empty has no address. */
+/* As reading.c gives it: what is empty has no address. */
 static struct reading read_a(const char *value, const char *children, size_t children_len)
 {
 	return (struct reading){

@@ -1,0 +1,77 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * names - what domains are called, as /local/domain/DOMID/name has it.
+ *
+ * Used by main for arguments and by what lists domains. Names are a help: without them all that is
+ * shown is there with numbers. Must never wait for a xenstored that does not answer.
+ */
+#ifndef XSPROXY_CTL_NAMES_H
+#define XSPROXY_CTL_NAMES_H
+
+#include <jansson.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "ctl/options.h"
+#include "migration/report.h"
+
+#define NAMES_ALL UINT32_MAX /* domains */
+
+struct names;
+
+/**
+ * names_new() - begin to read them, in a process of its own.
+ * @options: whose socket is asked, if there is one; else where libxenstore finds it
+ * @only: of this domain alone; NAMES_ALL: of all
+ * @follow: also what changes later
+ *
+ * Return: 0, or a negative errno, which has been reported.
+ */
+int names_new(struct names **out, const struct options *options, uint32_t only, bool follow,
+	      const struct report *report);
+
+/** names_free() - NULL is fine; returns NULL. */
+struct names *names_free(struct names *names);
+
+/**
+ * names_settle() - wait until all there are have been read, NAMES_WAIT_MS at most; without
+ * xenstored there are none.
+ *
+ * Return: 0; -ETIMEDOUT; -ENOMEM; or why they cannot be read, a negative errno.
+ */
+int names_settle(struct names *names);
+
+/**
+ * names_text() - for people.
+ * @out: the name, shortened, what is not printable escaped; "(null)" where a domain has none, as xl
+ * has it; "-" where nothing is known
+ *
+ * Return: @out.
+ */
+const char *names_text(struct names *names, uint32_t domid, char out[REPORT_OCTETS_MAX]);
+
+/**
+ * names_join() - give an object of xsproxyd's about a domain, with "domid", a "name": a string, or
+ * null.
+ *
+ * Return: 0 or -ENOMEM.
+ */
+int names_join(struct names *names, json_t *domain);
+
+/**
+ * names_ask() - the names of now, for who shows something once: names_new() and names_settle().
+ * @out: NULL when there are none to be had, which is nobody's failure
+ *
+ * Return: 0, or -ENOMEM, which has been reported.
+ */
+int names_ask(struct names **out, const struct options *options, uint32_t only,
+	      const struct report *report);
+
+/**
+ * names_find() - the domain of a name.
+ *
+ * Return: 0; -ENOENT; or -ENOTUNIQ: there are several.
+ */
+int names_find(struct names *names, const char *name, uint32_t *domid);
+
+#endif
