@@ -23,7 +23,13 @@ struct capture {
 	struct pcapng pcapng;
 	struct flow *flow; /* NULL: every frame is wanted */
 	struct wanted wanted;
+	uint32_t count; /* of messages that end it; 0: none does */
 };
+
+static bool has_enough(const struct capture *capture)
+{
+	return capture->count && capture->pcapng.frames >= capture->count;
+}
 
 static void add(struct capture *capture, const struct view *view)
 {
@@ -35,7 +41,8 @@ static void on_exchange(void *arg, const struct exchange *exchange)
 {
 	struct capture *capture = arg;
 
-	if (!exchange_is_wanted(exchange, &capture->wanted,
+	if (has_enough(capture) ||
+	    !exchange_is_wanted(exchange, &capture->wanted,
 				exchange->answer ? 0 : clock_ns(CLOCK_REALTIME)))
 		return;
 	add(capture, exchange->request);
@@ -45,11 +52,13 @@ static void on_exchange(void *arg, const struct exchange *exchange)
 static int take(void *arg, const struct view *view)
 {
 	struct capture *capture = arg;
+	int r = 0;
 
 	if (capture->flow)
-		return flow_take(capture->flow, view);
-	add(capture, view);
-	return 0;
+		r = flow_take(capture->flow, view);
+	else
+		add(capture, view);
+	return r ? r : has_enough(capture);
 }
 
 static void end(void *arg)
@@ -78,6 +87,16 @@ static int open_file(const char *file, const struct report *report)
 	return fd;
 }
 
+static void say_until(const struct options *options, const struct report *report)
+{
+	fprintf(report->out, "%s: capturing, until it is interrupted", report->who);
+	if (options->count)
+		fprintf(report->out, ", has %" PRIu32 " messages", options->count);
+	if (options->duration_ms)
+		fprintf(report->out, ", %.10g s are over", (double)options->duration_ms / 1000);
+	fputc('\n', report->out);
+}
+
 static int run(struct capture *capture, struct control *control, const struct options *options,
 	       const struct report *report)
 {
@@ -92,7 +111,7 @@ static int run(struct capture *capture, struct control *control, const struct op
 		return r;
 	pcapng_begin(&capture->pcapng, &capture->sink.out, "xsproxyctl " XSPROXY_VERSION, snap,
 		     clock_ns(CLOCK_REALTIME));
-	fprintf(report->out, "%s: capturing, until it is interrupted\n", report->who);
+	say_until(options, report);
 	r = tracing_run(control, &interrupt, &capture->sink, report);
 	fprintf(report->out, "%s: %" PRIu64 " messages, %" PRIu64 " more were lost\n", report->who,
 		capture->pcapng.frames, capture->pcapng.lost);
@@ -122,8 +141,12 @@ static int open_and_run(struct capture *capture, const struct options *options,
 
 int command_capture(const struct options *options, const struct report *report)
 {
-	struct capture capture = { .sink = { .take = take, .end = end, .arg = &capture },
-				   .wanted = options->filter.wanted };
+	struct capture capture = { .sink = { .take = take,
+					     .end = end,
+					     .arg = &capture,
+					     .duration_ms = options->duration_ms },
+				   .wanted = options->filter.wanted,
+				   .count = options->count };
 	int r;
 
 	if (capture.wanted.errors || capture.wanted.slower) {

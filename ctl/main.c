@@ -215,12 +215,14 @@ static const struct command commands[] = {
 	  "much; guests never wait for it.\n" },
 	{ "capture", command_capture, ARGUMENT_DOMIDS,
 	  OPTION_WRITE | OPTION_FILTER | OPTION_CONTROL,
-	  "-w FILE [DOMID...] [--op OP,...] [--path PATH] [--errors] [--slower MS] [--events] "
-	  "[--new]",
+	  "-w FILE [DOMID...] [-c N] [--duration S] [--op OP,...] [--path PATH] [--errors] "
+	  "[--slower MS] [--events] [--new]",
 	  "write messages to a file for Wireshark",
 	  "Writes a pcapng file of the messages that pass from now on. It can be read while it "
 	  "grows.\n"
-	  "Wireshark and tshark show what it holds with xsproxy's xenstore.lua.\n"
+	  "Wireshark and tshark show what it holds with xsproxy's xenstore.lua. With --errors and "
+	  "--slower\n"
+	  "a request and its reply go in together, and -c N may have one message more.\n"
 	  "\n"
 	  "  xsproxyctl capture -w - | tshark -r -\n" },
 	{ "flight", command_flight, ARGUMENT_DOMID, OPTION_JSON | OPTION_CONTROL, "DOMID [--json]",

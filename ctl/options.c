@@ -223,7 +223,7 @@ static const struct option_spec specs[] = {
 	{ OPTION_JSON, 'j', false, "json", NULL, "print JSON", set_json },
 	{ OPTION_SOCKET, 's', false, "socket", "PATH",
 	  "xsproxyd's Xenstore socket (/run/xenstored/socket)", set_socket },
-	{ OPTION_CONTROL, 'c', false, "control", "PATH",
+	{ OPTION_CONTROL, 'H', false, "control", "PATH",
 	  "xsproxyd's control socket (" CONTROL_SOCKET ")", set_control },
 	{ OPTION_LEASE, 'l', false, "lease", NULL, "only until this command ends", set_lease },
 	{ OPTION_STALE, 'A', false, "stale", NULL,
@@ -239,6 +239,8 @@ static const struct option_spec specs[] = {
 	{ OPTION_COUNT, 'n', true, "count", "N", "with --batch: end after N tables", set_count },
 	{ OPTION_WRITE, 'w', true, "write", "FILE", "write to FILE; - is standard output",
 	  set_file },
+	{ OPTION_WRITE, 'c', true, "count", "N", "end after N messages", set_count },
+	{ OPTION_WRITE, 'U', false, "duration", "S", "end after S seconds", options_set_duration },
 	{ OPTION_FILTER, 'O', false, "op", "OP,...",
 	  "only these requests: READ, WRITE, ..., UNKNOWN, 20; may be repeated", options_set_op },
 	{ OPTION_FILTER, 'p', false, "path", "PATH", "only requests about PATH or below it",
@@ -476,7 +478,7 @@ int options_parse(struct options *options, unsigned int accepts, enum option_arg
 		r = wrong(&parsing, "--map-values is only for --map-domid; see --help");
 	if (!r && accepts & OPTION_CONVERT && !options->has_format)
 		r = wrong(&parsing, "--to FORMAT is missing; see --help");
-	if (!r && options->count && !options->batch)
+	if (!r && accepts & OPTION_BATCH && options->count && !options->batch)
 		r = wrong(&parsing, "--count is only for --batch; see --help");
 	return r;
 }

@@ -40,7 +40,7 @@ enum option_bit {
 	OPTION_BATCH = 1 << 13,
 	OPTION_COUNT = 1 << 14,
 	OPTION_FILTER = 1 << 15, /* several: those of struct filter */
-	OPTION_WRITE = 1 << 16,
+	OPTION_WRITE = 1 << 16,	 /* several: those of capture alone */
 	OPTION_REPORT = 1 << 17,
 	OPTION_INTAKE = 1 << 18, /* several: those of import alone */
 	OPTION_KEEP = 1 << 19,	 /* and --to */
@@ -138,7 +138,8 @@ struct options {
 	uint32_t interval_ms;
 	enum option_sort sort;
 	bool batch;
-	uint32_t count; /* of tables; 0: no end */
+	uint32_t count;	      /* of tables or messages; 0: no end */
+	uint64_t duration_ms; /* 0: no end */
 	struct filter filter;
 	char socket[WIRE_PATH_MAX];
 	char control[WIRE_PATH_MAX];

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * options_set - how the value of an option is taken; shared by options.c, options_filter.c,
- * options_stream.c and options_replace.c, and nobody else's business.
+ * options_stream.c, options_replace.c and options_capture.c, and nobody else's business.
  */
 #ifndef XSPROXY_CTL_OPTIONS_SET_H
 #define XSPROXY_CTL_OPTIONS_SET_H
@@ -66,5 +66,7 @@ int options_set_slower(struct parsing *parsing, const char *value);
 int options_set_events(struct parsing *parsing, const char *value);
 int options_set_new_only(struct parsing *parsing, const char *value);
 int options_set_snap(struct parsing *parsing, const char *value);
+
+int options_set_duration(struct parsing *parsing, const char *value);
 
 #endif

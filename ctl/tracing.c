@@ -5,9 +5,11 @@
 #include "ctl/tracing.h"
 
 #include "ctl/domain_list.h"
+#include "protocol/clock.h"
 #include "protocol/message.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -17,7 +19,8 @@
 #define IN_SIZE	   (256u << 10)
 #define OUT_ENOUGH (64u << 10) /* is written out even while more can be read */
 #define PIPE_PART  4096u       /* a pipe that poll() calls writable takes as much */
-#define LAST_MS	   2000	       /* how long to wait for either side once a signal has come */
+#define NS_OF_MS   1000000u
+#define LAST_MS	   2000 /* how long to wait for either side once a signal has come */
 
 _Static_assert(IN_SIZE >= FRAME_MAX, "any frame fits");
 
@@ -26,6 +29,7 @@ struct tracing {
 	const struct interrupt *interrupt; /* NULL: it has come */
 	struct tracing_sink *sink;
 	bool regular;  /* sink->fd is a file */
+	uint64_t end;  /* ns of CLOCK_MONOTONIC; 0: none */
 	int unwritten; /* what writing failed with */
 	size_t len;    /* octets in @in */
 	char in[IN_SIZE];
@@ -116,6 +120,24 @@ int tracing_start(struct control *control, const struct options *options, uint32
 	return r;
 }
 
+/* --- waiting */
+
+/* As interrupt_poll(); -EINTR when the time is over, too. */
+static int wait_for(const struct tracing *tracing, struct pollfd *fds, nfds_t nr, int timeout_ms)
+{
+	uint64_t now, left;
+
+	if (tracing->interrupt && tracing->end) {
+		now = clock_monotonic();
+		if (now >= tracing->end)
+			return -EINTR;
+		left = (tracing->end - now + NS_OF_MS - 1) / NS_OF_MS;
+		if (timeout_ms < 0)
+			timeout_ms = left < INT_MAX ? (int)left : INT_MAX;
+	}
+	return interrupt_poll(tracing->interrupt, fds, nr, timeout_ms);
+}
+
 /* --- writing */
 
 /* Write what there is. Return: 0; -EINTR for a signal; or what writing failed with. */
@@ -132,12 +154,13 @@ static int write_out(struct tracing *tracing)
 
 		/* Nothing else lets a signal in. */
 		if (!tracing->regular) {
-			r = interrupt_poll(tracing->interrupt, &pfd, 1,
-					   tracing->interrupt ? -1 : LAST_MS);
-			if (r <= 0) {
+			r = wait_for(tracing, &pfd, 1, tracing->interrupt ? -1 : LAST_MS);
+			if (r < 0 || (!r && !tracing->interrupt)) {
 				r = r ? r : -ETIMEDOUT;
 				break;
 			}
+			if (!r)
+				continue;
 			part = part < PIPE_PART ? part : PIPE_PART;
 		}
 		n = write(sink->fd, sink->out.data + done, part);
@@ -169,7 +192,10 @@ static int take_frames(struct tracing *tracing)
 	return r;
 }
 
-/* Return: 0, -ECONNRESET when the connection has ended, or another negative errno. */
+/*
+ * Return: 0; 1 when the sink has enough; -ECONNRESET when the connection has ended; or another
+ * negative errno.
+ */
 static int read_in(struct tracing *tracing)
 {
 	ssize_t n = recv(tracing->fd, tracing->in + tracing->len, IN_SIZE - tracing->len, 0);
@@ -188,7 +214,7 @@ static int turn(struct tracing *tracing)
 	struct outbuf *out = &tracing->sink->out;
 	struct pollfd fds[] = { { .fd = tracing->fd, .events = POLLIN },
 				{ .fd = tracing->sink->fd } };
-	int r = interrupt_poll(tracing->interrupt, fds, 2, out->len ? 0 : -1);
+	int r = wait_for(tracing, fds, 2, out->len ? 0 : -1);
 
 	if (r < 0)
 		return r;
@@ -216,7 +242,7 @@ static int take_rest(struct tracing *tracing)
 			return 0;
 		r = r < 0 ? r : read_in(tracing);
 	} while (!r);
-	return r == -ECONNRESET ? 0 : r;
+	return r == -ECONNRESET || r > 0 ? 0 : r;
 }
 
 static int run(struct tracing *tracing)
@@ -231,6 +257,8 @@ static int run(struct tracing *tracing)
 		r = take_rest(tracing);
 	if (r == -EPIPE)
 		return 0;
+	if (r > 0)
+		r = 0;
 	sink->end(sink->arg);
 	last = write_out(tracing);
 	return r ? r : last == -EPIPE ? 0 : last;
@@ -254,6 +282,8 @@ int tracing_run(struct control *control, const struct interrupt *interrupt,
 		tracing->fd = control_fd(control);
 		tracing->interrupt = interrupt;
 		tracing->sink = sink;
+		if (sink->duration_ms)
+			tracing->end = clock_monotonic() + sink->duration_ms * NS_OF_MS;
 		tracing->regular = !fstat(sink->fd, &st) && S_ISREG(st.st_mode);
 		r = run(tracing);
 		unwritten = tracing->unwritten;

@@ -16,14 +16,15 @@
 
 /* Where frames go */
 struct tracing_sink {
-	/* Take a frame. Return: 0, or a negative errno that ends it all. */
+	/* Take a frame. Return: 0; 1, that is enough; or a negative errno that ends it all. */
 	int (*take)(void *arg, const struct view *view);
 	/* There are no more. */
 	void (*end)(void *arg);
 	void *arg;
 	struct outbuf out; /* what both add for @fd */
 	int fd;
-	const char *name; /* of what @fd is */
+	const char *name;     /* of what @fd is */
+	uint64_t duration_ms; /* after which it ends as by a signal; 0: it does not */
 };
 
 /**
@@ -36,8 +37,8 @@ int tracing_start(struct control *control, const struct options *options, uint32
 		  const struct report *report);
 
 /**
- * tracing_run() - pass frames to @sink and write out what it makes of them, until a signal comes or
- * nobody reads it any more, both of which is fine.
+ * tracing_run() - pass frames to @sink and write out what it makes of them, until a signal comes,
+ * its time is over, it has enough, or nobody reads it any more, all of which is fine.
  * @interrupt: caught already
  *
  * Return: 0, or a negative errno, which has been reported.

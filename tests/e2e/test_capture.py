@@ -210,6 +210,64 @@ def test_snap(host, guest, tmp_path):
     assert tshark(path, "-Y", "xenstore.expert.unterminated") == []
 
 
+def ended(capture):
+    """Wait until it has ended by itself; all that it said."""
+    said = capture.said + capture.process.stderr.read().decode()
+    assert capture.process.wait(xensim.TIMEOUT) == 0
+    return said
+
+
+def test_it_ends_after_so_many_messages(host, guest, tmp_path):
+    path = tmp_path / "capture.pcapng"
+    with Watching(host, "capture", "-w", path, "-c", "5", 7) as capture:
+        for i in range(5):
+            guest.write("data/x", str(i))
+        said = ended(capture)
+    assert said == ("xsproxyctl capture: capturing, until it is interrupted, has 5 messages\n"
+                    "xsproxyctl capture: 5 messages, 0 more were lost\n")
+    rows = fields(path, "kind", "value")
+    assert rows == [("1", "0"), ("2", ""), ("1", "1"), ("2", ""), ("1", "2")]
+
+
+def test_it_ends_with_a_whole_exchange(host, guest, tmp_path):
+    path = tmp_path / "capture.pcapng"
+    with Watching(host, "capture", "-w", path, "--count", "3", "--errors", 7) as capture:
+        for i in range(3):
+            with pytest.raises(xsclient.XsError):
+                guest.read(f"data/none{i}")
+        assert ": 4 messages" in ended(capture)
+    assert fields(path, "kind", "path") == [
+        (kind, f"data/none{i}") for i in range(2) for kind in "12"]
+
+
+def test_it_ends_after_its_time(host, guest, tmp_path):
+    """Whether there is traffic or not; what there was until then is in the file."""
+    path = tmp_path / "capture.pcapng"
+    began = time.monotonic()
+    with Watching(host, "capture", "-w", path, "--duration", "0.3", 7) as capture:
+        guest.write("data/x", "1")
+        said = ended(capture)
+    assert time.monotonic() - began >= 0.3
+    assert ", until it is interrupted, 0.3 s are over\n" in said and ": 2 messages" in said
+    assert fields(path, "kind", "op") == [("1", "WRITE"), ("2", "WRITE")]
+    began = time.monotonic()
+    with Watching(host, "capture", "-w", path, "--duration", "0.3", "-c", "1000000") as capture:
+        while capture.process.poll() is None:
+            guest.write("data/x", "1")
+            assert time.monotonic() - began < xensim.TIMEOUT
+        ended(capture)
+    assert len(fields(path, "kind")) > 2
+
+
+def test_it_ends_after_its_time_although_nobody_reads(host, guest):
+    with Watching(host, "capture", "-w", "-", "--duration", "0.2", "--snap", "4096") as capture:
+        for _ in range(100):
+            guest.write("data/x", b"v" * 2000)
+        said = capture.process.stderr.read().decode()
+        assert capture.process.wait(xensim.TIMEOUT) == 1
+    assert "cannot write standard output: its reader does not read" in said
+
+
 # --- the dissector alone
 
 def pcapng(path, packets):

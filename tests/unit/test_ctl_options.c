@@ -2,64 +2,9 @@
 /*
  * test_ctl_options - command lines of xsproxyctl: what is taken, what is refused and why.
  */
-#include <errno.h>
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
+#include "tests/unit/options_bed.h"
 
-#include <cmocka.h> /* needs the above */
-
-/* Part of xsproxyctl alone, so not in the library that unit tests are linked with. */
-#include "ctl/options.c"
-#include "ctl/options_filter.c"
-#include "ctl/options_replace.c"
-#include "ctl/options_stream.c"
-
-#define ALL    0xffu
-#define WORDS  32
-#define OUTPUT 4096
-
-struct result {
-	int r;
-	struct options options;
-	char said[OUTPUT];
-	char line[OUTPUT]; /* what options points at */
-	char *argv[WORDS];
-};
-
-/* Parse "command word word ...". */
-static void parse(struct result *result, unsigned int accepts, enum option_argument argument,
-		  const char *line)
-{
-	struct report report = { NULL, "test" };
-	char *rest = result->line;
-	int argc = 0;
-
-	memset(result->said, 0, sizeof(result->said));
-	report.out = fmemopen(result->said, sizeof(result->said), "w");
-	assert_non_null(report.out);
-	strcpy(result->line, line);
-	while (rest)
-		result->argv[argc++] = strsep(&rest, " ");
-	result->argv[argc] = NULL;
-	result->r = options_parse(&result->options, accepts, argument, argc, result->argv, &report);
-	fclose(report.out);
-}
-
-static void assert_refused(unsigned int accepts, enum option_argument argument, const char *line,
-			   const char *said)
-{
-	struct result result;
-
-	parse(&result, accepts, argument, line);
-	assert_int_equal(result.r, -EINVAL);
-	assert_string_equal(result.said, said);
-	options_free(&result.options);
-}
+#define ALL 0xffu
 
 static void test_export(void **state)
 {
@@ -404,84 +349,6 @@ static void test_help_text(void **state)
 			    "  -h, --help              this text\n");
 }
 
-#define FILTER (OPTION_FILTER | OPTION_JSON)
-
-static void test_filter(void **state)
-{
-	struct result result;
-	const struct filter *filter = &result.options.filter;
-
-	(void)state;
-	parse(&result, FILTER, ARGUMENT_DOMIDS,
-	      "trace 7 --op READ,write --op quiesce --path /local --errors 0 --slower 0.5 --events "
-	      "--new --snap 100");
-	assert_int_equal(result.r, 0);
-	assert_int_equal(filter->nr_domids, 2);
-	assert_int_equal(filter->domids[0], 7);
-	assert_int_equal(filter->domids[1], 0);
-	assert_int_equal(filter->nr_ops, 3);
-	assert_int_equal(filter->ops[0], XS_READ);
-	assert_int_equal(filter->ops[1], XS_WRITE);
-	assert_int_equal(filter->ops[2], 0x100);
-	assert_string_equal(filter->path, "/local");
-	assert_true(filter->wanted.errors && filter->events && filter->new);
-	assert_int_equal(filter->wanted.slower, 500000);
-	assert_int_equal(filter->snap, 100);
-	options_free(&result.options);
-
-	parse(&result, FILTER, ARGUMENT_DOMIDS, "trace --op unknown,0x14,2 --path @releaseDomain");
-	assert_int_equal(result.r, 0);
-	assert_true(filter->unknown);
-	assert_int_equal(filter->nr_ops, 2);
-	assert_int_equal(filter->ops[0], 20);
-	assert_int_equal(filter->ops[1], XS_READ);
-	assert_string_equal(filter->path, "@releaseDomain");
-	options_free(&result.options);
-
-	parse(&result, FILTER, ARGUMENT_DOMIDS, "trace");
-	assert_int_equal(result.r, 0);
-	assert_int_equal(filter->nr_domids + filter->nr_ops + filter->snap, 0);
-	assert_false(filter->wanted.errors || filter->events || filter->new || filter->path);
-	options_free(&result.options);
-}
-
-static void test_filters_that_are_wrong(void **state)
-{
-	(void)state;
-	assert_refused(FILTER, ARGUMENT_DOMIDS, "trace --op READ,FOO",
-		       "test: --op FOO: there is no such request; say READ, or WRITE,RM,MKDIR, or "
-		       "UNKNOWN, or a number\n");
-	assert_refused(
-		FILTER, ARGUMENT_DOMIDS, "trace --op ERROR",
-		"test: --op ERROR: there is no such request; say READ, or WRITE,RM,MKDIR, or "
-		"UNKNOWN, or a number\n");
-	assert_refused(FILTER, ARGUMENT_DOMIDS, "trace --op READ,",
-		       "test: --op : there is no such request; say READ, or WRITE,RM,MKDIR, or "
-		       "UNKNOWN, or a number\n");
-	for (const char *const *ms = (const char *const[]){ "-1", "x", "1s", "1e10", "nan", NULL };
-	     *ms; ms++) {
-		char line[64], said[128];
-
-		snprintf(line, sizeof(line), "trace --slower %s", *ms);
-		snprintf(said, sizeof(said),
-			 "test: --slower %s: must be a number of milliseconds, up to 1000000000; "
-			 "say 0.5\n",
-			 *ms);
-		assert_refused(FILTER, ARGUMENT_DOMIDS, line, said);
-	}
-	assert_refused(FILTER, ARGUMENT_DOMIDS, "trace --snap 4097",
-		       "test: --snap 4097: must be a number of octets from 1 to 4096\n");
-	assert_refused(FILTER, ARGUMENT_DOMIDS, "trace --path a\tb",
-		       "test: --path: must be printable ASCII without blanks\n");
-	assert_refused(FILTER, ARGUMENT_DOMIDS, "trace --path data",
-		       "test: --path data: must begin with '/', or with '@'\n");
-	assert_refused(FILTER, ARGUMENT_DOMIDS, "trace x 40000",
-		       "test: '40000' is no domain: a number from 0 to 32751, as xl list prints "
-		       "it\n");
-	assert_refused(FILTER | OPTION_WRITE, ARGUMENT_DOMIDS, "capture 7",
-		       "test: --write FILE is missing; see --help\n");
-}
-
 int main(void)
 {
 	static const struct CMUnitTest tests[] = {
@@ -492,7 +359,6 @@ int main(void)
 		cmocka_unit_test(test_refusals),    cmocka_unit_test(test_sockets),
 		cmocka_unit_test(test_export_ends), cmocka_unit_test(test_import_rules),
 		cmocka_unit_test(test_enter),	    cmocka_unit_test(test_help_text),
-		cmocka_unit_test(test_filter),	    cmocka_unit_test(test_filters_that_are_wrong),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
