@@ -44,6 +44,8 @@ CONFIG_SRC := $(wildcard config/*.c)
 DAEMON_SRC := $(wildcard proxy/*.c proxy/*/*.c ring/*.c) $(CONFIG_SRC) $(PROTOCOL_SRC) $(LINK_SRC)
 # It writes a state, too.
 DAEMON_SRC += $(wildcard migration/format/*.c) $(TEXT_SRC)
+# It shows what passes to who picks it.
+DAEMON_SRC += trace/pick.c
 MIGRATION_SRC := $(wildcard migration/*.c migration/*/*.c)
 TRACE_SRC := $(wildcard trace/*.c)
 CTL_SRC := $(wildcard ctl/*.c)

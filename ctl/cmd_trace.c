@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: MIT
 /*
- * cmd_trace - the commands that show messages as lines: trace, as they pass, and flight, the last
- * ones that xsproxyd has kept.
+ * cmd_trace - the commands that show messages as lines: trace, as they pass or as a capture has
+ * them, and flight, the last ones that xsproxyd has kept.
  */
 #include "ctl/command.h"
+#include "ctl/picked.h"
+#include "ctl/readback.h"
 #include "ctl/tracing.h"
 #include "protocol/clock.h"
 #include "trace/json.h"
@@ -28,18 +30,35 @@ struct lines {
 	struct text text;
 	struct buffer scratch;
 	struct outbuf *out;
+	struct picked *picked; /* NULL: xsproxyd has picked */
+	uint32_t snap;	       /* with @picked: octets of a payload that are shown */
+	uint64_t last;	       /* with @picked: the latest of the frames' times */
 };
+
+/* What is shown of @view, which may be NULL. */
+static const struct view *cut(const struct lines *lines, const struct view *view, struct view *out)
+{
+	if (!view || !lines->picked || view->len <= lines->snap)
+		return view;
+	*out = *view;
+	out->len = lines->snap;
+	return out;
+}
 
 static void on_exchange(void *arg, const struct exchange *exchange)
 {
 	struct lines *lines = arg;
+	uint64_t now = lines->picked ? lines->last : clock_ns(CLOCK_REALTIME);
+	struct view request, answer;
+	struct exchange shown = { cut(lines, exchange->request, &request),
+				  cut(lines, exchange->answer, &answer) };
 
-	if (!exchange_is_wanted(exchange, &lines->wanted,
-				exchange->answer ? 0 : clock_ns(CLOCK_REALTIME)))
+	if (!exchange_is_wanted(exchange, &lines->wanted, exchange->answer ? 0 : now) ||
+	    (lines->picked && !picked_wants(lines->picked, exchange)))
 		return;
 	if (!lines->json)
-		text_exchange(&lines->text, lines->out, exchange);
-	else if (json_exchange(&lines->scratch, lines->out, exchange))
+		text_exchange(&lines->text, lines->out, &shown);
+	else if (json_exchange(&lines->scratch, lines->out, &shown))
 		lines->out->failed = true;
 }
 
@@ -66,6 +85,7 @@ static int lines_init(struct lines *lines, const struct options *options, struct
 static void lines_fini(struct lines *lines)
 {
 	flow_free(lines->flow);
+	picked_free(lines->picked);
 	free(lines->scratch.data);
 	outbuf_free(lines->out);
 }
@@ -86,6 +106,11 @@ static void end(void *arg)
 	flow_end(lines->flow);
 }
 
+static uint32_t snap_default(const struct options *options)
+{
+	return options->json ? XENSTORE_PAYLOAD_MAX : SNAP_TEXT;
+}
+
 static int trace(struct control *control, struct tracing_sink *sink, const struct options *options,
 		 const struct report *report)
 {
@@ -94,12 +119,34 @@ static int trace(struct control *control, struct tracing_sink *sink, const struc
 
 	if (r)
 		return report_fail(report, r, "%s", report_reason(r));
-	r = tracing_start(control, options, options->json ? XENSTORE_PAYLOAD_MAX : SNAP_TEXT,
-			  report);
+	r = tracing_start(control, options, snap_default(options), report);
 	if (r)
 		return r;
 	fprintf(report->out, "%s: tracing, until it is interrupted\n", report->who);
 	return tracing_run(control, &interrupt, sink, report);
+}
+
+static int take_read(void *arg, const struct view *view)
+{
+	struct lines *lines = arg;
+	int r = picked_see(lines->picked, view);
+
+	if (view->frame.time > lines->last)
+		lines->last = view->frame.time;
+	return r ? r : flow_take(lines->flow, view);
+}
+
+static int read_back(struct lines *lines, struct tracing_sink *sink, const struct options *options,
+		     const struct report *report)
+{
+	const struct filter *filter = &options->filter;
+
+	lines->snap = filter->snap ? filter->snap : snap_default(options);
+	lines->picked = picked_new(filter);
+	if (!lines->picked)
+		return report_fail(report, -ENOMEM, "%s", report_reason(-ENOMEM));
+	sink->take = take_read;
+	return readback_run(options->file, sink, report);
 }
 
 int command_trace(const struct options *options, const struct report *report)
@@ -111,9 +158,11 @@ int command_trace(const struct options *options, const struct report *report)
 	struct control *control = NULL;
 	int r = lines_init(&lines, options, &sink.out, report);
 
-	if (!r)
+	if (!r && options->file)
+		r = read_back(&lines, &sink, options, report);
+	else if (!r)
 		r = control_open(&control, options, report);
-	if (!r)
+	if (!r && !options->file)
 		r = trace(control, &sink, options, report);
 	control_free(control);
 	lines_fini(&lines);

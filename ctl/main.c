@@ -205,14 +205,17 @@ static const struct command commands[] = {
 	  "With --stale those that are below a domain that is not introduced or on a node that "
 	  "does\n"
 	  "not exist, and how many watches the domain has and may have.\n" },
-	{ "trace", command_trace, ARGUMENT_DOMIDS, OPTION_FILTER | OPTION_JSON | OPTION_CONTROL,
-	  "[DOMID...] [--op OP,...] [--path PATH] [--errors] [--slower MS] [--events] [--new] "
+	{ "trace", command_trace, ARGUMENT_DOMIDS,
+	  OPTION_READ | OPTION_FILTER | OPTION_JSON | OPTION_CONTROL,
+	  "[DOMID...] [-r FILE] [--op OP,...] [--path PATH] [--errors] [--slower MS] [--events] "
+	  "[--new] "
 	  "[--json]",
 	  "show requests as they happen",
 	  "Prints a line for each request that domains and toolstacks send from now on, with its\n"
 	  "reply and the time it took. What is printed too slowly is left out, and a line says "
 	  "how\n"
-	  "much; guests never wait for it.\n" },
+	  "much; guests never wait for it. With -r FILE it prints the same of a capture, to its "
+	  "end.\n" },
 	{ "capture", command_capture, ARGUMENT_DOMIDS,
 	  OPTION_WRITE | OPTION_FILTER | OPTION_CONTROL,
 	  "-w FILE [DOMID...] [-c N] [--duration S] [--op OP,...] [--path PATH] [--errors] "

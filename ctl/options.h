@@ -51,6 +51,7 @@ enum option_bit {
 	OPTION_TIMEOUT = 1 << 24,
 	OPTION_CONFIG = 1 << 25, /* where xsproxyd is stands there */
 	OPTION_STREAM = 1 << 26,
+	OPTION_READ = 1 << 27,
 };
 
 enum option_argument {
@@ -104,7 +105,7 @@ struct options {
 	const char *name;     /* of the domain; NULL: a number was given */
 	const char *argument; /* a file's name */
 	const char *stream;   /* --stream, or splice's second argument */
-	const char *file;     /* --output, --input or --write, or a level; NULL: none was given */
+	const char *file; /* --output, --input, --write, --read, or a level; NULL: none was given */
 	bool lease;
 	bool stale;
 	bool check; /* the word */

@@ -3,9 +3,9 @@
  * table - uthash for keys that guests choose: hashed under a key that nobody knows.
  *
  * With uthash's own functions whoever chooses the keys can have all of them collide, and make a
- * list of the table. Included by proxy/session and migration instead of uthash; what is keyed by
- * domids or ports includes that itself. Without memory an element is not added, and its hh.tbl
- * stays NULL; a table must never end the process.
+ * list of the table. Included by proxy/session, migration, trace and ctl instead of uthash; what is
+ * keyed by domids or ports that xsproxyd knows includes that itself. Without memory an element is
+ * not added, and its hh.tbl stays NULL; a table must never end the process.
  */
 #ifndef XSPROXY_PROTOCOL_TABLE_H
 #define XSPROXY_PROTOCOL_TABLE_H

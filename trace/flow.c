@@ -4,22 +4,11 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "protocol/table.h"
+
 struct flow_key {
 	uint32_t domid, session;
 };
-
-static inline unsigned int key_hash(const struct flow_key *key)
-{
-	return key->session * 0x9e3779b1u ^ key->domid * 0x85ebca6bu;
-}
-
-/* The keys have always the same form, so uthash need not look at octets. */
-#define HASH_FUNCTION(key, len, hash) ((hash) = key_hash(key))
-
-/* uthash tells by this macro that it got no memory; the item is not in the table then. */
-#define HASH_NONFATAL_OOM	  1
-#define uthash_nonfatal_oom(item) ((item)->lost = true)
-#include <uthash.h>
 
 #define WAITING_OCTETS_MAX (32u << 20) /* of requests that wait for a reply */
 
@@ -32,7 +21,6 @@ struct waiting {
 struct flow_session {
 	struct flow_key key;
 	struct waiting *first, **end; /* the pointer at which the next one goes */
-	bool lost;
 	UT_hash_handle hh;
 };
 
@@ -117,7 +105,7 @@ static struct flow_session *get_session(struct flow *flow, const struct frame *f
 	session->key = (struct flow_key){ frame->domid, frame->session };
 	session->end = &session->first;
 	HASH_ADD(hh, flow->sessions, key, sizeof(session->key), session);
-	if (session->lost) {
+	if (!session->hh.tbl) {
 		free(session);
 		return NULL;
 	}

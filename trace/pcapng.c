@@ -3,15 +3,9 @@
 
 #include <string.h>
 
-#define LINKTYPE_USER0 147
-#define TSRESOL_NS     9
+#include "trace/pcapng_block.h"
 
-enum block {
-	BLOCK_SECTION = 0x0a0d0d0a,
-	BLOCK_INTERFACE = 1,
-	BLOCK_STATISTICS = 5,
-	BLOCK_PACKET = 6,
-};
+#define TSRESOL_NS 9
 
 enum option {
 	OPT_END = 0,
@@ -27,10 +21,8 @@ enum option {
 };
 
 /* epb_flags: the direction */
-#define FLAG_INBOUND	 1u
-#define FLAG_OUTBOUND	 2u
-
-#define BYTE_ORDER_MAGIC 0x1a2b3c4du
+#define FLAG_INBOUND  1u
+#define FLAG_OUTBOUND 2u
 
 static void add_u16(struct outbuf *out, uint16_t value)
 {
@@ -96,7 +88,7 @@ void pcapng_begin(struct pcapng *pcapng, struct outbuf *out, const char *program
 
 	block = block_begin(out, BLOCK_SECTION);
 	add_u32(out, BYTE_ORDER_MAGIC);
-	add_u16(out, 1); /* version 1.0 */
+	add_u16(out, PCAPNG_VERSION); /* 1.0 */
 	add_u16(out, 0);
 	outbuf_add(out, &unknown, sizeof(unknown));
 	add_option(out, SHB_USERAPPL, program, strlen(program));

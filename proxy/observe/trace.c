@@ -8,9 +8,9 @@
 #include <string.h>
 
 #include "protocol/clock.h"
-#include "protocol/control_text.h"
 #include "proxy/observe/stats.h"
 #include "proxy/util.h"
+#include "trace/pick.h"
 
 #define BUFFER_OCTETS 262144u
 #define FLUSH_OCTETS  65536u /* send at once when so many wait */
@@ -149,27 +149,6 @@ static void put_frame(struct trace *trace, const struct frame *frame, const stru
 
 _Static_assert(STATS_OPS <= 64, "each operation has a bit in a filter");
 
-static bool has_path(uint32_t type)
-{
-	const struct message_info *info = message_info(type);
-
-	return info && *info->request == 'p';
-}
-
-/* Whether the path that a message begins with, made absolute, is @prefix or below it. */
-static bool is_below(const char *prefix, uint32_t domid, const char *path, uint32_t len)
-{
-	char text[TRACE_PATHS + sizeof("/local/domain/4294967295/")];
-	size_t n = strlen(prefix);
-
-	len = (uint32_t)strnlen(path, min_u32(len, TRACE_PATHS));
-	if (len && (path[0] == '/' || path[0] == '@'))
-		snprintf(text, sizeof(text), "%.*s", (int)len, path);
-	else
-		snprintf(text, sizeof(text), "/local/domain/%u/%.*s", domid, (int)len, path);
-	return !strncmp(text, prefix, n) && (!n || !text[n] || text[n] == '/');
-}
-
 static bool has_type(const struct trace_filter *filter, uint32_t type)
 {
 	for (size_t i = 0; i < filter->nr_types; i++)
@@ -186,8 +165,8 @@ static bool wants_type(const struct trace_filter *filter, uint32_t type, const v
 
 	if (has_type(filter, type))
 		return true;
-	named = type == XS_CONTROL ? control_text_named(payload, len) : 0;
-	return message_is_ours(named) && has_type(filter, named);
+	named = pick_carried(type, payload, len);
+	return named && has_type(filter, named);
 }
 
 static bool wants(const struct trace_filter *filter, const struct frame *frame,
@@ -198,8 +177,7 @@ static bool wants(const struct trace_filter *filter, const struct frame *frame,
 	if (frame->kind == FRAME_EVENT ? !filter->events
 				       : !wants_type(filter, hdr->type, payload, len))
 		return false;
-	return !filter->path ||
-	       (has_path(hdr->type) && is_below(filter->path, frame->domid, payload, len));
+	return !filter->path || pick_is_below(filter->path, frame->domid, hdr->type, payload, len);
 }
 
 uint32_t traces_message(struct traces *traces, uint32_t mask, const struct frame *frame,
@@ -274,15 +252,6 @@ struct trace *trace_end(struct trace *trace)
 	return NULL;
 }
 
-/* "/a/" means "/a", and "/" everything. */
-static void trim_path(char *path)
-{
-	size_t len = path ? strlen(path) : 0;
-
-	while (len && path[len - 1] == '/')
-		path[--len] = 0;
-}
-
 int trace_begin(struct trace **out, struct traces *traces, struct trace_filter *filter,
 		trace_write write, void *arg)
 {
@@ -298,7 +267,6 @@ int trace_begin(struct trace **out, struct traces *traces, struct trace_filter *
 	trace->traces = traces;
 	trace->bit = bit;
 	trace->filter = *filter;
-	trim_path(trace->filter.path);
 	trace->write = write;
 	trace->arg = arg;
 	trace->buffer = malloc(BUFFER_OCTETS);
