@@ -16,6 +16,7 @@ from harness import BUILD
 from xensim import ROOT
 from ours import HOLD, ask, running
 from relay import FLAVOURS, introduce
+from test_capture import frame, pcapng
 from migration import FRESH, argv, assert_imported, env, reset, session, shown, state, stream
 
 PROGRAM = BUILD / "xsproxyctl-failing"
@@ -141,3 +142,18 @@ def test_formats(corpus, begin, form, tmp_path):
             if success:
                 assert path.read_bytes() == octets
                 path.unlink()
+
+
+@pytest.mark.long
+def test_read_back(tmp_path):
+    """As those: what a capture has is shown whole."""
+    path = tmp_path / "x.pcapng"
+    frames = [frame(kind, 2, b"data\0", number=i) for i in range(1, 9) for kind in (1, 2)]
+    pcapng(path, [(octets, len(octets)) for octets in frames])
+    with running("C") as host:
+        for more in (("--new",), ("--json", "--path", "/local")):
+            command = Failing(host, "trace", "-r", path, *more)
+            _, expected, _ = command.run(0)
+            assert expected.count(b"\n") == 8
+            for success, out in command.each():
+                assert not success or out == expected
