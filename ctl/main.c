@@ -218,7 +218,8 @@ static const struct command commands[] = {
 	  "end.\n" },
 	{ "capture", command_capture, ARGUMENT_DOMIDS,
 	  OPTION_WRITE | OPTION_FILTER | OPTION_CONTROL,
-	  "-w FILE [DOMID...] [-c N] [--duration S] [--op OP,...] [--path PATH] [--errors] "
+	  "-w FILE [DOMID...] [-c N] [--duration S] [--file-size N [--files N]] [--op OP,...] "
+	  "[--path PATH] [--errors] "
 	  "[--slower MS] [--events] [--new]",
 	  "write messages to a file for Wireshark",
 	  "Writes a pcapng file of the messages that pass from now on. It can be read while it "
@@ -226,6 +227,8 @@ static const struct command commands[] = {
 	  "Wireshark and tshark show what it holds with xsproxy's xenstore.lua. With --errors and "
 	  "--slower\n"
 	  "a request and its reply go in together, and -c N may have one message more.\n"
+	  "With --file-size it goes on in another file, as guests_00002_20261201060444.pcapng for\n"
+	  "guests.pcapng, whenever one is full; it never writes to one that is there.\n"
 	  "\n"
 	  "  xsproxyctl capture -w - | tshark -r -\n" },
 	{ "flight", command_flight, ARGUMENT_DOMID, OPTION_JSON | OPTION_CONTROL, "DOMID [--json]",

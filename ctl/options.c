@@ -241,6 +241,10 @@ static const struct option_spec specs[] = {
 	  set_file },
 	{ OPTION_WRITE, 'c', true, "count", "N", "end after N messages", set_count },
 	{ OPTION_WRITE, 'U', false, "duration", "S", "end after S seconds", options_set_duration },
+	{ OPTION_WRITE, 'q', false, "file-size", "N",
+	  "begin another file after N octets; K, M, G may follow", options_set_file_size },
+	{ OPTION_WRITE, 'z', false, "files", "N", "with --file-size: keep the last N files only",
+	  options_set_files },
 	{ OPTION_READ, 'r', true, "read", "FILE",
 	  "show the capture FILE, which no xsproxyd is asked for; - is standard input", set_file },
 	{ OPTION_FILTER, 'O', false, "op", "OP,...",
@@ -465,8 +469,8 @@ int options_parse(struct options *options, unsigned int accepts, enum option_arg
 	if (r || options->help)
 		return r;
 	r = parse_argument(&parsing, argument, argc, argv);
-	if (!r && accepts & OPTION_WRITE && !options->file)
-		r = wrong(&parsing, "--write FILE is missing; see --help");
+	if (!r && accepts & OPTION_WRITE)
+		r = options_capture(&parsing);
 	if (!r && accepts & OPTION_STREAM)
 		r = options_split(&parsing);
 	if (!r && accepts & OPTION_SOCKET && !options->socket[0] &&

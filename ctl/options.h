@@ -141,6 +141,8 @@ struct options {
 	bool batch;
 	uint32_t count;	      /* of tables or messages; 0: no end */
 	uint64_t duration_ms; /* 0: no end */
+	uint64_t file_size;   /* octets, after which another file begins; 0: none does */
+	uint32_t files;	      /* how many are kept; 0: all */
 	struct filter filter;
 	char socket[WIRE_PATH_MAX];
 	char control[WIRE_PATH_MAX];

@@ -24,6 +24,12 @@ int options_domid(struct parsing *parsing, const char *text, uint16_t least, uin
 		  const char **name);
 
 /**
+ * options_octets() - a number of octets, with K, M or G if it likes. Return: whether it is one, up
+ * to @most; @out gets it.
+ */
+bool options_octets(const char *value, uint64_t most, uint64_t *out);
+
+/**
  * options_splice() - the arguments of splice, IMAGE and STREAM. Return: 0, or -EINVAL, which has
  * been reported.
  */
@@ -31,6 +37,9 @@ int options_splice(struct parsing *parsing, int nr, char **words);
 
 /** options_split() - whether split's files exclude each other. Return: as options_splice(). */
 int options_split(struct parsing *parsing);
+
+/** options_capture() - whether capture's options go together. Return: as options_splice(). */
+int options_capture(struct parsing *parsing);
 
 #define wrong(parsing, ...) report_fail((parsing)->report, -EINVAL, __VA_ARGS__)
 
@@ -68,5 +77,7 @@ int options_set_new_only(struct parsing *parsing, const char *value);
 int options_set_snap(struct parsing *parsing, const char *value);
 
 int options_set_duration(struct parsing *parsing, const char *value);
+int options_set_file_size(struct parsing *parsing, const char *value);
+int options_set_files(struct parsing *parsing, const char *value);
 
 #endif

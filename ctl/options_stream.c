@@ -128,8 +128,7 @@ int options_set_journal(struct parsing *parsing, const char *value)
 	return 0;
 }
 
-/* Octets, with an optional K, M or G. */
-int options_set_max_stream(struct parsing *parsing, const char *value)
+bool options_octets(const char *value, uint64_t most, uint64_t *out)
 {
 	static const char units[] = "KMG";
 	unsigned int shift = 0;
@@ -144,13 +143,20 @@ int options_set_max_stream(struct parsing *parsing, const char *value)
 		shift = 10 * (unsigned int)(unit - units + 1);
 		end++;
 	}
-	if (errno || *end || value[0] < '0' || value[0] > '9' || n > MAX_STREAM_LIMIT >> shift)
+	if (errno || *end || value[0] < '0' || value[0] > '9' || n > most >> shift)
+		return false;
+	*out = (uint64_t)n << shift;
+	return true;
+}
+
+int options_set_max_stream(struct parsing *parsing, const char *value)
+{
+	if (!options_octets(value, MAX_STREAM_LIMIT, &parsing->options->max_stream))
 		return wrong(
 			parsing,
 			"--max-stream %s: must be a number of octets up to 32G; K, M and G may "
 			"follow it",
 			value);
-	parsing->options->max_stream = n << shift;
 	return 0;
 }
 

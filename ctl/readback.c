@@ -24,20 +24,10 @@ struct readback {
 
 static int write_out(struct tracing_sink *sink, const struct report *report)
 {
-	size_t done = 0;
-	int err = sink->out.failed ? -ENOMEM : 0;
+	int r = outbuf_write(&sink->out, sink->fd);
 
-	while (!err && done < sink->out.len) {
-		ssize_t n = write(sink->fd, sink->out.data + done, sink->out.len - done);
-
-		if (n < 0 && errno != EINTR)
-			err = -errno;
-		done += n > 0 ? (size_t)n : 0;
-	}
-	outbuf_drop(&sink->out, done);
-	return err ? report_fail(report, err, "cannot write %s: %s", sink->name,
-				 report_local_reason(err))
-		   : 0;
+	return r ? report_fail(report, r, "cannot write %s: %s", sink->name, report_local_reason(r))
+		 : 0;
 }
 
 static int not_read(const struct readback *readback, const char *why, const struct report *report)

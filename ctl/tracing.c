@@ -28,10 +28,9 @@ struct tracing {
 	int fd;
 	const struct interrupt *interrupt; /* NULL: it has come */
 	struct tracing_sink *sink;
-	bool regular;  /* sink->fd is a file */
-	uint64_t end;  /* ns of CLOCK_MONOTONIC; 0: none */
-	int unwritten; /* what writing failed with */
-	size_t len;    /* octets in @in */
+	bool regular; /* sink->fd is a file */
+	uint64_t end; /* ns of CLOCK_MONOTONIC; 0: none */
+	size_t len;   /* octets in @in */
 	char in[IN_SIZE];
 };
 
@@ -168,7 +167,8 @@ static int write_out(struct tracing *tracing)
 		done += n > 0 ? (size_t)n : 0;
 	}
 	outbuf_drop(&sink->out, done);
-	tracing->unwritten = r;
+	if (r && r != -EINTR)
+		sink->unwritten = r;
 	return r;
 }
 
@@ -276,7 +276,7 @@ int tracing_run(struct control *control, const struct interrupt *interrupt,
 {
 	struct tracing *tracing = calloc(1, sizeof(*tracing));
 	struct stat st;
-	int r = -ENOMEM, unwritten = 0;
+	int r = -ENOMEM;
 
 	if (tracing) {
 		tracing->fd = control_fd(control);
@@ -286,10 +286,9 @@ int tracing_run(struct control *control, const struct interrupt *interrupt,
 			tracing->end = clock_monotonic() + sink->duration_ms * NS_OF_MS;
 		tracing->regular = !fstat(sink->fd, &st) && S_ISREG(st.st_mode);
 		r = run(tracing);
-		unwritten = tracing->unwritten;
 	}
 	free(tracing);
-	if (r && r == unwritten)
+	if (r && r == sink->unwritten)
 		return cannot_write(sink, r, report);
 	switch (r) {
 	case 0:

@@ -24,6 +24,7 @@ struct tracing_sink {
 	struct outbuf out; /* what both add for @fd */
 	int fd;
 	const char *name;     /* of what @fd is */
+	int unwritten;	      /* what writing failed with; take() may set it, too */
 	uint64_t duration_ms; /* after which it ends as by a signal; 0: it does not */
 };
 

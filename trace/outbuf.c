@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: MIT
 #include "trace/outbuf.h"
 
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #define DIGITS_MAX 20 /* of a uint64_t */
 
@@ -17,6 +19,22 @@ void outbuf_drop(struct outbuf *out, size_t len)
 	out->len -= len;
 	if (out->len)
 		memmove(out->data, out->data + len, out->len);
+}
+
+int outbuf_write(struct outbuf *out, int fd)
+{
+	size_t done = 0;
+	int r = out->failed ? -ENOMEM : 0;
+
+	while (!r && done < out->len) {
+		ssize_t n = write(fd, out->data + done, out->len - done);
+
+		if (n < 0 && errno != EINTR)
+			r = -errno;
+		done += n > 0 ? (size_t)n : 0;
+	}
+	outbuf_drop(out, done);
+	return r;
 }
 
 /* Room for @len octets at the end, or NULL. */

@@ -27,6 +27,14 @@ void outbuf_free(struct outbuf *out);
 /** outbuf_drop() - forget the first @len octets, which have been written. */
 void outbuf_drop(struct outbuf *out, size_t len);
 
+/**
+ * outbuf_write() - write all of it to a file, or to what may be waited for, and forget it.
+ *
+ * Return: 0, -ENOMEM when something is missing in it, or what write() failed with; then what was
+ * not written stays.
+ */
+int outbuf_write(struct outbuf *out, int fd);
+
 /** outbuf_add() - add octets; without memory nothing is added, and @out->failed is set. */
 void outbuf_add(struct outbuf *out, const void *octets, size_t len);
 

@@ -115,12 +115,56 @@ static void test_ends_of_a_capture(void **state)
 	}
 }
 
+static void test_files_of_a_capture(void **state)
+{
+	static const char files[] = "must be a number from 2 to 100000\n";
+	static const char size[] = "must be a number of octets from 4K to 1024G; K, M and G may "
+				   "follow it\n";
+	struct result result;
+	char said[256];
+
+	(void)state;
+	parse(&result, OPTION_WRITE, ARGUMENT_DOMIDS,
+	      "capture -w file --file-size 4096 --files 100000");
+	assert_int_equal(result.r, 0);
+	assert_int_equal(result.options.file_size, 4096);
+	assert_int_equal(result.options.files, 100000);
+	options_free(&result.options);
+	parse(&result, OPTION_WRITE, ARGUMENT_DOMIDS, "capture -w file --file-size 1024G");
+	assert_int_equal(result.options.file_size, 1ULL << 40);
+	assert_int_equal(result.options.files, 0);
+	options_free(&result.options);
+
+	for (const char *const *n =
+		     (const char *const[]){ "4095", "1025G", "3K", "x", "-1", "4T", "", NULL };
+	     *n; n++) {
+		char line[64];
+
+		snprintf(line, sizeof(line), "capture -w file --file-size %s", *n);
+		snprintf(said, sizeof(said), "test: --file-size %s: %s", *n, size);
+		assert_refused(OPTION_WRITE, ARGUMENT_DOMIDS, line, said);
+	}
+	for (const char *const *n = (const char *const[]){ "0", "1", "100001", "x", "-1", NULL };
+	     *n; n++) {
+		char line[64];
+
+		snprintf(line, sizeof(line), "capture -w file --file-size 1M --files %s", *n);
+		snprintf(said, sizeof(said), "test: --files %s: %s", *n, files);
+		assert_refused(OPTION_WRITE, ARGUMENT_DOMIDS, line, said);
+	}
+	assert_refused(OPTION_WRITE, ARGUMENT_DOMIDS, "capture -w file --files 3",
+		       "test: --files is only for --file-size; see --help\n");
+	assert_refused(OPTION_WRITE, ARGUMENT_DOMIDS, "capture -w - --file-size 1M",
+		       "test: --file-size is for files, not for standard output\n");
+}
+
 int main(void)
 {
 	static const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_filter),
 		cmocka_unit_test(test_filters_that_are_wrong),
 		cmocka_unit_test(test_ends_of_a_capture),
+		cmocka_unit_test(test_files_of_a_capture),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
