@@ -202,7 +202,7 @@ int command_domains(const struct options *options, const struct report *report)
 		r = domain_list(control, all, report);
 	control_free(control);
 	if (!r)
-		r = names_ask(&names, options, NAMES_ALL, report);
+		r = names_ask(&names, options, NAMES_ALL, false, report);
 	if (!r) {
 		r = options->json ? print_all_json(all, names) : print_all(all, names);
 		r = print_end(r, report);
@@ -247,6 +247,9 @@ static void print_rest(const json_t *domain)
 		else
 			puts("octets of its header");
 	}
+	if (print_number(domain, "requests"))
+		printf("waits for an answer for %" PRId64 " ms\n",
+		       print_number(domain, "oldest_ms"));
 	if (events || replies)
 		printf("not read: %" PRId64 " events, %" PRId64 " replies\n", events, replies);
 }
@@ -273,7 +276,7 @@ int command_domain(const struct options *options, const struct report *report)
 			    report);
 
 	if (!r)
-		r = names_ask(&names, options, options->domid, report);
+		r = names_ask(&names, options, options->domid, false, report);
 	if (!r) {
 		r = options->json ? names_join(names, domain) : 0;
 		if (options->json && !r)

@@ -3,6 +3,7 @@
  * cmd_trace - the commands that show messages as lines: trace, as they pass or as a capture has
  * them, and flight, the last ones that xsproxyd has kept.
  */
+#include "ctl/callers.h"
 #include "ctl/command.h"
 #include "ctl/picked.h"
 #include "ctl/readback.h"
@@ -30,6 +31,8 @@ struct lines {
 	struct text text;
 	struct buffer scratch;
 	struct outbuf *out;
+	struct callers *callers; /* NULL: none are known */
+	char name[REPORT_OCTETS_MAX];
 	struct picked *picked; /* NULL: xsproxyd has picked */
 	uint32_t snap;	       /* with @picked: octets of a payload that are shown */
 	uint64_t last;	       /* with @picked: the latest of the frames' times */
@@ -45,6 +48,31 @@ static const struct view *cut(const struct lines *lines, const struct view *view
 	return out;
 }
 
+static const struct frame *frame_of(const struct exchange *exchange)
+{
+	return &(exchange->request ? exchange->request : exchange->answer)->frame;
+}
+
+/* Of a toolstack's connection the program, which says more than "Domain-0". */
+static const char *name_of(void *arg, const struct frame *frame)
+{
+	struct lines *lines = arg;
+	const char *name = frame->flags & FRAME_CLIENT
+				   ? callers_program(lines->callers, frame)
+				   : callers_domain(lines->callers, frame->domid);
+
+	return name ? report_octets(lines->name, name, strlen(name)) : NULL;
+}
+
+static int add_json(struct lines *lines, const struct exchange *exchange)
+{
+	const struct frame *frame = frame_of(exchange);
+	const struct json_caller caller = { callers_domain(lines->callers, frame->domid),
+					    callers_program(lines->callers, frame) };
+
+	return json_exchange(&lines->scratch, lines->out, exchange, &caller);
+}
+
 static void on_exchange(void *arg, const struct exchange *exchange)
 {
 	struct lines *lines = arg;
@@ -58,7 +86,7 @@ static void on_exchange(void *arg, const struct exchange *exchange)
 		return;
 	if (!lines->json)
 		text_exchange(&lines->text, lines->out, &shown);
-	else if (json_exchange(&lines->scratch, lines->out, &shown))
+	else if (add_json(lines, &shown))
 		lines->out->failed = true;
 }
 
@@ -78,6 +106,8 @@ static int lines_init(struct lines *lines, const struct options *options, struct
 				 .out = out };
 	lines->text.colour = want_colour();
 	lines->text.utf8 = !strcmp(nl_langinfo(CODESET), "UTF-8");
+	lines->text.name = name_of;
+	lines->text.arg = lines;
 	lines->flow = flow_new(on_exchange, lines);
 	return lines->flow ? 0 : report_fail(report, -ENOMEM, "%s", report_reason(-ENOMEM));
 }
@@ -86,6 +116,7 @@ static void lines_fini(struct lines *lines)
 {
 	flow_free(lines->flow);
 	picked_free(lines->picked);
+	callers_free(lines->callers);
 	free(lines->scratch.data);
 	outbuf_free(lines->out);
 }
@@ -96,7 +127,7 @@ static int take(void *arg, const struct view *view)
 {
 	struct lines *lines = arg;
 
-	return flow_take(lines->flow, view);
+	return callers_is_own(lines->callers, &view->frame) ? 0 : flow_take(lines->flow, view);
 }
 
 static void end(void *arg)
@@ -162,6 +193,8 @@ int command_trace(const struct options *options, const struct report *report)
 		r = read_back(&lines, &sink, options, report);
 	else if (!r)
 		r = control_open(&control, options, report);
+	if (!r && !options->file)
+		r = callers_new(&lines.callers, options, NAMES_ALL, report);
 	if (!r && !options->file)
 		r = trace(control, &sink, options, report);
 	control_free(control);
@@ -258,6 +291,8 @@ int command_flight(const struct options *options, const struct report *report)
 	if (!r)
 		r = control_run(control, "flight", json_pack("{s:i}", "domid", options->domid),
 				&flight, report);
+	if (!r)
+		r = callers_new(&lines.callers, options, options->domid, report);
 	control_free(control);
 	if (!r) {
 		r = add_flight(&lines, flight);

@@ -218,18 +218,19 @@ int control_ask(const struct options *options, const char *command, json_t *argu
 	return r;
 }
 
-json_t *control_ask_quietly(const struct options *options, const char *command)
+json_t *control_ask_quietly(const struct options *options, const char *command, json_t *arguments)
 {
 	struct report nobody = { fopen("/dev/null", "we"), "" };
 	struct control *control = NULL;
 	json_t *out = NULL;
 
-	if (!nobody.out)
-		return NULL;
-	if (!control_open_within(&control, options, QUIET_SECONDS, &nobody) &&
-	    control_run(control, command, json_object(), &out, &nobody))
+	if (!nobody.out || control_open_within(&control, options, QUIET_SECONDS, &nobody))
+		json_decref(arguments);
+	else if (control_run(control, command, arguments, &out, &nobody))
 		out = NULL;
 	control_free(control);
+	if (!nobody.out)
+		return NULL;
 	fclose(nobody.out);
 	return out;
 }

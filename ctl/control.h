@@ -82,12 +82,12 @@ int control_ask(const struct options *options, const char *command, json_t *argu
 		const struct report *report);
 
 /**
- * control_ask_quietly() - the same without arguments, without a word to anybody, and without much
+ * control_ask_quietly() - the same without a word to anybody, and without much
  * patience: there may be no xsproxyd.
  *
  * Return: what the command returned, the caller's; or NULL.
  */
-json_t *control_ask_quietly(const struct options *options, const char *command);
+json_t *control_ask_quietly(const struct options *options, const char *command, json_t *arguments);
 
 /**
  * control_wait() - wait until xsproxyd ends the connection.

@@ -8,18 +8,20 @@
 
 #include <errno.h>
 
-int domain_list(struct control *control, json_t *all, const struct report *report)
+/* @command's answers have the list by that name, too. */
+static int list(struct control *control, const char *command, json_t *all,
+		const struct report *report)
 {
 	json_int_t index = 0;
 	json_t *page, *next;
 	int r;
 
 	do {
-		r = control_run(control, "domains", json_pack("{s:I}", "index", index), &page,
+		r = control_run(control, command, json_pack("{s:I}", "index", index), &page,
 				report);
 		if (r)
 			return r;
-		r = json_array_extend(all, json_object_get(page, "domains"));
+		r = json_array_extend(all, json_object_get(page, command));
 		next = json_object_get(page, "next");
 		index = json_is_integer(next) ? json_integer_value(next) : 0;
 		json_decref(page);
@@ -27,6 +29,16 @@ int domain_list(struct control *control, json_t *all, const struct report *repor
 			return report_fail(report, -ENOMEM, "%s", report_reason(-ENOMEM));
 	} while (index);
 	return 0;
+}
+
+int domain_list(struct control *control, json_t *all, const struct report *report)
+{
+	return list(control, "domains", all, report);
+}
+
+int client_list(struct control *control, json_t *all, const struct report *report)
+{
+	return list(control, "clients", all, report);
 }
 
 int domain_introduced(struct control *control, uint16_t domid, bool *is,

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * domain_list - all domains, from as many pages as it takes; and whether one is among them.
+ * domain_list - all domains, or all toolstack clients, from as many pages as it takes; and whether
+ * a domain is among them.
  *
  * Used by the commands.
  */
@@ -18,6 +19,9 @@
  * Return: 0, or a negative errno, which has been reported.
  */
 int domain_list(struct control *control, json_t *all, const struct report *report);
+
+/** client_list() - likewise `clients`. */
+int client_list(struct control *control, json_t *all, const struct report *report);
 
 /**
  * domain_introduced() - find out whether a domain is introduced, without a word if it is not.

@@ -69,7 +69,7 @@ static int wait_for_xsproxyd(const struct enter *enter)
 	uint64_t deadline = clock_monotonic() + START_MS * CLOCK_NS_OF_MS;
 
 	for (;;) {
-		json_t *status = control_ask_quietly(options, "status");
+		json_t *status = control_ask_quietly(options, "status", json_object());
 
 		json_decref(status);
 		if (status)

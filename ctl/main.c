@@ -161,6 +161,13 @@ static const struct command commands[] = {
 	{ "domain", command_domain, ARGUMENT_DOMID, OPTION_JSON | OPTION_CONTROL, "DOMID [--json]",
 	  "show one domain, with what it was refused",
 	  "As domains, and how often which request got which error.\n" },
+	{ "clients", command_clients, ARGUMENT_NONE, OPTION_JSON | OPTION_CONTROL, "[--json]",
+	  "list the toolstacks that are connected",
+	  "Lists who has a connection to Xenstore's socket: the process, since when, its watches "
+	  "and\n"
+	  "open transactions, how often it asked, octets that wait for it to read, and which "
+	  "requests\n"
+	  "it waits for, and for how long.\n" },
 	{ "stats", command_stats, ARGUMENT_ANY, OPTION_JSON | OPTION_CONTROL, "[DOMID] [--json]",
 	  "show what was asked, and how long it took",
 	  "Requests by operation, errors by name, and response times: how much of them was spent "

@@ -136,12 +136,24 @@ const char *names_text(struct names *names, uint32_t domid, char out[REPORT_OCTE
 	return report_octets(out, name, strlen(name));
 }
 
+pid_t names_reader(const struct names *names)
+{
+	return names ? names->pid : 0;
+}
+
+const char *names_get(struct names *names, uint32_t domid)
+{
+	const char *name = find(names, domid);
+
+	return name && *name ? name : NULL;
+}
+
 int names_join(struct names *names, json_t *domain)
 {
 	json_int_t domid = json_integer_value(json_object_get(domain, "domid"));
-	const char *name = find(names, (uint32_t)domid);
+	const char *name = names_get(names, (uint32_t)domid);
 	struct buffer scratch = { 0 };
-	json_t *json = name && *name ? escape_json(&scratch, name, strlen(name)) : json_null();
+	json_t *json = name ? escape_json(&scratch, name, strlen(name)) : json_null();
 
 	free(scratch.data);
 	return json_object_set_new(domain, "name", json) ? -ENOMEM : 0;
@@ -230,15 +242,16 @@ struct names *names_free(struct names *names)
 	return NULL;
 }
 
-int names_ask(struct names **out, const struct options *options, uint32_t only,
+int names_ask(struct names **out, const struct options *options, uint32_t only, bool follow,
 	      const struct report *report)
 {
-	int r = names_new(out, options, only, false, report);
+	int r = names_new(out, options, only, follow, report);
 
 	if (r)
 		return r;
 	r = names_settle(*out);
-	if (!r)
+	/* They may come yet. */
+	if (!r || (follow && r == -ETIMEDOUT))
 		return 0;
 	*out = names_free(*out);
 	return r == -ENOMEM ? report_fail(report, r, "%s", report_reason(r)) : 0;

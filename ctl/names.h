@@ -11,6 +11,7 @@
 #include <jansson.h>
 #include <stdbool.h>
 #include <stdint.h>
+#include <sys/types.h>
 
 #include "ctl/options.h"
 #include "migration/report.h"
@@ -50,6 +51,13 @@ int names_settle(struct names *names);
  */
 const char *names_text(struct names *names, uint32_t domid, char out[REPORT_OCTETS_MAX]);
 
+/** names_reader() - the process that reads them; 0: none. */
+pid_t names_reader(const struct names *names);
+
+/** names_get() - as it is; or NULL: it has none, or that is not known. Valid until the next call.
+ */
+const char *names_get(struct names *names, uint32_t domid);
+
 /**
  * names_join() - give an object of xsproxyd's about a domain, with "domid", a "name": a string, or
  * null.
@@ -59,12 +67,12 @@ const char *names_text(struct names *names, uint32_t domid, char out[REPORT_OCTE
 int names_join(struct names *names, json_t *domain);
 
 /**
- * names_ask() - the names of now, for who shows something once: names_new() and names_settle().
+ * names_ask() - the names of now, for who goes on without: names_new() and names_settle().
  * @out: NULL when there are none to be had, which is nobody's failure
  *
  * Return: 0, or -ENOMEM, which has been reported.
  */
-int names_ask(struct names **out, const struct options *options, uint32_t only,
+int names_ask(struct names **out, const struct options *options, uint32_t only, bool follow,
 	      const struct report *report);
 
 /**

@@ -145,7 +145,7 @@ static int follow(struct replace *replace)
 
 	say(replace, "xsproxyd has closed the connection; waiting for the next one");
 	while (clock_monotonic() < deadline) {
-		json_t *status = control_ask_quietly(replace->options, "status");
+		json_t *status = control_ask_quietly(replace->options, "status", json_object());
 		int r = status ? look(replace, status, &progress) : -EAGAIN;
 
 		json_decref(status);

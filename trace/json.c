@@ -148,17 +148,29 @@ static void set_exchange(struct maker *maker, const struct exchange *exchange)
 		set_arguments(maker, answer);
 }
 
+static void set_caller(struct maker *maker, const struct json_caller *caller)
+{
+	if (caller->name)
+		set(maker, "name", escape_json(maker->scratch, caller->name, strlen(caller->name)));
+	if (caller->program)
+		set(maker, "program",
+		    escape_json(maker->scratch, caller->program, strlen(caller->program)));
+}
+
 static int add_octets(const char *octets, size_t len, void *arg)
 {
 	outbuf_add(arg, octets, len);
 	return 0;
 }
 
-int json_exchange(struct buffer *scratch, struct outbuf *out, const struct exchange *exchange)
+int json_exchange(struct buffer *scratch, struct outbuf *out, const struct exchange *exchange,
+		  const struct json_caller *caller)
 {
 	struct maker maker = { .scratch = scratch, .object = json_object() };
 
 	set_exchange(&maker, exchange);
+	if (caller)
+		set_caller(&maker, caller);
 	if (!maker.failed &&
 	    json_dump_callback(maker.object, add_octets, out, JSON_COMPACT | JSON_ENSURE_ASCII))
 		maker.failed = true;

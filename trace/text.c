@@ -135,16 +135,28 @@ static void add_reply(const struct text *text, struct outbuf *out, const struct 
 	end(text, out);
 }
 
+static void add_who(const struct text *text, struct outbuf *out, const struct frame *frame)
+{
+	const char *name = text->name ? text->name(text->arg, frame) : NULL;
+
+	outbuf_text(out, " d");
+	outbuf_number(out, frame->domid, 0);
+	if (name) {
+		outbuf_char(out, '(');
+		outbuf_text(out, name);
+		outbuf_char(out, ')');
+	}
+	outbuf_text(out, frame->flags & FRAME_CLIENT ? " c" : " s");
+	outbuf_number(out, frame->session, 0);
+}
+
 /* Who, which way, in which transaction, and what. */
 static void add_head(struct text *text, struct outbuf *out, const struct view *view)
 {
 	char name[FIELDS_NAME_MAX];
 
 	add_time(text, out, view->frame.time);
-	outbuf_text(out, " d");
-	outbuf_number(out, view->frame.domid, 0);
-	outbuf_text(out, view->frame.flags & FRAME_CLIENT ? " c" : " s");
-	outbuf_number(out, view->frame.session, 0);
+	add_who(text, out, &view->frame);
 	outbuf_text(out, view->frame.kind == FRAME_REQUEST ? " > " : " < ");
 	if (view->msg.tx_id) {
 		outbuf_char(out, 't');

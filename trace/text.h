@@ -5,7 +5,7 @@
  *     14:03:04.123456 d7 s12 > t3 WRITE "data/x" "1" = OK  52 us, 41 upstream
  *
  * s12 is the session of a ring, c12 would be that of a toolstack client's socket; > goes to
- * xenstored, < comes from there.
+ * xenstored, < comes from there. Who is known by a name is d7(web).
  *
  * Called by ctl/. Must never let an octet of a guest's reach a terminal unescaped (outbuf.h).
  */
@@ -23,6 +23,9 @@ struct text {
 	bool utf8;	/* what reads it takes UTF-8 */
 	time_t second;	/* that @clock shows */
 	char clock[16]; /* 14:03:04 */
+	/* Who sent it, escaped; or NULL. NULL: nobody is known. */
+	const char *(*name)(void *arg, const struct frame *frame);
+	void *arg; /* of @name */
 };
 
 /** text_exchange() - add a line with its newline. */

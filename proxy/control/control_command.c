@@ -73,6 +73,7 @@ static const struct command {
 	{ "status", 0, control_status },
 	{ "domains", TAKES_INDEX, control_domains },
 	{ "domain", TAKES_DOMID, control_domain },
+	{ "clients", TAKES_INDEX, control_clients },
 	{ "watches", TAKES_DOMID | TAKES_INDEX, control_watches },
 	{ "transactions", TAKES_DOMID, control_transactions },
 	{ "quiesce", TAKES_DOMID | TAKES_LEASE, control_quiesce },

@@ -55,6 +55,10 @@ void control_domain(struct control *control, const struct control_args *args);
 void control_log_level(struct control *control, const struct control_args *args);
 void control_reload(struct control *control, const struct control_args *args);
 
+/* --- control_clients.c */
+
+void control_clients(struct control *control, const struct control_args *args);
+
 /* --- control_exchange.c */
 
 void control_replace(struct control *control, const struct control_args *args);

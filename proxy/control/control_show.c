@@ -22,6 +22,7 @@
 #include "proxy/host/upstream.h"
 #include "proxy/log.h"
 #include "proxy/mend/mend.h"
+#include "proxy/observe/tap.h"
 #include "proxy/session/limit.h"
 #include "proxy/session/pending.h"
 #include "proxy/session/refusal.h"
@@ -197,15 +198,17 @@ static json_t *domain(const struct daemon *daemon, const struct memory *memory, 
 				    json_boolean(holds_seen(daemon->holds, domid)));
 	if (!s)
 		return object;
-	more = json_pack("{s:i,s:i,s:o,s:b,s:i,s:i,s:i,s:i,s:i,s:i,s:o,s:o,s:o}", "session",
-			 (int)s->id, "watches", (int)s->watches.count, "watches_max",
-			 watches_max(s), "near_limit", limit_near(s), "transactions",
-			 (int)transaction_count(&s->transactions), "requests",
-			 __builtin_popcount(word_get(&s->ledger->pending_mask)), "queued",
-			 (int)(fifo_used(&s->fifo) + word_get(&s->ledger->fifo_fill)), "memory",
-			 (int)(s->account.used * POOL_PAGE), "events", (int)s->fifo.waiting.events,
-			 "replies", (int)s->fifo.waiting.replies, "unfinished", unfinished(s),
-			 "refusals", refusals(s), "last_error", last_error(s));
+	more = json_pack(
+		"{s:i,s:i,s:o,s:b,s:i,s:i,s:I,s:i,s:i,s:i,s:i,s:o,s:o,s:o}", "session", (int)s->id,
+		"watches", (int)s->watches.count, "watches_max", watches_max(s), "near_limit",
+		limit_near(s), "transactions", (int)transaction_count(&s->transactions), "requests",
+		__builtin_popcount(word_get(&s->ledger->pending_mask)), "oldest_ms",
+		(json_int_t)(tap_oldest(s->tap, word_get(&s->ledger->pending_mask)) /
+			     CLOCK_NS_OF_MS),
+		"queued", (int)(fifo_used(&s->fifo) + word_get(&s->ledger->fifo_fill)), "memory",
+		(int)(s->account.used * POOL_PAGE), "events", (int)s->fifo.waiting.events,
+		"replies", (int)s->fifo.waiting.replies, "unfinished", unfinished(s), "refusals",
+		refusals(s), "last_error", last_error(s));
 	if (!more || json_object_update(object, more)) {
 		json_decref(object);
 		object = NULL;

@@ -202,6 +202,27 @@ void tap_stats(const struct tap *tap, struct stats *stats)
 		stats->unread += now - tap->unread_since;
 }
 
+/* What is known of a request under way, if anything. */
+static const struct asked *asked_now(const struct tap *tap, int slot)
+{
+	if (slot < ASKED_FEW)
+		return &tap->few[slot];
+	return tap->more ? &tap->more[slot - ASKED_FEW] : NULL;
+}
+
+uint64_t tap_oldest(const struct tap *tap, uint32_t slots)
+{
+	uint64_t now = clock_monotonic(), oldest = now;
+
+	for (; tap && slots; slots &= slots - 1) {
+		const struct asked *asked = asked_now(tap, __builtin_ctz(slots));
+
+		if (asked && asked->begin && asked->begin < oldest)
+			oldest = asked->begin;
+	}
+	return now - oldest;
+}
+
 const struct flight *tap_flight(const struct tap *tap)
 {
 	return tap ? &tap->flight : NULL;

@@ -71,6 +71,15 @@ struct tap *tap_free(struct tap *tap);
 /** tap_stats() - the numbers of a session as of now; zeroes without a tap. */
 void tap_stats(const struct tap *tap, struct stats *stats);
 
+/**
+ * tap_oldest() - for how long, in ns, the oldest request that is under way has been so, since it
+ * was whole and this xsproxyd knew of it.
+ * @slots: a bit for each that is
+ *
+ * Return: that, or 0.
+ */
+uint64_t tap_oldest(const struct tap *tap, uint32_t slots);
+
 /** tap_flight() - the last messages, or NULL. Their times are CLOCK_MONOTONIC's. */
 const struct flight *tap_flight(const struct tap *tap);
 

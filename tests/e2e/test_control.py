@@ -25,8 +25,8 @@ STATUS_KEYS = {"version", "pid", "uptime", "state", "reason", "bridge_lacks", "x
                "mirror_broken", "hold_new", "log_level", "config_error", "exchange",
                "last_exchange"}
 DOMAIN_KEYS = {"domid", "state", "reason", "introduced", "stopped", "session", "watches",
-               "watches_max", "near_limit", "transactions", "requests", "queued", "memory",
-               "events", "replies", "unfinished", "refusals", "last_error"}
+               "watches_max", "near_limit", "transactions", "requests", "oldest_ms", "queued",
+               "memory", "events", "replies", "unfinished", "refusals", "last_error"}
 
 
 @pytest.fixture

@@ -82,7 +82,36 @@ def test_by_name(host):
     ctl(host, "unquiesce", "web", control=False)
     with subprocess.Popen([CTL, "flight", "web", "--control", host.run_dir / "control"],
                           stdout=subprocess.PIPE, text=True, env=host.tool_env()) as flight:
-        assert " d7 " in flight.communicate(timeout=xensim.TIMEOUT)[0]
+        assert " d7(web) s" in flight.communicate(timeout=xensim.TIMEOUT)[0]
+
+
+def test_trace_has_names(host):
+    """Those of now: when a domain is called otherwise its next line says so."""
+    argv = [CTL, "trace", "web", "--path", "/local/domain/7/data", "--control",
+            host.run_dir / "control"]
+    with subprocess.Popen(argv, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+                          env=host.tool_env()) as trace:
+        assert "until it is interrupted" in trace.stderr.readline()
+        host.web.write("data/x", "1")
+        assert ' d7(web) s' in trace.stdout.readline()
+        host.dom0.write(NAME, "db")
+        assert wait_until(lambda: traced(host, trace) == "d7(db)")
+        host.dom0.rm(NAME)
+        assert wait_until(lambda: traced(host, trace) == "d7")
+        trace.send_signal(signal.SIGINT)
+        assert trace.wait(xensim.TIMEOUT) == 0
+
+
+def traced(host, trace):
+    """Who trace says it was that writes something."""
+    host.web.write("data/x", "1")
+    return trace.stdout.readline().split()[1]
+
+
+def test_json_of_trace_has_names(host):
+    host.web.write("data/x", "1")
+    lines = [json.loads(line) for line in ctl(host, "flight", "web", "--json").splitlines()]
+    assert lines and all(line["name"] == "web" for line in lines)
 
 
 def test_names_of_nobody_and_of_several(host):

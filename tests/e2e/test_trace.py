@@ -4,6 +4,7 @@
 import contextlib
 import json
 import pty
+import re
 import signal
 import struct
 
@@ -98,11 +99,13 @@ def test_objects_say_the_same(host, guest):
     objects = trace.objects()[:-1]
     assert [obj["number"] for obj in objects] == list(
         range(objects[0]["number"], objects[0]["number"] + len(objects)))
+    assert {obj["name"] for obj in objects} == {"guest-7"}
     assert all(obj["domid"] == 7 and obj["kind"] == "request" and obj["answered"] and
                0 <= obj["upstream"] <= obj["took"] for obj in objects)
     assert [obj["time"] for obj in objects] == sorted(obj["time"] for obj in objects)
     rest = [{key: obj[key] for key in obj if key not in (
-        "number", "req_id", "time", "took", "upstream", "domid", "session", "kind", "answered")}
+        "number", "req_id", "time", "took", "upstream", "domid", "name", "session", "kind",
+        "answered")}
         for obj in objects]
     assert [obj["op"] for obj in rest] == [
         "WRITE", "READ", "WATCH", "UNWATCH", "MKDIR", "DIRECTORY", "SET_PERMS", "GET_PERMS", "READ",
@@ -208,7 +211,7 @@ def test_new_shows_a_domain_from_its_first_request(host, guest):
         new = host.add_guest(9)
         new.write("data/first", "1")
         lines = trace.until('"data/first"')
-    assert [bare(line) for line in lines if " d9 " in line][0] == (
+    assert [bare(line) for line in lines if re.search(r" d9[ (]", line)][0] == (
         'd9s > WRITE "data/first" "1" = OK')
     assert not any("old" in line for line in lines)
 

@@ -104,8 +104,8 @@ class Watching(xsclient.Closing):
 
 
 def bare(line):
-    """A line without its time, session and durations."""
+    """A line without its time, the guest's name, session and durations."""
     line = re.sub(r"^\d\d:\d\d:\d\d\.\d{6} ", "", line)
     line = re.sub(r"  \d+ us, (\d+ upstream|by xsproxyd)$",
                   lambda match: "" if "up" in match[1] else " *", line)
-    return re.sub(r"^(d\d+) ([sc])\d+ ", r"\1\2 ", line)
+    return re.sub(r"^(d\d+)(?:\((?:guest-\d+|python3)\))? ([sc])\d+ ", r"\1\2 ", line)

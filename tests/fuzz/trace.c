@@ -58,7 +58,7 @@ static void on_exchange(void *arg, const struct exchange *exchange)
 	shown->text.len = shown->json.len = 0;
 	text_exchange(&text, &shown->text, exchange);
 	check_line(&shown->text);
-	CHECK(!json_exchange(&shown->scratch, &shown->json, exchange));
+	CHECK(!json_exchange(&shown->scratch, &shown->json, exchange, NULL));
 	check_line(&shown->json);
 	object = json_loadb(shown->json.data, shown->json.len,
 			    JSON_REJECT_DUPLICATES | JSON_ALLOW_NUL, NULL);

@@ -1,17 +1,6 @@
 // SPDX-License-Identifier: MIT
 /* A domain on a command line: what is all digits is a number, as xl has it; all else is a name. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <stdio.h>
-
-#include <cmocka.h>
-
-#include "ctl/options.c"
-#include "ctl/options_filter.c"
-#include "ctl/options_replace.c"
-#include "ctl/options_stream.c"
+#include "tests/unit/options_bed.h"
 
 static void assert_name(const char *word, bool is)
 {

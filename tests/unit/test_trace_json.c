@@ -12,7 +12,7 @@ static void assert_json(const struct view *request, const struct view *answer, c
 	struct buffer scratch = { 0 };
 	struct outbuf out = { 0 };
 
-	assert_int_equal(json_exchange(&scratch, &out, &exchange), 0);
+	assert_int_equal(json_exchange(&scratch, &out, &exchange, NULL), 0);
 	assert_string_equal(bed_text(&out), want);
 	free(scratch.data);
 	outbuf_free(&out);
