@@ -374,6 +374,7 @@ install: programs
 	$(Q)install -D -m 0644 share/bash-completion/xsproxyctl \
 		$(DESTDIR)$(PREFIX)/share/bash-completion/completions/xsproxyctl
 	$(Q)install -D -m 0644 -t $(DESTDIR)$(PREFIX)/share/xsproxy/wireshark share/wireshark/xenstore.lua
+	$(Q)install -D -m 0644 -t $(DESTDIR)$(PREFIX)/share/xsproxy/wireshark/profile share/wireshark/profile/*
 	$(Q)[ -e $(DESTDIR)/etc/xsproxy/xsproxy.conf ] || \
 		install -D -m 0644 $(DESTDIR)$(EXAMPLES)/xsproxy.conf.example $(DESTDIR)/etc/xsproxy/xsproxy.conf
 

@@ -78,6 +78,7 @@ local f = {
 	client = ProtoField.bool("xenstore.client", "Toolstack's socket", 16, nil, CLIENT),
 	domid = ProtoField.uint32("xenstore.domid", "Domain"),
 	session = ProtoField.uint32("xenstore.session", "Session"),
+	stream = ProtoField.uint32("xenstore.stream", "Stream index"),
 	number = ProtoField.uint32("xenstore.number", "Number in the session"),
 	lost = ProtoField.uint32("xenstore.lost", "Frames lost"),
 	time = ProtoField.relative_time("xenstore.time", "Response time"),
@@ -135,11 +136,26 @@ xenstore.experts = values(x)
 
 -- --- requests and their replies
 
+local streams -- by domain and session, of a guest's ring or a toolstack's socket: 0, 1, ...
+local nr_streams
 local requests -- by domain, session and number: the last one that began
 local exchanges -- by the number of a packet: the exchange that it is part of
 
 function xenstore.init()
+	streams, nr_streams = {}, 0
 	requests, exchanges = {}, {}
+end
+
+-- Which conversation of the file it is: what a session says and hears, in the order in which they
+-- begin there, as tcp.stream is for connections.
+local function stream_of(frame)
+	local key = ("%d %d %s"):format(frame.domid, frame.session, frame.client)
+
+	if not streams[key] then
+		streams[key] = nr_streams
+		nr_streams = nr_streams + 1
+	end
+	return streams[key]
 end
 
 -- The exchange that a request or reply is part of: request, response (packets), op, path.
@@ -417,6 +433,7 @@ local function add_frame(tree, buffer, frame, read)
 	end
 	read.add(tree, f.domid, buffer(8, 4))
 	read.add(tree, f.session, buffer(12, 4))
+	tree:add(f.stream, stream_of(frame)):set_generated()
 	if frame.kind ~= EVENT then
 		read.add(tree, f.number, buffer(40, 4))
 	end

@@ -8,6 +8,7 @@ import pty
 import random
 import re
 import select
+import shutil
 import signal
 import stat
 import struct
@@ -151,6 +152,33 @@ def test_columns_and_filters(host, guest, tmp_path):
     assert count("xenstore.type == 11 && xenstore.kind == 1") == 2
 
 
+@ONE_DAEMON
+def test_a_session_is_followed(host, guest, tmp_path):
+    """Each is a stream, numbered as they come in the file."""
+    path = tmp_path / "capture.pcapng"
+    other = host.add_guest(9)
+    with Watching(host, "capture", "-w", path, "--events") as capture:
+        guest.write("data/x", "0")
+        other.write("data/x", "1")
+        with host.client() as client:
+            client.write("/tool/x", "2")
+        guest.watch("data/x", "tok")
+        guest.write("data/end", "0")
+        captured(capture, path, lambda octets: b"data/end" in octets)
+        capture.end()
+    rows = fields(path, "stream", "domid", "session", "value", args=("-2",))
+    streams = [row[0] for row in rows]
+    assert list(dict.fromkeys(streams)) == ["0", "1", "2"]
+    assert {row[1] for row in rows if row[0] == "1"} == {"9"}
+    assert {row[0]: row[3] for row in rows if row[3]} == {"0": "0", "1": "1", "2": "2"}
+    # One session for each, and the same one in each of its packets
+    assert len({row[:3] for row in rows}) == 3
+    for number in range(3):
+        followed = fields(path, "stream", args=("-Y", f"xenstore.stream == {number}"))
+        assert len(followed) == streams.count(str(number)) > 1
+    assert ("WATCH_EVENT", "0") in fields(path, "op", "stream")
+
+
 def test_it_can_be_read_while_it_grows(host, guest, tmp_path):
     path = tmp_path / "capture.pcapng"
     with Watching(host, "capture", "-w", path) as capture:
@@ -275,125 +303,6 @@ def test_it_ends_after_its_time_although_nobody_reads(host, guest):
     assert "cannot write standard output: its reader does not read" in said
 
 
-# --- files by size
-
-def files_of(path):
-    return sorted(path.parent.glob(f"{path.stem}_*{path.suffix}"))
-
-
-def values_of(paths):
-    """What was written to data/x."""
-    return [value for path in paths for kind, value in fields(path, "kind", "value")
-            if kind == "1"]
-
-
-@ONE_DAEMON
-def test_files_by_size(host, guest, tmp_path):
-    """All there is, in order, each a capture by itself, and none much larger than it may be."""
-    path = tmp_path / "a.b" / "seen.pcapng"
-    path.parent.mkdir()
-    with Watching(host, "capture", "-w", path, "--file-size", "4K", 7) as capture:
-        for i in range(100):
-            guest.write("data/x", str(i))
-        capture.end()
-    assert ": 200 messages, 0 more were lost" in capture.said
-    files = files_of(path)
-    assert sorted(path.parent.iterdir()) == files and len(files) > 4
-    for number, file in enumerate(files, 1):
-        assert re.fullmatch(rf"seen_{number:05}_20\d{{12}}\.pcapng", file.name)
-        assert stat.S_IMODE(file.stat().st_mode) == 0o600
-        assert file.stat().st_size < 4096 + 400
-        assert number == len(files) or file.stat().st_size >= 4096
-    assert values_of(files) == [str(i) for i in range(100)]
-
-
-@ONE_DAEMON
-def test_the_last_files_are_kept(host, guest, tmp_path):
-    path, others = tmp_path / "seen", [tmp_path / "seen_00001_20200101000000", tmp_path / "x"]
-    for other in others:
-        other.write_text("somebody's")
-    with Watching(host, "capture", "-w", path, "--file-size", "4K", "--files", "3", 7) as capture:
-        for i in range(150):
-            guest.write("data/x", str(i))
-        capture.end()
-    for other in others:
-        assert other.read_text() == "somebody's"
-        other.unlink()
-    files = sorted(tmp_path.iterdir())
-    assert len(files) == 3 and int(files[0].name.split("_")[1]) > 2
-    values = values_of(files)
-    assert values == [str(i) for i in range(150 - len(values), 150)] and len(values) > 30
-
-
-@ONE_DAEMON
-def test_whole_exchanges_in_files(host, guest, tmp_path):
-    path = tmp_path / "seen.pcapng"
-    with Watching(host, "capture", "-w", path, "--file-size", "4K", "--slower", "0", "--errors",
-                  "-c", "100", 7) as capture:
-        for i in range(50):
-            with pytest.raises(xsclient.XsError):
-                guest.read(f"data/none{i}")
-        ended(capture)
-    files = files_of(path)
-    assert len(files) > 2
-    assert [row for file in files for row in fields(file, "kind", "path")] == [
-        (kind, f"data/none{i}") for i in range(50) for kind in "12"]
-    assert all(fields(file, "kind")[-1] == ("2",) for file in files)
-
-
-def captured_in_any(capture, path, octets):
-    """Wait until a file of the ring has them."""
-    deadline = time.monotonic() + xensim.TIMEOUT
-    while True:
-        # A file may go while they are looked at.
-        with contextlib.suppress(FileNotFoundError):
-            if any(octets in file.read_bytes() for file in files_of(path)):
-                return
-        assert time.monotonic() < deadline, "not captured"
-        assert not select.select([capture.process.stderr], [], [], 0.01)[0], "it has ended"
-
-
-@ONE_DAEMON
-def test_the_file_that_is_written_can_be_read(host, guest, tmp_path):
-    """At any moment, and so can what the ring has left of the others."""
-    path = tmp_path / "seen.pcapng"
-    seen = set()
-    with Watching(host, "capture", "-w", path, "--file-size", "4K", "--files", "2", 7) as capture:
-        for i in range(60):
-            guest.write("data/x", f"value {i}")
-            captured_in_any(capture, path, f"value {i}".encode())
-            last = files_of(path)[-1]
-            if last not in seen:
-                values_of([last])
-                seen.add(last)
-        capture.end()
-    assert len(seen) > 3 and len(files_of(path)) == 2
-
-
-@ONE_DAEMON
-def test_what_hinders_the_next_file(host, guest, tmp_path):
-    """What there was until then is whole."""
-    path = tmp_path / "there" / "seen.pcapng"
-    path.parent.mkdir()
-    with Watching(host, "capture", "-w", path, "--file-size", "4K", 7) as capture:
-        guest.write("data/x", "first")
-        captured(capture, files_of(path)[0], lambda octets: b"first" in octets)
-        path.parent.rename(tmp_path / "moved")
-        for _ in range(50):
-            guest.write("data/x", "more")
-        said = capture.process.stderr.read().decode()
-        assert capture.process.wait(xensim.TIMEOUT) == 1
-    first, second = said.splitlines()
-    assert re.match(r"xsproxyctl capture: cannot write \S+/there/seen_00002_\d+\.pcapng: No such",
-                    first)
-    assert re.match(r"xsproxyctl capture: \d+ messages", second)
-    files = files_of(tmp_path / "moved" / "seen.pcapng")
-    assert len(files) == 1 and values_of(files)[0] == "first"
-    done = ctl(host, "capture", "-w", path, "--file-size", "4K")
-    assert done.returncode == 1 and "cannot write" in done.stderr
-    assert done.stderr.count("\n") == 1
-
-
 # --- the dissector alone
 
 def pcapng(path, packets):
@@ -464,6 +373,54 @@ def test_as_a_plugin_and_twice(tmp_path):
     for plugin in ((), ("-X", f"lua_script:{LUA}")):
         line, = tshark(path, plugin=plugin, home=tmp_path)
         assert "READ data" in line
+
+
+# --- the profile
+
+def profile(home):
+    """Where it is copied to, as the manual says."""
+    there = home / ".config/wireshark/profiles/Xenstore"
+    shutil.copytree(LUA.parent / "profile", there)
+    return ("-C", there.name)
+
+
+def test_the_profile_s_columns(tmp_path):
+    path = tmp_path / "x.pcapng"
+    frames = [frame(1, 2, b"data\0"), frame(2, 2, b"1")]
+    pcapng(path, [(octets, len(octets)) for octets in frames])
+    request, reply = tshark(path, *profile(tmp_path), home=tmp_path)
+    assert re.match(r" *1 +0\.000000 0 +d7 s2 \u2192 xenstored +READ data$", request)
+    assert re.match(r" *2 +0\.000000 0 +xenstored \u2192 d7 s2 +0\.000003000 READ data = ", reply)
+
+
+def coloured(path, *args, home):
+    """The lines that tshark prints on a terminal."""
+    master, slave = pty.openpty()
+    with open(master, "rb", buffering=0) as screen:
+        command = [*TSHARK, "--color", *args, "-X", f"lua_script:{LUA}", "-r", path]
+        with subprocess.Popen(command, stdout=slave, stderr=subprocess.DEVNULL,
+                              env=dict(os.environ, LC_ALL="C.UTF-8", HOME=str(home),
+                                       COLORTERM="truecolor")) as process:
+            os.close(slave)
+            octets = b""
+            with contextlib.suppress(OSError):  # its end, on a terminal
+                while part := screen.read(1 << 16):
+                    octets += part
+            assert process.wait(60) == 0
+    return octets.decode().splitlines()
+
+
+def test_the_profile_s_colours(tmp_path):
+    """Red for an error, another for an event and for what is slow, none for the rest."""
+    path = tmp_path / "x.pcapng"
+    slow = frame(2, 2, b"1", number=2)
+    slow = slow[:24] + struct.pack("<Q", 10**7) + slow[32:]
+    frames = [frame(1, 2, b"data\0"), frame(2, 16, b"ENOENT\0"), slow, frame(3, 15, b"a\0t\0")]
+    pcapng(path, [(octets, len(octets)) for octets in frames])
+    lines = coloured(path, *profile(tmp_path), home=tmp_path)
+    colours = [re.findall(r"\x1b\[48;2;(\d+;\d+;\d+)m", line) for line in lines[:4]]
+    assert colours[0] == [] and all(len(colour) == 1 for colour in colours[1:])
+    assert len({colour[0] for colour in colours[1:]}) == 3
 
 
 # --- the command line

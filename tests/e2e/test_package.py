@@ -42,6 +42,8 @@ INSTALLED = {
     "usr/share/man/man8/xsproxy-starter.8",
     "usr/share/man/man8/xsproxyctl.8",
     "usr/share/man/man8/xsproxyd.8",
+    "usr/share/xsproxy/wireshark/profile/colorfilters",
+    "usr/share/xsproxy/wireshark/profile/preferences",
     "usr/share/xsproxy/wireshark/xenstore.lua",
 }
 
