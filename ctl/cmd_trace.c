@@ -6,6 +6,7 @@
 #include "ctl/callers.h"
 #include "ctl/command.h"
 #include "ctl/picked.h"
+#include "ctl/print.h"
 #include "ctl/readback.h"
 #include "ctl/tracing.h"
 #include "protocol/clock.h"
@@ -14,8 +15,6 @@
 
 #include <errno.h>
 #include <inttypes.h>
-#include <langinfo.h>
-#include <locale.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -90,22 +89,13 @@ static void on_exchange(void *arg, const struct exchange *exchange)
 		lines->out->failed = true;
 }
 
-static bool want_colour(void)
-{
-	const char *no = getenv("NO_COLOR"), *term = getenv("TERM");
-
-	return isatty(STDOUT_FILENO) && !(no && *no) && term && strcmp(term, "dumb") != 0;
-}
-
 static int lines_init(struct lines *lines, const struct options *options, struct outbuf *out,
 		      const struct report *report)
 {
-	setlocale(LC_CTYPE, "");
 	*lines = (struct lines){ .wanted = options->filter.wanted,
 				 .json = options->json,
 				 .out = out };
-	lines->text.colour = want_colour();
-	lines->text.utf8 = !strcmp(nl_langinfo(CODESET), "UTF-8");
+	print_look(&lines->text);
 	lines->text.name = name_of;
 	lines->text.arg = lines;
 	lines->flow = flow_new(on_exchange, lines);

@@ -91,6 +91,10 @@ int command_flight(const struct options *options, const struct report *report);
 
 int command_capture(const struct options *options, const struct report *report);
 
+/* --- cmd_replay.c */
+
+int command_replay(const struct options *options, const struct report *report);
+
 /* --- cmd_control.c: what hold --new and quiesce --lease come to */
 
 int command_hold_new(const struct options *options, const struct report *report);

@@ -238,6 +238,15 @@ static const struct command commands[] = {
 	  "guests.pcapng, whenever one is full; it never writes to one that is there.\n"
 	  "\n"
 	  "  xsproxyctl capture -w - | tshark -r -\n" },
+	{ "replay", command_replay, ARGUMENT_FILE, OPTION_SCRATCH, "FILE --socket PATH",
+	  "play a capture's requests to another xenstored",
+	  "Sends the requests of a capture to the xenstored at PATH, which nobody must use, for it "
+	  "writes\n"
+	  "what they wrote; each after the one before it was answered. What it answers otherwise "
+	  "than the\n"
+	  "capture is shown, the first ten of them, and the exit status is 1 then. All is asked as "
+	  "dom0;\n"
+	  "what a guest was refused for that, and what is about another machine, is left out.\n" },
 	{ "flight", command_flight, ARGUMENT_DOMID, OPTION_JSON | OPTION_CONTROL, "DOMID [--json]",
 	  "show a domain's last messages",
 	  "Prints what xsproxyd keeps of each session, since it was started and unless [flight]\n"

@@ -223,6 +223,8 @@ static const struct option_spec specs[] = {
 	{ OPTION_JSON, 'j', false, "json", NULL, "print JSON", set_json },
 	{ OPTION_SOCKET, 's', false, "socket", "PATH",
 	  "xsproxyd's Xenstore socket (/run/xenstored/socket)", set_socket },
+	{ OPTION_SCRATCH, 'Z', false, "socket", "PATH",
+	  "the socket of the xenstored to play to, which nobody uses", set_socket },
 	{ OPTION_CONTROL, 'H', false, "control", "PATH",
 	  "xsproxyd's control socket (" CONTROL_SOCKET ")", set_control },
 	{ OPTION_LEASE, 'l', false, "lease", NULL, "only until this command ends", set_lease },
@@ -471,6 +473,8 @@ int options_parse(struct options *options, unsigned int accepts, enum option_arg
 	r = parse_argument(&parsing, argument, argc, argv);
 	if (!r && accepts & OPTION_WRITE)
 		r = options_capture(&parsing);
+	if (!r && accepts & OPTION_SCRATCH && !options->socket[0])
+		r = wrong(&parsing, "--socket PATH is missing; see --help");
 	if (!r && accepts & OPTION_STREAM)
 		r = options_split(&parsing);
 	if (!r && accepts & OPTION_SOCKET && !options->socket[0] &&

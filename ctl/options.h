@@ -52,6 +52,7 @@ enum option_bit {
 	OPTION_CONFIG = 1 << 25, /* where xsproxyd is stands there */
 	OPTION_STREAM = 1 << 26,
 	OPTION_READ = 1 << 27,
+	OPTION_SCRATCH = 1 << 28, /* --socket, of a xenstored that nobody uses; has to be said */
 };
 
 enum option_argument {

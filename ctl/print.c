@@ -5,7 +5,12 @@
 #include "ctl/print.h"
 
 #include <errno.h>
+#include <langinfo.h>
+#include <locale.h>
 #include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
 
 int print_json(const json_t *value)
 {
@@ -44,4 +49,18 @@ const char *print_text(const json_t *object, const char *key)
 int64_t print_number(const json_t *object, const char *key)
 {
 	return json_integer_value(json_object_get(object, key));
+}
+
+static bool want_colour(void)
+{
+	const char *no = getenv("NO_COLOR"), *term = getenv("TERM");
+
+	return isatty(STDOUT_FILENO) && !(no && *no) && term && strcmp(term, "dumb") != 0;
+}
+
+void print_look(struct text *text)
+{
+	setlocale(LC_CTYPE, "");
+	*text = (struct text){ .colour = want_colour(),
+			       .utf8 = !strcmp(nl_langinfo(CODESET), "UTF-8") };
 }

@@ -12,6 +12,7 @@
 #include <stdint.h>
 
 #include "migration/report.h"
+#include "trace/text.h"
 
 /* What it means that there is no keeper, and what to do */
 #define PRINT_NO_KEEPER                                                \
@@ -39,6 +40,9 @@ int print_end(int r, const struct report *report);
 
 /** print_text() - a member of an answer: a string, or "-" where there is none. */
 const char *print_text(const json_t *object, const char *key);
+
+/** print_look() - how lines of messages look where standard output goes to. */
+void print_look(struct text *text);
 
 /** print_number() - a member of an answer: a number, or 0 where there is none. */
 int64_t print_number(const json_t *object, const char *key);

@@ -36,7 +36,10 @@ static int not_read(const struct readback *readback, const char *why, const stru
 			   readback->name, readback->at, why);
 }
 
-/* Pass on what is there in full. */
+/*
+ * Pass on what is there in full. Return: 0; 1 when the sink has enough; or a negative errno, which
+ * has been reported.
+ */
 static int take_blocks(struct readback *readback, struct tracing_sink *sink,
 		       const struct report *report)
 {
@@ -56,7 +59,7 @@ static int take_blocks(struct readback *readback, struct tracing_sink *sink,
 	}
 	readback->len -= at;
 	memmove(readback->in, readback->in + at, readback->len);
-	return r ? report_fail(report, r, "%s", report_reason(r)) : 0;
+	return r < 0 ? report_fail(report, r, "%s", report_reason(r)) : r;
 }
 
 /* Return: 1 when there is more; 0 at the end; or a negative errno, which has been reported. */
@@ -98,7 +101,7 @@ static int pass_all(struct readback *readback, struct tracing_sink *sink,
 			sink->end(sink->arg);
 		written = write_out(sink, report);
 	} while (r > 0 && !taken && !written);
-	return r < 0 ? r : taken ? taken : written;
+	return r < 0 ? r : taken < 0 ? taken : written;
 }
 
 int readback_run(const char *file, struct tracing_sink *sink, const struct report *report)

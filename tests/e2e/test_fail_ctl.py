@@ -157,3 +157,20 @@ def test_read_back(tmp_path):
             assert expected.count(b"\n") == 8
             for success, out in command.each():
                 assert not success or out == expected
+
+
+@pytest.mark.long
+def test_replay(tmp_path):
+    """All is played and said, or it says that it was not."""
+    path = tmp_path / "x.pcapng"
+    frames = [frame(1, 6, b"\0"), frame(2, 6, b"5\0"), frame(1, 1, b"/x\0", number=2),
+              frame(2, 16, b"ENOENT\0", number=2), frame(1, 7, b"F\0", number=3),
+              frame(2, 7, b"OK\0", number=3), frame(1, 3, b"/none\0", number=4)]
+    frames[4:6] = [octets[:56] + b"\5\0\0\0" + octets[60:] for octets in frames[4:6]]
+    pcapng(path, [(octets, len(octets)) for octets in frames])
+    with running("C") as host:
+        command = Failing(host, "replay", path, "--socket", host.socket)
+        _, expected, _ = command.run(0)
+        assert expected.endswith(b"\n3 requests played, 0 answered otherwise\n")
+        for success, out in command.each():
+            assert not success or out == expected
