@@ -15,6 +15,7 @@
 #include "proxy/host/missing.h"
 #include "proxy/host/upstream.h"
 #include "proxy/mend/mend.h"
+#include "proxy/mirror/called.h"
 #include "proxy/mirror/follow.h"
 #include "proxy/observe/tap.h"
 
@@ -23,6 +24,8 @@
 /* Of the buckets, every second one from 4 us to 8.6 s: each twice the one before. */
 #define FIRST_BUCKET 4
 #define LAST_BUCKET  46
+
+#define LABEL_MAX    128 /* octets of what others wrote */
 
 enum unit {
 	UNIT_ONE,
@@ -243,6 +246,44 @@ static void put_family(FILE *out, const struct family *family,
 		put_of(out, family, "toolstack", clients);
 }
 
+/* What guests and toolstacks wrote is UTF-8 for Prometheus, and cannot end the label. */
+static void put_label(FILE *out, const char *name, struct called called)
+{
+	fprintf(out, ",%s=\"", name);
+	for (uint32_t i = 0; i < called.len && i < LABEL_MAX; i++) {
+		char c = called.octets[i];
+
+		if (c == '\\' || c == '"')
+			fprintf(out, "\\%c", c);
+		else if (c >= ' ' && c < 0x7f)
+			fputc(c, out);
+		else
+			fprintf(out, "\\\\x%02x", (uint8_t)c);
+	}
+	fputc('"', out);
+}
+
+/* To join the others with; the mirror has it, or nobody. */
+static void put_info(FILE *out, const struct metrics_domains *domains, const struct mirror *mirror)
+{
+	bool any = false;
+
+	for (size_t i = 0; i < domains->nr; i++) {
+		uint32_t domid = domains->rows[i].domid;
+
+		if (!domains->rows[i].named)
+			continue;
+		if (!any)
+			put_head(out, "xsproxy_domain_info", "gauge",
+				 "Always 1; what a domain is called.");
+		any = true;
+		fprintf(out, "xsproxy_domain_info{domid=\"%" PRIu32 "\"", domid);
+		put_label(out, "name", called_name(mirror, domid));
+		put_label(out, "uuid", called_uuid(mirror, domid));
+		fputs("} 1\n", out);
+	}
+}
+
 /* --- the whole */
 
 static void put_all(FILE *out, const struct metrics_domains *domains, const struct daemon *daemon)
@@ -258,6 +299,7 @@ static void put_all(FILE *out, const struct metrics_domains *domains, const stru
 	metrics_count(clients, &stats);
 	for (size_t i = 0; i < sizeof(families) / sizeof(families[0]); i++)
 		put_family(out, &families[i], domains, clients);
+	put_info(out, domains, mend_mirror(daemon->mend));
 }
 
 int metrics_text_write(struct metrics_text *text, const struct daemon *daemon)

@@ -5,7 +5,9 @@ import math
 import re
 
 NAME = r"[a-z][a-z0-9_]*"
-SAMPLE = re.compile(rf'({NAME})(?:\{{({NAME})="([A-Za-z0-9_.+-]+)"\}})? (\S+)')
+# Others than the first label are what somebody wrote: escaped.
+OTHERS = rf'(?:,{NAME}="(?:[ -!#-\[\]-~]|\\["\\])*")*'
+SAMPLE = re.compile(rf'({NAME})(?:\{{({NAME})="([A-Za-z0-9_.+-]+)"{OTHERS}\}})? (\S+)')
 VALUE = re.compile(r"\d+(\.\d+)?")
 SUFFIXES = {"counter": ("",), "gauge": ("",), "histogram": ("_bucket", "_sum", "_count")}
 

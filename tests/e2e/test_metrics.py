@@ -20,7 +20,7 @@ import xsclient
 from control import Control
 from harness import Host
 from ours import running
-from relay import open_files, wait_closed, wait_until
+from relay import FLAVOURS, open_files, wait_closed, wait_until
 
 CONNECTIONS = 8
 DOMAIN_COUNTERS = ("requests", "errors", "events", "received_bytes", "sent_bytes",
@@ -162,7 +162,7 @@ def test_prometheus_own_parser_reads_the_same(at):
     theirs = {}
     for family in text_string_to_metric_families(text):
         for sample in family.samples:
-            theirs[sample.name, tuple(sample.labels.values())] = sample.value
+            theirs[sample.name, tuple(sample.labels.values())[:1]] = sample.value
     ours = {}
     for family in exposition.parse(text).values():
         for (suffix, label), number in family.samples.items():
@@ -402,3 +402,35 @@ def test_a_file_at_its_place_stays(tmp_path):
     with running("C", config=config(f"unix:{path}")) as host:
         assert f"no metrics: cannot listen on unix:{path}: File exists" in host.proxy.text()
     assert path.read_text() == "mine"
+
+
+@pytest.mark.parametrize("flavour", FLAVOURS)
+def test_domains_by_their_names(at, flavour):
+    """What the toolstack calls a domain, whatever it writes there, and when it changes it."""
+    def info():
+        text = fetch(at)[2]
+        exposition.parse(text)
+        family, = (family for family in text_string_to_metric_families(text)
+                   if family.name == "xsproxy_domain_info")
+        return {sample.labels["domid"]: (sample.labels["name"], sample.labels["uuid"])
+                for sample in family.samples}
+
+    with serving(flavour, at) as host:
+        host.settle_mirror()
+        host.add_guest(7)
+        host.dom0.write("/local/domain/7/vm", "/vm/0e4ba1a3")
+        assert wait_until(lambda: info().get("7") == ("guest-7", "0e4ba1a3"), timeout=10)
+        assert info()["0"] == ("", "")
+        host.dom0.write("/local/domain/7/name", b'a"b\\c\n\xff')
+        host.dom0.write("/local/domain/7/vm", "/other")
+        assert wait_until(lambda: info()["7"] == ('a"b\\c\\x0a\\xff', ""), timeout=10)
+        host.dom0.write("/local/domain/7/name", "n" * 1000)
+        assert wait_until(lambda: info()["7"][0] == "n" * 128, timeout=10)
+
+
+def test_names_without_a_mirror(at):
+    with running("C", config=config("%s:%d" % at) + "[mirror]\nenabled = off\n") as host:
+        host.add_guest(7)
+        families = scrape_until(at, lambda families: families["xsproxy_domains"].total() == 2)
+        assert set(families["xsproxy_domain_info"].by_label()) == {"0", "7"}
+        assert 'xsproxy_domain_info{domid="7",name="",uuid=""} 1' in fetch(at)[2]
