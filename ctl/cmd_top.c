@@ -17,6 +17,7 @@ struct batch {
 	const struct options *options;
 	const struct report *report;
 	struct control *control;
+	struct names *names; /* NULL: none are known */
 	struct load before, now, rates;
 };
 
@@ -74,6 +75,7 @@ static int print_next(struct batch *batch)
 		r = load_rate(&batch->rates, &batch->before, &batch->now);
 	if (r)
 		return r;
+	load_call(&batch->rates, batch->names);
 	load_sort(&batch->rates, batch->options->sort);
 	print_table(batch);
 	batch->before = batch->now;
@@ -87,6 +89,8 @@ static int run_batch(const struct options *options, const struct report *report)
 	int r = control_open(&batch.control, options, report);
 
 	if (!r)
+		r = names_ask(&batch.names, options, NAMES_ALL, true, report);
+	if (!r)
 		r = take(&batch, &batch.before);
 	for (uint32_t i = 0; !r && (!options->count || i < options->count); i++) {
 		if (i)
@@ -96,6 +100,7 @@ static int run_batch(const struct options *options, const struct report *report)
 	load_free(&batch.before);
 	load_free(&batch.now);
 	load_free(&batch.rates);
+	names_free(batch.names);
 	control_free(batch.control);
 	return r;
 }

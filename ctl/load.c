@@ -52,11 +52,15 @@ static int reserve(struct load *load, size_t nr)
 
 static void read_row(struct load_row *row, const json_t *object, int64_t time)
 {
+	const json_t *state = json_object_get(object, "state");
+
 	*row = (struct load_row){
 		.domid = print_number(object, "domid"),
 		.session = print_number(object, "session"),
 		.time = time,
 	};
+	if (json_is_string(state))
+		snprintf(row->state, sizeof(row->state), "%s", json_string_value(state));
 	for (int i = 0; i < LOAD_FIELDS; i++) {
 		const json_t *value = json_object_get(object, keys[i]);
 
@@ -162,6 +166,18 @@ int load_rate(struct load *rates, const struct load *before, const struct load *
 	return 0;
 }
 
+void load_call(struct load *rates, struct names *names)
+{
+	char name[REPORT_OCTETS_MAX];
+
+	for (size_t i = 0; i < rates->nr; i++) {
+		struct load_row *row = &rates->rows[i];
+
+		snprintf(row->called, sizeof(row->called), "%.*s", LOAD_CALLED - 1,
+			 names_text(names, (uint32_t)row->domid, name));
+	}
+}
+
 /* --- order */
 
 /* In and out, and whatever else is counted in octets. */
@@ -186,6 +202,10 @@ static double sort_value(const struct load_row *row, enum option_sort sort)
 		return row->value[LOAD_P99];
 	case SORT_OCTETS:
 		return octets(row);
+	case SORT_FULL:
+		return row->value[LOAD_COUNTED + COUNTER_full];
+	case SORT_WATCHES:
+		return row->value[LOAD_WATCHES];
 	default:
 		return 0;
 	}

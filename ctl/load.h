@@ -13,6 +13,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "ctl/names.h"
 #include "ctl/options.h"
 #include "protocol/counters.h"
 
@@ -31,13 +32,18 @@ enum load_field {
 	LOAD_FIELDS,
 };
 
-#define LOAD_NONE (-1) /* a value that says nothing, or that nobody knows */
+#define LOAD_CALLED 16 /* octets of a name, NUL included */
+#define LOAD_STATE  13 /* of a state's */
+
+#define LOAD_NONE   (-1) /* a value that says nothing, or that nobody knows */
 
 struct load_row {
 	int64_t domid, session;
 	int64_t time;  /* ns; when it was so */
 	bool is_rated; /* counters are a second's; else they say nothing */
 	double value[LOAD_FIELDS];
+	char state[LOAD_STATE];	  /* "": an older xsproxyd does not say */
+	char called[LOAD_CALLED]; /* its name, maybe not all of it; "": not known */
 };
 
 struct load {
@@ -66,6 +72,9 @@ int load_take(struct load *load, load_ask_fn ask, void *arg);
  * Return: 0 or -ENOMEM.
  */
 int load_rate(struct load *rates, const struct load *before, const struct load *now);
+
+/** load_call() - give all rows their names. @names: NULL: none are known */
+void load_call(struct load *rates, struct names *names);
 
 /** load_sort() - the most first, then by domain. */
 void load_sort(struct load *rates, enum option_sort sort);

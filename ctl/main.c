@@ -182,10 +182,12 @@ static const struct command commands[] = {
 	  "response\n"
 	  "times of their sessions as a whole, requests under way, and the share of the time in "
 	  "which\n"
-	  "the ring had no room for what waits (FULL%). Keys: r e p o d sort by requests, errors, "
+	  "the ring had no room for what waits (FULL%). Keys: r e p o f w d sort by requests, "
+	  "errors, "
 	  "p99,\n"
-	  "octets, domid; the arrow keys choose a domain, Enter looks into it, b goes back, q "
-	  "quits.\n" },
+	  "octets, FULL%, watches, domid; the arrow keys choose a domain, Enter looks into it, b "
+	  "goes\n"
+	  "back, q quits.\n" },
 	{ "mirror", command_mirror, ARGUMENT_CHECK, OPTION_JSON | OPTION_CONTROL,
 	  "[check] [--json]", "show how xsproxyd's mirror of the store is, or check it",
 	  "xsproxyd keeps a mirror of what Xenstore holds, for when xenstored crashes. With check "

@@ -118,7 +118,8 @@ static int set_interval(struct parsing *parsing, const char *value)
 
 static const char *const sort_names[NR_SORTS] = {
 	[SORT_REQUESTS] = "requests", [SORT_ERRORS] = "errors", [SORT_P99] = "p99",
-	[SORT_OCTETS] = "octets",     [SORT_DOMID] = "domid",
+	[SORT_OCTETS] = "octets",     [SORT_FULL] = "full",	[SORT_WATCHES] = "watches",
+	[SORT_DOMID] = "domid",
 };
 
 const char *options_sort_name(enum option_sort sort)
@@ -134,7 +135,9 @@ static int set_sort(struct parsing *parsing, const char *value)
 		parsing->options->sort = (enum option_sort)i;
 		return 0;
 	}
-	return wrong(parsing, "--sort %s: must be requests, errors, p99, octets or domid", value);
+	return wrong(parsing,
+		     "--sort %s: must be requests, errors, p99, octets, full, watches or domid",
+		     value);
 }
 
 static int set_batch(struct parsing *parsing, const char *value)
@@ -235,7 +238,7 @@ static const struct option_spec specs[] = {
 	{ OPTION_INTERVAL, 'I', false, "interval", "S", "seconds from one table to the next (2)",
 	  set_interval },
 	{ OPTION_SORT, 'S', false, "sort", "KEY",
-	  "by requests, errors, p99, octets or domid (requests)", set_sort },
+	  "by requests, errors, p99, octets, full, watches or domid (requests)", set_sort },
 	{ OPTION_BATCH, 'b', true, "batch", NULL, "print tables rather than use the terminal",
 	  set_batch },
 	{ OPTION_COUNT, 'n', true, "count", "N", "with --batch: end after N tables", set_count },

@@ -80,6 +80,8 @@ enum option_sort {
 	SORT_ERRORS,
 	SORT_P99,
 	SORT_OCTETS,
+	SORT_FULL,
+	SORT_WATCHES,
 	SORT_DOMID,
 	NR_SORTS,
 };

@@ -76,10 +76,8 @@ static void drop_tx(struct player_session *session, struct player_tx *tx)
 
 static void drop_all_tx(struct player_session *session)
 {
-	struct player_tx *tx, *next;
-
-	HASH_ITER(hh, session->txs, tx, next)
-		drop_tx(session, tx);
+	while (session->txs)
+		drop_tx(session, session->txs);
 }
 
 static void drop_session(struct player *player, struct player_session *session)
@@ -92,12 +90,10 @@ static void drop_session(struct player *player, struct player_session *session)
 
 void player_free(struct player *player)
 {
-	struct player_session *session, *next;
-
 	if (!player)
 		return;
-	HASH_ITER(hh, player->sessions, session, next)
-		drop_session(player, session);
+	while (player->sessions)
+		drop_session(player, player->sessions);
 	flow_free(player->flow);
 	free(player);
 }

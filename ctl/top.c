@@ -31,6 +31,7 @@ struct top {
 	struct report report; /* into view.said */
 	struct interrupt interrupt;
 	struct control *control;
+	struct names *names; /* NULL: none are known */
 	struct load before, now;
 	struct top_view view;
 	bool quit;
@@ -168,6 +169,7 @@ static int sample(struct top *top)
 		return 0;
 	}
 	top->view.sampled = true;
+	load_call(&top->view.rates, top->names);
 	load_sort(&top->view.rates, top->view.sort);
 	top->before = top->now;
 	top->now = old;
@@ -266,6 +268,9 @@ int top_run(const struct options *options, const struct report *report)
 
 	if (r)
 		return r;
+	r = names_new(&top.names, options, NAMES_ALL, true, report);
+	if (r)
+		return r;
 	top.report = (struct report){ fmemopen(top.view.said, TOP_SAID - 1, "w"), "top" };
 	if (top.report.out) {
 		setbuf(top.report.out, NULL);
@@ -275,6 +280,7 @@ int top_run(const struct options *options, const struct report *report)
 		r = report_fail(report, -ENOMEM, "%s", report_reason(-ENOMEM));
 	}
 	control_free(top.control);
+	names_free(top.names);
 	load_free(&top.before);
 	load_free(&top.now);
 	load_free(&top.view.rates);

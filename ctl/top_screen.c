@@ -188,10 +188,9 @@ void top_screen_draw(struct top_view *view)
 	else
 		draw_table(view);
 	draw_line(LINES - 1, A_NORMAL,
-		  view->details
-			  ? "b back, q quit, up down page keys scroll"
-			  : "by: r requests e errors p p99 o octets d domid | Enter look into, "
-			    "q quit");
+		  view->details ? "b back, q quit, up down page keys scroll"
+				: "by: r requests e errors p p99 o octets f full w watches d domid "
+				  "| Enter, q quit");
 	refresh();
 }
 
@@ -246,6 +245,12 @@ static void press(struct top_view *view, int c, enum top_key *key)
 		break;
 	case 'o':
 		sort_by(view, SORT_OCTETS);
+		break;
+	case 'f':
+		sort_by(view, SORT_FULL);
+		break;
+	case 'w':
+		sort_by(view, SORT_WATCHES);
 		break;
 	case 'd':
 		sort_by(view, SORT_DOMID);

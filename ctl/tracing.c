@@ -139,11 +139,23 @@ static int wait_for(const struct tracing *tracing, struct pollfd *fds, nfds_t nr
 
 /* --- writing */
 
+/* Wait until a pipe takes more. Return: 0, -EINTR, -ETIMEDOUT, or what poll() failed with. */
+static int wait_for_room(const struct tracing *tracing)
+{
+	struct pollfd pfd = { .fd = tracing->sink->fd, .events = POLLOUT };
+	int r;
+
+	/* Nothing else lets a signal in. */
+	do
+		r = wait_for(tracing, &pfd, 1, tracing->interrupt ? -1 : LAST_MS);
+	while (!r && tracing->interrupt);
+	return r > 0 ? 0 : r ? r : -ETIMEDOUT;
+}
+
 /* Write what there is. Return: 0; -EINTR for a signal; or what writing failed with. */
 static int write_out(struct tracing *tracing)
 {
 	struct tracing_sink *sink = tracing->sink;
-	struct pollfd pfd = { .fd = sink->fd, .events = POLLOUT };
 	size_t done = 0;
 	int r = sink->out.failed ? -ENOMEM : 0;
 
@@ -151,15 +163,10 @@ static int write_out(struct tracing *tracing)
 		size_t part = sink->out.len - done;
 		ssize_t n;
 
-		/* Nothing else lets a signal in. */
 		if (!tracing->regular) {
-			r = wait_for(tracing, &pfd, 1, tracing->interrupt ? -1 : LAST_MS);
-			if (r < 0 || (!r && !tracing->interrupt)) {
-				r = r ? r : -ETIMEDOUT;
+			r = wait_for_room(tracing);
+			if (r)
 				break;
-			}
-			if (!r)
-				continue;
 			part = part < PIPE_PART ? part : PIPE_PART;
 		}
 		n = write(sink->fd, sink->out.data + done, part);

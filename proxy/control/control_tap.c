@@ -12,6 +12,9 @@
 #include "proxy/control/control_json.h"
 #include "proxy/daemon.h"
 #include "proxy/host/domain.h"
+#include "proxy/host/domain_state.h"
+#include "proxy/host/memory.h"
+#include "proxy/host/upstream.h"
 #include "proxy/observe/tap.h"
 #include "proxy/observe/trace.h"
 #include "proxy/session/session.h"
@@ -126,14 +129,16 @@ static json_t *row(const struct stats *stats)
 	return with(object, "max", json_integer((json_int_t)total->max));
 }
 
-static json_t *session_row(const struct session *s)
+static json_t *session_row(const struct daemon *daemon, const struct memory *memory,
+			   const struct session *s)
 {
 	struct stats sum;
 	json_t *object, *more;
 
 	tap_stats(s->tap, &sum);
 	object = row(&sum);
-	more = json_pack("{s:i,s:i,s:i,s:i,s:i}", "domid", (int)s->domid, "session", (int)s->id,
+	more = json_pack("{s:i,s:i,s:s,s:i,s:i,s:i}", "domid", (int)s->domid, "session", (int)s->id,
+			 "state", domain_state_name(domain_state_of(daemon, memory, s->domid)),
 			 "under_way", __builtin_popcount(word_get(&s->ledger->pending_mask)),
 			 "watches", (int)s->watches.count, "transactions",
 			 (int)transaction_count(&s->transactions));
@@ -148,6 +153,7 @@ static json_t *session_row(const struct session *s)
 void control_load(struct control *control, const struct control_args *args)
 {
 	const struct daemon *daemon = control_daemon(control);
+	const struct memory *memory = upstream_memory(daemon->upstream);
 	json_t *list = json_array();
 	uint32_t domid = args->index;
 	struct stats clients;
@@ -157,7 +163,7 @@ void control_load(struct control *control, const struct control_args *args)
 		s = domains_next_session(daemon->domains, domid);
 		if (!s)
 			break;
-		control_json_append(&list, session_row(s));
+		control_json_append(&list, session_row(daemon, memory, s));
 		domid = s->domid + 1;
 	}
 	s = domains_next_session(daemon->domains, domid);

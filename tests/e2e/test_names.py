@@ -146,3 +146,13 @@ def test_without_xenstored():
         host.start_proxy()
         assert json.loads(ctl(host, "domains", "--json")) == {"domains": []}
         assert "cannot read the names of domains: " in ctl(host, "domain", "web", status=1)
+
+
+def test_top_has_names(host):
+    """Those of now, and how a domain is."""
+    host.dom0.write("/local/domain/9/name", "a long name for a guest")
+    ctl(host, "quiesce", "9")
+    lines = ctl(host, "top", "--batch", "--count", "1", "--sort", "domid").splitlines()
+    rows = {row[0]: row for row in (line.split() for line in lines[4:])}
+    assert rows["7"][1] == "web" and rows["7"][-1] == "running"
+    assert "a\\x20long\\x20name".startswith(rows["9"][1][:8]) and rows["9"][-1] == "quiesced"

@@ -14,12 +14,14 @@ import fake_control
 import xensim
 from fake_control import FakeControl, Refused, row, tools
 from ours import running
+from relay import wait_until
 from terminal import DOWN, ENTER, ESCAPE, PAGE_DOWN, UP, Terminal
 
 CTL = xensim.BUILD / "xsproxyctl"
 MS = 10**6
 
-HEAD = "DOMID *REQ/s ERR/s P99 IN/s OUT/s EVT/s P50 MAX WAY FULL% UNREAD% WATCHES TRANS SESSION"
+HEAD = ("DOMID NAME *REQ/s ERR/s P99 IN/s OUT/s EVT/s P50 MAX WAY FULL% UNREAD% WATCHES TRANS "
+        "SESSION STATE")
 
 
 def three(n):
@@ -80,20 +82,21 @@ def test_rates(fake):
     assert table[0].endswith(", 3 domains")
     assert [" ".join(line.split()) for line in table[1:]] == [
         HEAD,
-        "all 1.57k 6.00 - 100 2.00K 1.00 - - 1 - - 3 2 -",
-        "tools 40.0 1.00 2.05µs 0 0 0 1.02µs 4.10µs - - - - - -",
-        "3 1.50k 0 1.00ms 0 0 1.00 - - 1 50.0 1.0 0 2 13",
-        "2 20.0 0 3.00ms 0 2.00K 0 999ns 1.50s 0 0.0 0.0 0 0 12",
-        "1 10.0 5.00 2.00ms 100 0 0 - - 0 0.0 0.0 3 0 11"]
+        "all - 1.57k 6.00 - 100 2.00K 1.00 - - 1 - - 3 2 - -",
+        "tools - 40.0 1.00 2.05µs 0 0 0 1.02µs 4.10µs - - - - - - -",
+        "3 - 1.50k 0 1.00ms 0 0 1.00 - - 1 50.0 1.0 0 2 13 -",
+        "2 - 20.0 0 3.00ms 0 2.00K 0 999ns 1.50s 0 0.0 0.0 0 0 12 -",
+        "1 - 10.0 5.00 2.00ms 100 0 0 - - 0 0.0 0.0 3 0 11 -"]
 
 
 @pytest.mark.parametrize("key, order", [
-    ("requests", "321"), ("errors", "123"), ("p99", "213"), ("octets", "213"), ("domid", "123")])
+    ("requests", "321"), ("errors", "123"), ("p99", "213"), ("octets", "213"), ("domid", "123"),
+    ("full", "312"), ("watches", "123")])
 def test_sort(fake, key, order):
     table, = batch(fake.path, "-n", "1", "--sort", key)
     assert "".join(names(table + [""])) == order
     marked = {"requests": "REQ/s", "errors": "ERR/s", "p99": "P99", "octets": "IN/s",
-              "domid": "DOMID"}[key]
+              "domid": "DOMID", "full": "FULL%", "watches": "WATCHES"}[key]
     assert "*" + marked in table[1].split()
 
 
@@ -101,7 +104,7 @@ def test_a_new_session_has_no_rates_yet(fake):
     fake.load = renewed
     tables = batch(fake.path, "-n", "4", "--sort", "domid")
     assert len(tables) == 4
-    assert [table[6].split()[1] for table in tables] == ["1.50k", "1.50k", "-", "0"]
+    assert [table[6].split()[2] for table in tables] == ["1.50k", "1.50k", "-", "0"]
 
 
 def test_more_domains_than_a_page(tmp_path):
@@ -140,7 +143,8 @@ def test_the_table_fits_80_columns(fake):
     with Terminal(argv(fake.path)) as terminal:
         # All that fits, and no line goes on in the next one.
         terminal.wait(lambda lines: lines[0] == "xsproxyctl top: 3 domains, by requests" and
-                      lines[1].split() == HEAD.split()[:11] and
+                      lines[1].split() == [name for name in HEAD.split()[:12]
+                                           if name != "NAME"] and
                       names(lines) == ["3", "2", "1"] and "1.50k" in lines[4] and
                       max(map(len, lines)) == 80, "80 columns")
         terminal.press("q")
@@ -149,7 +153,7 @@ def test_the_table_fits_80_columns(fake):
 
 
 @pytest.mark.parametrize("key, order", [("e", "123"), ("p", "213"), ("o", "213"), ("d", "123"),
-                                        ("dr", "321")])
+                                        ("dr", "321"), ("f", "312"), ("w", "123")])
 def test_keys_sort(fake, key, order):
     with Terminal(argv(fake.path)) as terminal:
         terminal.wait_text("1.50k")
@@ -163,8 +167,9 @@ def test_it_is_resized(fake):
     fake.load = many
     with Terminal(argv(fake.path), rows=10, LINES="30", COLUMNS="40") as terminal:
         terminal.wait(lambda lines: len(names(lines)) == 5, "5 domains")
-        terminal.resize(20, 120)
-        terminal.wait(lambda lines: "SESSION" in lines[1] and len(names(lines)) == 15, "wide")
+        terminal.resize(20, 140)
+        terminal.wait(lambda lines: {"NAME", "SESSION"} <= set(lines[1].split()) and
+                      len(names(lines)) == 15, "wide")
         terminal.resize(6, 30)
         terminal.wait(lambda lines: "P99" in lines[1] and "IN/s" not in lines[1] and
                       names(lines) == ["299"] and lines[5].startswith("by:"), "narrow")
@@ -328,11 +333,10 @@ def test_what_a_guest_does_is_seen(flavour):
         guest = host.add_guest(7)
         with subprocess.Popen(argv(host.run_dir / "control", "--batch", "--sort", "domid"),
                               stdout=subprocess.PIPE, text=True) as process:
-            rates = 0
-            while not rates:
+            def rate():
                 guest.read("domid")
                 columns = process.stdout.readline().split()
-                if columns[:1] == ["7"] and columns[1] != "-":
-                    rates = float(columns[1])
+                return columns[:1] == ["7"] and columns[2] != "-" and float(columns[2])
+
+            assert wait_until(rate) > 0
             process.terminate()
-        assert rates > 0
