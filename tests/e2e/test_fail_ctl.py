@@ -10,6 +10,7 @@ import subprocess
 
 import pytest
 
+import images
 import xensim
 from failing import Plan
 from harness import BUILD
@@ -174,3 +175,26 @@ def test_replay(tmp_path):
         assert expected.endswith(b"\n3 requests played, 0 answered otherwise\n")
         for success, out in command.each():
             assert not success or out == expected
+
+
+@pytest.mark.long
+def test_images(tmp_path):
+    """No file is left of a failure, and those that are there are whole."""
+    image, records = images.image(images.pages(3)), stream(*FRESH)
+    spliced = image[:-8] + records[16:-8] + image[-8:]
+    source, new, taken = (tmp_path / name for name in ("source", "new", "taken"))
+    source.write_bytes(image)
+    with running("C") as host:
+        for success, _ in Failing(host, "splice", source, "-", "-o", new, input=records).each():
+            assert sorted(os.listdir(tmp_path)) == ["new"] * success + ["source"]
+            if success:
+                assert new.read_bytes() == spliced
+                new.unlink()
+        source.write_bytes(spliced)
+        for success, _ in Failing(host, "split", source, "--stream", taken, "-o", new).each():
+            assert sorted(os.listdir(tmp_path)) == (
+                ["new", "source", "taken"] if success else ["source"])
+            if success:
+                assert new.read_bytes() == image and taken.read_bytes() == records
+                new.unlink()
+                taken.unlink()
