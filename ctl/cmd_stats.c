@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 /*
- * cmd_stats - what a domain's session, or all of them together, have done.
+ * cmd_stats - what a domain's session, or all of them together, have done; and all numbers as
+ * Prometheus gets them.
  */
 #include "ctl/command.h"
 #include "ctl/control.h"
@@ -28,4 +29,16 @@ int command_stats(const struct options *options, const struct report *report)
 	}
 	json_decref(stats);
 	return print_end(r, report);
+}
+
+int command_metrics(const struct options *options, const struct report *report)
+{
+	json_t *answer = NULL;
+	int r = control_ask(options, "metrics", json_object(), &answer, report);
+
+	if (r)
+		return r;
+	fputs(print_text(answer, "text"), stdout);
+	json_decref(answer);
+	return print_end(0, report);
 }

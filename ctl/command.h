@@ -80,6 +80,7 @@ int command_mirror(const struct options *options, const struct report *report);
 /* --- cmd_stats.c, cmd_top.c */
 
 int command_stats(const struct options *options, const struct report *report);
+int command_metrics(const struct options *options, const struct report *report);
 int command_top(const struct options *options, const struct report *report);
 
 /* --- cmd_trace.c */

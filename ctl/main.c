@@ -175,6 +175,13 @@ static const struct command commands[] = {
 	  "xsproxyd and how much upstream, in xenstored. Of a domain's session since it began, or "
 	  "of\n"
 	  "all sessions; all begins anew when xsproxyd is restarted.\n" },
+	{ "metrics", command_metrics, ARGUMENT_NONE, OPTION_CONTROL, "",
+	  "print the numbers that Prometheus gets, once",
+	  "The text that GET /metrics gives, also where [metrics] listen is off: for a textfile\n"
+	  "collector.\n"
+	  "\n"
+	  "  xsproxyctl metrics >x.new && mv x.new "
+	  "/var/lib/prometheus/node-exporter/xsproxy.prom\n" },
 	{ "top", command_top, ARGUMENT_NONE,
 	  OPTION_INTERVAL | OPTION_SORT | OPTION_BATCH | OPTION_COUNT | OPTION_CONTROL,
 	  "[--interval S] [--sort KEY] [--batch [--count N]]", "watch which domains ask most",

@@ -83,6 +83,7 @@ static const struct command {
 	{ "reload", 0, control_reload },
 	{ "stats", MAY_DOMID, control_stats },
 	{ "load", TAKES_INDEX, control_load },
+	{ "metrics", 0, control_metrics },
 	{ "flight", TAKES_DOMID, control_flight },
 	{ "trace", TAKES_FILTER | TAKES_NEW, control_trace },
 	{ "replace", TAKES_WITH | TAKES_READS, control_replace },

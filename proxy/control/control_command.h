@@ -81,6 +81,7 @@ void control_stats(struct control *control, const struct control_args *args);
 void control_load(struct control *control, const struct control_args *args);
 void control_flight(struct control *control, const struct control_args *args);
 void control_trace(struct control *control, const struct control_args *args);
+void control_metrics(struct control *control, const struct control_args *args);
 
 /* --- control_ask.c: the toolstack requests */
 

@@ -15,6 +15,7 @@
 #include "proxy/host/domain_state.h"
 #include "proxy/host/memory.h"
 #include "proxy/host/upstream.h"
+#include "proxy/metrics/metrics.h"
 #include "proxy/observe/tap.h"
 #include "proxy/observe/trace.h"
 #include "proxy/session/session.h"
@@ -172,6 +173,20 @@ void control_load(struct control *control, const struct control_args *args)
 		       json_pack("{s:o,s:o,s:o,s:I}", "rows", list, "clients", row(&clients),
 				 "next", s ? json_integer(s->domid) : json_null(), "time",
 				 (json_int_t)clock_monotonic()));
+}
+
+/* --- metrics */
+
+/* {"text":...} */
+void control_metrics(struct control *control, const struct control_args *args)
+{
+	const char *text;
+
+	(void)args;
+	if (metrics_read(control_daemon(control)->metrics, &text))
+		control_return(control, NULL);
+	else
+		control_return(control, json_pack("{s:s}", "text", text));
 }
 
 /* --- flight */

@@ -280,33 +280,48 @@ static void tell(struct metrics *metrics, int err)
 	notify_wrong(&daemon->notify, NOTIFY_METRICS, text);
 }
 
-int metrics_new(struct metrics **out, struct daemon *daemon)
+int metrics_read(struct metrics *metrics, const char **text)
 {
-	const char *where = daemon->config.metrics_listen;
-	struct metrics *metrics;
+	int err = refresh(metrics);
+
+	*text = metrics->text.text;
+	return err;
+}
+
+/* Return: 0, also when nobody can listen, or -ENOMEM. */
+static int begin(struct metrics *metrics)
+{
+	const char *where = metrics->daemon->config.metrics_listen;
 	int err;
 
-	*out = NULL;
 	if (!strcmp(where, LISTEN_OFF))
 		return 0;
-	metrics = calloc(1, sizeof(*metrics));
-	if (!metrics)
-		return -ENOMEM;
-	metrics->daemon = daemon;
 	err = listen_parse(&metrics->at, where);
 	if (!err)
 		err = listen_at(metrics);
 	if (err) {
 		tell(metrics, err);
-		free(metrics);
 		return 0;
 	}
 	err = serve(metrics);
+	if (!err)
+		log_line(LOG_NOTICE, "metrics on %s", where);
+	return err;
+}
+
+int metrics_new(struct metrics **out, struct daemon *daemon)
+{
+	struct metrics *metrics = calloc(1, sizeof(*metrics));
+	int err;
+
+	if (!metrics)
+		return -ENOMEM;
+	metrics->daemon = daemon;
+	err = begin(metrics);
 	if (err) {
 		metrics_free(metrics);
 		return err;
 	}
-	log_line(LOG_NOTICE, "metrics on %s", where);
 	*out = metrics;
 	return 0;
 }
@@ -322,7 +337,7 @@ struct metrics *metrics_free(struct metrics *metrics)
 			bufferevent_decref(metrics->connections[i].bev);
 	if (metrics->sweep)
 		event_free(metrics->sweep);
-	if (metrics->at.any.sa_family == AF_UNIX)
+	if (metrics->http && metrics->at.any.sa_family == AF_UNIX)
 		unlink(metrics->at.un.sun_path);
 	metrics_text_fini(&metrics->text);
 	free(metrics);

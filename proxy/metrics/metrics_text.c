@@ -15,6 +15,7 @@
 #include "proxy/host/missing.h"
 #include "proxy/host/upstream.h"
 #include "proxy/mend/mend.h"
+#include "proxy/metrics/metrics_process.h"
 #include "proxy/mirror/called.h"
 #include "proxy/mirror/follow.h"
 #include "proxy/observe/tap.h"
@@ -128,6 +129,30 @@ static void put_daemon(FILE *out, const struct daemon *daemon)
 		   keeper_there(daemon->keeper), UNIT_ONE);
 	put_single(out, "xsproxy_toolstack_clients_kept", "gauge", "Those of them that it holds.",
 		   clients_kept(daemon->clients), UNIT_ONE);
+}
+
+/* By the names that all processes have for them. */
+static void put_process(FILE *out, const struct daemon *daemon)
+{
+	struct metrics_process process;
+
+	metrics_process(&process, clock_monotonic() / NS_OF_A_SECOND - daemon->started);
+	put_single(out, "process_cpu_seconds_total", "counter", "CPU time that xsproxyd has taken.",
+		   process.cpu, UNIT_SECONDS);
+	put_single(out, "process_start_time_seconds", "gauge", "Since 1970, when it was started.",
+		   process.started, UNIT_ONE);
+	if (process.has_memory) {
+		put_single(out, "process_resident_memory_bytes", "gauge", "Memory that it has.",
+			   process.resident, UNIT_ONE);
+		put_single(out, "process_virtual_memory_bytes", "gauge", "Addresses that it has.",
+			   process.virtual_octets, UNIT_ONE);
+	}
+	if (process.has_fds)
+		put_single(out, "process_open_fds", "gauge", "Descriptors that it has.",
+			   process.fds, UNIT_ONE);
+	if (process.fds_max != UINT64_MAX)
+		put_single(out, "process_max_fds", "gauge", "Descriptors that it may have.",
+			   process.fds_max, UNIT_ONE);
 }
 
 static void put_mirror(FILE *out, const struct daemon *daemon)
@@ -292,6 +317,7 @@ static void put_all(FILE *out, const struct metrics_domains *domains, const stru
 	struct stats stats;
 
 	put_daemon(out, daemon);
+	put_process(out, daemon);
 	put_mirror(out, daemon);
 	taps_total(daemon->taps, &stats);
 	put_total(out, &stats, taps_malformed(daemon->taps));

@@ -4,11 +4,13 @@ that a scraper does holds anybody up."""
 
 import contextlib
 import http.client
+import os
 import random
 import select
 import signal
 import socket
 import stat
+import subprocess
 import time
 
 import pytest
@@ -434,3 +436,29 @@ def test_names_without_a_mirror(at):
         families = scrape_until(at, lambda families: families["xsproxy_domains"].total() == 2)
         assert set(families["xsproxy_domain_info"].by_label()) == {"0", "7"}
         assert 'xsproxy_domain_info{domid="7",name="",uuid=""} 1' in fetch(at)[2]
+
+
+def test_over_the_control_socket():
+    """The same text where nobody listens, for a textfile collector."""
+    with running("C") as host:
+        host.add_guest(7)
+        done = subprocess.run([xensim.BUILD / "xsproxyctl", "metrics", "--control",
+                               host.run_dir / "control"], capture_output=True, text=True,
+                              check=True, timeout=xensim.TIMEOUT)
+        families = exposition.parse(done.stdout)
+        assert not done.stderr and families["xsproxy_domains"].total() == 2
+
+
+def test_the_process(at):
+    """What is known of any process, by the names that all have for it."""
+    with serving("C", at) as host:
+        families = scrape(at)
+        fds = len(os.listdir(f"/proc/{host.proxy.pid}/fd"))
+        assert abs(families["process_open_fds"].value() - fds) <= 2
+        with open(f"/proc/{host.proxy.pid}/limits", encoding="ascii") as limits:
+            soft, = (line.split()[3] for line in limits if line.startswith("Max open files"))
+        assert families["process_max_fds"].value() == int(soft)
+        assert 0 < families["process_cpu_seconds_total"].value() < 60
+        assert (0 < families["process_resident_memory_bytes"].value() <
+                families["process_virtual_memory_bytes"].value())
+        assert abs(families["process_start_time_seconds"].value() - time.time()) < 60
