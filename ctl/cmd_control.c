@@ -7,6 +7,7 @@
 #include "ctl/domain_list.h"
 #include "ctl/names.h"
 #include "ctl/print.h"
+#include "ctl/rows.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -124,17 +125,6 @@ int command_status(const struct options *options, const struct report *report)
 
 /* --- domains */
 
-static int64_t count_refusals(const json_t *domain)
-{
-	const json_t *refusal;
-	int64_t sum = 0;
-	size_t i;
-
-	json_array_foreach(json_object_get(domain, "refusals"), i, refusal) sum +=
-		print_number(refusal, "count");
-	return sum;
-}
-
 /* What is wrong with it, or what was refused it last. */
 static const char *why(const json_t *domain)
 {
@@ -153,7 +143,7 @@ static void print_row(const json_t *domain, struct names *names)
 	bool session = json_object_get(domain, "session");
 
 	snprintf(domid, sizeof(domid), "%" PRId64, number);
-	snprintf(refusals, sizeof(refusals), "%" PRId64, count_refusals(domain));
+	snprintf(refusals, sizeof(refusals), "%" PRId64, rows_refusals(domain));
 	for (int i = 0; i < 4; i++)
 		snprintf(cells[i], sizeof(cells[i]), session ? "%" PRId64 : "-",
 			 print_number(domain, keys[i]));
@@ -167,7 +157,8 @@ static void print_head(void)
 	       "LAST ERROR");
 }
 
-static int print_all_json(json_t *all, struct names *names)
+/* In the order and with the names that are wanted. */
+static int arrange(json_t *all, struct names *names, const struct options *options)
 {
 	json_t *domain;
 	size_t i;
@@ -178,17 +169,16 @@ static int print_all_json(json_t *all, struct names *names)
 		if (!r)
 			r = names_join(names, domain);
 	}
-	return r ? r : print_json_new(json_pack("{s:O}", "domains", all));
+	return r ? r : rows_arrange(all, options);
 }
 
-static int print_all(const json_t *all, struct names *names)
+static void print_all(const json_t *all, struct names *names)
 {
 	const json_t *domain;
 	size_t i;
 
 	print_head();
 	json_array_foreach(all, i, domain) print_row(domain, names);
-	return 0;
 }
 
 int command_domains(const struct options *options, const struct report *report)
@@ -204,7 +194,11 @@ int command_domains(const struct options *options, const struct report *report)
 	if (!r)
 		r = names_ask(&names, options, NAMES_ALL, false, report);
 	if (!r) {
-		r = options->json ? print_all_json(all, names) : print_all(all, names);
+		r = arrange(all, names, options);
+		if (options->json && !r)
+			r = print_json_new(json_pack("{s:O}", "domains", all));
+		else if (!r)
+			print_all(all, names);
 		r = print_end(r, report);
 	}
 	names_free(names);

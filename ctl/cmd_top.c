@@ -76,6 +76,7 @@ static int print_next(struct batch *batch)
 	if (r)
 		return r;
 	load_call(&batch->rates, batch->names);
+	load_pick(&batch->rates, batch->options);
 	load_sort(&batch->rates, batch->options->sort);
 	print_table(batch);
 	batch->before = batch->now;

@@ -5,8 +5,10 @@
 #include "ctl/load.h"
 
 #include "ctl/print.h"
+#include "ctl/rows.h"
 
 #include <errno.h>
+#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -176,6 +178,22 @@ void load_call(struct load *rates, struct names *names)
 		snprintf(row->called, sizeof(row->called), "%.*s", LOAD_CALLED - 1,
 			 names_text(names, (uint32_t)row->domid, name));
 	}
+}
+
+void load_pick(struct load *rates, const struct options *options)
+{
+	size_t nr = 0;
+
+	for (size_t i = 0; i < rates->nr; i++) {
+		const struct load_row *row = &rates->rows[i];
+		char domid[24];
+		const char *words[] = { domid, row->called, row->state };
+
+		snprintf(domid, sizeof(domid), "%" PRId64, row->domid);
+		if (rows_wanted(options, row->state, words, sizeof(words) / sizeof(words[0])))
+			rates->rows[nr++] = *row;
+	}
+	rates->nr = nr;
 }
 
 /* --- order */

@@ -76,6 +76,9 @@ int load_rate(struct load *rates, const struct load *before, const struct load *
 /** load_call() - give all rows their names. @names: NULL: none are known */
 void load_call(struct load *rates, struct names *names);
 
+/** load_pick() - leave out the rows that are not wanted; the sums stay those of all. */
+void load_pick(struct load *rates, const struct options *options);
+
 /** load_sort() - the most first, then by domain. */
 void load_sort(struct load *rates, enum option_sort sort);
 

@@ -152,8 +152,9 @@ static const struct command commands[] = {
 	  "many\n"
 	  "watches as they may have, toolstacks have waited for it for 5 s, or there is no "
 	  "keeper.\n" },
-	{ "domains", command_domains, ARGUMENT_NONE, OPTION_JSON | OPTION_CONTROL, "[--json]",
-	  "list the domains",
+	{ "domains", command_domains, ARGUMENT_NONE,
+	  OPTION_JSON | OPTION_ORDER | OPTION_PICK | OPTION_CONTROL,
+	  "[--sort KEY] [--state STATE,...] [--match REGEX] [--json]", "list the domains",
 	  "Lists every domain that is introduced or held: its state, watches, open transactions,\n"
 	  "requests under way, octets that wait for it to read, how often it was refused "
 	  "something,\n"
@@ -183,8 +184,10 @@ static const struct command commands[] = {
 	  "  xsproxyctl metrics >x.new && mv x.new "
 	  "/var/lib/prometheus/node-exporter/xsproxy.prom\n" },
 	{ "top", command_top, ARGUMENT_NONE,
-	  OPTION_INTERVAL | OPTION_SORT | OPTION_BATCH | OPTION_COUNT | OPTION_CONTROL,
-	  "[--interval S] [--sort KEY] [--batch [--count N]]", "watch which domains ask most",
+	  OPTION_PICK | OPTION_INTERVAL | OPTION_SORT | OPTION_BATCH | OPTION_COUNT |
+		  OPTION_CONTROL,
+	  "[--interval S] [--sort KEY] [--state STATE,...] [--match REGEX] [--batch [--count N]]",
+	  "watch which domains ask most",
 	  "A live table of all domains with requests, errors, events and octets a second, "
 	  "response\n"
 	  "times of their sessions as a whole, requests under way, and the share of the time in "

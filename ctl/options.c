@@ -17,8 +17,6 @@
 #define RUN_DIR		 "/run/xsproxy"
 #define CONTROL_SOCKET	 RUN_DIR "/control"
 
-#define INTERVAL_MIN	 0.1
-#define INTERVAL_MAX	 3600.0
 #define INTERVAL_DEFAULT 2000 /* ms */
 
 #define TIMEOUT_DEFAULT	 30 /* s */
@@ -101,65 +99,6 @@ static int set_new(struct parsing *parsing, const char *value)
 	return 0;
 }
 
-/* Seconds, with a fraction. */
-static int set_interval(struct parsing *parsing, const char *value)
-{
-	double seconds;
-	char *end;
-
-	seconds = strtod(value, &end);
-	if (*end || value[0] < '0' || value[0] > '9' || !(seconds >= INTERVAL_MIN) ||
-	    seconds > INTERVAL_MAX)
-		return wrong(parsing, "--interval %s: must be a number of seconds, %.1f to %.0f",
-			     value, INTERVAL_MIN, INTERVAL_MAX);
-	parsing->options->interval_ms = (uint32_t)(seconds * 1000 + 0.5);
-	return 0;
-}
-
-static const char *const sort_names[NR_SORTS] = {
-	[SORT_REQUESTS] = "requests", [SORT_ERRORS] = "errors", [SORT_P99] = "p99",
-	[SORT_OCTETS] = "octets",     [SORT_FULL] = "full",	[SORT_WATCHES] = "watches",
-	[SORT_DOMID] = "domid",
-};
-
-const char *options_sort_name(enum option_sort sort)
-{
-	return sort_names[sort];
-}
-
-static int set_sort(struct parsing *parsing, const char *value)
-{
-	for (int i = 0; i < NR_SORTS; i++) {
-		if (strcmp(value, sort_names[i]))
-			continue;
-		parsing->options->sort = (enum option_sort)i;
-		return 0;
-	}
-	return wrong(parsing,
-		     "--sort %s: must be requests, errors, p99, octets, full, watches or domid",
-		     value);
-}
-
-static int set_batch(struct parsing *parsing, const char *value)
-{
-	(void)value;
-	parsing->options->batch = true;
-	return 0;
-}
-
-static int set_count(struct parsing *parsing, const char *value)
-{
-	unsigned long n;
-	char *end;
-
-	errno = 0;
-	n = strtoul(value, &end, 10);
-	if (errno || *end || value[0] < '1' || value[0] > '9' || n > UINT32_MAX)
-		return wrong(parsing, "--count %s: must be a number from 1 on", value);
-	parsing->options->count = (uint32_t)n;
-	return 0;
-}
-
 static int set_help(struct parsing *parsing, const char *value)
 {
 	(void)value;
@@ -236,15 +175,25 @@ static const struct option_spec specs[] = {
 	{ OPTION_NEW, 'N', false, "new", "on|off",
 	  "instead of DOMID: every domain introduced from now on", set_new },
 	{ OPTION_INTERVAL, 'I', false, "interval", "S", "seconds from one table to the next (2)",
-	  set_interval },
+	  options_set_interval },
 	{ OPTION_SORT, 'S', false, "sort", "KEY",
-	  "by requests, errors, p99, octets, full, watches or domid (requests)", set_sort },
+	  "by requests, errors, p99, octets, full, watches or domid (requests)", options_set_sort },
+	{ OPTION_ORDER, 'G', false, "sort", "KEY",
+	  "by domid, name, state, watches, transactions, requests, queued or refusals (domid)",
+	  options_set_order },
+	{ OPTION_PICK, '1', false, "state", "STATE,...",
+	  "only domains in these states: running, quiesced, ...; may be repeated",
+	  options_set_state },
+	{ OPTION_PICK, '2', false, "match", "REGEX",
+	  "only domains of whose row REGEX matches a word: domid, name, state, error",
+	  options_set_match },
 	{ OPTION_BATCH, 'b', true, "batch", NULL, "print tables rather than use the terminal",
-	  set_batch },
-	{ OPTION_COUNT, 'n', true, "count", "N", "with --batch: end after N tables", set_count },
+	  options_set_batch },
+	{ OPTION_COUNT, 'n', true, "count", "N", "with --batch: end after N tables",
+	  options_set_count },
 	{ OPTION_WRITE, 'w', true, "write", "FILE", "write to FILE; - is standard output",
 	  set_file },
-	{ OPTION_WRITE, 'c', true, "count", "N", "end after N messages", set_count },
+	{ OPTION_WRITE, 'c', true, "count", "N", "end after N messages", options_set_count },
 	{ OPTION_WRITE, 'U', false, "duration", "S", "end after S seconds", options_set_duration },
 	{ OPTION_WRITE, 'q', false, "file-size", "N",
 	  "begin another file after N octets; K, M, G may follow", options_set_file_size },

@@ -52,6 +52,8 @@ enum option_bit {
 	OPTION_CONFIG = 1 << 25, /* where xsproxyd is stands there */
 	OPTION_STREAM = 1 << 26,
 	OPTION_READ = 1 << 27,
+	OPTION_ORDER = 1 << 29,	  /* --sort of domains */
+	OPTION_PICK = 1 << 30,	  /* several: which rows of a table */
 	OPTION_SCRATCH = 1 << 28, /* --socket, of a xenstored that nobody uses; has to be said */
 };
 
@@ -84,6 +86,19 @@ enum option_sort {
 	SORT_WATCHES,
 	SORT_DOMID,
 	NR_SORTS,
+};
+
+/* What domains sorts by. */
+enum option_order {
+	ORDER_DOMID,
+	ORDER_NAME,
+	ORDER_STATE,
+	ORDER_WATCHES,
+	ORDER_TRANSACTIONS,
+	ORDER_REQUESTS,
+	ORDER_QUEUED,
+	ORDER_REFUSALS,
+	NR_ORDERS,
 };
 
 /* Which frames are wanted of a trace or a capture */
@@ -141,6 +156,9 @@ struct options {
 	bool json;
 	uint32_t interval_ms;
 	enum option_sort sort;
+	enum option_order order;
+	uint32_t states;   /* options_wants_state(); 0: all */
+	const char *match; /* a regular expression that is one; NULL: all */
 	bool batch;
 	uint32_t count;	      /* of tables or messages; 0: no end */
 	uint64_t duration_ms; /* 0: no end */
@@ -179,6 +197,12 @@ void options_free(struct options *options);
 
 /** options_sort_name() - the name of a sort key, as --sort takes it. */
 const char *options_sort_name(enum option_sort sort);
+
+/** options_order_name() - likewise of domains'. */
+const char *options_order_name(enum option_order order);
+
+/** options_wants_state() - whether domains in a state are wanted. */
+bool options_wants_state(const struct options *options, const char *state);
 
 /** options_help() - print a line of help for each option in @accepts. */
 void options_help(FILE *out, unsigned int accepts);

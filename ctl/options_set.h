@@ -68,6 +68,14 @@ int options_set_verbose(struct parsing *parsing, const char *value);
 int options_set_timeout(struct parsing *parsing, const char *value);
 int options_set_config(struct parsing *parsing, const char *value);
 
+int options_set_interval(struct parsing *parsing, const char *value);
+int options_set_sort(struct parsing *parsing, const char *value);
+int options_set_batch(struct parsing *parsing, const char *value);
+int options_set_count(struct parsing *parsing, const char *value);
+int options_set_state(struct parsing *parsing, const char *value);
+int options_set_match(struct parsing *parsing, const char *value);
+int options_set_order(struct parsing *parsing, const char *value);
+
 int options_set_op(struct parsing *parsing, const char *value);
 int options_set_path(struct parsing *parsing, const char *value);
 int options_set_errors(struct parsing *parsing, const char *value);

@@ -170,6 +170,7 @@ static int sample(struct top *top)
 	}
 	top->view.sampled = true;
 	load_call(&top->view.rates, top->names);
+	load_pick(&top->view.rates, top->options);
 	load_sort(&top->view.rates, top->view.sort);
 	top->before = top->now;
 	top->now = old;

@@ -266,6 +266,10 @@ def test_bash_completion(host):
         try xsproxyctl hold --new ""
         try xsproxyctl log-level d
         try xsproxyctl trace --op RE
+        try xsproxyctl trace --op READ,WR
+        try xsproxyctl domains --state held,e
+        try xsproxyctl domains --sort q
+        try xsproxyctl top --sort f
         try xsproxyctl capture --sl
         try xsproxyctl help rel
         try xsproxyctl convert db --to c
@@ -287,7 +291,8 @@ def test_bash_completion(host):
     lines = done.stdout.splitlines()
     assert {"export", "import", "status", "log-level", "help", "--help"} <= set(lines[0].split())
     assert lines[1:] == ["domains domain", "--new", "on off", "debug",
-                         "READ RELEASE RESUME RESET_WATCHES RESET_DOMAIN", "--slower", "reload",
+                         "READ RELEASE RESUME RESET_WATCHES RESET_DOMAIN", "READ,WRITE",
+                         "held,ended", "queued", "full", "--slower", "reload",
                          "c c2", "--domain", "replace", "c oxenstored", "--force", "c oxenstored",
                          "--timeout", "", "check", "0 7 guest-7", "0 7 guest-7"]
     assert done.stderr == ""

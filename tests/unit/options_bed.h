@@ -22,6 +22,7 @@
 #include "ctl/options_filter.c"
 #include "ctl/options_replace.c"
 #include "ctl/options_stream.c"
+#include "ctl/options_table.c"
 
 #define WORDS  32
 #define OUTPUT 4096
