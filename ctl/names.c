@@ -11,6 +11,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
@@ -179,10 +180,16 @@ int names_find(struct names *names, const char *name, uint32_t *domid)
 
 _Static_assert(NAMES_ALL == NAMER_ALL, "who asks for all gets all");
 
-static void be_namer(int fd, const char *socket, uint32_t only, bool follow)
+static void be_namer(int fd, pid_t parent, const char *socket, uint32_t only, bool follow)
 {
+	if (prctl(PR_SET_PDEATHSIG, SIGKILL) || getppid() != parent)
+		_exit(1);
+	/* It holds nothing that the other closes; before Linux 5.9 it does, for a moment. */
+	if (fd > STDERR_FILENO + 1)
+		close_range(STDERR_FILENO + 1, (unsigned int)fd - 1, 0);
+	close_range((unsigned int)fd + 1, UINT_MAX, 0);
 	/* libxenstore is told in no other way. */
-	if (prctl(PR_SET_PDEATHSIG, SIGKILL) || (*socket && setenv("XENSTORED_PATH", socket, 1)))
+	if (*socket && setenv("XENSTORED_PATH", socket, 1))
 		_exit(1);
 	namer_run(fd, only, follow);
 	_exit(0);
@@ -190,6 +197,7 @@ static void be_namer(int fd, const char *socket, uint32_t only, bool follow)
 
 static int begin(struct names *names, const char *socket, uint32_t only, bool follow)
 {
+	pid_t parent = getpid();
 	int fds[2];
 
 	if (pipe2(fds, O_CLOEXEC))
@@ -197,7 +205,7 @@ static int begin(struct names *names, const char *socket, uint32_t only, bool fo
 	names->fd = fds[0];
 	names->pid = fork();
 	if (!names->pid)
-		be_namer(fds[1], socket, only, follow);
+		be_namer(fds[1], parent, socket, only, follow);
 	close(fds[1]);
 	if (names->pid < 0)
 		return -errno;
