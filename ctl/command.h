@@ -56,6 +56,10 @@ int command_domain(const struct options *options, const struct report *report);
 int command_log_level(const struct options *options, const struct report *report);
 int command_reload(const struct options *options, const struct report *report);
 
+/* --- cmd_why.c */
+
+int command_why(const struct options *options, const struct report *report);
+
 /* --- cmd_clients.c */
 
 int command_clients(const struct options *options, const struct report *report);

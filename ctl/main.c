@@ -162,6 +162,12 @@ static const struct command commands[] = {
 	{ "domain", command_domain, ARGUMENT_DOMID, OPTION_JSON | OPTION_CONTROL, "DOMID [--json]",
 	  "show one domain, with what it was refused",
 	  "As domains, and how often which request got which error.\n" },
+	{ "why", command_why, ARGUMENT_DOMID, OPTION_JSON | OPTION_SOCKET | OPTION_CONTROL,
+	  "DOMID [--json]", "say what a domain's devices wait for",
+	  "Says whether xsproxyd or xenstored is in a domain's way, and of each of its devices the "
+	  "states\n"
+	  "of both ends and who has to do the next step: the guest's driver, the backend, or the "
+	  "toolstack.\n" },
 	{ "clients", command_clients, ARGUMENT_NONE, OPTION_JSON | OPTION_CONTROL, "[--json]",
 	  "list the toolstacks that are connected",
 	  "Lists who has a connection to Xenstore's socket: the process, since when, its watches "
