@@ -17,6 +17,7 @@ void metrics_count(uint64_t value[METRICS_FIELDS], const struct stats *stats)
 	memcpy(&value[METRICS_COUNTED], stats->counter, sizeof(stats->counter));
 	value[METRICS_ANSWERED] = stats->total.count;
 	value[METRICS_TIME] = stats->total.sum;
+	memcpy(&value[METRICS_REFUSED], stats->errors, sizeof(stats->errors));
 }
 
 static void read_row(struct metrics_row *row, const struct session *s)

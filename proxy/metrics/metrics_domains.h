@@ -20,7 +20,8 @@ enum metrics_field {
 	METRICS_COUNTED, /* one for each of counters.def */
 	METRICS_ANSWERED = METRICS_COUNTED + COUNTERS,
 	METRICS_TIME,
-	METRICS_COUNTERS, /* what follows can go down */
+	METRICS_REFUSED, /* one for each error, as stats_error_name() has it */
+	METRICS_COUNTERS = METRICS_REFUSED + STATS_ERRORS, /* what follows can go down */
 	METRICS_UNDER_WAY = METRICS_COUNTERS,
 	METRICS_WATCHES,
 	METRICS_TRANSACTIONS,

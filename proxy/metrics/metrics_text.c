@@ -271,6 +271,39 @@ static void put_family(FILE *out, const struct family *family,
 		put_of(out, family, "toolstack", clients);
 }
 
+/* Only errors that there were: else these were most of all lines. */
+static void put_refused_of(FILE *out, bool *any, const char *domid,
+			   const uint64_t value[METRICS_FIELDS])
+{
+	static const char name[] = "xsproxy_domain_refused_total";
+
+	for (uint32_t i = 0; i < STATS_ERRORS; i++) {
+		if (!value[METRICS_REFUSED + i])
+			continue;
+		if (!*any)
+			put_head(out, name, "counter", "Requests answered with this error.");
+		*any = true;
+		fprintf(out, "%s{domid=\"%s\",error=\"%s\"} %" PRIu64 "\n", name, domid,
+			stats_error_name(i), value[METRICS_REFUSED + i]);
+	}
+}
+
+static void put_refused(FILE *out, const struct metrics_domains *domains,
+			const uint64_t clients[METRICS_FIELDS])
+{
+	bool any = false;
+	char domid[16];
+
+	for (size_t i = 0; i < domains->nr; i++) {
+		if (!domains->rows[i].named)
+			continue;
+		snprintf(domid, sizeof(domid), "%" PRIu32, domains->rows[i].domid);
+		put_refused_of(out, &any, domid, domains->rows[i].value);
+	}
+	put_refused_of(out, &any, "other", domains->other);
+	put_refused_of(out, &any, "toolstack", clients);
+}
+
 /* What guests and toolstacks wrote is UTF-8 for Prometheus, and cannot end the label. */
 static void put_label(FILE *out, const char *name, struct called called)
 {
@@ -325,6 +358,7 @@ static void put_all(FILE *out, const struct metrics_domains *domains, const stru
 	metrics_count(clients, &stats);
 	for (size_t i = 0; i < sizeof(families) / sizeof(families[0]); i++)
 		put_family(out, &families[i], domains, clients);
+	put_refused(out, domains, clients);
 	put_info(out, domains, mend_mirror(daemon->mend));
 }
 

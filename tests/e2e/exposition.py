@@ -6,28 +6,29 @@ import re
 
 NAME = r"[a-z][a-z0-9_]*"
 # Others than the first label are what somebody wrote: escaped.
-OTHERS = rf'(?:,{NAME}="(?:[ -!#-\[\]-~]|\\["\\])*")*'
+OTHERS = rf'((?:,{NAME}="(?:[ -!#-\[\]-~]|\\["\\])*")*)'
 SAMPLE = re.compile(rf'({NAME})(?:\{{({NAME})="([A-Za-z0-9_.+-]+)"{OTHERS}\}})? (\S+)')
 VALUE = re.compile(r"\d+(\.\d+)?")
 SUFFIXES = {"counter": ("",), "gauge": ("",), "histogram": ("_bucket", "_sum", "_count")}
 
 
 class Family:
-    """One metric: its samples as {(suffix, label value or None): number}."""
+    """One metric: its samples as {(suffix, first label's value or None): number, or their sum}."""
 
     def __init__(self, name, text):
         self.name, self.help, self.type, self.label = name, text, None, None
-        self.samples = {}
+        self.samples, self.seen = {}, set()
 
-    def add(self, name, label, value, number):
+    def add(self, name, label, value, others, number):
         suffix = name.removeprefix(self.name)
         assert self.type and name.startswith(self.name) and suffix in SUFFIXES[self.type], name
         assert VALUE.fullmatch(number), number
-        assert (suffix, value) not in self.samples, f"{name} {value} twice"
+        assert (suffix, value, others) not in self.seen, f"{name} {value} {others} twice"
+        self.seen.add((suffix, value, others))
         if label:
             assert self.label in (None, label)
             self.label = label
-        self.samples[suffix, value] = float(number)
+        self.samples[suffix, value] = self.samples.get((suffix, value), 0) + float(number)
 
     def check(self):
         assert self.help and self.samples, self.name

@@ -193,6 +193,6 @@ class Host:
 
     def tool_env(self, **extra):
         """The environment for the stock xenstore-* tools."""
-        env = dict(os.environ, XENSTORED_PATH=str(self.socket), **extra)
+        env = dict(os.environ, XENSTORED_PATH=str(self.socket)) | extra
         env.pop("LD_PRELOAD", None)
         return env

@@ -322,10 +322,12 @@ def test_the_alerts_ask_for_what_there_is(at):
     if not text.exists():
         text = (xensim.BUILD / "../../share/prometheus/xsproxy.rules.yml").resolve()
     asked = "\n".join(re.findall("expr: (.*)", text.read_text(encoding="utf-8")))
-    with running("C", config=config("%s:%d" % at)):
+    with running("C", config=config("%s:%d" % at)) as host:
+        with pytest.raises(xsclient.XsError):
+            host.dom0.read("/none")
         families = exposition.parse(fetch(at)[2])
     names = set(re.findall(r"\bxsproxy_\w+", asked))
-    assert len(names) == 9 and names <= set(families)
+    assert len(names) == 10 and names <= set(families)
     for wanted in re.findall('state=~"([^"]*)"', asked):
         assert set(wanted.split("|")) <= set(STATES)
 

@@ -164,7 +164,8 @@ def test_prometheus_own_parser_reads_the_same(at):
     theirs = {}
     for family in text_string_to_metric_families(text):
         for sample in family.samples:
-            theirs[sample.name, tuple(sample.labels.values())[:1]] = sample.value
+            key = sample.name, tuple(sample.labels.values())[:1]
+            theirs[key] = theirs.get(key, 0) + sample.value
     ours = {}
     for family in exposition.parse(text).values():
         for (suffix, label), number in family.samples.items():
@@ -462,3 +463,20 @@ def test_the_process(at):
         assert (0 < families["process_resident_memory_bytes"].value() <
                 families["process_virtual_memory_bytes"].value())
         assert abs(families["process_start_time_seconds"].value() - time.time()) < 60
+
+
+@pytest.mark.parametrize("flavour", FLAVOURS)
+def test_who_was_refused_what(at, flavour):
+    """By domain and error, so that a quota can be told from what is only not there."""
+    with serving(flavour, at) as host:
+        guest = host.add_guest(7)
+        for path in ("/vm/x", "/vm/y"):
+            with pytest.raises(xsclient.XsError):
+                guest.write(path, "1")
+        with pytest.raises(xsclient.XsError):
+            guest.read("data/none")
+        assert wait_until(lambda: requests_of(scrape(at), "7") == 3, timeout=10)
+        lines = [line for line in fetch(at)[2].splitlines()
+                 if line.startswith('xsproxy_domain_refused_total{domid="7"')]
+        assert sorted(lines) == ['xsproxy_domain_refused_total{domid="7",error="EACCES"} 2',
+                                 'xsproxy_domain_refused_total{domid="7",error="ENOENT"} 1']

@@ -57,6 +57,11 @@ def some_requests(host, guest, other):
     guest.write(MARK, "")
 
 
+def unnamed(line):
+    """A line of trace as of one who does not know which program has the connection."""
+    return line.replace(" d0(python3) c", " d0 c").replace(',"program":"python3"', "")
+
+
 @pytest.fixture(name="seen", scope="module")
 def _seen(tmp_path_factory):
     """A capture of all, and what a trace with each of FILTERS said meanwhile."""
@@ -66,11 +71,13 @@ def _seen(tmp_path_factory):
         for guest in guests:
             guest.write("data/before", "1")
         with Watching(host, "capture", "--events", "-w", path) as capture:
-            traces = [Watching(host, "trace", *args) for args in FILTERS]
+            # What asks for names would be in the capture, and in what the others say.
+            traces = [Watching(host, "trace", *args, XENSTORED_PATH="/nonexistent")
+                      for args in FILTERS]
             some_requests(host, *guests)
             captured(capture, path, lambda octets: MARK.encode() in octets)
             capture.end()
-        said = dict(zip(FILTERS, [trace.end() for trace in traces]))
+        said = dict(zip(FILTERS, [[unnamed(line) for line in trace.end()] for trace in traces]))
         for trace in traces:
             trace.close()
     return path, said

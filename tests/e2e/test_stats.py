@@ -116,7 +116,7 @@ def test_errors(fake, tmp_path):
     assert done.stderr == "xsproxyctl stats: domain 9 has no Xenstore connection\n"
     done = run(tmp_path / "nothing", "stats")
     assert done.returncode == 1 and "is xsproxyd running?" in done.stderr
-    for args in (("x",), ("7", "8"), ("-1",), ("--lease",)):
+    for args in (("32752",), ("7", "8"), ("--lease",)):
         done = run(fake.path, "stats", *args)
         assert done.returncode == 2 and done.stderr.count("\n") == 1
 
