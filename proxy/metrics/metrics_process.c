@@ -2,8 +2,8 @@
 #include "proxy/metrics/metrics_process.h"
 
 #include <dirent.h>
-#include <inttypes.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <sys/resource.h>
 #include <time.h>
 #include <unistd.h>
@@ -12,19 +12,21 @@
 
 #define NS_OF_A_SECOND 1000000000u
 
+/* Two numbers of pages. */
 static bool read_memory(struct metrics_process *process)
 {
 	FILE *file = fopen("/proc/self/statm", "re");
-	uint64_t page = (uint64_t)sysconf(_SC_PAGESIZE), pages, resident;
-	bool good = file && fscanf(file, "%" SCNu64 " %" SCNu64, &pages, &resident) == 2;
+	uint64_t page = (uint64_t)sysconf(_SC_PAGESIZE);
+	char line[128] = "", *end;
 
-	if (file)
-		fclose(file);
-	if (good) {
-		process->virtual_octets = pages * page;
-		process->resident = resident * page;
-	}
-	return good;
+	if (!file)
+		return false;
+	if (!fgets(line, sizeof(line), file))
+		*line = '\0';
+	fclose(file);
+	process->virtual_octets = strtoull(line, &end, 10) * page;
+	process->resident = strtoull(end, NULL, 10) * page;
+	return process->resident;
 }
 
 /* Without the one that it is read through. */

@@ -68,20 +68,19 @@ static void free_part(struct claim *claim, struct claim_part *part)
 		free(part);
 }
 
+/* For one part there is room; who has more has all there may be. */
 static int reserve(struct claim *claim)
 {
-	struct claim_part **old = claim->parts == &claim->only ? NULL : claim->parts, **parts;
-	uint32_t room = claim->room * 2;
+	struct claim_part **parts;
 
-	if (claim->nr < claim->room)
+	if (claim->nr < claim->room || claim->nr == CLAIM_PARTS)
 		return 0;
-	parts = realloc(old, room * sizeof(struct claim_part *));
+	parts = malloc(CLAIM_PARTS * sizeof(struct claim_part *));
 	if (!parts)
 		return -ENOMEM;
-	if (!old)
-		*parts = claim->only;
+	*parts = claim->only;
 	claim->parts = parts;
-	claim->room = room;
+	claim->room = CLAIM_PARTS;
 	return 0;
 }
 

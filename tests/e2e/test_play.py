@@ -79,7 +79,8 @@ def test_traffic(flavour):
                "seen '1 --op TRANSACTION_END' 1; seen '1 --op WRITE' 1; seen '0 --op DIRECTORY' 1; "
                "seen '--events --path /local/domain/1/memory' 3",
                PLAY_DAEMON=NAMES[flavour], PLAY_GUESTS="1")
-    for words in (" d1(guest-1) ", "TRANSACTION_END", "WRITE", 'DIRECTORY "/local/domain" = "0" "1"',
+    for words in (" d1(guest-1) ", "TRANSACTION_END",
+                  "WRITE", 'DIRECTORY "/local/domain" = "0" "1"',
                   'WATCH_EVENT "memory/target"', 'READ "memory/target" = "2'):
         assert words in out
 
