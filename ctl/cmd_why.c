@@ -148,10 +148,11 @@ int command_why(const struct options *options, const struct report *report)
 	int r = control_ask(options, "domain", json_pack("{s:i}", "domid", options->domid), &domain,
 			    report);
 
-	if (!r && !why.json)
+	if (!r && !why.json) {
 		print_session(domain);
-	/* give_up() cannot. */
-	fflush(stdout);
+		/* give_up() cannot flush it. */
+		r = print_end(0, report);
+	}
 	if (!r)
 		r = look_at_devices(&why, options, report);
 	if (!r && why.json)

@@ -58,13 +58,13 @@ static char *read_error(struct xs_handle *xs, uint32_t domid, const char *path)
 /* "/local/domain/0/backend/vif/7/0": the rest behind the home, and whose that is. */
 static const char *behind_home(const char *path, uint32_t *domid)
 {
-	unsigned int n;
-	int len = 0;
+	static const char homes[] = "/local/domain/";
+	char *end;
 
-	if (sscanf(path, "/local/domain/%u/%n", &n, &len) != 1 || !len)
+	if (strncmp(path, homes, strlen(homes)) != 0)
 		return NULL;
-	*domid = n;
-	return path + len;
+	*domid = (uint32_t)strtoul(path + strlen(homes), &end, 10);
+	return *end == '/' ? end + 1 : NULL;
 }
 
 static void read_backend(struct xs_handle *xs, struct device *device, const char *front)

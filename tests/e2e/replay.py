@@ -47,8 +47,8 @@ NOT_PLAYED = {xsclient.CONTROL, xsclient.INTRODUCE, xsclient.RELEASE,
 TYPES = {name: number for number, name in NAMES.items() if number not in NOT_PLAYED}
 UNKNOWN = "UNKNOWN "  # and the number: a type without a name
 
-LINE = re.compile(r"(?:\d\d:\d\d:\d\d\.\d+ )?(?P<who>d\d+)(?:\([^ ]*\))?(?: s\d+| (?P<client>c\d+))?"
-                  r" > (?:t(?P<tx>\d+) )?(?P<op>UNKNOWN 0x[0-9a-f]+|[A-Z_]+)(?P<words>(?: .*)?)$")
+LINE = re.compile(r"(?:\d\d:\d\d:\d\d\.\d+ )?(?P<who>d\d+)(?:\([^ ]*\))?"
+                  r"(?: s\d+| (?P<client>c\d+))? > (?:t(?P<tx>\d+) )?(?P<op>UNKNOWN 0x[0-9a-f]+|[A-Z_]+)(?P<words>(?: .*)?)$")
 WORD = re.compile(r' (?:"((?:[^"\\]|\\.)*)"|([^ "]+))(\(no NUL\))?')
 
 TOLD = 10  # lines about answers that differ
