@@ -48,7 +48,8 @@ TYPES = {name: number for number, name in NAMES.items() if number not in NOT_PLA
 UNKNOWN = "UNKNOWN "  # and the number: a type without a name
 
 LINE = re.compile(r"(?:\d\d:\d\d:\d\d\.\d+ )?(?P<who>d\d+)(?:\([^ ]*\))?"
-                  r"(?: s\d+| (?P<client>c\d+))? > (?:t(?P<tx>\d+) )?(?P<op>UNKNOWN 0x[0-9a-f]+|[A-Z_]+)(?P<words>(?: .*)?)$")
+                  r"(?: s\d+| (?P<client>c\d+))? > (?:t(?P<tx>\d+) )?"
+                  r"(?P<op>UNKNOWN 0x[0-9a-f]+|[A-Z_]+)(?P<words>(?: .*)?)$")
 WORD = re.compile(r' (?:"((?:[^"\\]|\\.)*)"|([^ "]+))(\(no NUL\))?')
 
 TOLD = 10  # lines about answers that differ
