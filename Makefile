@@ -368,6 +368,7 @@ install: programs
 	$(call put,0644,docs/man/xsproxyctl.8,$(MANDIR)/man8/xsproxyctl.8)
 	$(call put,0644,docs/man/xsproxy.conf.5,$(MANDIR)/man5/xsproxy.conf.5)
 	$(call put,0644,docs/man/libxsproxy-bridge.7,$(MANDIR)/man7/libxsproxy-bridge.7)
+	$(call put,0644,docs/man/xsproxy.7,$(MANDIR)/man7/xsproxy.7)
 	$(call put,0644,docs/protocol.md,$(PREFIX)/share/doc/xsproxy/protocol.md)
 	$(call put,0644,xsproxy.conf.example,$(EXAMPLES)/xsproxy.conf.example)
 	$(Q)install -D -m 0644 -t $(DESTDIR)$(EXAMPLES) share/prometheus/xsproxy.rules.yml

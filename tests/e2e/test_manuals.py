@@ -24,7 +24,7 @@ def test_manuals_are_sound(path):
 def test_all_manuals_are_there():
     assert {path.name for path in MANUALS} == {
         "xsproxyd.8", "xsproxyctl.8", "xsproxy-keeper.8", "xsproxy-starter.8", "xsproxy.conf.5",
-        "libxsproxy-bridge.7"}
+        "libxsproxy-bridge.7", "xsproxy.7"}
 
 
 def usage(program, *args):
@@ -53,3 +53,24 @@ def test_xsproxyd_8_has_every_option():
     text = manual("xsproxyd.8")
     for short, option in re.findall(r"^  (-.), (--[a-z-]+)", usage("xsproxyd"), re.M):
         assert f"{short}, {option}" in text
+
+
+def test_xsproxy_7_names_commands_and_options_that_there_are():
+    """What it tells people to do can be done."""
+    asked = re.findall(r"^\.Ql xsproxyctl (.*?)(?: [.,;])?$",
+                       (ROOT / "docs/man/xsproxy.7").read_text(encoding="utf-8"), re.M)
+    assert len(asked) > 15
+    for words in map(str.split, asked):
+        text = usage("xsproxyctl", words[0])
+        for option in words[1:]:
+            if option.startswith("-"):
+                assert re.search(rf"^ +(-., +)?{option}\b|^ +{option},", text, re.M), words
+
+
+def test_the_pages_that_pages_refer_to_are_there():
+    ours = {path.name for path in MANUALS}
+    for path in MANUALS:
+        text = path.read_text(encoding="utf-8")
+        for name, section in re.findall(r"^\.Xr (\S+) (\d)", text, re.M):
+            if "xsproxy" in name:
+                assert f"{name}.{section}" in ours, path.name

@@ -38,6 +38,7 @@ INSTALLED = {
     "usr/share/doc/xsproxy/protocol.md",
     "usr/share/man/man5/xsproxy.conf.5",
     "usr/share/man/man7/libxsproxy-bridge.7",
+    "usr/share/man/man7/xsproxy.7",
     "usr/share/man/man8/xsproxy-keeper.8",
     "usr/share/man/man8/xsproxy-starter.8",
     "usr/share/man/man8/xsproxyctl.8",
