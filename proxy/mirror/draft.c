@@ -2,6 +2,7 @@
 #include "proxy/mirror/draft.h"
 
 #include <errno.h>
+#include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -250,6 +251,13 @@ static bool last_is_path(const struct draft *draft)
 	return draft->nr && written_at(draft->drafts, draft->places[draft->nr - 1])->odd;
 }
 
+/* A change that was kept has no more of its path than it needs: never copied whole. */
+static void path_of(struct change *path_only, const struct change *change)
+{
+	memcpy(path_only, change, offsetof(struct change, path) + change->len + 1u);
+	path_only->odd = true;
+}
+
 int draft_add(struct drafts *drafts, uint64_t key, uint32_t tx, const struct change *change,
 	      uint32_t most)
 {
@@ -263,8 +271,7 @@ int draft_add(struct drafts *drafts, uint64_t key, uint32_t tx, const struct cha
 	size = annals_size((uint32_t)sizeof(struct written) + change->len + change->rest_len);
 	if (octets + size <= most)
 		return write_change(draft, draft->nr, change);
-	path_only = *change;
-	path_only.odd = true;
+	path_of(&path_only, change);
 	if (octets + size > 2 * most && last_is_path(draft))
 		err = join_last(draft, &path_only);
 	else

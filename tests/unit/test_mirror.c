@@ -328,13 +328,18 @@ static int count_one(void *arg, const struct change *change)
 static void add_draft(struct mirror *mirror, uint64_t key, uint32_t tx, const char *payload,
 		      uint32_t len, uint32_t most)
 {
-	struct change change;
+	struct change change, *kept;
 	int ret;
 
 	change_read(&change, XS_WRITE, (const uint8_t *)payload, len, &home);
+	/* As follow.c has it: not all of a path's room is there. */
+	kept = malloc(change_size(&change));
+	assert_non_null(kept);
+	change_keep(kept, &change);
 	mirror_begin(mirror);
-	ret = draft_add(mirror->drafts, key, tx, &change, most);
+	ret = draft_add(mirror->drafts, key, tx, kept, most);
 	mirror_end(mirror, ret < 0 ? ret : 0);
+	free(kept);
 	assert_true(ret >= 0);
 }
 
