@@ -61,6 +61,7 @@ static const struct option options[] = {
 	{ "quiesce", "timeout", OPTION_MS, AT(quiesce_timeout_ms), "5s", 1, 600000, true },
 	{ "log", "level", OPTION_LEVEL, AT(log_level), "info", 0, 0, true },
 	{ "log", "quota-warning", OPTION_NUMBER, AT(quota_warning), "80", 0, 100, true },
+	{ "log", "slow", OPTION_MS, AT(slow_ms), "1s", 1, 3600000, true },
 	{ "flight", "messages", OPTION_NUMBER, AT(flight_messages), "64", 0, 1000, true },
 	{ "metrics", "listen", OPTION_LISTEN, AT(metrics_listen), LISTEN_OFF, 0, 0, false },
 	{ "metrics", "domains", OPTION_NUMBER, AT(metrics_domains), "100", 0, 1000, true },

@@ -47,6 +47,7 @@ struct config {
 	uint32_t quiesce_timeout_ms;	      /* [quiesce] timeout */
 	uint32_t log_level;		      /* [log] level, LOG_ERR ... LOG_DEBUG */
 	uint32_t quota_warning;		      /* [log] quota-warning, per cent; 0: off */
+	uint32_t slow_ms;		      /* [log] slow */
 	uint32_t flight_messages;	      /* [flight] messages */
 	char metrics_listen[LISTEN_TEXT_MAX]; /* [metrics] listen, as listen_parse() takes it */
 	uint32_t metrics_domains;	      /* [metrics] domains */

@@ -8,6 +8,7 @@
 #include "ctl/command.h"
 #include "ctl/control.h"
 #include "ctl/domain_list.h"
+#include "ctl/names.h"
 #include "ctl/print.h"
 
 #include <errno.h>
@@ -19,6 +20,7 @@
 #define ANSWER_SECONDS 5 /* for each of xsproxyd's answers */
 #define WAIT_SECONDS   5 /* until xenstored takes a client, or has been replaced */
 #define XSPROXYD       "xsproxyd"
+#define MS_OF_S	       1000
 
 struct check {
 	json_t *problems;
@@ -90,6 +92,11 @@ static void check_unknown(struct check *check, const json_t *status)
 		    "restart xsproxyd if it is gone");
 }
 
+static bool is_waited_for(const json_t *status)
+{
+	return print_number(status, "clients_waited") >= WAIT_SECONDS;
+}
+
 static void check_clients(struct check *check, const json_t *status)
 {
 	int64_t waiting = print_number(status, "clients_waiting");
@@ -116,6 +123,36 @@ static void check_mirror(struct check *check, const json_t *status)
 		add(check, "mirror", -1,
 		    "there is no memory for it, so all that xenstored holds is lost if that "
 		    "crashes; see [mirror] memory");
+}
+
+/*
+ * A request of our own, as any toolstack's goes: what has an xsproxyd that answers may still hang.
+ * An older one does not say where.
+ */
+static int check_read(struct check *check, const struct options *options, const json_t *status,
+		      const struct report *report)
+{
+	struct options there = *options;
+	struct names *names = NULL;
+	int r;
+
+	if (strcmp(print_text(status, "state"), "running") != 0 ||
+	    json_is_object(json_object_get(status, "exchange")) ||
+	    !json_is_string(json_object_get(status, "socket")) || is_waited_for(status))
+		return 0;
+	snprintf(there.socket, sizeof(there.socket), "%s", print_text(status, "socket"));
+	r = names_new(&names, &there, 0, false, report);
+	if (r)
+		return r;
+	r = names_settle(names, ANSWER_SECONDS * MS_OF_S);
+	if (r == -ETIMEDOUT)
+		add(check, "xenstored", -1, "it does not answer a READ within %d s",
+		    ANSWER_SECONDS);
+	else if (r && r != -ENOMEM)
+		add(check, "toolstacks", -1, "a READ over %s fails: %s", there.socket,
+		    report_reason(r));
+	names_free(names);
+	return r == -ENOMEM ? report_fail(report, r, "%s", report_reason(r)) : 0;
 }
 
 static void check_domain(struct check *check, const json_t *domain)
@@ -173,6 +210,8 @@ static int check_all(struct check *check, const struct options *options, json_t 
 		check_keeper(check, *status);
 		check_mirror(check, *status);
 		r = check_domains(check, control, *status, report);
+		if (!r)
+			r = check_read(check, options, *status, report);
 	}
 	control_free(control);
 	return r;

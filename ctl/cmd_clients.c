@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 /*
- * cmd_clients - the command that lists toolstacks' connections.
+ * cmd_clients - the command that lists toolstacks' connections, or what one has.
  */
 #include "ctl/command.h"
 #include "ctl/control.h"
@@ -37,11 +37,11 @@ static const char *since(char out[NUMBER_MAX], int64_t seconds)
 	return out;
 }
 
-/* "READ, WATCH for 12 ms", or "3 events are not read", or both; or "-". */
+/* "READ, WATCH for 12 ms", or "3 events are not read for 2 s", or both; or "-". */
 static void print_state(const json_t *client)
 {
 	const json_t *under_way = json_object_get(client, "under_way"), *request;
-	int64_t events = print_number(client, "events");
+	int64_t events = print_number(client, "events"), unread = print_number(client, "unread_ms");
 	const char *before = "";
 	size_t i;
 
@@ -55,6 +55,8 @@ static void print_state(const json_t *client)
 	if (events)
 		printf("%s%" PRId64 " %s not read", before, events,
 		       events == 1 ? "event is" : "events are");
+	if (events && unread)
+		printf(" for %" PRId64 " ms", unread);
 	puts(*before || events ? "" : "-");
 }
 
@@ -70,17 +72,22 @@ static void print_client(const json_t *client)
 	print_state(client);
 }
 
+static void print_head(void)
+{
+	printf(ROW, "SESSION", "PID", "UID", "COMMAND", "SINCE", "WATCHES", "TRANS", "REQUESTS",
+	       "QUEUED", "UNDER WAY");
+}
+
 static void print_all(const json_t *all)
 {
 	const json_t *client;
 	size_t i;
 
-	printf(ROW, "SESSION", "PID", "UID", "COMMAND", "SINCE", "WATCHES", "TRANS", "REQUESTS",
-	       "QUEUED", "UNDER WAY");
+	print_head();
 	json_array_foreach(all, i, client) print_client(client);
 }
 
-int command_clients(const struct options *options, const struct report *report)
+static int list_all(const struct options *options, const struct report *report)
 {
 	struct control *control = NULL;
 	json_t *all = json_array();
@@ -98,4 +105,72 @@ int command_clients(const struct options *options, const struct report *report)
 	}
 	json_decref(all);
 	return r;
+}
+
+/* --- what one has */
+
+/* It with all its watches: those of the pages after the first are added to that one's. */
+static int get_one(json_t **out, const struct options *options, const struct report *report)
+{
+	struct control *control = NULL;
+	json_int_t index = 0;
+	json_t *one = NULL, *page = NULL;
+	int r = control_open(&control, options, report);
+
+	while (!r && (!one || index)) {
+		r = control_run(control, "client",
+				json_pack("{s:I,s:I}", "session", (json_int_t)options->session,
+					  "index", index),
+				&page, report);
+		if (r)
+			break;
+		index = print_number(page, "next");
+		if (!one)
+			one = json_incref(page);
+		else if (json_array_extend(json_object_get(one, "watch_list"),
+					   json_object_get(page, "watch_list")))
+			r = report_fail(report, -ENOMEM, "%s", report_reason(-ENOMEM));
+		json_decref(page);
+	}
+	control_free(control);
+	if (r) {
+		json_decref(one);
+		return r;
+	}
+	json_object_del(one, "next");
+	*out = one;
+	return 0;
+}
+
+static void print_one(const json_t *one)
+{
+	const json_t *watch, *id;
+	size_t i;
+
+	print_head();
+	print_client(one);
+	json_array_foreach(json_object_get(one, "watch_list"), i, watch)
+		printf("watch %s %s\n", print_text(watch, "path"), print_text(watch, "token"));
+	json_array_foreach(json_object_get(one, "transaction_list"), i, id)
+		printf("transaction %" JSON_INTEGER_FORMAT "\n", json_integer_value(id));
+}
+
+static int show_one(const struct options *options, const struct report *report)
+{
+	json_t *one = NULL;
+	int r = get_one(&one, options, report);
+
+	if (r)
+		return r;
+	if (options->json)
+		r = print_json(one);
+	else
+		print_one(one);
+	json_decref(one);
+	return print_end(r, report);
+}
+
+int command_clients(const struct options *options, const struct report *report)
+{
+	return options->has_session ? show_one(options, report) : list_all(options, report);
 }

@@ -133,28 +133,30 @@ static const char *why(const json_t *domain)
 	return print_text(domain, stopped ? "reason" : "last_error");
 }
 
-#define ROW "%-6s %-16s %-12s %7s %5s %8s %7s %8s  %s\n"
+#define ROW "%-6s %-16s %-12s %7s %5s %8s %7s %8s %6s  %s\n"
 
 static void print_row(const json_t *domain, struct names *names)
 {
 	static const char *const keys[] = { "watches", "transactions", "requests", "queued" };
-	char cells[4][24], domid[24], refusals[24], name[REPORT_OCTETS_MAX];
+	char cells[4][24], domid[24], refusals[24], quota[24], name[REPORT_OCTETS_MAX];
 	int64_t number = print_number(domain, "domid");
 	bool session = json_object_get(domain, "session");
 
 	snprintf(domid, sizeof(domid), "%" PRId64, number);
 	snprintf(refusals, sizeof(refusals), "%" PRId64, rows_refusals(domain));
+	snprintf(quota, sizeof(quota), "%" PRId64, rows_quota(domain));
 	for (int i = 0; i < 4; i++)
 		snprintf(cells[i], sizeof(cells[i]), session ? "%" PRId64 : "-",
 			 print_number(domain, keys[i]));
 	printf(ROW, domid, names_text(names, (uint32_t)number, name), print_text(domain, "state"),
-	       cells[0], cells[1], cells[2], cells[3], session ? refusals : "-", why(domain));
+	       cells[0], cells[1], cells[2], cells[3], session ? refusals : "-",
+	       session ? quota : "-", why(domain));
 }
 
 static void print_head(void)
 {
 	printf(ROW, "DOMID", "NAME", "STATE", "WATCHES", "TRANS", "REQUESTS", "QUEUED", "REFUSALS",
-	       "LAST ERROR");
+	       "QUOTA", "LAST ERROR");
 }
 
 /* In the order and with the names that are wanted. */

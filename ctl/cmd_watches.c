@@ -3,7 +3,6 @@
  * cmd_watches - the command about watches: those of one domain, or those on what is not there.
  */
 #include "ctl/command.h"
-#include "ctl/control.h"
 #include "ctl/domain_list.h"
 #include "ctl/print.h"
 #include "ctl/stale.h"
@@ -194,24 +193,6 @@ static int find_stale(struct wire *wire, const json_t *domain, bool named, json_
 	return r ? report_fail(report, r, "domain %u: %s", domid, remote_reason(r)) : 0;
 }
 
-/* The domains to look at, as the control socket has them. */
-static int get_domains(const struct options *options, json_t *all, const struct report *report)
-{
-	struct control *control = NULL;
-	json_t *one = NULL;
-	int r = control_open(&control, options, report);
-
-	if (!r && !options->has_domid)
-		r = domain_list(control, all, report);
-	else if (!r)
-		r = control_run(control, "domain", json_pack("{s:i}", "domid", options->domid),
-				&one, report);
-	control_free(control);
-	if (one && json_array_append_new(all, one))
-		r = report_fail(report, -ENOMEM, "%s", report_reason(-ENOMEM));
-	return r;
-}
-
 /*
  * Have xenstored say how many watches a domain may have: xsproxyd takes note of the answer, and has
  * it in watches_max. Oxenstored does not say.
@@ -233,7 +214,7 @@ static int list_stale(struct wire *wire, const struct options *options, const st
 	bool printing;
 
 	if (!r)
-		r = get_domains(options, all, report);
+		r = domain_list_wanted(options, all, report);
 	if (!r && options->json && !found)
 		r = report_fail(report, -ENOMEM, "%s", report_reason(-ENOMEM));
 	for (size_t i = 0; !r && i < json_array_size(all); i++) {

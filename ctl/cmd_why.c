@@ -7,6 +7,7 @@
 #include "ctl/control.h"
 #include "ctl/device.h"
 #include "ctl/print.h"
+#include "ctl/store.h"
 #include "text/buffer.h"
 #include "text/escape.h"
 
@@ -15,10 +16,6 @@
 #include <jansson.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
-#include <xenstore.h>
-
-#define PATIENCE 5 /* s */
 
 struct why {
 	bool json;
@@ -26,18 +23,6 @@ struct why {
 	json_t *devices;
 	struct buffer scratch;
 };
-
-/* libxenstore waits without end; nobody else of this program has to do with the signal. */
-static void give_up(int sig)
-{
-	static const char text[] =
-		"xsproxyctl why: xenstored does not answer; see xsproxyctl status\n";
-
-	(void)sig;
-	if (write(STDERR_FILENO, text, sizeof(text) - 1) < 0)
-		_exit(1);
-	_exit(1);
-}
 
 /* --- the session */
 
@@ -125,19 +110,13 @@ static int on_device(void *arg, const struct device *device)
 static int look_at_devices(struct why *why, const struct options *options,
 			   const struct report *report)
 {
-	struct xs_handle *xs;
-	int r;
+	struct xs_handle *xs = NULL;
+	int r = store_open(&xs, options, report);
 
-	signal(SIGALRM, give_up);
-	alarm(PATIENCE);
-	if (setenv("XENSTORED_PATH", options->socket, 1))
-		return report_fail(report, -ENOMEM, "%s", report_reason(-ENOMEM));
-	xs = xs_open(0);
-	if (!xs)
-		return report_no_connection(report, -errno, options->socket);
+	if (r)
+		return r;
 	r = device_each(xs, options->domid, on_device, why);
-	xs_close(xs);
-	alarm(0);
+	store_close(xs);
 	return r ? report_fail(report, r, "domain %u: %s", options->domid, report_reason(r)) : 0;
 }
 
@@ -150,7 +129,7 @@ int command_why(const struct options *options, const struct report *report)
 
 	if (!r && !why.json) {
 		print_session(domain);
-		/* give_up() cannot flush it. */
+		/* If xenstored does not answer nobody flushes it. */
 		r = print_end(0, report);
 	}
 	if (!r)

@@ -60,6 +60,10 @@ int command_reload(const struct options *options, const struct report *report);
 
 int command_why(const struct options *options, const struct report *report);
 
+/* --- cmd_quota.c */
+
+int command_quota(const struct options *options, const struct report *report);
+
 /* --- cmd_clients.c */
 
 int command_clients(const struct options *options, const struct report *report);

@@ -36,6 +36,23 @@ int domain_list(struct control *control, json_t *all, const struct report *repor
 	return list(control, "domains", all, report);
 }
 
+int domain_list_wanted(const struct options *options, json_t *all, const struct report *report)
+{
+	struct control *control = NULL;
+	json_t *one = NULL;
+	int r = control_open(&control, options, report);
+
+	if (!r && !options->has_domid)
+		r = domain_list(control, all, report);
+	else if (!r)
+		r = control_run(control, "domain", json_pack("{s:i}", "domid", options->domid),
+				&one, report);
+	control_free(control);
+	if (one && json_array_append_new(all, one))
+		r = report_fail(report, -ENOMEM, "%s", report_reason(-ENOMEM));
+	return r;
+}
+
 int client_list(struct control *control, json_t *all, const struct report *report)
 {
 	return list(control, "clients", all, report);

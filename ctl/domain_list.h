@@ -20,6 +20,14 @@
  */
 int domain_list(struct control *control, json_t *all, const struct report *report);
 
+/**
+ * domain_list_wanted() - the domain that @options name, or all if they name none.
+ * @all: a list, which they are added to; NULL means that memory ran out
+ *
+ * Return: 0, or a negative errno, which has been reported.
+ */
+int domain_list_wanted(const struct options *options, json_t *all, const struct report *report);
+
 /** client_list() - likewise `clients`. */
 int client_list(struct control *control, json_t *all, const struct report *report);
 

@@ -150,8 +150,9 @@ static const struct command commands[] = {
 	  "is\n"
 	  "no xenstored, it is refused, domains failed, ended, are unknown to it or have nearly as "
 	  "many\n"
-	  "watches as they may have, toolstacks have waited for it for 5 s, or there is no "
-	  "keeper.\n" },
+	  "watches as they may have, toolstacks have waited for it for 5 s, it does not answer "
+	  "a READ\n"
+	  "within 5 s, or there is no keeper.\n" },
 	{ "domains", command_domains, ARGUMENT_NONE,
 	  OPTION_JSON | OPTION_ORDER | OPTION_PICK | OPTION_CONTROL,
 	  "[--sort KEY] [--state STATE,...] [--match REGEX] [--json]", "list the domains",
@@ -168,13 +169,19 @@ static const struct command commands[] = {
 	  "states\n"
 	  "of both ends and who has to do the next step: the guest's driver, the backend, or the "
 	  "toolstack.\n" },
-	{ "clients", command_clients, ARGUMENT_NONE, OPTION_JSON | OPTION_CONTROL, "[--json]",
-	  "list the toolstacks that are connected",
+	{ "quota", command_quota, ARGUMENT_ANY, OPTION_JSON | OPTION_SOCKET | OPTION_CONTROL,
+	  "[DOMID] [--json]", "show what domains have of what they may have",
+	  "Asks xenstored for its quotas and what domains have of each, and adds what xsproxyd "
+	  "knows.\n"
+	  "Oxenstored only tells about nodes.\n" },
+	{ "clients", command_clients, ARGUMENT_SESSION, OPTION_JSON | OPTION_CONTROL,
+	  "[SESSION] [--json]", "list the toolstacks that are connected",
 	  "Lists who has a connection to Xenstore's socket: the process, since when, its watches "
 	  "and\n"
 	  "open transactions, how often it asked, octets that wait for it to read, and which "
 	  "requests\n"
-	  "it waits for, and for how long.\n" },
+	  "it waits for, and for how long. With SESSION only that one, its watches and "
+	  "transactions.\n" },
 	{ "stats", command_stats, ARGUMENT_ANY, OPTION_JSON | OPTION_CONTROL, "[DOMID] [--json]",
 	  "show what was asked, and how long it took",
 	  "Requests by operation, errors by name, and response times: how much of them was spent "

@@ -21,8 +21,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#define NAMES_WAIT_MS 1000
-#define NS_OF_MS      1000000u
+#define NS_OF_MS 1000000u
 
 struct names {
 	int fd;
@@ -99,9 +98,9 @@ static void drain(struct names *names)
 	}
 }
 
-int names_settle(struct names *names)
+int names_settle(struct names *names, unsigned int ms)
 {
-	uint64_t until = clock_monotonic() + (uint64_t)NAMES_WAIT_MS * NS_OF_MS, now;
+	uint64_t until = clock_monotonic() + (uint64_t)ms * NS_OF_MS, now;
 	struct pollfd fd = { .fd = names->fd, .events = POLLIN };
 
 	for (;;) {
@@ -257,7 +256,7 @@ int names_ask(struct names **out, const struct options *options, uint32_t only, 
 
 	if (r)
 		return r;
-	r = names_settle(*out);
+	r = names_settle(*out, NAMES_WAIT_MS);
 	/* They may come yet. */
 	if (!r || (follow && r == -ETIMEDOUT))
 		return 0;

@@ -16,7 +16,8 @@
 #include "ctl/options.h"
 #include "migration/report.h"
 
-#define NAMES_ALL UINT32_MAX /* domains */
+#define NAMES_ALL     UINT32_MAX /* domains */
+#define NAMES_WAIT_MS 1000	 /* that people wait for them */
 
 struct names;
 
@@ -35,12 +36,12 @@ int names_new(struct names **out, const struct options *options, uint32_t only, 
 struct names *names_free(struct names *names);
 
 /**
- * names_settle() - wait until all there are have been read, NAMES_WAIT_MS at most; without
- * xenstored there are none.
+ * names_settle() - wait until all there are have been read, @ms at most; without xenstored there
+ * are none.
  *
  * Return: 0; -ETIMEDOUT; -ENOMEM; or why they cannot be read, a negative errno.
  */
-int names_settle(struct names *names);
+int names_settle(struct names *names, unsigned int ms);
 
 /**
  * names_text() - for people.
@@ -67,7 +68,8 @@ const char *names_get(struct names *names, uint32_t domid);
 int names_join(struct names *names, json_t *domain);
 
 /**
- * names_ask() - the names of now, for who goes on without: names_new() and names_settle().
+ * names_ask() - the names of now, for who goes on without: names_new(), and names_settle() for
+ * NAMES_WAIT_MS.
  * @out: NULL when there are none to be had, which is nobody's failure
  *
  * Return: 0, or -ENOMEM, which has been reported.

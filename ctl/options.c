@@ -373,7 +373,8 @@ static int parse_argument(struct parsing *parsing, enum option_argument argument
 	if (none && optind < argc)
 		return wrong(parsing, "'%s' is one argument too many; see --help", argv[optind]);
 	if (optind == argc && (none || parsing->options->stale || argument == ARGUMENT_LEVEL ||
-			       argument == ARGUMENT_ANY || argument == ARGUMENT_CHECK))
+			       argument == ARGUMENT_ANY || argument == ARGUMENT_CHECK ||
+			       argument == ARGUMENT_SESSION))
 		return 0;
 	if (optind == argc)
 		return wrong(parsing, "%s is missing; see --help", what);
@@ -388,6 +389,8 @@ static int parse_argument(struct parsing *parsing, enum option_argument argument
 		parsing->options->check = true;
 		return parse_word(parsing, "check", argv[optind]);
 	}
+	if (argument == ARGUMENT_SESSION)
+		return options_session(parsing, argv[optind]);
 	if (argument == ARGUMENT_FILE) {
 		parsing->options->argument = argv[optind];
 		return 0;

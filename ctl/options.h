@@ -68,6 +68,7 @@ enum option_argument {
 	ARGUMENT_REPLACE, /* this word */
 	ARGUMENT_CHECK,	  /* likewise; may be left out */
 	ARGUMENT_SPLICE,  /* two files */
+	ARGUMENT_SESSION, /* a session's number; may be left out */
 };
 
 enum option_new {
@@ -98,6 +99,7 @@ enum option_order {
 	ORDER_REQUESTS,
 	ORDER_QUEUED,
 	ORDER_REFUSALS,
+	ORDER_QUOTA,
 	NR_ORDERS,
 };
 
@@ -119,6 +121,8 @@ struct filter {
 struct options {
 	bool help; /* asked for; nothing else was checked */
 	bool has_domid;
+	bool has_session;
+	uint32_t session;
 	uint16_t domid;
 	const char *name;     /* of the domain; NULL: a number was given */
 	const char *argument; /* a file's name */

@@ -24,7 +24,7 @@ static int read_names(struct resolving *resolving)
 	r = names_new(&resolving->names, resolving->options, NAMES_ALL, false, report);
 	if (r)
 		return r;
-	r = names_settle(resolving->names);
+	r = names_settle(resolving->names, NAMES_WAIT_MS);
 	if (r)
 		report_fail(report, r,
 			    "cannot read the names of domains: %s; give the number, as xl list "

@@ -74,6 +74,7 @@ int options_set_batch(struct parsing *parsing, const char *value);
 int options_set_count(struct parsing *parsing, const char *value);
 int options_set_state(struct parsing *parsing, const char *value);
 int options_set_match(struct parsing *parsing, const char *value);
+int options_session(struct parsing *parsing, const char *value);
 int options_set_order(struct parsing *parsing, const char *value);
 
 int options_set_op(struct parsing *parsing, const char *value);

@@ -72,6 +72,24 @@ int options_set_count(struct parsing *parsing, const char *value)
 	return 0;
 }
 
+/* As clients prints it, or trace: s12. */
+int options_session(struct parsing *parsing, const char *value)
+{
+	const char *digits = value + (*value == 's');
+	unsigned long n;
+	char *end;
+
+	errno = 0;
+	n = strtoul(digits, &end, 10);
+	if (errno || *end || *digits < '0' || *digits > '9' || n > UINT32_MAX)
+		return wrong(parsing,
+			     "'%s': must be a session's number, as xsproxyctl clients prints it",
+			     value);
+	parsing->options->has_session = true;
+	parsing->options->session = (uint32_t)n;
+	return 0;
+}
+
 /* --- which rows */
 
 static const char *const states[] = { "running",      "quiesced", "leased", "held",
@@ -138,6 +156,7 @@ static const char *const orders[NR_ORDERS] = {
 	[ORDER_REQUESTS] = "requests",
 	[ORDER_QUEUED] = "queued",
 	[ORDER_REFUSALS] = "refusals",
+	[ORDER_QUOTA] = "quota",
 };
 
 int options_set_order(struct parsing *parsing, const char *value)
@@ -150,7 +169,7 @@ int options_set_order(struct parsing *parsing, const char *value)
 	}
 	return wrong(parsing,
 		     "--sort %s: must be domid, name, state, watches, transactions, requests, "
-		     "queued or refusals",
+		     "queued, refusals or quota",
 		     value);
 }
 

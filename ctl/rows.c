@@ -53,9 +53,30 @@ int64_t rows_refusals(const json_t *domain)
 	return sum;
 }
 
+static bool is_for_quota(const char *cause)
+{
+	return !strcmp(cause, "quota") || !strcmp(cause, "watches") ||
+	       !strcmp(cause, "transactions");
+}
+
+int64_t rows_quota(const json_t *domain)
+{
+	const json_t *refusal;
+	int64_t sum = 0;
+	size_t i;
+
+	json_array_foreach(json_object_get(domain, "refusals"), i, refusal)
+	{
+		if (is_for_quota(print_text(refusal, "cause")))
+			sum += print_number(refusal, "count");
+	}
+	return sum;
+}
+
 static int64_t number(const json_t *domain, enum option_order order)
 {
 	return order == ORDER_REFUSALS ? rows_refusals(domain)
+	       : order == ORDER_QUOTA  ? rows_quota(domain)
 				       : print_number(domain, options_order_name(order));
 }
 

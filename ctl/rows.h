@@ -21,6 +21,9 @@ bool rows_wanted(const struct options *options, const char *state, const char *c
 /** rows_refusals() - how often a domain, as xsproxyd has it, was refused something. */
 int64_t rows_refusals(const json_t *domain);
 
+/** rows_quota() - how often because it had too much, or too many. */
+int64_t rows_quota(const json_t *domain);
+
 /**
  * rows_arrange() - leave out what is not wanted of a list of domains, as xsproxyd has them and
  * names_join() has named them, and sort the rest.

@@ -23,6 +23,8 @@ static struct {
 	int level;
 	int journal;   /* a socket, or -1: stderr */
 	uint32_t lost; /* lines, since journald took the last one */
+	void (*name)(const void *arg, uint32_t domid, uint32_t session, char out[LOG_NAME_MAX]);
+	const void *name_arg;
 } log_state = { .level = LOG_INFO, .journal = -1 };
 
 /* systemd.exec(5): whether stderr is the journal stream that systemd connected it to. */
@@ -55,11 +57,20 @@ int log_level(void)
 	return log_state.level;
 }
 
+void log_set_naming(void (*name)(const void *arg, uint32_t domid, uint32_t session,
+				 char out[LOG_NAME_MAX]),
+		    const void *arg)
+{
+	log_state.name = name;
+	log_state.name_arg = arg;
+}
+
 /* What a line is about; the fields of the journal. */
 struct about {
 	bool domain, session;
 	uint32_t domid, session_id;
-	const char *request; /* or NULL */
+	const char *request;	 /* or NULL */
+	char name[LOG_NAME_MAX]; /* or "" */
 };
 
 /* Append to @entry, which is large enough for all that there can be. */
@@ -88,6 +99,8 @@ static bool send_journal(int level, const struct about *about, const char *text)
 		  level);
 	if (about->domain)
 		add_field(entry, &len, "DOMID=%u\n", about->domid);
+	if (*about->name)
+		add_field(entry, &len, "DOMAIN=%s\n", about->name);
 	if (about->session)
 		add_field(entry, &len, "SESSION=%u\n", about->session_id);
 	if (about->request)
@@ -119,15 +132,28 @@ static void make_one_line(char *text)
 			*text = ' ';
 }
 
-static void write_line(int level, const struct about *about, const char *fmt, va_list args)
+/* Whom a line is about, as it begins: "d7(web) s2: ". Return: its octets. */
+static int write_about(char text[LINE_MAX_OCTETS], struct about *about)
+{
+	char name[LOG_NAME_MAX + 2] = "", session[FIELD_MAX] = "";
+
+	if (!about->domain)
+		return 0;
+	if (log_state.name)
+		log_state.name(log_state.name_arg, about->domid,
+			       about->session ? about->session_id : 0, about->name);
+	if (*about->name)
+		snprintf(name, sizeof(name), "(%s)", about->name);
+	if (about->session)
+		snprintf(session, sizeof(session), " s%u", about->session_id);
+	return snprintf(text, LINE_MAX_OCTETS, "d%u%s%s: ", about->domid, name, session);
+}
+
+static void write_line(int level, struct about *about, const char *fmt, va_list args)
 {
 	char text[LINE_MAX_OCTETS], line[LINE_MAX_OCTETS + FIELD_MAX];
-	int n = 0;
+	int n = write_about(text, about);
 
-	if (about->session)
-		n = snprintf(text, sizeof(text), "d%u s%u: ", about->domid, about->session_id);
-	else if (about->domain)
-		n = snprintf(text, sizeof(text), "d%u: ", about->domid);
 	vsnprintf(text + n, sizeof(text) - (size_t)n, fmt, args);
 	make_one_line(text);
 	if (log_state.journal >= 0) {

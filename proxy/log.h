@@ -2,10 +2,10 @@
 /*
  * log - one line that says what happened, to what, and what to do.
  *
- * To the journal with fields (DOMID, SESSION, REQUEST) when systemd runs us, else to stderr. Never
- * waits for journald: what that does not take is lost, and counted. Never called on the path of a
- * good request. Who logs at a guest's will does it through its struct
- * log_source, which allows a few lines a minute.
+ * To the journal with fields (DOMID, DOMAIN, SESSION, REQUEST) when systemd runs us, else to
+ * stderr. Never waits for journald: what that does not take is lost, and counted. Never called on
+ * the path of a good request. Who logs at a guest's will does it through its struct log_source,
+ * which allows a few lines a minute.
  */
 #ifndef XSPROXY_PROXY_LOG_H
 #define XSPROXY_PROXY_LOG_H
@@ -22,6 +22,17 @@ void log_set_level(int level);
 
 /** log_level() - what log_set_level() said last. */
 int log_level(void);
+
+#define LOG_NAME_MAX 40 /* octets, NUL included */
+
+/**
+ * log_set_naming() - how those whom lines are about are called, beside their numbers.
+ * @name: writes that of a domain, or of its session if that is not 0, into @out: what is fit to
+ *	print, without blanks and parentheses; or "". NULL: nobody has one
+ */
+void log_set_naming(void (*name)(const void *arg, uint32_t domid, uint32_t session,
+				 char out[LOG_NAME_MAX]),
+		    const void *arg);
 
 /** log_line() - write one line. @level: LOG_ERR, LOG_WARNING, LOG_NOTICE, LOG_INFO or LOG_DEBUG */
 void log_line(int level, const char *fmt, ...) __attribute__((format(printf, 2, 3)));

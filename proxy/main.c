@@ -26,6 +26,7 @@
 #include "proxy/host/domain.h"
 #include "proxy/host/holds.h"
 #include "proxy/host/keeper.h"
+#include "proxy/host/naming.h"
 #include "proxy/host/upstream.h"
 #include "proxy/log.h"
 #include "proxy/loop.h"
@@ -400,6 +401,7 @@ int main(int argc, char **argv)
 	event_set_log_callback(libevent_log);
 	TAILQ_INIT(&daemon.ops);
 	signal(SIGPIPE, SIG_IGN);
+	naming_begin(&daemon);
 	err = settings_start(&daemon);
 	if (!err)
 		err = seed();
@@ -409,6 +411,7 @@ int main(int argc, char **argv)
 		/* What is ours another one has, too: it must not be unbound, nor shut down. */
 		if (daemon.left)
 			_exit(0);
+		naming_end();
 		take_down(&daemon);
 		close(lock);
 	}

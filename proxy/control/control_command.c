@@ -17,20 +17,21 @@ enum argument_kind {
 	ARGUMENT_TEXTS,
 };
 
-#define TAKES_DOMID  1u /* and needs it */
-#define MAY_DOMID    2u
-#define TAKES_INDEX  4u
-#define TAKES_LEASE  8u
-#define TAKES_NEW    16u
-#define TAKES_LEVEL  32u
-#define TAKES_FILTER 64u
-#define TAKES_WITH   128u
-#define TAKES_NATIVE 256u
-#define TAKES_FORCE  512u
-#define TAKES_READS  1024u
-#define TAKES_CHECK  2048u
+#define TAKES_DOMID   1u /* and needs it */
+#define MAY_DOMID     2u
+#define TAKES_INDEX   4u
+#define TAKES_LEASE   8u
+#define TAKES_NEW     16u
+#define TAKES_LEVEL   32u
+#define TAKES_FILTER  64u
+#define TAKES_WITH    128u
+#define TAKES_NATIVE  256u
+#define TAKES_FORCE   512u
+#define TAKES_READS   1024u
+#define TAKES_CHECK   2048u
+#define TAKES_SESSION 4096u
 
-#define AT(field)    offsetof(struct control_args, field)
+#define AT(field)     offsetof(struct control_args, field)
 
 static const struct argument {
 	const char *name;
@@ -43,6 +44,7 @@ static const struct argument {
 	{ "domid", TAKES_DOMID | MAY_DOMID, ARGUMENT_DOMID, AT(domid), AT(has_domid),
 	  "a domain id, 0 to 32751" },
 	{ "index", TAKES_INDEX, ARGUMENT_NUMBER, AT(index), 0, "a number from 0 on" },
+	{ "session", TAKES_SESSION, ARGUMENT_NUMBER, AT(session), 0, "a session's number" },
 	{ "lease", TAKES_LEASE, ARGUMENT_BOOL, AT(lease), 0, "true or false" },
 	{ "new", TAKES_NEW, ARGUMENT_BOOL, AT(new), AT(has_new), "true or false" },
 	{ "level", TAKES_LEVEL, ARGUMENT_TEXT, AT(level), 0, "a string" },
@@ -74,6 +76,7 @@ static const struct command {
 	{ "domains", TAKES_INDEX, control_domains },
 	{ "domain", TAKES_DOMID, control_domain },
 	{ "clients", TAKES_INDEX, control_clients },
+	{ "client", TAKES_SESSION | TAKES_INDEX, control_client },
 	{ "watches", TAKES_DOMID | TAKES_INDEX, control_watches },
 	{ "transactions", TAKES_DOMID, control_transactions },
 	{ "quiesce", TAKES_DOMID | TAKES_LEASE, control_quiesce },

@@ -15,6 +15,7 @@
 
 /* Domains that one reply lists, so that what a connection holds is bounded. */
 #define CONTROL_PAGE_DOMAINS 128
+#define CONTROL_PAGE_WATCHES 128 /* likewise */
 
 struct control;
 struct daemon;
@@ -27,6 +28,7 @@ struct control_args {
 	uint32_t domid;
 	bool has_domid;
 	uint32_t index;
+	uint32_t session;
 	bool lease;
 	bool has_new;
 	bool new;
@@ -58,6 +60,7 @@ void control_reload(struct control *control, const struct control_args *args);
 /* --- control_clients.c */
 
 void control_clients(struct control *control, const struct control_args *args);
+void control_client(struct control *control, const struct control_args *args);
 
 /* --- control_exchange.c */
 

@@ -92,9 +92,10 @@ void control_status(struct control *control, const struct control_args *args)
 
 	(void)args;
 	control_return(control,
-		       json_pack("{s:s,s:i,s:I,s:s,s:s?,s:s?,s:o,s:i,s:o,s:o,"
+		       json_pack("{s:s,s:i,s:s,s:I,s:s,s:s?,s:s?,s:o,s:i,s:o,s:o,"
 				 "s:i,s:i,s:i,s:I,s:b,s:b,s:i,s:b,s:b,s:s,s:s?,s:o,s:o}",
-				 "version", XSPROXY_VERSION, "pid", (int)getpid(), "uptime",
+				 "version", XSPROXY_VERSION, "pid", (int)getpid(), "socket",
+				 daemon->config.socket, "uptime",
 				 (json_int_t)(clock_seconds() - daemon->started), "state", state,
 				 "reason", foreign, "bridge_lacks",
 				 upstream_lacks(daemon->upstream), "xenstored",
@@ -125,14 +126,16 @@ static json_t *refusals(const struct session *s)
 	for (uint32_t i = 0; i < s->refusals.kinds; i++) {
 		const struct refusal *kind = &s->refusals.kind[i];
 
-		control_json_append(&list,
-				    json_pack("{s:s,s:s,s:i}", "request", message_name(kind->type),
-					      "error", refusal_error(kind->err), "count",
-					      (int)kind->count));
+		control_json_append(&list, json_pack("{s:s,s:s,s:s,s:i}", "request",
+						     message_name(kind->type), "error",
+						     refusal_error(kind->err), "cause",
+						     refusal_cause_name(kind->type, kind->err),
+						     "count", (int)kind->count));
 	}
 	if (s->refusals.others)
-		control_json_append(&list, json_pack("{s:s,s:s,s:i}", "request", "others", "error",
-						     "various", "count", (int)s->refusals.others));
+		control_json_append(&list, json_pack("{s:s,s:s,s:s,s:i}", "request", "others",
+						     "error", "various", "cause", "various",
+						     "count", (int)s->refusals.others));
 	return list;
 }
 
@@ -198,17 +201,20 @@ static json_t *domain(const struct daemon *daemon, const struct memory *memory, 
 				    json_boolean(holds_seen(daemon->holds, domid)));
 	if (!s)
 		return object;
-	more = json_pack(
-		"{s:i,s:i,s:o,s:b,s:i,s:i,s:I,s:i,s:i,s:i,s:i,s:o,s:o,s:o}", "session", (int)s->id,
-		"watches", (int)s->watches.count, "watches_max", watches_max(s), "near_limit",
-		limit_near(s), "transactions", (int)transaction_count(&s->transactions), "requests",
-		__builtin_popcount(word_get(&s->ledger->pending_mask)), "oldest_ms",
-		(json_int_t)(tap_oldest(s->tap, word_get(&s->ledger->pending_mask)) /
-			     CLOCK_NS_OF_MS),
-		"queued", (int)(fifo_used(&s->fifo) + word_get(&s->ledger->fifo_fill)), "memory",
-		(int)(s->account.used * POOL_PAGE), "events", (int)s->fifo.waiting.events,
-		"replies", (int)s->fifo.waiting.replies, "unfinished", unfinished(s), "refusals",
-		refusals(s), "last_error", last_error(s));
+	more = json_pack("{s:i,s:i,s:o,s:I,s:I,s:b,s:i,s:i,s:I,s:I,s:i,s:i,s:i,s:i,s:o,s:o,s:o}",
+			 "session", (int)s->id, "watches", (int)s->watches.count, "watches_max",
+			 watches_max(s), "watch_memory", (json_int_t)s->watches.live,
+			 "watch_memory_max", (json_int_t)limit_memory(s) * POOL_MIB * POOL_PAGE,
+			 "near_limit", limit_near(s), "transactions",
+			 (int)transaction_count(&s->transactions), "requests",
+			 __builtin_popcount(word_get(&s->ledger->pending_mask)), "oldest_ms",
+			 (json_int_t)(tap_oldest(s->tap, word_get(&s->ledger->pending_mask)) /
+				      CLOCK_NS_OF_MS),
+			 "unread_ms", (json_int_t)(tap_full(s->tap) / CLOCK_NS_OF_MS), "queued",
+			 (int)(fifo_used(&s->fifo) + word_get(&s->ledger->fifo_fill)), "memory",
+			 (int)(s->account.used * POOL_PAGE), "events", (int)s->fifo.waiting.events,
+			 "replies", (int)s->fifo.waiting.replies, "unfinished", unfinished(s),
+			 "refusals", refusals(s), "last_error", last_error(s));
 	if (!more || json_object_update(object, more)) {
 		json_decref(object);
 		object = NULL;

@@ -45,6 +45,11 @@ struct claims *follow_claims(struct follow *follow)
 	return &follow->claims;
 }
 
+const struct mirror *follow_mirror(const struct follow *follow)
+{
+	return follow->mirror;
+}
+
 const struct follow_counts *follow_counts(const struct follow *follow)
 {
 	return &follow->counts;

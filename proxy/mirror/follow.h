@@ -55,6 +55,9 @@ void follow_use(struct follow *follow, struct mirror *mirror, uint32_t most,
 /** follow_claims() - what is under way. */
 struct claims *follow_claims(struct follow *follow);
 
+/** follow_mirror() - where they are taken down, or NULL. */
+const struct mirror *follow_mirror(const struct follow *follow);
+
 /** follow_counts() - since the start. */
 const struct follow_counts *follow_counts(const struct follow *follow);
 

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: MIT
 #include "proxy/observe/flight.h"
 
-#include <stdbool.h>
 #include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
@@ -191,6 +190,30 @@ void flight_each(const struct flight *flight, uint32_t domid, uint32_t session,
 		memcpy(out.payload, kept->payload, kept->part);
 		show(arg, &out);
 	}
+}
+
+struct search {
+	uint32_t number;
+	struct flight_frame *found;
+	bool is;
+};
+
+static void compare(void *arg, const struct flight_frame *frame)
+{
+	struct search *search = arg;
+
+	if (frame->frame.kind != FRAME_REQUEST || frame->frame.number != search->number)
+		return;
+	*search->found = *frame;
+	search->is = true;
+}
+
+bool flight_find(const struct flight *flight, uint32_t number, struct flight_frame *found)
+{
+	struct search search = { .number = number, .found = found };
+
+	flight_each(flight, 0, 0, compare, &search);
+	return search.is;
 }
 
 void flight_fini(struct flight *flight)

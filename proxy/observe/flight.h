@@ -9,6 +9,7 @@
 #ifndef XSPROXY_PROXY_OBSERVE_FLIGHT_H
 #define XSPROXY_PROXY_OBSERVE_FLIGHT_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "trace/frame.h"
@@ -55,6 +56,13 @@ void flight_trim(struct flight *flight, uint32_t max);
  */
 void flight_each(const struct flight *flight, uint32_t domid, uint32_t session,
 		 void (*show)(void *arg, const struct flight_frame *frame), void *arg);
+
+/**
+ * flight_find() - a request, by its number in frames; with its domain and session 0.
+ *
+ * Return: whether it is there.
+ */
+bool flight_find(const struct flight *flight, uint32_t number, struct flight_frame *found);
 
 /** flight_fini() - forget all. */
 void flight_fini(struct flight *flight);

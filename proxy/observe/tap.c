@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: MIT
 #include "proxy/observe/tap.h"
 
-#include <ctype.h>
 #include <errno.h>
 #include <stddef.h>
 #include <stdio.h>
@@ -13,8 +12,9 @@
 #include "proxy/observe/trace.h"
 #include "proxy/util.h"
 
-#define DONE_MAX  32 /* replies of one turn, and more */
-#define ASKED_FEW 4  /* requests under way of a guest that does not pipeline */
+#define MS	  1000000u /* ns */
+#define DONE_MAX  32	   /* replies of one turn, and more */
+#define ASKED_FEW 4	   /* requests under way of a guest that does not pipeline */
 
 /* A request under way, by its slot in the ledger. */
 struct asked {
@@ -23,7 +23,10 @@ struct asked {
 	uint32_t number;
 	uint16_t traces; /* those that saw it */
 	bool ours;
+	uint8_t op; /* stats_op() */
 };
+
+_Static_assert(STATS_OPS <= UINT8_MAX, "struct asked has no room for more");
 
 struct tap {
 	LIST_ENTRY(tap) list;
@@ -38,6 +41,7 @@ struct tap {
 	uint32_t fresh; /* slots that were taken in this turn */
 
 	uint64_t full_since, unread_since; /* 0: it is not */
+	bool said_full;			   /* the log has it that it does not read */
 	struct asked at_once;		   /* the request of TAP_NO_SLOT */
 	struct asked few[ASKED_FEW];
 	struct asked *more; /* of the other slots, once there was one */
@@ -210,6 +214,24 @@ static const struct asked *asked_now(const struct tap *tap, int slot)
 	return tap->more ? &tap->more[slot - ASKED_FEW] : NULL;
 }
 
+const char *tap_asked(const struct tap *tap, int slot, char text[WORDING_FIRST_MAX])
+{
+	const struct asked *asked = tap ? asked_now(tap, slot) : NULL;
+	struct flight_frame frame;
+	uint32_t kept;
+
+	*text = '\0';
+	if (!asked || !asked->begin || !flight_find(&tap->flight, asked->number, &frame))
+		return text;
+	kept = frame.frame.size - (uint32_t)offsetof(struct flight_frame, payload);
+	return wording_first(text, frame.payload, kept);
+}
+
+uint64_t tap_full(const struct tap *tap)
+{
+	return tap && tap->full_since ? clock_monotonic() - tap->full_since : 0;
+}
+
 uint64_t tap_oldest(const struct tap *tap, uint32_t slots)
 {
 	uint64_t now = clock_monotonic(), oldest = now;
@@ -252,6 +274,11 @@ static void settle_sent(struct tap *tap, uint64_t end)
 	}
 }
 
+static double seconds(uint64_t ns)
+{
+	return (double)ns / 1e9;
+}
+
 /* Count the time in which something @is so. */
 static void stopwatch(struct tap *tap, bool is, uint64_t *since, uint64_t *counter)
 {
@@ -263,6 +290,25 @@ static void stopwatch(struct tap *tap, bool is, uint64_t *since, uint64_t *count
 	}
 	*counter += round_time(tap) - *since;
 	*since = 0;
+}
+
+/* A toolstack that has forgotten its events; a guest may be paused, and harms nobody. */
+static void look_whether_read(struct tap *tap)
+{
+	uint64_t slow = (uint64_t)tap->taps->config->slow_ms * MS, full;
+
+	if (!tap->full_since)
+		tap->said_full = false;
+	if (!tap->full_since || !tap->socket || tap->said_full)
+		return;
+	full = round_time(tap) - tap->full_since;
+	if (full < slow)
+		return;
+	tap->said_full = true;
+	log_limited(&tap->source, LOG_WARNING,
+		    "it has not read what is sent to it for %.1f s, and more waits; see xsproxyctl "
+		    "clients",
+		    seconds(full));
 }
 
 void tap_turn_moved(struct tap *tap, bool full, bool unread)
@@ -280,6 +326,7 @@ void tap_turn_moved(struct tap *tap, bool full, bool unread)
 	}
 	stopwatch(tap, full, &tap->full_since, &tap->stats.full);
 	stopwatch(tap, unread, &tap->unread_since, &tap->stats.unread);
+	look_whether_read(tap);
 }
 
 /* --- messages */
@@ -321,12 +368,33 @@ void tap_request(struct tap *tap, int slot, bool ours, const struct message *msg
 		return;
 	asked = asked_at(tap, slot, &none);
 	tap->numbers += 1 + (tap->numbers == UINT32_MAX);
-	*asked = (struct asked){ .begin = round_time(tap), .number = tap->numbers, .ours = ours };
+	*asked = (struct asked){ .begin = round_time(tap),
+				 .number = tap->numbers,
+				 .ours = ours,
+				 .op = (uint8_t)stats_op(msg->hdr.type) };
 	frame.number = asked->number;
 	if (slot != TAP_NO_SLOT)
 		tap->fresh |= 1u << slot;
 	stats_request(&tap->stats, msg->hdr.type, message_size(&msg->hdr));
 	show(tap, &frame, asked, &msg->hdr, msg->payload, msg->hdr.len);
+}
+
+/* Whoever waits for its answer may be a boot, or a person. */
+static void say_slow(struct tap *tap, int slot, uint32_t op, const struct frame *reply)
+{
+	const char *name = stats_op_name(op);
+	char text[WORDING_FIRST_MAX];
+
+	tap_asked(tap, slot, text);
+	log_limited(&tap->source, LOG_WARNING, "%s%s%s took %.1f s, %.1f s of these in xenstored",
+		    name ? name : "a request", *text ? " of " : "", text, seconds(reply->took),
+		    seconds(reply->upstream));
+}
+
+/* Those that are ours wait for a guest, or for another xenstored, and say so themselves. */
+static bool is_slow(const struct tap *tap, const struct asked *asked, const struct frame *reply)
+{
+	return !asked->ours && reply->took >= (uint64_t)tap->taps->config->slow_ms * MS;
 }
 
 /* How long it took is known when it has been delivered. */
@@ -354,6 +422,8 @@ void tap_reply(struct tap *tap, int slot, const struct xsd_sockmsg *hdr, const v
 		frame.took = round_time(tap) - asked->begin;
 		frame.upstream = asked->sent ? round_time(tap) - asked->sent : 0;
 		answered(tap, asked->begin, frame.upstream);
+		if (is_slow(tap, asked, &frame))
+			say_slow(tap, slot, asked->op, &frame);
 	}
 	if (asked->ours)
 		frame.flags |= FRAME_OURS;
@@ -386,20 +456,6 @@ void tap_malformed(struct tap *tap, uint32_t type)
 
 /* --- the log */
 
-#define TEXT_MAX (4 * FLIGHT_PAYLOAD + 1)
-
-/* What a guest wrote, for a log that terminals show. */
-static void escape(char *text, const uint8_t *octets, uint32_t len)
-{
-	for (uint32_t i = 0; i < len; i++) {
-		if (isgraph(octets[i]) && octets[i] != '\\')
-			*text++ = (char)octets[i];
-		else
-			text += sprintf(text, octets[i] ? "\\x%02x" : "\\0", octets[i]);
-	}
-	*text = 0;
-}
-
 struct dump {
 	const struct log_source *source;
 	uint64_t now;
@@ -413,9 +469,9 @@ static void dump_frame(void *arg, const struct flight_frame *shown)
 	uint32_t kept = shown->frame.size - (uint32_t)offsetof(struct flight_frame, payload);
 	const struct xsd_sockmsg *hdr = &shown->hdr;
 	const struct dump *dump = arg;
-	char text[TEXT_MAX];
+	char text[WORDING_OCTET * FLIGHT_PAYLOAD + 1];
 
-	escape(text, shown->payload, kept);
+	wording_all(text, shown->payload, kept);
 	log_request(dump->source, LOG_NOTICE, message_name(hdr->type),
 		    "%.3f s before: %s %s id %u tx %u: %s%s",
 		    (double)(dump->now - shown->frame.time) / 1e9, kinds[shown->frame.kind],

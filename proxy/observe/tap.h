@@ -16,6 +16,7 @@
 #include "proxy/log.h"
 #include "proxy/observe/flight.h"
 #include "proxy/observe/stats.h"
+#include "proxy/observe/wording.h"
 
 #define TAP_SLOTS   32u /* where requests that are under way have their places */
 #define TAP_NO_SLOT (-1)
@@ -79,6 +80,17 @@ void tap_stats(const struct tap *tap, struct stats *stats);
  * Return: that, or 0.
  */
 uint64_t tap_oldest(const struct tap *tap, uint32_t slots);
+
+/**
+ * tap_asked() - what the request in @slot is about, as wording_first() says it.
+ *
+ * Return: @text; "" where that is not kept.
+ */
+const char *tap_asked(const struct tap *tap, int slot, char text[WORDING_FIRST_MAX]);
+
+/** tap_full() - for how long, in ns, its front has had no room for what is to be delivered, or 0.
+ */
+uint64_t tap_full(const struct tap *tap);
 
 /** tap_flight() - the last messages, or NULL. Their times are CLOCK_MONOTONIC's. */
 const struct flight *tap_flight(const struct tap *tap);

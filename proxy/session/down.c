@@ -172,6 +172,15 @@ static void again_answered(struct session *s, const struct ledger_pending *pendi
 		s->daemon->again_answered(s->daemon, s);
 }
 
+/* What it was about is known as long as it is under way. */
+static void refused(struct session *s, int slot, uint32_t type, const struct message *reply)
+{
+	char of[WORDING_FIRST_MAX];
+
+	refusal_note(s, type, message_error_parse(reply->payload, reply->hdr.len),
+		     tap_asked(s->tap, slot, of));
+}
+
 /* The reply to the request in @slot; frees the slot. */
 static void reply(struct session *s, struct commit *commit, int slot, struct message *msg)
 {
@@ -191,7 +200,7 @@ static void reply(struct session *s, struct commit *commit, int slot, struct mes
 	s->ops[slot] = NULL;
 
 	if (pending.kind == PENDING_FORWARD && msg->hdr.type == XS_ERROR && !s->socket)
-		refusal_note(s, pending.type, message_error_parse(msg->payload, msg->hdr.len));
+		refused(s, slot, pending.type, msg);
 	if (pending.kind == PENDING_FORWARD && state != LEDGER_RESET && state != LEDGER_ENDED) {
 		down_deliver(s, commit, msg);
 		tap_reply(s->tap, slot, &msg->hdr, msg->payload, msg->hdr.len);

@@ -60,6 +60,19 @@ enum refusal_cause refusal_cause(uint32_t type, int err)
 	}
 }
 
+const char *refusal_cause_name(uint32_t type, int err)
+{
+	static const char *const names[] = {
+		[REFUSAL_NOT] = "none",
+		[REFUSAL_PERMISSION] = "permission",
+		[REFUSAL_QUOTA] = "quota",
+		[REFUSAL_WATCHES] = "watches",
+		[REFUSAL_TRANSACTIONS] = "transactions",
+	};
+
+	return names[refusal_cause(type, err)];
+}
+
 const char *refusal_error(int err)
 {
 	/* Not in the protocol's list; oxenstored's name for it. */
@@ -84,30 +97,55 @@ static struct refusal *kind_of(struct refusals *refusals, uint32_t type, int err
 	return kind;
 }
 
+/* What it has too many or too much of; what a quota may be called is the daemon's affair. */
+static const char *excess(uint32_t type, int err)
+{
+	switch (type) {
+	case XS_WRITE:
+		if (err == E2BIG)
+			return "its value is too long";
+		return err == ENOMEM ? "it has too much memory"
+				     : "it has too many nodes, or this one's value is too long";
+	case XS_MKDIR:
+		return err == ENOMEM ? "it has too much memory" : "it has too many nodes";
+	case XS_SET_PERMS:
+		return err == ENOMEM ? "it has too much memory"
+				     : "the node has too many permissions";
+	default:
+		return err == ENOMEM ? "it has too much memory"
+				     : "it has done too much in one transaction";
+	}
+}
+
 /* What the administrator can do about it. */
-static void log_first(struct session *s, const struct refusal *kind)
+static void log_first(struct session *s, const struct refusal *kind, const char *of)
 {
 	const char *request = message_name(kind->type), *error = refusal_error(kind->err);
+	const char *joint = *of ? " of " : "";
 
 	switch (refusal_cause(kind->type, kind->err)) {
 	case REFUSAL_PERMISSION:
 		log_request(&s->source, LOG_NOTICE, request,
-			    "%s was refused with %s; it has no permission", request, error);
+			    "%s%s%s was refused with %s; it has no permission", request, joint, of,
+			    error);
 		break;
 	case REFUSAL_WATCHES:
 		log_request(&s->source, LOG_WARNING, request,
-			    "%s was refused with %s; see xsproxyctl watches %u", request, error,
-			    s->domid);
+			    "%s%s%s was refused with %s: it has %u watches; see xsproxyctl watches "
+			    "%u",
+			    request, joint, of, error, s->watches.count, s->domid);
 		break;
 	case REFUSAL_TRANSACTIONS:
 		log_request(&s->source, LOG_WARNING, request,
-			    "%s was refused with %s; see xsproxyctl transactions %u", request,
-			    error, s->domid);
+			    "%s was refused with %s: it has %u transactions open; see xsproxyctl "
+			    "transactions %u",
+			    request, error, transaction_count(&s->transactions), s->domid);
 		break;
 	case REFUSAL_QUOTA:
 		log_request(&s->source, LOG_WARNING, request,
-			    "%s was refused with %s; if it needs more, raise xenstored's quota",
-			    request, error);
+			    "%s%s%s was refused with %s: %s; if it needs more, raise xenstored's "
+			    "quota, see xsproxyctl quota %u",
+			    request, joint, of, error, excess(kind->type, kind->err), s->domid);
 		break;
 	case REFUSAL_NOT: /* is not noted */
 		break;
@@ -143,7 +181,7 @@ static void minute_cb(evutil_socket_t fd, short what, void *arg)
 	evtimer_add(refusals->timer, &minute);
 }
 
-void refusal_note(struct session *s, uint32_t type, int err)
+void refusal_note(struct session *s, uint32_t type, int err, const char *of)
 {
 	static const struct timeval minute = { .tv_sec = LOG_EVERY_S };
 	struct refusals *refusals = &s->refusals;
@@ -166,7 +204,7 @@ void refusal_note(struct session *s, uint32_t type, int err)
 		return;
 	}
 	if (kind->count == 1 || refusals->timer)
-		log_first(s, kind);
+		log_first(s, kind, of);
 	if (refusals->timer && !evtimer_pending(refusals->timer, NULL))
 		evtimer_add(refusals->timer, &minute);
 }

@@ -51,8 +51,9 @@ enum refusal_cause refusal_cause(uint32_t type, int err);
  * refusal_note() - a domain got an error; count and log it if it is a refusal.
  * @type: of the request
  * @err: a positive errno
+ * @of: what the request is about (wording_first()), or ""
  */
-void refusal_note(struct session *s, uint32_t type, int err);
+void refusal_note(struct session *s, uint32_t type, int err, const char *of);
 
 /**
  * refusal_bound() - a request is refused, by us: for what nobody sees otherwise, a bound of ours
@@ -63,6 +64,9 @@ void refusal_note(struct session *s, uint32_t type, int err);
  * Return: the errno to answer.
  */
 int refusal_bound(struct session *s, uint32_t type, int err);
+
+/** refusal_cause_name() - the same for programs: "permission", "quota", "watches"... */
+const char *refusal_cause_name(uint32_t type, int err);
 
 /** refusal_error() - an error's name as the daemons say it. */
 const char *refusal_error(int err);

@@ -55,13 +55,14 @@ static void take_request(struct session *s, struct commit *commit, uint32_t cons
  */
 static bool refuse(struct session *s, struct message *msg, uint32_t consume, int err)
 {
+	char of[WORDING_FIRST_MAX];
 	struct commit commit;
 
 	if (word_get(&s->ledger->pending_mask) || !down_reserve(s, 0))
 		return false;
 	err = refusal_bound(s, msg->hdr.type, err);
 	if (!s->socket)
-		refusal_note(s, msg->hdr.type, err);
+		refusal_note(s, msg->hdr.type, err, wording_first(of, msg->payload, msg->hdr.len));
 	tap_request(s->tap, TAP_NO_SLOT, true, msg);
 	message_set_error(msg, err);
 	commit_begin(&commit, &s->place);

@@ -168,6 +168,27 @@ def test_a_xenstored_that_stands_still(flavour):
         assert check(host)[0] == 0
 
 
+@pytest.mark.long
+@pytest.mark.parametrize("flavour", FLAVOURS)
+def test_a_read_that_is_not_answered(flavour):
+    """Nobody waits for xenstored but who checks: the first to see that it hangs."""
+    with running(flavour) as host:
+        ready(host)
+        host.daemon.process.send_signal(signal.SIGSTOP)
+        status, lines = check(host)
+        assert (status, lines) == (1, ["xenstored: it does not answer a READ within 5 s"])
+        host.daemon.process.send_signal(signal.SIGCONT)
+        assert check(host)[0] == 0
+
+
+def test_nobody_can_connect():
+    with running("C") as host:
+        ready(host)
+        host.socket.unlink()
+        assert problems(host) == [f"toolstacks: a READ over {host.socket} fails: "
+                                  "No such file or directory"]
+
+
 @pytest.mark.parametrize("flavour", FLAVOURS)
 def test_no_memory_for_the_mirror(flavour, at):
     """Guests go on; that a crash would cost all is said until there is room for it."""

@@ -4,6 +4,7 @@ in `trace`."""
 
 import json
 import os
+import re
 import signal
 import subprocess
 
@@ -21,7 +22,7 @@ CTL = xensim.BUILD / "xsproxyctl"
 
 @pytest.fixture(name="host", params=FLAVOURS)
 def a_host(request):
-    with running(request.param) as host:
+    with running(request.param, config="[log]\nslow = 20ms\n") as host:
         with Control(host) as control:
             control.wait(lambda status: status["state"] == "running", "status")
         yield host
@@ -74,6 +75,38 @@ def test_what_it_waits_for(host):
         host.daemon.process.send_signal(signal.SIGCONT)
     assert client.recv_reply().req_id == sent
     assert clients(host)[0]["under_way"] == [] and clients(host)[0]["oldest_ms"] == 0
+    line, = slow(host, "python3")
+    assert re.fullmatch(rf"xsproxyd: d0\(python3,pid={os.getpid()}\) s\d+: READ of / took "
+                        r"\d+\.\d s, \d+\.\d s of these in xenstored", line)
+
+
+def slow(host, whose):
+    """The lines about somebody's requests that took long, as soon as there are some."""
+    def lines():
+        return [line for line in host.proxy.text().splitlines() if " took " in line and
+                whose in line]
+    assert wait_until(lines)
+    return lines()
+
+
+def test_one_that_does_not_read(host):
+    """It is told apart from one that has nothing to read, and a line says so, once."""
+    with host.client() as deaf:
+        deaf.watch("/tool", "t")
+        session = clients(host)[-1]["session"]
+        for _ in range(40):
+            for i in range(100):
+                host.dom0.write(f"/tool/{i:0200}", "x")
+            if "it has not read" in host.proxy.text():
+                break
+        one = clients(host)[-1]
+        assert one["session"] == session and one["unread_ms"] >= 20 and one["events"] > 0
+        assert re.search(r"\d+ events are not read for \d+ ms",
+                         ctl(host, "clients", str(session)))
+        line, = [line for line in host.proxy.text().splitlines() if "has not read" in line]
+        assert re.fullmatch(rf"xsproxyd: d0\(python3,pid={os.getpid()}\) s{session}: it has not "
+                            r"read what is sent to it for \d+\.\d s, and more waits; see "
+                            "xsproxyctl clients", line)
 
 
 def oldest(host):
@@ -92,6 +125,8 @@ def test_a_guest_that_waits(host):
         host.daemon.process.send_signal(signal.SIGCONT)
     guest.recv_reply()
     assert oldest(host) == 0
+    line, = slow(host, ": d7")
+    assert re.match(r"xsproxyd: d7(\(guest-7\))? s\d+: READ of name took ", line)
 
 
 def test_more_than_a_page(host):
@@ -104,6 +139,27 @@ def test_more_than_a_page(host):
     assert found == sorted(set(found))
     for client in others:
         client.close()
+
+
+def test_what_one_has(host):
+    """Its watches, more than a page of them, and its transactions."""
+    with host.client() as client:
+        for i in range(300):
+            client.watch("/local", f"\x1b{i}")
+        tx = client.start()
+        session = clients(host)[-1]["session"]
+        one = json.loads(ctl(host, "clients", f"s{session}", "--json"))
+        assert one["session"] == session and one["transaction_list"] == [tx]
+        assert one["watch_list"] == [{"path": "/local", "token": f"\\x1b{i}"} for i in range(300)]
+        assert "next" not in one
+        lines = ctl(host, "clients", str(session)).splitlines()
+        assert len(lines) == 303 and lines[1].split()[0] == str(session)
+        assert lines[2] == "watch /local \\x1b0" and lines[-1] == f"transaction {tx}"
+        client.end(tx)
+    done = subprocess.run([CTL, "clients", "99999", "--control", host.run_dir / "control"],
+                          capture_output=True, text=True, timeout=xensim.TIMEOUT, check=False)
+    assert (done.returncode, done.stderr) == (
+        1, "xsproxyctl clients: there is no toolstack with the session 99999\n")
 
 
 def test_trace_says_which_program(host):

@@ -4,6 +4,7 @@
 import json
 import os
 import pwd
+import re
 import socket
 import stat
 import subprocess
@@ -19,14 +20,15 @@ from versions import EXPECT
 
 FLAVOURS = ("C", "O")
 
-STATUS_KEYS = {"version", "pid", "uptime", "state", "reason", "bridge_lacks", "xenstored",
+STATUS_KEYS = {"version", "pid", "socket", "uptime", "state", "reason", "bridge_lacks", "xenstored",
                "domains", "states", "unknown_domains", "near_limit", "clients",
                "clients_waiting", "clients_waited", "keeper", "keeper_foreign", "clients_kept",
                "mirror_broken", "hold_new", "log_level", "config_error", "exchange",
                "last_exchange"}
 DOMAIN_KEYS = {"domid", "state", "reason", "introduced", "stopped", "session", "watches",
-               "watches_max", "near_limit", "transactions", "requests", "oldest_ms", "queued",
-               "memory", "events", "replies", "unfinished", "refusals", "last_error"}
+               "watches_max", "near_limit", "transactions", "requests", "oldest_ms",
+               "unread_ms", "queued", "watch_memory", "watch_memory_max", "memory",
+               "events", "replies", "unfinished", "refusals", "last_error"}
 
 
 @pytest.fixture
@@ -185,11 +187,17 @@ def test_refusals_are_counted_and_logged(host, control):
     assert refusals == {("WATCH", quota): 5, ("TRANSACTION_START", expect.tx_quota): 1,
                         ("WRITE", "EACCES"): 1}
     assert domain["last_error"] == "WRITE: EACCES"
+    causes = {entry["request"]: entry["cause"] for entry in domain["refusals"]}
+    assert causes == {"WATCH": "watches", "TRANSACTION_START": "transactions",
+                      "WRITE": "permission"}
     log = host.proxy.text()
-    assert log.count(f"WATCH was refused with {quota}; see xsproxyctl watches 7") == 1
-    assert log.count("xsproxyctl transactions 7") == 1
-    assert log.count("WRITE was refused with EACCES") == 1
-    assert f"d7 s{domain['session']}: " in log
+    assert log.count(f"WATCH of data was refused with {quota}: it has {expect.watch_limit} watches;"
+                     " see xsproxyctl watches 7") == 1
+    assert log.count(f"TRANSACTION_START was refused with {expect.tx_quota}: it has "
+                     f"{expect.tx_limit} transactions open; see xsproxyctl transactions 7") == 1
+    assert log.count("WRITE of /local/domain/0/forbidden was refused with EACCES; it has no "
+                     "permission") == 1
+    assert re.search(rf"d7(\(guest-7\))? s{domain['session']}: ", log)
 
 
 def test_a_directory_that_is_asked_for_in_parts_is_no_refusal(host, control):

@@ -60,12 +60,39 @@ def test_journal_fields(journal_host):
             guest.write("/local/domain/0/forbidden", "x")
         entry = read_journal(host.journal)
         assert entry["DOMID"] == "7" and entry["REQUEST"] == "WRITE" and entry["PRIORITY"] == "5"
-        assert entry["MESSAGE"].startswith(f"d7 s{entry['SESSION']}: WRITE was refused")
+        assert entry["MESSAGE"].startswith(
+            f"d7 s{entry['SESSION']}: WRITE of /local/domain/0/forbidden was refused")
+        assert "DOMAIN" not in entry
         guest.reconnect()
         entry = read_journal(host.journal)
         assert entry["DOMID"] == "7" and "reconnects" in entry["MESSAGE"]
         assert "REQUEST" not in entry
         assert host.proxy.text() == ""
+
+
+def test_the_name(journal_host):
+    """As the mirror has it: what cannot stand in a line is made harmless, and a change is seen."""
+    host = journal_host
+    host.config = ""  # with a mirror
+    with proxy_with(host, host.argv, {"JOURNAL_STREAM": host.stream}) as notify:
+        notify.wait("READY=1")
+        guest = host.add_guest(7)
+        host.settle_mirror()
+        for name, said in (("web", "web"), ("a) s9: (b\nc\x1b[2J", "a??s9:??b?c?[2J"),
+                           ("x" * 100, "x" * 39)):
+            host.dom0.write("/local/domain/7/name", name)
+            guest.reconnect()
+            entry = next_about(host.journal, "7")
+            assert entry["DOMAIN"] == said
+            assert entry["MESSAGE"].startswith(f"d7({said}) s{entry['SESSION']}: ")
+
+
+def next_about(journal, domid):
+    """The next entry about a domain."""
+    while True:
+        entry = read_journal(journal)
+        if entry.get("DOMID") == domid:
+            return entry
 
 
 def test_a_journald_that_hangs_stops_nobody(journal_host):

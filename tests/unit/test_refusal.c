@@ -129,8 +129,8 @@ static void only_refusals_count(void **state)
 
 	(void)state;
 	for (size_t i = 0; i < sizeof(others) / sizeof(others[0]); i++)
-		refusal_note(s, XS_READ, others[i]);
-	refusal_note(s, XS_DIRECTORY, E2BIG);
+		refusal_note(s, XS_READ, others[i], "");
+	refusal_note(s, XS_DIRECTORY, E2BIG, "");
 	assert_int_equal(s->refusals.kinds, 0);
 	assert_null(s->refusals.timer);
 	assert_string_equal(logged(), "");
@@ -139,22 +139,24 @@ static void only_refusals_count(void **state)
 static void the_first_of_each_kind_is_logged(void **state)
 {
 	(void)state;
-	refusal_note(s, XS_WATCH, E2BIG);
+	refusal_note(s, XS_WATCH, E2BIG, "data/x");
 	assert_string_equal(logged(),
-			    "xsproxyd: d7 s3: WATCH was refused with E2BIG; see xsproxyctl "
-			    "watches 7\n");
-	refusal_note(s, XS_WATCH, E2BIG);
+			    "xsproxyd: d7 s3: WATCH of data/x was refused with E2BIG: it has 0 "
+			    "watches; see xsproxyctl watches 7\n");
+	refusal_note(s, XS_WATCH, E2BIG, "");
 	assert_string_equal(logged(), "");
-	refusal_note(s, XS_TRANSACTION_START, EDQUOT);
+	refusal_note(s, XS_TRANSACTION_START, EDQUOT, "");
 	assert_string_equal(logged(),
-			    "xsproxyd: d7 s3: TRANSACTION_START was refused with EQUOTA; see "
-			    "xsproxyctl transactions 7\n");
-	refusal_note(s, XS_WRITE, EACCES);
+			    "xsproxyd: d7 s3: TRANSACTION_START was refused with EQUOTA: it has 0 "
+			    "transactions open; see xsproxyctl transactions 7\n");
+	refusal_note(s, XS_WRITE, EACCES, "");
 	assert_string_equal(
 		logged(), "xsproxyd: d7 s3: WRITE was refused with EACCES; it has no permission\n");
-	refusal_note(s, XS_WRITE, ENOSPC);
-	assert_string_equal(logged(), "xsproxyd: d7 s3: WRITE was refused with ENOSPC; if it needs "
-				      "more, raise xenstored's quota\n");
+	refusal_note(s, XS_WRITE, ENOSPC, "");
+	assert_string_equal(
+		logged(), "xsproxyd: d7 s3: WRITE was refused with ENOSPC: it has too many nodes, "
+			  "or this one's value is too long; if it needs more, raise xenstored's "
+			  "quota, see xsproxyctl quota 7\n");
 	assert_int_equal(s->refusals.kinds, 4);
 	assert_int_equal(s->refusals.last, 3);
 	assert_int_equal(s->refusals.kind[0].count, 2);
@@ -164,15 +166,15 @@ static void then_a_line_a_minute(void **state)
 {
 	(void)state;
 	for (int i = 0; i < 1000; i++)
-		refusal_note(s, XS_WATCH, E2BIG);
-	refusal_note(s, XS_WRITE, EACCES);
-	refusal_note(s, XS_WRITE, EACCES);
+		refusal_note(s, XS_WATCH, E2BIG, "");
+	refusal_note(s, XS_WRITE, EACCES, "");
+	refusal_note(s, XS_WRITE, EACCES, "");
 	logged();
 	minute_passes();
 	assert_string_equal(logged(),
 			    "xsproxyd: d7 s3: refused in the last minute: WATCH E2BIG 999 "
 			    "times (1000 in all), WRITE EACCES 1 times (2 in all)\n");
-	refusal_note(s, XS_WATCH, E2BIG);
+	refusal_note(s, XS_WATCH, E2BIG, "");
 	assert_string_equal(logged(), "");
 	minute_passes();
 	assert_string_equal(logged(), "xsproxyd: d7 s3: refused in the last minute: WATCH E2BIG 1 "
@@ -181,7 +183,7 @@ static void then_a_line_a_minute(void **state)
 	minute_passes();
 	assert_string_equal(logged(), "");
 	assert_false(evtimer_pending(s->refusals.timer, NULL));
-	refusal_note(s, XS_WATCH, E2BIG);
+	refusal_note(s, XS_WATCH, E2BIG, "");
 	assert_non_null(strstr(logged(), "WATCH was refused with E2BIG"));
 }
 
@@ -189,12 +191,12 @@ static void the_table_is_bounded(void **state)
 {
 	(void)state;
 	for (uint32_t type = 0; type < 200; type++)
-		refusal_note(s, type, EACCES);
+		refusal_note(s, type, EACCES, "");
 	assert_int_equal(s->refusals.kinds, REFUSAL_KINDS);
 	assert_int_equal(s->refusals.others, 200 - REFUSAL_KINDS);
 	logged();
 	for (uint32_t type = 0; type < 200; type++)
-		refusal_note(s, type, EACCES);
+		refusal_note(s, type, EACCES, "");
 	assert_string_equal(logged(), "");
 	minute_passes();
 	/* One line, however many kinds. */
