@@ -372,6 +372,7 @@ install: programs
 	$(call put,0644,docs/protocol.md,$(PREFIX)/share/doc/xsproxy/protocol.md)
 	$(call put,0644,xsproxy.conf.example,$(EXAMPLES)/xsproxy.conf.example)
 	$(Q)install -D -m 0644 -t $(DESTDIR)$(EXAMPLES) share/prometheus/xsproxy.rules.yml
+	$(Q)install -D -m 0644 share/grafana/xsproxy.json $(DESTDIR)$(EXAMPLES)/xsproxy.grafana.json
 	$(Q)install -D -m 0644 share/bash-completion/xsproxyctl \
 		$(DESTDIR)$(PREFIX)/share/bash-completion/completions/xsproxyctl
 	$(Q)install -D -m 0644 -t $(DESTDIR)$(PREFIX)/share/xsproxy/wireshark share/wireshark/xenstore.lua

@@ -65,11 +65,12 @@ struct daemon {
 	struct update *update; /* of xenstored, that a toolstack is about to ask for; or NULL */
 	/* exchange/ is told: a request that was asked again (session/again.h) is answered */
 	void (*again_answered)(struct daemon *daemon, struct session *s);
-	uint64_t crashes;      /* how often xenstored has ended unasked, since the start */
-	uint64_t asked_again;  /* requests that it had not answered then */
-	struct follow *follow; /* what changes the store, for the mirror of it */
-	struct mend *mend;     /* that has the mirror; or NULL */
-	bool survives;	       /* at the start: there is a mirror, if xenstored should be no more */
+	uint64_t crashes;     /* how often xenstored has ended unasked, since the start */
+	uint64_t asked_again; /* requests that it had not answered then */
+	uint64_t exchanged, unexchanged; /* exchanges of it that ended as they should, and others */
+	struct follow *follow;		 /* what changes the store, for the mirror of it */
+	struct mend *mend;		 /* that has the mirror; or NULL */
+	bool survives; /* at the start: there is a mirror, if xenstored should be no more */
 	struct holds *holds;
 	struct keeper *keeper; /* holds descriptors for the xsproxyd after us, if it is there */
 	struct clients *clients;

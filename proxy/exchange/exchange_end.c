@@ -41,6 +41,8 @@ static void settle(struct exchange *exchange)
 	result->pause_ms = (uint32_t)exchange_ms(exchange);
 	if (!result->outcome)
 		result->outcome = *result->why ? EXCHANGE_UNCHANGED : EXCHANGE_DONE;
+	(*(result->outcome == EXCHANGE_DONE ? &exchange->daemon->exchanged
+					    : &exchange->daemon->unexchanged))++;
 	if (!at)
 		return;
 	/* What was to be is not what there is when the next exchange begins. */

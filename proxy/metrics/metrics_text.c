@@ -19,6 +19,7 @@
 #include "proxy/mirror/called.h"
 #include "proxy/mirror/follow.h"
 #include "proxy/observe/tap.h"
+#include "proxy/observe/trace.h"
 
 #define NS_OF_A_SECOND 1000000000u
 
@@ -163,6 +164,15 @@ static void put_mirror(FILE *out, const struct daemon *daemon)
 	put_single(out, "xsproxy_xenstored_crashes_total", "counter",
 		   "How often xenstored has ended unasked, and another one went on.",
 		   daemon->crashes, UNIT_ONE);
+	put_head(out, "xsproxy_xenstored_exchanges_total", "counter",
+		 "Exchanges of xenstored, those of crashed ones included.");
+	fprintf(out,
+		"xsproxy_xenstored_exchanges_total{outcome=\"done\"} %" PRIu64
+		"\nxsproxy_xenstored_exchanges_total{outcome=\"failed\"} %" PRIu64 "\n",
+		daemon->exchanged, daemon->unexchanged);
+	put_single(out, "xsproxy_trace_lost_total", "counter",
+		   "Messages that a trace or capture did not get, for it read too slowly.",
+		   traces_lost(daemon->traces), UNIT_ONE);
 	put_single(out, "xsproxy_requests_asked_again_total", "counter",
 		   "Requests that it had not answered then.", daemon->asked_again, UNIT_ONE);
 	put_single(out, "xsproxy_mirror_whole", "gauge",

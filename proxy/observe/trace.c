@@ -33,6 +33,7 @@ struct traces {
 	struct event_base *base;
 	struct trace *trace[TRACES_MAX];
 	uint32_t epoch;
+	uint64_t lost;	   /* frames, of all traces that there ever were */
 	uint64_t realtime; /* what CLOCK_REALTIME is ahead of CLOCK_MONOTONIC, ns */
 };
 
@@ -134,6 +135,7 @@ static void put_frame(struct trace *trace, const struct frame *frame, const stru
 	/* Room for what comes after is not of use when the reader must first be told. */
 	if (!has_room(trace, out.size + sizeof(out)) || !put_lost(trace, out.time)) {
 		trace->lost += trace->lost != UINT32_MAX;
+		trace->traces->lost++;
 		return;
 	}
 	put(trace, &out, sizeof(out));
@@ -215,6 +217,11 @@ uint32_t traces_of(const struct traces *traces, uint32_t domid, uint32_t session
 		if (traces->trace[i] && wants_session(&traces->trace[i]->filter, domid, session))
 			mask |= 1u << i;
 	return mask;
+}
+
+uint64_t traces_lost(const struct traces *traces)
+{
+	return traces ? traces->lost : 0;
 }
 
 uint32_t traces_epoch(const struct traces *traces)

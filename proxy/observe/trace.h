@@ -61,6 +61,9 @@ int trace_begin(struct trace **out, struct traces *traces, struct trace_filter *
 /** trace_end() - sends what waits, if that can be taken. NULL is fine; returns NULL. */
 struct trace *trace_end(struct trace *trace);
 
+/** traces_lost() - frames that were dropped for readers that were too slow. NULL: 0 */
+uint64_t traces_lost(const struct traces *traces);
+
 /** traces_epoch() - changes whenever traces_of() might. Never 0. */
 uint32_t traces_epoch(const struct traces *traces);
 

@@ -182,6 +182,7 @@ static void list_append(struct watches *set, struct watch *watch)
 static void list_remove(struct watches *set, struct watch *watch)
 {
 	set->live -= watchlog_size(&set->log, watch->pos);
+	set->died += watchlog_size(&set->log, watch->pos);
 	*(watch->prev ? &watch->prev->next : &set->list) = watch->next;
 	*(watch->next ? &watch->next->prev : &set->last) = watch->prev;
 	set->count--;
@@ -402,17 +403,22 @@ bool watches_tidy(struct watches *set, const struct ledger_place *place)
 		set->tidy_at = 0;
 		return false;
 	}
-	set->tidying |= worth_tidying(set);
+	if (!set->tidying) {
+		set->tidying = worth_tidying(set);
+		set->died = 0;
+	}
 	if (!set->tidying)
 		return false;
 	if (watchlog_tidy(&set->log, place, record_moved, set) == -EAGAIN)
 		return true;
 	/*
 	 * All has been looked at, or there is no memory: not again before there is more to gain, so
-	 * that the work is in proportion to what has been asked for since.
+	 * that the work is in proportion to what has been asked for since. What has died meanwhile
+	 * may be where it had been looked at, and is to be gained.
 	 */
 	set->tidying = set->short_of_pages = false;
-	set->tidy_at = dead(set) + max_u32(set->log.used / TIDY_SHARE, TIDY_FLOOR);
+	set->tidy_at = dead(set) - min_u32(dead(set), set->died) +
+		       max_u32(set->log.used / TIDY_SHARE, TIDY_FLOOR);
 	return false;
 }
 

@@ -35,6 +35,7 @@ struct watches {
 	uint32_t next_order;
 	uint32_t tidy_at; /* octets of dead records from which on tidying the log is worth it */
 	bool tidying;
+	uint32_t died;	     /* octets of records, since that has begun */
 	bool short_of_pages; /* a WATCH was refused for want of one */
 
 	/* Where the last watches_from() ended, so that paging through a long list stays linear. */

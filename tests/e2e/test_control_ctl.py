@@ -114,10 +114,10 @@ def test_domains(host):
             guest.watch("data", f"more{i}")
     lines = ok(host, "domains").splitlines()
     assert lines[0].split() == ["DOMID", "NAME", "STATE", "WATCHES", "TRANS", "REQUESTS", "QUEUED",
-                                "REFUSALS", "LAST", "ERROR"]
+                                "REFUSALS", "QUOTA", "LAST", "ERROR"]
     assert lines[1].split()[:3] == ["0", "-", "running"]
     assert lines[2].split() == ["7", "guest-7", "running", str(limit), "0", "0", "0", "3",
-                                "WATCH:", quota]
+                                "3", "WATCH:", quota]
     assert f"refused WATCH with {quota}: 3 times" in ok(host, "domain", 7)
 
 
@@ -131,7 +131,7 @@ def test_more_domains_than_a_page(host):
 def test_held_domains_are_listed(host):
     with Control(host) as control:
         control.run("hold", domid=9)
-    assert ok(host, "domains").splitlines()[2].split() == ["9", "-", "held"] + ["-"] * 6
+    assert ok(host, "domains").splitlines()[2].split() == ["9", "-", "held"] + ["-"] * 7
 
 
 def test_hold_new(host):
@@ -292,7 +292,7 @@ def test_bash_completion(host):
     assert {"export", "import", "status", "log-level", "help", "--help"} <= set(lines[0].split())
     assert lines[1:] == ["domains domain", "--new", "on off", "debug",
                          "READ RELEASE RESUME RESET_WATCHES RESET_DOMAIN", "READ,WRITE",
-                         "held,ended", "queued", "full", "--slower", "reload",
+                         "held,ended", "queued quota", "full", "--slower", "reload",
                          "c c2", "--domain", "replace", "c oxenstored", "--force", "c oxenstored",
                          "--timeout", "", "check", "0 7 guest-7", "0 7 guest-7"]
     assert done.stderr == ""

@@ -32,6 +32,7 @@ INSTALLED = {
     "usr/share/bash-completion/completions/xsproxyctl",
     "usr/share/doc/xsproxy/examples/xenstored.service.d/xsproxy.conf",
     "usr/share/doc/xsproxy/examples/xsproxy.conf.example",
+    "usr/share/doc/xsproxy/examples/xsproxy.grafana.json",
     "usr/share/doc/xsproxy/examples/xsproxy.rules.yml",
     "usr/share/doc/xsproxy/examples/xsproxy.service.d/metrics.conf",
     "usr/share/doc/xsproxy/examples/xsproxy.socket.d/group.conf",

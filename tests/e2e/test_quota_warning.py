@@ -23,7 +23,8 @@ QUOTA = 40  # xenstored's
 def warnings(host, domid=7):
     """The lines about domain @domid's watches."""
     return [line.partition(": ")[2].partition(": ")[2] for line in host.proxy.text().splitlines()
-            if line.startswith(f"xsproxyd: d{domid} s") and ("it has" in line or "take" in line)]
+            if line.startswith(f"xsproxyd: d{domid} s") and
+            ("it has" in line or "take" in line) and "was refused" not in line]
 
 
 def watch(guest, numbers, size=0):

@@ -13,6 +13,7 @@ import collections
 import json
 import os
 import pathlib
+import re
 import select
 import shutil
 import signal
@@ -81,8 +82,11 @@ class Daemon:
     def pid(self):
         return self.process.pid
 
-    def text(self):
-        return self.log.read_text(errors="replace")
+    def text(self, names=False):
+        """What it has written. What it calls a domain depends on when its mirror is whole: only who
+        is about @names looks at that."""
+        text = self.log.read_text(errors="replace")
+        return text if names else re.sub(r"\b(d\d+)\([^() ]+\)(?= s\d+: |: )", r"\1", text)
 
     def wait_ready(self, timeout=TIMEOUT):
         """Wait until it waits in its loop, which SAY_READY has to ask for."""
