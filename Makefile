@@ -370,6 +370,12 @@ install: programs
 	$(call put,0644,docs/man/libxsproxy-bridge.7,$(MANDIR)/man7/libxsproxy-bridge.7)
 	$(call put,0644,docs/man/xsproxy.7,$(MANDIR)/man7/xsproxy.7)
 	$(call put,0644,docs/protocol.md,$(PREFIX)/share/doc/xsproxy/protocol.md)
+	$(call put,0644,README.md,$(PREFIX)/share/doc/xsproxy/README.md)
+	$(call put,0644,docs/architecture.md,$(PREFIX)/share/doc/xsproxy/architecture.md)
+	$(call put,0644,docs/daemons.md,$(PREFIX)/share/doc/xsproxy/daemons.md)
+	$(call put,0644,docs/performance.md,$(PREFIX)/share/doc/xsproxy/performance.md)
+	$(call put,0644,docs/security.md,$(PREFIX)/share/doc/xsproxy/security.md)
+	$(Q)install -D -m 0644 -t $(DESTDIR)$(PREFIX)/share/doc/xsproxy share/json/xsproxyctl.schema.json
 	$(call put,0644,xsproxy.conf.example,$(EXAMPLES)/xsproxy.conf.example)
 	$(Q)install -D -m 0644 -t $(DESTDIR)$(EXAMPLES) share/prometheus/xsproxy.rules.yml
 	$(Q)install -D -m 0644 share/grafana/xsproxy.json $(DESTDIR)$(EXAMPLES)/xsproxy.grafana.json

@@ -103,7 +103,8 @@ def test_one_that_does_not_read(host):
         assert one["session"] == session and one["unread_ms"] >= 20 and one["events"] > 0
         assert re.search(r"\d+ events are not read for \d+ ms",
                          ctl(host, "clients", str(session)))
-        line, = [line for line in host.proxy.text(names=True).splitlines() if "has not read" in line]
+        line, = [line for line in host.proxy.text(names=True).splitlines()
+                 if "has not read" in line]
         assert re.fullmatch(rf"xsproxyd: d0\(python3,pid={os.getpid()}\) s{session}: it has not "
                             r"read what is sent to it for \d+\.\d s, and more waits; see "
                             "xsproxyctl clients", line)

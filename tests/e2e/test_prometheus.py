@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
-"""What we ship for Prometheus and Grafana, tried with Debian's Prometheus: every rule is told what it
-is for, an alert says which domain, and no query of the dashboard asks for what there is not."""
+"""What we ship for Prometheus and Grafana, tried with Debian's Prometheus: every rule is told what
+it is for, an alert says which domain, and no query of the dashboard asks for what there is not."""
 
 import contextlib
 import json

@@ -124,4 +124,4 @@ def test_without_an_answer(host):
     finally:
         host.daemon.process.send_signal(signal.SIGCONT)
     assert done.returncode == 1 and done.stdout.startswith("session ")
-    assert done.stderr == ("xsproxyctl why: xenstored does not answer; see xsproxyctl status\n")
+    assert done.stderr == ("xsproxyctl: xenstored does not answer; see xsproxyctl status\n")
