@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
-"""What xsproxyctl prints with --json is as the schema that we ship says: each member is there, of its
-type, and there is none that the schema does not know."""
+"""What xsproxyctl prints with --json is as the schema that we ship says: each member is there, of
+its type, and there is none that the schema does not know."""
 
 import copy
 import json
