@@ -21,7 +21,7 @@ from test_metrics import config, free_address
 ROOT = built.ROOT
 RULES = ROOT / "share/prometheus/xsproxy.rules.yml"
 SCRAPES = """
-global: {scrape_interval: 100ms, scrape_timeout: 100ms, evaluation_interval: 100ms}
+global: {scrape_interval: 300ms, scrape_timeout: 300ms, evaluation_interval: 200ms}
 rule_files: [%s]
 scrape_configs: [{job_name: xsproxy, static_configs: [{targets: ["%s:%d"]}]}]
 """
