@@ -381,6 +381,7 @@ install: programs
 	$(Q)install -D -m 0644 share/grafana/xsproxy.json $(DESTDIR)$(EXAMPLES)/xsproxy.grafana.json
 	$(Q)install -D -m 0644 share/bash-completion/xsproxyctl \
 		$(DESTDIR)$(PREFIX)/share/bash-completion/completions/xsproxyctl
+	$(call put,0644,share/zsh/_xsproxyctl,$(PREFIX)/share/zsh/vendor-completions/_xsproxyctl)
 	$(Q)install -D -m 0644 -t $(DESTDIR)$(PREFIX)/share/xsproxy/wireshark share/wireshark/xenstore.lua
 	$(Q)install -D -m 0644 -t $(DESTDIR)$(PREFIX)/share/xsproxy/wireshark/profile share/wireshark/profile/*
 	$(Q)[ -e $(DESTDIR)/etc/xsproxy/xsproxy.conf ] || \

@@ -2,6 +2,7 @@
 """xsproxyctl's commands over the control socket."""
 
 import json
+import os
 import shutil
 import signal
 import subprocess
@@ -247,6 +248,36 @@ def test_help_is_help(args, same):
 def test_help_of_what_there_is_not(args, said):
     done = subprocess.run([CTL, "help", *args], capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout, done.stderr) == (2, "", said)
+
+
+def test_zsh_completion(host):
+    """It offers what bash does, and what follows a comma or a slash gets no blank."""
+    host.add_guest(7)
+    share = next(path / "share" for path in xensim.BUILD.parents if (path / "share/zsh").exists())
+    tools = host.sim.dir / "tools"
+    tools.mkdir()
+    # As a user has it, on his PATH.
+    (tools / "xsproxyctl").write_text(
+        f'#!/bin/sh\n[ "$1" != domains ] || exec {CTL} "$@" --control {host.run_dir}/control\n'
+        f'exec {CTL} "$@"\n', encoding="ascii")
+    (tools / "xsproxyctl").chmod(0o755)
+    script = """
+        compadd() { print -r -- "$@" }
+        complete_() { words=("$@"); CURRENT=$#; source "$SCRIPT" }
+        complete_ xsproxyctl do
+        complete_ xsproxyctl log-level d
+        complete_ xsproxyctl trace --op READ,WR
+        complete_ xsproxyctl domain g
+        complete_ xsproxyctl domains --sort q
+    """
+    done = subprocess.run(
+        ["zsh", "-f", "-c", script], capture_output=True, text=True, timeout=xensim.TIMEOUT,
+        check=True, env=host.tool_env() | {
+            "PATH": f"{tools}:{os.environ['PATH']}", "SCRIPT": str(share / "zsh/_xsproxyctl"),
+            "XSPROXYCTL_COMPLETION": str(share / "bash-completion/xsproxyctl")})
+    assert done.stderr == ""
+    assert done.stdout.splitlines() == [
+        "-- domains domain", "-- debug", "-S  -- READ,WRITE", "-- guest-7", "-- queued quota"]
 
 
 def test_bash_completion(host):

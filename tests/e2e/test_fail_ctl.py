@@ -44,9 +44,11 @@ class Failing:
             message = done.stderr.decode()
             assert done.returncode == 1 and self.plan.failed, (message, where)
             if not message and self.argv[1] == "check":
-                # An answer that it could not read is what it is asked to tell of.
+                # An answer that it could not read is what it is asked to tell of. And jansson leaves
+                # an octet out, without a word, where its buffer cannot grow: of the socket's path.
                 message = "xsproxyctl check: " + done.stdout.decode()
-                assert done.stdout.startswith(b"xsproxyd: "), (message, where)
+                assert done.stdout.startswith((b"xsproxyd: ", b"toolstacks: a READ over ")), (
+                    message, where)
             assert message.startswith(f"xsproxyctl {self.argv[1]}: "), (message, where)
             assert message.count("\n") == 1, (message, where)
         else:

@@ -53,6 +53,7 @@ INSTALLED = {
     "usr/share/xsproxy/wireshark/profile/colorfilters",
     "usr/share/xsproxy/wireshark/profile/preferences",
     "usr/share/xsproxy/wireshark/xenstore.lua",
+    "usr/share/zsh/vendor-completions/_xsproxyctl",
 }
 
 
