@@ -143,8 +143,8 @@ static void add_ours(struct quota *quota, const json_t *domain)
 		most = watches->may;
 	note(quota, "watches", number_of(domain, "watches"), most);
 	note(quota, "transactions", number_of(domain, "transactions"), UNKNOWN);
-	note(quota, "watch-memory", number_of(domain, "watch_memory"),
-	     number_of(domain, "watch_memory_max"));
+	note(quota, "watch-memory", number_of(domain, "watch_octets"),
+	     number_of(domain, "watch_bound"));
 }
 
 /* --- what is printed */

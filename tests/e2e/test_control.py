@@ -27,7 +27,7 @@ STATUS_KEYS = {"version", "pid", "socket", "uptime", "state", "reason", "bridge_
                "last_exchange"}
 DOMAIN_KEYS = {"domid", "state", "reason", "introduced", "stopped", "session", "watches",
                "watches_max", "near_limit", "transactions", "requests", "oldest_ms",
-               "unread_ms", "queued", "watch_memory", "watch_memory_max", "memory",
+               "unread_ms", "queued", "watch_octets", "watch_bound", "memory",
                "events", "replies", "unfinished", "refusals", "last_error"}
 
 
