@@ -333,6 +333,8 @@ steady: deps
 # --- what goes onto a host
 .PHONY: programs deb rpm
 UNITDIR ?= $(PREFIX)/lib/systemd/system
+# Where Debian's zsh looks; others have site-functions.
+ZSHDIR ?= $(PREFIX)/share/zsh/vendor-completions
 MANDIR := $(PREFIX)/share/man
 EXAMPLES := $(PREFIX)/share/doc/xsproxy/examples
 VERSION := $(shell sed -n 's/.*XSPROXY_VERSION[[:space:]]*"\(.*\)".*/\1/p' config/config.h)
@@ -381,7 +383,7 @@ install: programs
 	$(Q)install -D -m 0644 share/grafana/xsproxy.json $(DESTDIR)$(EXAMPLES)/xsproxy.grafana.json
 	$(Q)install -D -m 0644 share/bash-completion/xsproxyctl \
 		$(DESTDIR)$(PREFIX)/share/bash-completion/completions/xsproxyctl
-	$(call put,0644,share/zsh/_xsproxyctl,$(PREFIX)/share/zsh/vendor-completions/_xsproxyctl)
+	$(call put,0644,share/zsh/_xsproxyctl,$(ZSHDIR)/_xsproxyctl)
 	$(Q)install -D -m 0644 -t $(DESTDIR)$(PREFIX)/share/xsproxy/wireshark share/wireshark/xenstore.lua
 	$(Q)install -D -m 0644 -t $(DESTDIR)$(PREFIX)/share/xsproxy/wireshark/profile share/wireshark/profile/*
 	$(Q)[ -e $(DESTDIR)/etc/xsproxy/xsproxy.conf ] || \

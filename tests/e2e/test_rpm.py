@@ -41,7 +41,11 @@ def test_files(rpm):
     plugin, update = sorted(name for name, mode in modes.items() if mode.startswith("l"))
     assert re.fullmatch(r"usr/lib(64)?/wireshark/plugins/xenstore\.lua", plugin)
     assert update == "usr/libexec/xsproxy/live-update"
-    assert set(modes) - {plugin} == INSTALLED
+    # Where zsh looks is another place there.
+    completion = "usr/share/zsh/site-functions/_xsproxyctl"
+    assert set(modes) - {plugin, completion} == INSTALLED - {
+        "usr/share/zsh/vendor-completions/_xsproxyctl"}
+    assert completion in modes
     assert {name for name, mode in modes.items() if mode == "-rwxr-xr-x"} >= {
         "usr/libexec/xsproxy/xenstored", "usr/libexec/xsproxy/select-xenstored",
         "usr/sbin/xsproxyctl", "usr/sbin/xsproxyd"}
