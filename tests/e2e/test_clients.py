@@ -14,7 +14,7 @@ import xensim
 from control import Control
 from ours import running
 from relay import FLAVOURS, wait_until
-from watching import Watching, bare
+from watching import Watching, bare, said
 from xsclient import READ, join
 
 CTL = xensim.BUILD / "xsproxyctl"
@@ -28,15 +28,8 @@ def a_host(request):
         yield host
 
 
-def ctl(host, *args):
-    done = subprocess.run([CTL, *args, "--control", host.run_dir / "control"], capture_output=True,
-                          text=True, timeout=xensim.TIMEOUT, check=True, env=host.tool_env())
-    assert not done.stderr
-    return done.stdout
-
-
 def clients(host):
-    return json.loads(ctl(host, "clients", "--json"))["clients"]
+    return json.loads(said(host, "clients", "--json"))["clients"]
 
 
 def test_who_is_there(host):
@@ -53,7 +46,7 @@ def test_who_is_there(host):
         first, second = clients(host)
         assert first["session"] == mine["session"] < second["session"]
         assert first["transactions"] == 0
-        rows = ctl(host, "clients").splitlines()
+        rows = said(host, "clients").splitlines()
         assert rows[0].split()[:4] == ["SESSION", "PID", "UID", "COMMAND"]
         assert [row.split()[:4] for row in rows[1:]] == [
             [str(it["session"]), str(os.getpid()), str(os.getuid()), "python3"]
@@ -70,7 +63,7 @@ def test_what_it_waits_for(host):
         sent = client.send(READ, join("/"))
         assert wait_until(lambda: clients(host)[0]["under_way"] == ["READ"])
         assert wait_until(lambda: clients(host)[0]["oldest_ms"] >= 20)
-        assert "READ for " in ctl(host, "clients").splitlines()[1]
+        assert "READ for " in said(host, "clients").splitlines()[1]
     finally:
         host.daemon.process.send_signal(signal.SIGCONT)
     assert client.recv_reply().req_id == sent
@@ -102,7 +95,7 @@ def test_one_that_does_not_read(host):
         one = clients(host)[-1]
         assert one["session"] == session and one["unread_ms"] >= 20 and one["events"] > 0
         assert re.search(r"\d+ events are not read for \d+ ms",
-                         ctl(host, "clients", str(session)))
+                         said(host, "clients", str(session)))
         line, = [line for line in host.proxy.text(names=True).splitlines()
                  if "has not read" in line]
         assert re.fullmatch(rf"xsproxyd: d0\(python3,pid={os.getpid()}\) s{session}: it has not "
@@ -121,7 +114,7 @@ def test_a_guest_that_waits(host):
     try:
         guest.send(READ, join("name"))
         assert wait_until(lambda: oldest(host) >= 20)
-        assert "waits for an answer for " in ctl(host, "domain", "7")
+        assert "waits for an answer for " in said(host, "domain", "7")
     finally:
         host.daemon.process.send_signal(signal.SIGCONT)
     guest.recv_reply()
@@ -149,11 +142,11 @@ def test_what_one_has(host):
             client.watch("/local", f"\x1b{i}")
         tx = client.start()
         session = clients(host)[-1]["session"]
-        one = json.loads(ctl(host, "clients", f"s{session}", "--json"))
+        one = json.loads(said(host, "clients", f"s{session}", "--json"))
         assert one["session"] == session and one["transaction_list"] == [tx]
         assert one["watch_list"] == [{"path": "/local", "token": f"\\x1b{i}"} for i in range(300)]
         assert "next" not in one
-        lines = ctl(host, "clients", str(session)).splitlines()
+        lines = said(host, "clients", str(session)).splitlines()
         assert len(lines) == 303 and lines[1].split()[0] == str(session)
         assert lines[2] == "watch /local \\x1b0" and lines[-1] == f"transaction {tx}"
         client.end(tx)

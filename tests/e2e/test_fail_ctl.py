@@ -44,8 +44,9 @@ class Failing:
             message = done.stderr.decode()
             assert done.returncode == 1 and self.plan.failed, (message, where)
             if not message and self.argv[1] == "check":
-                # An answer that it could not read is what it is asked to tell of. And jansson leaves
-                # an octet out, without a word, where its buffer cannot grow: of the socket's path.
+                # An answer that it could not read is what it is asked to tell of. And jansson
+                # leaves an octet of the socket's path out, without a word, where its buffer cannot
+                # grow.
                 message = "xsproxyctl check: " + done.stdout.decode()
                 assert done.stdout.startswith((b"xsproxyd: ", b"toolstacks: a READ over ")), (
                     message, where)

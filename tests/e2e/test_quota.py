@@ -10,6 +10,7 @@ import xensim
 from control import Control
 from ours import running
 from relay import FLAVOURS
+from watching import said
 
 CTL = xensim.BUILD / "xsproxyctl"
 
@@ -22,17 +23,10 @@ def a_host(request):
         yield host
 
 
-def ctl(host, *args):
-    done = subprocess.run([CTL, *args, "--control", host.run_dir / "control"], capture_output=True,
-                          text=True, timeout=xensim.TIMEOUT, check=True, env=host.tool_env())
-    assert not done.stderr
-    return done.stdout
-
-
 def quotas(host, *args):
     """{domid: {quota: (has, may have)}}"""
     return {domain["domid"]: {it["quota"]: (it["has"], it["may"]) for it in domain["quotas"]}
-            for domain in json.loads(ctl(host, "quota", "--json", *args))["domains"]}
+            for domain in json.loads(said(host, "quota", "--json", *args))["domains"]}
 
 
 def test_one(host):
@@ -53,7 +47,7 @@ def test_one(host):
         assert found["node-size"] == (None, 2048)
     else:
         assert found["transactions"] == (1, None) and "memory" not in found
-    lines = [line.split() for line in ctl(host, "quota", "7").splitlines()]
+    lines = [line.split() for line in said(host, "quota", "7").splitlines()]
     assert lines[0] == ["QUOTA", "HAS", "MAY", "HAVE"]
     assert ["watches", "3", "100"] in lines and ["nodes", str(found["nodes"][0]), "1000"] in lines
     guest.end(tx)
@@ -70,7 +64,7 @@ def test_all(host):
     assert found[7]["watches"] == (1, 100) and found[9]["watches"] == (0, 100)
     if 0 in found:
         assert found[0]["watches"][1] is None
-    rows = {row.split()[0]: row.split()[1:] for row in ctl(host, "quota").splitlines()}
+    rows = {row.split()[0]: row.split()[1:] for row in said(host, "quota").splitlines()}
     assert rows["DOMID"] == ["NAME", "WATCHES", "NODES", "TRANSACTIONS", "MEMORY"]
     assert rows["7"][:2] == ["guest-7", "1/100"] and rows["7"][2].endswith("/1000")
 

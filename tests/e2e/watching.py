@@ -22,6 +22,13 @@ def ctl(host, *args, **env):
                           env=host.tool_env(LC_ALL="C.UTF-8", **env))
 
 
+def said(host, *args):
+    """What a command prints that has nothing to complain of."""
+    done = ctl(host, *args)
+    assert (done.returncode, done.stderr) == (0, "")
+    return done.stdout
+
+
 def frames_of(obj):
     """How many frames a line of trace --json stands for."""
     if obj["kind"] == "lost":
