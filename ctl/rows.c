@@ -42,15 +42,10 @@ static bool is_wanted(const json_t *domain, const struct options *options)
 			   sizeof(words) / sizeof(words[0]));
 }
 
-int64_t rows_refusals(const json_t *domain)
+static bool is_any(const char *cause)
 {
-	const json_t *refusal;
-	int64_t sum = 0;
-	size_t i;
-
-	json_array_foreach(json_object_get(domain, "refusals"), i, refusal) sum +=
-		print_number(refusal, "count");
-	return sum;
+	(void)cause;
+	return true;
 }
 
 static bool is_for_quota(const char *cause)
@@ -59,7 +54,7 @@ static bool is_for_quota(const char *cause)
 	       !strcmp(cause, "transactions");
 }
 
-int64_t rows_quota(const json_t *domain)
+static int64_t refused(const json_t *domain, bool (*counts)(const char *cause))
 {
 	const json_t *refusal;
 	int64_t sum = 0;
@@ -67,10 +62,20 @@ int64_t rows_quota(const json_t *domain)
 
 	json_array_foreach(json_object_get(domain, "refusals"), i, refusal)
 	{
-		if (is_for_quota(print_text(refusal, "cause")))
+		if (counts(print_text(refusal, "cause")))
 			sum += print_number(refusal, "count");
 	}
 	return sum;
+}
+
+int64_t rows_refusals(const json_t *domain)
+{
+	return refused(domain, is_any);
+}
+
+int64_t rows_quota(const json_t *domain)
+{
+	return refused(domain, is_for_quota);
 }
 
 static int64_t number(const json_t *domain, enum option_order order)

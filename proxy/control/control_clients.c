@@ -118,35 +118,21 @@ static json_t *transactions(const struct session *s)
 	return list;
 }
 
-struct search {
-	uint32_t id;
-	const struct client *found;
-};
-
-static void compare(struct client *client, void *arg)
-{
-	struct search *search = arg;
-
-	if (client->session->id == search->id)
-		search->found = client;
-}
-
 /* As in clients, with its watches from index on, and all its transactions' ids */
 void control_client(struct control *control, const struct control_args *args)
 {
-	struct search search = { .id = args->session };
+	const struct client *found = clients_find(control_daemon(control)->clients, args->session);
 	json_t *client, *list, *next, *more;
 
-	clients_each(control_daemon(control)->clients, compare, &search);
-	if (!search.found) {
+	if (!found) {
 		control_error(control, "NotFound", "there is no toolstack with the session %u",
 			      args->session);
 		return;
 	}
-	client = describe(search.found);
-	list = watches(search.found->session, args->index, &next);
+	client = describe(found);
+	list = watches(found->session, args->index, &next);
 	more = json_pack("{s:o,s:o,s:o}", "watch_list", list, "transaction_list",
-			 transactions(search.found->session), "next", next);
+			 transactions(found->session), "next", next);
 	if (!more || json_object_update(client, more)) {
 		json_decref(client);
 		client = NULL;

@@ -221,6 +221,16 @@ void clients_each(struct clients *clients, void (*fn)(struct client *client, voi
 		fn(client, arg);
 }
 
+const struct client *clients_find(const struct clients *clients, uint32_t session)
+{
+	const struct client *client;
+
+	TAILQ_FOREACH(client, &clients->up, list)
+		if (client->session->id == session)
+			return client;
+	return NULL;
+}
+
 /* How many there are; or only those that the keeper @held. */
 static uint32_t count(const struct client_list *list, bool held)
 {

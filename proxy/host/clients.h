@@ -39,6 +39,9 @@ void clients_upstream_up(struct clients *clients);
 /** clients_each() - call @fn for each client that has a session; it must not free any. */
 void clients_each(struct clients *clients, void (*fn)(struct client *client, void *arg), void *arg);
 
+/** clients_find() - the client of a session, by that one's number; or NULL. */
+const struct client *clients_find(const struct clients *clients, uint32_t session);
+
 /* --- clients_lent.c: those of a native daemon (exchange/entry.h) */
 
 /**

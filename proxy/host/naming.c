@@ -12,17 +12,10 @@
 #include "proxy/mirror/follow.h"
 #include "proxy/session/session.h"
 
-_Static_assert(NAMING_MAX == LOG_NAME_MAX, "a name is as long as a line has room for");
-
-struct search {
-	uint32_t session;
-	char *out;
-};
-
 /* What may stand in a line, and cannot be taken for the end of a name. */
-static void copy(char out[NAMING_MAX], const char *name, size_t len)
+static void copy(char out[LOG_NAME_MAX], const char *name, size_t len)
 {
-	size_t n = len < NAMING_MAX ? len : NAMING_MAX - 1;
+	size_t n = len < LOG_NAME_MAX ? len : LOG_NAME_MAX - 1;
 
 	for (size_t i = 0; i < n; i++)
 		out[i] = (char)(name[i] > ' ' && name[i] < 0x7f && !strchr("()", name[i]) ? name[i]
@@ -30,31 +23,30 @@ static void copy(char out[NAMING_MAX], const char *name, size_t len)
 	out[n] = '\0';
 }
 
-static void compare(struct client *client, void *arg)
+static void name_client(const struct who *who, char out[LOG_NAME_MAX])
 {
-	const struct search *search = arg;
 	char name[2 * WHO_COMM];
 
-	if (client->session->id != search->session || !*client->who.comm)
-		return;
-	snprintf(name, sizeof(name), "%.*s,pid=%d", WHO_COMM, client->who.comm, client->who.pid);
-	copy(search->out, name, strlen(name));
+	snprintf(name, sizeof(name), "%.*s,pid=%d", WHO_COMM, who->comm, who->pid);
+	copy(out, name, strlen(name));
 }
 
-static void name(const void *arg, uint32_t domid, uint32_t session, char out[NAMING_MAX])
+static void name(const void *arg, uint32_t domid, uint32_t session, char out[LOG_NAME_MAX])
 {
 	const struct daemon *daemon = arg;
-	struct search search = { session, out };
+	const struct client *client;
 	struct called called;
 
 	*out = '\0';
-	if (!domid && session && daemon->clients)
-		clients_each(daemon->clients, compare, &search);
-	if (*out || !daemon->follow)
-		return;
-	called = called_name(follow_mirror(daemon->follow), domid);
-	if (domid && called.octets)
-		copy(out, called.octets, called.len);
+	if (domid && daemon->follow) {
+		called = called_name(follow_mirror(daemon->follow), domid);
+		if (called.octets)
+			copy(out, called.octets, called.len);
+	} else if (!domid && session && daemon->clients) {
+		client = clients_find(daemon->clients, session);
+		if (client && *client->who.comm)
+			name_client(&client->who, out);
+	}
 }
 
 void naming_begin(const struct daemon *daemon)

@@ -9,10 +9,6 @@
 #ifndef XSPROXY_PROXY_HOST_NAMING_H
 #define XSPROXY_PROXY_HOST_NAMING_H
 
-#include <stdint.h>
-
-#define NAMING_MAX 40 /* octets, NUL included */
-
 struct daemon;
 
 /** naming_begin() - lines have names from now on; until naming_end(). */

@@ -41,10 +41,13 @@ const char *stats_error_name(uint32_t error)
 	return error == STATS_ERRORS - 1 ? "OTHER" : message_error_at(error);
 }
 
-void stats_request(struct stats *stats, uint32_t type, uint32_t octets)
+uint32_t stats_request(struct stats *stats, uint32_t type, uint32_t octets)
 {
-	stats->requests[stats_op(type)]++;
+	uint32_t op = stats_op(type);
+
+	stats->requests[op]++;
 	stats->octets_in += octets;
+	return op;
 }
 
 void stats_reply(struct stats *stats, int err, uint32_t octets)

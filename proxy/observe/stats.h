@@ -60,8 +60,8 @@ const char *stats_op_name(uint32_t op);
 /** stats_error_name() - the name of an error, or NULL for a place that none has. */
 const char *stats_error_name(uint32_t error);
 
-/** stats_request() - count a request of @octets. */
-void stats_request(struct stats *stats, uint32_t type, uint32_t octets);
+/** stats_request() - count a request of @octets. Return: stats_op(@type). */
+uint32_t stats_request(struct stats *stats, uint32_t type, uint32_t octets);
 
 /** stats_reply() - count a reply of @octets. @err: a positive errno, or 0 */
 void stats_reply(struct stats *stats, int err, uint32_t octets);

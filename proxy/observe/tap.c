@@ -292,17 +292,23 @@ static void stopwatch(struct tap *tap, bool is, uint64_t *since, uint64_t *count
 	*since = 0;
 }
 
+/* What [log] slow is, in ns. */
+static uint64_t slow(const struct tap *tap)
+{
+	return (uint64_t)tap->taps->config->slow_ms * MS;
+}
+
 /* A toolstack that has forgotten its events; a guest may be paused, and harms nobody. */
 static void look_whether_read(struct tap *tap)
 {
-	uint64_t slow = (uint64_t)tap->taps->config->slow_ms * MS, full;
+	uint64_t full;
 
 	if (!tap->full_since)
 		tap->said_full = false;
 	if (!tap->full_since || !tap->socket || tap->said_full)
 		return;
 	full = round_time(tap) - tap->full_since;
-	if (full < slow)
+	if (full < slow(tap))
 		return;
 	tap->said_full = true;
 	log_limited(&tap->source, LOG_WARNING,
@@ -368,14 +374,11 @@ void tap_request(struct tap *tap, int slot, bool ours, const struct message *msg
 		return;
 	asked = asked_at(tap, slot, &none);
 	tap->numbers += 1 + (tap->numbers == UINT32_MAX);
-	*asked = (struct asked){ .begin = round_time(tap),
-				 .number = tap->numbers,
-				 .ours = ours,
-				 .op = (uint8_t)stats_op(msg->hdr.type) };
+	*asked = (struct asked){ .begin = round_time(tap), .number = tap->numbers, .ours = ours };
 	frame.number = asked->number;
 	if (slot != TAP_NO_SLOT)
 		tap->fresh |= 1u << slot;
-	stats_request(&tap->stats, msg->hdr.type, message_size(&msg->hdr));
+	asked->op = (uint8_t)stats_request(&tap->stats, msg->hdr.type, message_size(&msg->hdr));
 	show(tap, &frame, asked, &msg->hdr, msg->payload, msg->hdr.len);
 }
 
@@ -394,7 +397,7 @@ static void say_slow(struct tap *tap, int slot, uint32_t op, const struct frame 
 /* Those that are ours wait for a guest, or for another xenstored, and say so themselves. */
 static bool is_slow(const struct tap *tap, const struct asked *asked, const struct frame *reply)
 {
-	return !asked->ours && reply->took >= (uint64_t)tap->taps->config->slow_ms * MS;
+	return !asked->ours && reply->took >= slow(tap);
 }
 
 /* How long it took is known when it has been delivered. */
@@ -474,7 +477,7 @@ static void dump_frame(void *arg, const struct flight_frame *shown)
 	wording_all(text, shown->payload, kept);
 	log_request(dump->source, LOG_NOTICE, message_name(hdr->type),
 		    "%.3f s before: %s %s id %u tx %u: %s%s",
-		    (double)(dump->now - shown->frame.time) / 1e9, kinds[shown->frame.kind],
+		    seconds(dump->now - shown->frame.time), kinds[shown->frame.kind],
 		    message_name(hdr->type), hdr->req_id, hdr->tx_id, text,
 		    kept < hdr->len ? "..." : "");
 }
